@@ -1,0 +1,77 @@
+# The two commands: `make demo` and `make test`. Both need Python 3.11 or newer, and nothing else.
+# Everything is installed into .venv from the pinned, hashed lock files.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench docs lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+
+help:
+	@echo 'make demo    generated Stripe traffic through the whole worker, in under a minute'
+	@echo 'make test    every test that this machine can run; what is missing is named'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make bench   benchmarks'
+	@echo 'make docs    docs/configuration.md from the settings'
+	@echo 'make lock    pin the newest versions that pyproject.toml allows'
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/ledger-worker demo
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+docs: $(VENV)/demo.stamp
+	@$(BIN)/python -m worker.settings_page > docs/configuration.md
+
+# The virtual environment, from the first Python that is new enough and can make one.
+$(BIN)/python:
+	@for python in $(PYTHON) $(CANDIDATES); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  echo "making $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv --clear $(VENV) && exit 0; \
+	  echo 'this Python cannot make virtual environments: install its venv package' \
+	    '(Debian, Ubuntu: apt-get install python3-venv)' >&2; \
+	done; \
+	rm -rf $(VENV); \
+	echo 'Python 3.11 or newer with venv is needed; name one with make PYTHON=…' >&2; exit 1
+
+# setuptools comes from the lock too, so that nothing unpinned is fetched to build the package.
+$(VENV)/demo.stamp: requirements.lock pyproject.toml | $(BIN)/python
+	@echo 'installing what the worker needs'
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo 'installing what the worker and its tests need'
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/demo.stamp
+
+# Hashes of every platform's files, and no address: they come from wherever pip is told to look.
+LOCK := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upgrade --strip-extras \
+  --allow-unsafe --generate-hashes --build-deps-for editable --no-emit-options \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: $(VENV)/dev.stamp
+	@$(LOCK) --output-file requirements.lock pyproject.toml
+	@$(LOCK) --extra tigerbeetle --extra dev --constraint requirements.lock \
+	  --output-file requirements-dev.lock pyproject.toml
+
+clean:
+	@rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,1 @@
+"""Benchmarks: the worker beside straight-line loops, in one run, as ratios."""

@@ -1,0 +1,46 @@
+"""Servers that tests share: real ones where they can be had, else a skip that says what to install.
+
+The invariant: nothing is skipped silently; every skip carries the sentence of the server's module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.kafka import KafkaBroker, kafka_broker
+from tests.servers.kafka import Unavailable as NoKafka
+from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
+from tests.servers.tigerbeetle import tigerbeetle_server
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """One real broker for the whole run: each test uses topics and groups of its own."""
+    try:
+        with kafka_broker(tmp_path_factory.mktemp("kafka")) as broker:
+            yield broker
+    except NoKafka as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def tigerbeetle_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One real TigerBeetle server for the whole run, as IP:port: each test uses ids of its own."""
+    try:
+        with tigerbeetle_server(data_dir=tmp_path_factory.mktemp("tigerbeetle")) as address:
+            yield address
+    except NoTigerBeetle as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(
+    params=["embedded", pytest.param("tigerbeetle", marks=pytest.mark.tigerbeetle)],
+)
+def ledger_address(request: pytest.FixtureRequest) -> str:
+    """`ledger.addresses` of each kind of ledger in turn: in memory, and a real server."""
+    if request.param == "embedded":
+        return "embedded"
+    address: str = request.getfixturevalue("tigerbeetle_address")
+    return address

@@ -1,0 +1,92 @@
+"""Ledgers for the contract tests: the embedded one in memory and in a file, and a real cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.world import World
+from tests.servers.tigerbeetle import LEAN, Server, Unavailable, tigerbeetle
+from worker.ledger.embedded import EmbeddedLedger
+from worker.ledger.open import open_ledger
+from worker.ports import Ledger, UsageError
+
+DEADLINE_SECONDS = 30.0
+
+
+def _skipping_server(*, development: bool, data_dir: Path) -> Iterator[Server]:
+    try:
+        with tigerbeetle(development=development, data_dir=data_dir, memory=LEAN) as server:
+            yield server
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server, shared by all tests: each uses ids and a ledger of its own."""
+    yield from _skipping_server(development=False, data_dir=tmp_path_factory.mktemp("tigerbeetle"))
+
+
+@pytest.fixture(scope="session")
+def development_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server that takes small batches only."""
+    yield from _skipping_server(development=True, data_dir=tmp_path_factory.mktemp("development"))
+
+
+def _opened(server: Server) -> Iterator[Ledger]:
+    try:
+        ledger = open_ledger(
+            addresses=server.address, cluster_id=0, deadline_seconds=DEADLINE_SECONDS
+        )
+    except UsageError as missing:
+        pytest.skip(str(missing))
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture(scope="session")
+def real_ledger(contract_server: Server) -> Iterator[Ledger]:
+    """The adapter to the real server, one session for all tests."""
+    yield from _opened(contract_server)
+
+
+@pytest.fixture(scope="session")
+def development_ledger(development_server: Server) -> Iterator[Ledger]:
+    """The adapter to the `--development` server."""
+    yield from _opened(development_server)
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "file",
+        pytest.param("tigerbeetle", marks=pytest.mark.tigerbeetle),
+    ]
+)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """Each kind of ledger behind the port, in turn."""
+    if request.param == "tigerbeetle":
+        yield request.getfixturevalue("real_ledger")
+        return
+    path = tmp_path / "ledger" if request.param == "file" else None
+    embedded = EmbeddedLedger(path=path)
+    yield embedded
+    embedded.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("tigerbeetle", marks=pytest.mark.tigerbeetle)])
+def small_ledger(request: pytest.FixtureRequest) -> Ledger:
+    """Each kind of ledger as `--development` servers are: 253 rows a request."""
+    if request.param == "tigerbeetle":
+        found: Ledger = request.getfixturevalue("development_ledger")
+        return found
+    return EmbeddedLedger(batch_max=253)
+
+
+@pytest.fixture
+def world(ledger: Ledger) -> World:
+    """A ledger with ids and a ledger number that no other test uses."""
+    return World(ledger)

@@ -1,0 +1,189 @@
+"""Worker processes on real servers, and an auditor that does not share their code.
+
+The auditor reads the topics with a plain read-committed consumer, and the ledger through the
+official client.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from tests.servers.kafka import create_topics
+
+ROOT = Path(__file__).parents[2]
+RUN_SECONDS_MAX = 240
+READ_SECONDS_MAX = 60
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Topics of its own on a shared broker, a ledger, and the settings that name them."""
+
+    bootstrap_servers: str
+    ledger_addresses: str
+    partitions: int = 4
+    prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}")
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        inputs = {self.topic(role): self.partitions for role in ("pay", "settle", "cmd")}
+        outputs = {self.topic("posted"): 3, self.topic("rejected"): 1, self.topic("dead"): 1}
+        create_topics(self.bootstrap_servers, {**inputs, **outputs})
+
+    def topic(self, name: str) -> str:
+        """The full name of one of the cluster's topics."""
+        return f"{self.prefix}.{name}"
+
+    def environment(self, group: str) -> dict[str, str]:
+        """The variables of a process of this group."""
+        inputs = {"payments": "pay", "settlements": "settle", "commands": "cmd"}
+        return {
+            **os.environ,
+            "LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "LEDGER_WORKER_KAFKA__GROUP_ID": f"{self.prefix}-{group}",
+            "LEDGER_WORKER_LEDGER__ADDRESSES": self.ledger_addresses,
+            "LEDGER_WORKER_TOPICS__INPUTS": json.dumps(
+                {role: self.topic(name) for role, name in inputs.items()}
+            ),
+            "LEDGER_WORKER_TOPICS__OUTBOX": self.topic("posted"),
+            "LEDGER_WORKER_TOPICS__REJECTED": self.topic("rejected"),
+            "LEDGER_WORKER_TOPICS__DEAD": self.topic("dead"),
+            "LEDGER_WORKER_HTTP__HOST": "127.0.0.1",
+            "LEDGER_WORKER_HTTP__PORT": "0",
+            **self.extra,
+        }
+
+    def start(self, group: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """One process of `ledger-worker`; its result is JSON on standard output."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker", *arguments],
+            env=self.environment(group),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def command(self, group: str, *arguments: str) -> str:
+        """Run a command to its end and give what it printed."""
+        return finish(self.start(group, *arguments))
+
+    def drain(self, group: str, *, processes: int = 1, format_: str = "json") -> Counter[str]:
+        """Drain with some processes side by side; their outcomes added up."""
+        self.extra["LEDGER_WORKER_OUTBOX__FORMAT"] = format_
+        started = [self.start(group, "run", "--drain", "--json") for _ in range(processes)]
+        outcomes: Counter[str] = Counter()
+        for process in started:
+            outcomes.update(json.loads(finish(process))["outcomes"])
+        return outcomes
+
+    def read(self, name: str) -> list[Message]:
+        """Every committed record of a topic."""
+        return read_topic(self.bootstrap_servers, self.topic(name))
+
+    def posted(self) -> list[dict[str, Any]]:
+        """The outbox as its readers see it."""
+        return [json.loads(message.value() or b"") for message in self.read("posted")]
+
+
+def finish(process: subprocess.Popen[bytes]) -> str:
+    """Wait for a process and give its output; what it said in anger fails the test."""
+    out, err = process.communicate(timeout=RUN_SECONDS_MAX)
+    assert process.returncode == 0, f"exit {process.returncode}: {err.decode()[-3000:]}"
+    return out.decode()
+
+
+def read_topic(bootstrap_servers: str, topic: str) -> list[Message]:
+    """All of a topic with isolation read_committed, in order within each partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": f"auditor-{uuid.uuid4()}",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    waiting = set(partitions)
+    records: list[Message] = []
+    deadline = time.monotonic() + READ_SECONDS_MAX
+    while waiting:
+        assert time.monotonic() < deadline, f"the end of {topic} was not reached"
+        for message in consumer.consume(1000, 0.5):
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                waiting.discard(message.partition())
+    consumer.close()
+    return records
+
+
+def read_ledger(address: str) -> tuple[list[Any], list[Any]]:
+    """Every account and transfer of the ledger, through the official client."""
+    import tigerbeetle as tb  # noqa: PLC0415 - only where the client is installed
+
+    def pages(query: Any) -> list[Any]:
+        found: list[Any] = []
+        while page := query(_filter(tb, found[-1].timestamp + 1 if found else 0)):
+            found.extend(page)
+        return found
+
+    with tb.ClientSync(cluster_id=0, replica_addresses=address.rpartition(":")[2]) as client:
+        return pages(client.query_accounts), pages(client.query_transfers)
+
+
+def _filter(tb: Any, since: int) -> Any:
+    return tb.QueryFilter(
+        user_data_128=0,
+        user_data_64=0,
+        user_data_32=0,
+        ledger=0,
+        code=0,
+        timestamp_min=since,
+        timestamp_max=0,
+        limit=8189,
+        flags=tb.QueryFilterFlags.NONE,
+    )
+
+
+def audit(cluster: Cluster, address: str) -> tuple[int, int]:
+    """Chains are whole, the outbox tells each transfer exactly once, and every ledger sums to zero.
+
+    Returns (transfers, announcements).
+    """
+    accounts, transfers = read_ledger(address)
+    legs = Counter(held.user_data_128 for held in transfers)
+    partial = [held for held in transfers if legs[held.user_data_128] != held.user_data_32 & 0xFFFF]
+    assert not partial, f"{len(partial)} transfers of partial chains"
+    told = Counter(
+        (one["transfer_id"], one["amount"], one["ledger_timestamp"]) for one in cluster.posted()
+    )
+    held = Counter((f"{one.id:032x}", str(one.amount), str(one.timestamp)) for one in transfers)
+    missing, extra = held - told, told - held
+    assert not missing, f"{missing.total()} transfers were not announced: {list(missing)[:3]}"
+    assert not extra, f"{extra.total()} announcements too many: {list(extra)[:3]}"
+    sums: Counter[int] = Counter()
+    for account in accounts:
+        sums[account.ledger] += account.debits_posted - account.credits_posted
+        sums[account.ledger] += account.debits_pending - account.credits_pending
+    assert not any(sums.values()), "debits and credits differ"
+    return len(transfers), told.total()
+
+
+def keys(messages: Sequence[Message]) -> set[bytes | None]:
+    """The keys of some records."""
+    return {message.key() for message in messages}

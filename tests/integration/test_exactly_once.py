@@ -1,0 +1,133 @@
+"""The worker as its users run it: real Kafka, real TigerBeetle, processes that die."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cluster import Cluster, audit, finish, read_ledger
+from tests.servers.kafka import KafkaBroker
+from tests.servers.tigerbeetle import LEAN, Unavailable, tigerbeetle
+from worker.codecs.decode import Decoder
+from worker.core.chain import Chain
+from worker.core.event import Event
+from worker.core.translate import Translator
+from worker.generate.encode import json_value
+from worker.generate.traffic import generate
+from worker.rulebooks.load import PACKAGED, load
+
+EVENTS = 3000
+SEED = 1
+
+pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[str]:
+    """A real ledger of the test's own, because it is read back whole."""
+    try:
+        with tigerbeetle(data_dir=tmp_path, memory=LEAN) as server:
+            yield server.address
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def cluster(kafka: KafkaBroker, ledger: str) -> Cluster:
+    """Topics with generated traffic in them."""
+    made = Cluster(kafka.bootstrap_servers, ledger)
+    made.command(
+        "x", "generate", "--events", str(EVENTS), "--seed", str(SEED), "--to", "kafka", "--json"
+    )
+    return made
+
+
+def chains() -> dict[str, list[Chain]]:
+    """What the rulebook makes of the traffic: the chains of each event id."""
+    translator, decoder = Translator(load(PACKAGED)), Decoder()
+    found: dict[str, list[Chain]] = {}
+    for one in generate(EVENTS, SEED):
+        event = decoder.decode(json_value(one))
+        chain = translator.translate(event, role=one.role) if isinstance(event, Event) else None
+        if isinstance(chain, Chain):
+            found.setdefault(chain.event.id, []).append(chain)
+    return found
+
+
+def the_ledger_holds_what_the_rulebook_says(cluster: Cluster, address: str) -> None:
+    """Every chain is in the ledger leg by leg, or its event was rejected or is a dead letter."""
+    _, transfers = read_ledger(address)
+    held = {one.id: one for one in transfers}
+    refused = {json.loads(one.value() or b"")["event_id"] for one in cluster.read("rejected")}
+    dead = {event_id(one.value()) for one in cluster.read("dead")}
+    asked: set[int] = set()
+    for name, made in chains().items():
+        for chain in made:
+            asked.update(leg.id for leg in chain.legs)
+            if chain.legs[0].id not in held:
+                assert name in refused | dead, f"{name} came to nothing"
+                continue
+            for leg in chain.legs:
+                stored = held[leg.id]
+                assert stored.code or leg.debit is None
+                if leg.debit is not None and leg.credit is not None:
+                    assert stored.debit_account_id == leg.debit.id
+                    assert stored.credit_account_id == leg.credit.id
+                    assert stored.amount == leg.amount
+    assert set(held) <= asked, "transfers that no event explains"
+
+
+def event_id(value: bytes | None) -> str:
+    """The id of an event that can be read, else nothing."""
+    event = Decoder().decode(value)
+    return event.id if isinstance(event, Event) else ""
+
+
+def test_two_processes_share_the_work(cluster: Cluster, ledger: str) -> None:
+    """Every event has one outcome, the ledger holds the rulebook's legs, each is told once."""
+    outcomes = cluster.drain("a", processes=2)
+    assert outcomes.total() == EVENTS
+    assert outcomes["posted"] > EVENTS // 2
+    assert outcomes["rejected"]
+    assert outcomes["dead"]
+    assert outcomes["redelivered"]
+    audit(cluster, ledger)
+    the_ledger_holds_what_the_rulebook_says(cluster, ledger)
+
+
+def test_a_new_group_from_the_start_changes_nothing(cluster: Cluster, ledger: str) -> None:
+    """Replaying all topics adds no transfer and no outbox record."""
+    first = cluster.drain("a")
+    before = read_ledger(ledger)
+    told = len(cluster.posted())
+    again = cluster.drain("b")
+    assert read_ledger(ledger) == before
+    assert len(cluster.posted()) == told
+    assert again["posted"] == 0
+    assert again["redelivered"] >= first["posted"]
+
+
+def test_kill_nine_changes_nothing(cluster: Cluster, ledger: str) -> None:
+    """Processes that die at any moment and start again lose nothing and tell nothing twice."""
+    rng = random.Random(SEED)
+    cluster.extra["LEDGER_WORKER_BATCH__EVENTS_MAX"] = "50"
+    cluster.extra["LEDGER_WORKER_KAFKA__CLIENT"] = json.dumps({"session.timeout.ms": 6000})
+    running = [cluster.start("a", "run") for _ in range(2)]
+    for _ in range(4):
+        time.sleep(rng.uniform(1.0, 4.0))
+        victim = running.pop(0)
+        victim.kill()
+        victim.communicate()
+        running.append(cluster.start("a", "run"))
+    for process in running:
+        process.terminate()
+    for process in running:
+        finish(process)
+    cluster.drain("a", processes=2)
+    audit(cluster, ledger)
+    the_ledger_holds_what_the_rulebook_says(cluster, ledger)

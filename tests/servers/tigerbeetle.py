@@ -1,0 +1,153 @@
+"""A real TigerBeetle server for tests: its own binary, else a container, else the reason why not.
+
+The invariant: what is started here ends with the test process, even when that is killed, and its
+data file (1 GiB) is deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+IMAGE = "ghcr.io/tigerbeetle/tigerbeetle:0.17.9"
+FORMAT = ["format", "--cluster=0", "--replica=0", "--replica-count=1"]
+CACHE = ("--cache-grid=512MiB",)
+LEAN = (
+    "--experimental",
+    "--cache-grid=64MiB",
+    "--limit-pipeline-requests=0",
+    "--cache-accounts=1MiB",
+    "--cache-transfers=0",
+    "--cache-transfers-pending=0",
+    "--memory-lsm-manifest=8MiB",
+)
+"""For small tests: 1 GiB of memory less to touch before the server listens."""
+
+START_SECONDS = 180
+DOCKER_INFO_SECONDS = 10
+
+
+class Unavailable(Exception):
+    """There is no server to be had; the message is the one line that a skipped test shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. address: IP:port. pid: of its own process, None in a container."""
+
+    address: str
+    pid: int | None
+
+    def pause(self) -> None:
+        """Let it answer nothing, as a cluster that is down does, until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it was."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.pid is None:
+            raise Unavailable("a server in a container cannot be paused: put `tigerbeetle` on PATH")
+        os.kill(self.pid, number)
+
+
+def find_tigerbeetle() -> str | None:
+    """The server's binary: TIGERBEETLE_BIN, else `tigerbeetle` on PATH, else None."""
+    return os.environ.get("TIGERBEETLE_BIN") or shutil.which("tigerbeetle")
+
+
+@contextmanager
+def tigerbeetle_server(*, development: bool = False, data_dir: Path) -> Iterator[str]:
+    """The address of a new, empty one-replica cluster 0. Raises `Unavailable`."""
+    with tigerbeetle(development=development, data_dir=data_dir) as server:
+        yield server.address
+
+
+@contextmanager
+def tigerbeetle(
+    *, development: bool = False, data_dir: Path, memory: tuple[str, ...] = CACHE
+) -> Iterator[Server]:
+    """A new, empty one-replica cluster 0. Raises `Unavailable`.
+
+    development: with the small batches and little memory of `--development`, else `memory`.
+    """
+    file = data_dir / "0_0.tigerbeetle"
+    mode = ["--development"] if development else []
+    options = mode or list(memory)
+    try:
+        if binary := find_tigerbeetle():
+            with _process(binary, mode, options, file) as server:
+                yield server
+        elif _docker_runs():
+            with _container(mode, options, file) as server:
+                yield server
+        else:
+            raise Unavailable(
+                "no TigerBeetle server: put `tigerbeetle` 0.17.9 on PATH or in TIGERBEETLE_BIN, "
+                "or start Docker"
+            )
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _process(binary: str, mode: list[str], options: list[str], file: Path) -> Iterator[Server]:
+    """At address 0 a server takes a free port, prints it, and ends when its stdin closes."""
+    try:
+        subprocess.run([binary, *FORMAT, *mode, str(file)], check=True, capture_output=True)
+    except FileNotFoundError as error:
+        raise Unavailable(f"there is no TigerBeetle server at {binary}") from error
+    with subprocess.Popen(
+        [binary, "start", "--addresses=0", *options, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            if process.stdout is None or not (port := process.stdout.readline().strip()):
+                raise RuntimeError(f"the TigerBeetle server {binary} ended before it listened")
+            yield Server(f"127.0.0.1:{port}", process.pid)
+        finally:
+            process.kill()
+
+
+def _docker_runs() -> bool:
+    if not shutil.which("docker"):
+        return False
+    try:
+        found = subprocess.run(
+            ["docker", "info"], capture_output=True, check=False, timeout=DOCKER_INFO_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return found.returncode == 0
+
+
+@contextmanager
+def _container(mode: list[str], options: list[str], file: Path) -> Iterator[Server]:
+    """One run to format, one to start; io_uring needs more than Docker's default profile."""
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only with Docker
+    from testcontainers.core.waiting_utils import wait_for_logs  # noqa: PLC0415
+
+    def container(*command: str) -> DockerContainer:
+        return (
+            DockerContainer(IMAGE, security_opt=["seccomp=unconfined"], cap_add=["IPC_LOCK"])
+            .with_volume_mapping(str(file.parent), "/data", "rw")
+            .with_command([*command, f"/data/{file.name}"])
+        )
+
+    with container(*FORMAT, *mode) as formatting:
+        if formatting.get_wrapped_container().wait(timeout=START_SECONDS)["StatusCode"]:
+            raise RuntimeError("the TigerBeetle container could not format its data file")
+    serving = container("start", "--addresses=0.0.0.0:3000", *options)
+    with serving.with_exposed_ports(3000):
+        wait_for_logs(serving, "listening on", timeout=START_SECONDS)
+        yield Server(f"127.0.0.1:{serving.get_exposed_port(3000)}", None)

@@ -1,0 +1,254 @@
+"""A small Kafka for simulations: logs, one cooperative group, transactions, and their failures.
+
+It accepts what a real broker accepts, above all a transactional commit for a partition that the
+member has just lost, as long as the member's generation is the group's (FACTS, Kafka).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from worker.core.positions import Opening, opening
+from worker.ports import Aborted, Announcement, Commit, Headers, Place, Polled
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+@dataclass(frozen=True, slots=True)
+class FakeRecord:
+    """One record of a log."""
+
+    place: Place
+    at: int
+    content: bytes
+    attached: Headers = field(default_factory=list)
+
+    def topic(self) -> str:
+        return self.place[0]
+
+    def partition(self) -> int:
+        return self.place[1]
+
+    def offset(self) -> int:
+        return self.at
+
+    def key(self) -> bytes | None:
+        return None
+
+    def value(self) -> bytes | None:
+        return self.content
+
+    def headers(self) -> Headers | None:
+        return self.attached
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, 1_700_000_000_000 + self.at)
+
+
+@dataclass(slots=True)
+class FakeKafka:
+    """Logs, one group's commits, and what was announced."""
+
+    places: list[Place]
+    logs: dict[Place, list[FakeRecord]] = field(default_factory=dict)
+    commits: dict[Place, tuple[int, str]] = field(default_factory=dict)
+    announced: list[Announcement] = field(default_factory=list)
+    generation: int = 0
+    members: dict[str, FakeSource] = field(default_factory=dict)
+    moving: dict[Place, str] = field(default_factory=dict)
+
+    def append(self, place: Place, content: bytes, headers: Headers | None = None) -> None:
+        """Produce one record."""
+        log = self.logs.setdefault(place, [])
+        log.append(FakeRecord(place, len(log), content, headers or []))
+
+    def new_group(self) -> None:
+        """Everybody is gone, and the next member starts from the first offset."""
+        self.members.clear()
+        self.moving.clear()
+        self.commits.clear()
+        self.generation += 1
+
+    def join(self, name: str, rng: random.Random) -> FakeSource:
+        """A new member; it has no partitions until the group is balanced."""
+        self.members[name] = FakeSource(self, name, rng)
+        return self.members[name]
+
+    def leave(self, name: str) -> None:
+        """A member died, or was silent for too long: its partitions are free at once."""
+        gone = self.members.pop(name, None)
+        self.generation += 1
+        if gone is not None:
+            gone.expelled = True
+        self.moving = {place: to for place, to in self.moving.items() if to != name}
+
+    def balance(self, rng: random.Random) -> None:
+        """Give every partition a member; one that moves must first be let go by its owner."""
+        if not self.members:
+            return
+        self.generation += 1
+        for place in self.places:
+            owner = next((m for m in self.members.values() if place in m.owned), None)
+            to = rng.choice(sorted(self.members))
+            if owner is None and place not in self.moving:
+                self.members[to].gain(place)
+            elif owner is not None and owner.name != to:
+                self.moving[place] = to
+                owner.revoke(place)
+
+    def released(self, place: Place) -> None:
+        """Its owner let a partition go: whoever it was meant for gets it."""
+        to = self.moving.pop(place, None)
+        if to in self.members:
+            self.generation += 1
+            self.members[to].gain(place)
+
+
+@dataclass(slots=True)
+class FakeSource:
+    """One member of the group."""
+
+    kafka: FakeKafka
+    name: str
+    rng: random.Random
+    owned: set[Place] = field(default_factory=set)
+    lost: list[Place] = field(default_factory=list)
+    gained: list[Place] = field(default_factory=list)
+    positions: dict[Place, int] = field(default_factory=dict)
+    paused: set[Place] = field(default_factory=set)
+    known_generation: int = 0
+    expelled: bool = False
+
+    def gain(self, place: Place) -> None:
+        self.owned.add(place)
+        self.gained.append(place)
+
+    def revoke(self, place: Place) -> None:
+        self.lost.append(place)
+
+    def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
+        """What the group said, then some records of the partitions that are owned and fetched."""
+        del timeout_seconds
+        lost, gained = self._hear()
+        records: list[FakeRecord] = []
+        for place in sorted(self.positions):
+            if place in self.paused:
+                continue
+            start = self.positions[place]
+            count = min(self.rng.randint(0, 3), records_max - len(records))
+            found = self.kafka.logs.get(place, [])[start : start + count]
+            records.extend(found)
+            self.positions[place] = start + len(found)
+        ends = {
+            place: at
+            for place, at in self.positions.items()
+            if at == len(self.kafka.logs.get(place, [])) and place not in self.paused
+        }
+        return Polled(records, lost, gained, ends)
+
+    def _hear(self) -> tuple[list[Place], list[Place]]:
+        if self.expelled:
+            lost = self._rejoin()
+        else:
+            lost = self.lost[:]
+            for place in lost:
+                self._let_go(place)
+                self.kafka.released(place)
+        gained = [place for place in self.gained if place in self.owned]
+        self.known_generation = self.kafka.generation
+        self.lost.clear()
+        self.gained.clear()
+        for place in gained:
+            self.positions[place] = max(0, self.kafka.commits.get(place, (0, ""))[0])
+        return lost, gained
+
+    def _rejoin(self) -> list[Place]:
+        """Everything was lost while it was away; some may come back in the very same poll."""
+        lost = sorted(self.owned)
+        for place in lost:
+            self._let_go(place)
+        self.gained.clear()
+        self.expelled = False
+        self.kafka.members[self.name] = self
+        if self.rng.random() < 0.5:
+            self.kafka.balance(self.rng)
+        return lost
+
+    def _let_go(self, place: Place) -> None:
+        self.owned.discard(place)
+        self.positions.pop(place, None)
+        self.paused.discard(place)
+
+    def opening(self, place: Place) -> Opening:
+        offset, metadata = self.kafka.commits.get(place, (-1001, ""))
+        high = len(self.kafka.logs.get(place, []))
+        return opening(committed=offset, metadata=metadata, low=0, high=high)
+
+    def committed(self) -> Mapping[Place, int]:
+        return {place: self.kafka.commits.get(place, (-1001, ""))[0] for place in self.kafka.places}
+
+    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+        return {place: (0, len(self.kafka.logs.get(place, []))) for place in self.kafka.places}
+
+    def lag(self, place: Place, offset: int) -> int | None:
+        return len(self.kafka.logs.get(place, [])) - offset
+
+    def seek(self, place: Place, offset: int) -> None:
+        self.positions[place] = offset
+
+    def pause(self, places: Iterable[Place]) -> None:
+        self.paused.update(places)
+
+    def resume(self, places: Iterable[Place]) -> None:
+        self.paused.difference_update(places)
+
+    @property
+    def joined(self) -> bool:
+        return not self.expelled
+
+    @property
+    def waiting_seconds(self) -> float:
+        return 0.0
+
+    def membership(self) -> object:
+        return self.name, self.known_generation
+
+    def close(self) -> None:
+        self.kafka.leave(self.name)
+
+
+@dataclass(slots=True)
+class FakeAnnouncer:
+    """Transactions that abort and processes that die, at the rates given."""
+
+    kafka: FakeKafka
+    rng: random.Random
+    abort_rate: float = 0.0
+    crash_rate: float = 0.0
+
+    def announce(
+        self,
+        announcements: Iterable[Announcement],
+        commits: Sequence[Commit],
+        membership: object,
+    ) -> None:
+        written = list(announcements)
+        name, generation = cast("tuple[str, int]", membership)
+        if self.rng.random() < self.crash_rate:
+            raise Crash("before the commit")
+        stale = name not in self.kafka.members or generation != self.kafka.generation
+        if stale or self.rng.random() < self.abort_rate:
+            raise Aborted("stale generation" if stale else "asked for")
+        self.kafka.announced.extend(written)
+        for one in commits:
+            self.kafka.commits[one.topic, one.partition] = (one.offset, one.metadata)
+        if self.rng.random() < self.crash_rate:
+            raise Crash("after the commit")
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,115 @@
+"""`doctor`: it looks at everything, says what to do, and its exit code says which kind is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from worker.cli import main
+from worker.commands.doctor import exit_code
+from worker.config import PREFIX
+from worker.observe.checks import CONFIGURATION, DEPENDENCY, Check
+
+
+@pytest.fixture(autouse=True)
+def _embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", "embedded")
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", "embedded")
+    monkeypatch.setenv("LEDGER_WORKER_HTTP__PORT", "0")
+
+
+def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Check]]:
+    """The exit code, and the findings by name."""
+    code = main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    checks = [Check(**check) for check in found["checks"]]
+    assert found["ok"] is all(check.ok for check in checks)
+    return code, {check.name: check for check in checks}
+
+
+def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the embedded broker and ledger everything is found in order, and the exit code is 0."""
+    code, checks = doctor(capsys)
+    assert code == 0
+    assert {"settings", "rulebook", "schemas", "kafka", "ledger", "http port"} <= checks.keys()
+    assert "8189 transfers a request" in checks["ledger"].detail
+
+
+def test_a_person_reads_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --json every finding is a line that begins with ok or FAIL."""
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(("ok ", " "))] == []
+
+
+def test_wrong_settings_are_the_only_finding(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that are not understood end with 2, and the key is named."""
+    monkeypatch.setenv("LEDGER_WORKER_KAFKA__GRUP_ID", "x")
+    code, checks = doctor(capsys)
+    assert (code, list(checks)) == (2, ["settings"])
+    assert "LEDGER_WORKER_KAFKA__GRUP_ID" in checks["settings"].detail
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "finding", "code"),
+    [
+        ("RULEBOOK",                 "nowhere.yaml",        "rulebook", 2),
+        ("SCHEMA_REGISTRY__IDS",     '{"1": "unheard_of"}', "schemas",  2),
+        ("LEDGER__ADDRESSES",        "no-such-host.invalid:3000", "ledger", 2),
+        ("KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1",         "kafka",    3),
+    ],
+)  # fmt: skip
+def test_each_failure_is_a_finding(  # noqa: PLR0917 - a table's columns and two fixtures
+    name: str,
+    text: str,
+    finding: str,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is wrong is found with what to do, and the other checks are made all the same."""
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", "embedded:books.ledger")
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__DEADLINE_SECONDS", "1")
+    monkeypatch.setenv(PREFIX + name, text)
+    found, checks = doctor(capsys)
+    assert found == code
+    assert not checks[finding].ok
+    assert checks[finding].advice
+    assert checks["http port"].ok
+
+
+def test_a_taken_port_is_a_finding(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that somebody listens on is found before the worker trips over it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("LEDGER_WORKER_HTTP__HOST", "127.0.0.1")
+        monkeypatch.setenv("LEDGER_WORKER_HTTP__PORT", str(taken.getsockname()[1]))
+        code, checks = doctor(capsys)
+    assert code == 2
+    assert "LEDGER_WORKER_HTTP__PORT" in checks["http port"].advice
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ([],                          0),
+        ([DEPENDENCY],                3),
+        ([CONFIGURATION],             2),
+        ([DEPENDENCY, CONFIGURATION], 2),
+    ],
+)  # fmt: skip
+def test_configuration_comes_first(wrong: list[int], code: int) -> None:
+    """Wrong configuration decides the exit code, because nothing else can be trusted then."""
+    checks = [Check("fine", ok=True, detail="")]
+    checks += [Check("wrong", ok=False, detail="", exit_code=kind) for kind in wrong]
+    assert exit_code(checks) == code

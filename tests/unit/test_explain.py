@@ -1,0 +1,190 @@
+"""`ledger-worker explain`: the chain of one event, or why there is none."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.commands import explain
+from worker.core.ids import account_id, hex_id
+from worker.ports import UsageError
+
+CHARGE: dict[str, Any] = {
+    "id": "evt_1",
+    "type": "charge.succeeded",
+    "created": 1_700_000_000,
+    "livemode": False,
+    "data": {
+        "object": {
+            "id": "ch_1",
+            "created": 1_700_000_000,
+            "amount": 1250,
+            "currency": "usd",
+            "customer": "cus_1",
+            "paid": True,
+            "captured": True,
+        }
+    },
+}
+
+
+def changed(**changes: object) -> dict[str, Any]:
+    """The charge with other fields."""
+    return {**CHARGE, "data": {"object": {**CHARGE["data"]["object"], **changes}}}
+
+
+def run(tmp_path: Path, event: object, *arguments: str) -> int:
+    """The command on an event's file."""
+    path = tmp_path / "event.json"
+    path.write_text(event if isinstance(event, str) else json.dumps(event))
+    parser = argparse.ArgumentParser()
+    explain.configure(parser)
+    return explain.run(parser.parse_args([str(path), *arguments]))
+
+
+def explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], event: object, *arguments: str
+) -> dict[str, Any]:
+    """The command's JSON."""
+    assert run(tmp_path, event, "--json", *arguments) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person reads which rule answers, why others do not, and every leg in major units."""
+    assert run(tmp_path, CHARGE) == 0
+    printed = capsys.readouterr().out
+    assert "event evt_1, charge.succeeded, 2023-11-14T22:13:20Z, on payments" in printed
+    assert "  charge: yes\n  guest_charge: not asked: charge came first" in printed
+    assert "posts charge, key charge/ch_1, 1 transfers" in printed
+    assert "0. gross: 12.50 USD, code 1" in printed
+    assert "debit  stripe_clearing  " in printed
+    wallet = hex_id(account_id(ledger=840, name="customer_wallet", key="cus_1"))
+    assert f"credit customer_wallet[cus_1]  {wallet}" in printed
+
+
+def test_json_of_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for machines: ids as hex, amounts as decimal strings of minor units."""
+    found = explained(tmp_path, capsys, changed(customer=None))
+    assert (found["outcome"], found["transaction"], found["role"]) == (
+        "posts", "guest_charge", "payments",
+    )  # fmt: skip
+    assert found["rules"][0]["verdict"].startswith("no: it is not so that data.object.paid")
+    leg = found["legs"][0]
+    assert (leg["amount"], leg["major_amount"], leg["currency"]) == ("1250", "12.50 USD", "usd")
+    assert len(leg["id"]) == 32
+    assert leg["credit"]["name"] == "unallocated"
+
+
+OTHERS = [
+    # event                                    outcome            says
+    (changed(captured=False), "ignored", ""),
+    (changed(amount=0), "nothing_to_post", ""),
+    (changed(amount=-1), "dead", "is negative"),
+    ({**CHARGE, "type": "refund.created"}, "dead", "no transaction answers this type"),
+    ({"id": "evt_1"}, "dead", "type"),
+    ("\x01bytes", "dead", "neither Avro"),
+]
+
+
+@pytest.mark.parametrize(("event", "outcome", "says"), OTHERS)
+def test_no_chain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], event: object, outcome: str, says: str
+) -> None:
+    """An event without a chain says what becomes of it and why."""
+    found = explained(tmp_path, capsys, event)
+    assert found["outcome"] == outcome
+    assert says in found.get("detail", "")
+    assert run(tmp_path, event) == 0
+    printed = capsys.readouterr().out
+    assert (outcome.replace("_", " ") if outcome != "dead" else "dead letter, ") in printed
+
+
+def test_undecided_rule_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule whose condition cannot be told ends the search, and says which field it needs."""
+    event = changed()
+    del event["data"]["object"]["paid"]
+    found = explained(tmp_path, capsys, event)
+    assert found["rules"][0]["verdict"] == "cannot tell: data.object.paid is missing"
+    assert found["rules"][1]["verdict"] == "not asked: charge came first"
+    assert (found["outcome"], found["reason"]) == ("dead", "missing_field")
+
+
+def test_role(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The role is the one that may carry the type, unless another is asked for."""
+    p2p = {**CHARGE, "type": "wallet.p2p"}
+    assert explained(tmp_path, capsys, p2p)["role"] == "commands"
+    found = explained(tmp_path, capsys, p2p, "--role", "payments")
+    assert (found["outcome"], found["reason"]) == ("dead", "wrong_topic")
+
+
+def test_unclear_role_is_a_usage_error(tmp_path: Path) -> None:
+    """A type that no listed topic or several may carry needs --role."""
+    rules = tmp_path / "rules.yaml"
+    text = explain_rules()
+    rules.write_text(text)
+    with pytest.raises(UsageError, match="one and two may carry this type: say --role"):
+        run(tmp_path, CHARGE, "--rulebook", str(rules))
+    rules.write_text(text.replace("charge.*", "refund.*"))
+    with pytest.raises(UsageError, match="no topic that the rulebook lists may carry"):
+        run(tmp_path, CHARGE, "--rulebook", str(rules))
+
+
+def explain_rules() -> str:
+    """Two topics that carry the same types."""
+    return """\
+version: 1
+ledgers:
+  usd: {id: 840, scale: 2}
+topics:
+  one: {types: ["charge.*"]}
+  two: {types: ["charge.*"]}
+accounts:
+  a: {code: 1, type: asset}
+  b: {code: 2, type: asset}
+transactions:
+  t:
+    on: charge.succeeded
+    currency: usd
+    transfers:
+      x: {debit: a, credit: b, amount: data.object.amount, code: 1}
+"""
+
+
+def test_settings_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the worker's settings refuse, explain refuses too."""
+    monkeypatch.setenv("LEDGER_WORKER_EVENTS__LIVEMODE", "true")
+    found = explained(tmp_path, capsys, CHARGE)
+    assert (found["outcome"], found["reason"]) == ("dead", "wrong_mode")
+
+
+def test_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dash reads the event from standard input; a post shows all that it takes."""
+    withdrawal = {"id": "w", "created": 5, "customer": "c", "amount": 70, "currency": "jpy"}
+    event = {**CHARGE, "type": "wallet.withdrawal_failed", "data": {"object": withdrawal}}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(event).encode())))
+    parser = argparse.ArgumentParser()
+    explain.configure(parser)
+    assert explain.run(parser.parse_args(["-"])) == 0
+    printed = capsys.readouterr().out
+    assert "0. release (void): all JPY" in printed
+    assert "(attempt 0; any of 8 attempts)" in printed
+
+
+def test_missing_file() -> None:
+    """A file that is not there is one clear sentence."""
+    parser = argparse.ArgumentParser()
+    explain.configure(parser)
+    with pytest.raises(UsageError, match=r"nowhere\.json cannot be read"):
+        explain.run(parser.parse_args(["nowhere.json"]))

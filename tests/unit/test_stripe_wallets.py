@@ -1,0 +1,262 @@
+"""The packaged rulebook: what Stripe's real events and the wallet commands become."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.core.chain import Chain
+from worker.core.event import Dead, Event, Skipped
+from worker.core.translate import Translator
+from worker.rulebooks.load import PACKAGED, load
+from worker.rulebooks.review import review
+
+WEBHOOKS = Path(__file__).parents[1] / "stripe"
+SECONDS = 1_700_000_000
+
+# Source: Stripe's page on currencies: no minor unit, and three digits.
+ZERO_DECIMAL = {
+    "bif",
+    "clp",
+    "djf",
+    "gnf",
+    "jpy",
+    "kmf",
+    "krw",
+    "mga",
+    "pyg",
+    "rwf",
+    "vnd",
+    "vuv",
+    "xaf",
+    "xof",
+    "xpf",
+}
+THREE_DECIMAL = {"bhd", "jod", "kwd", "omr", "tnd"}
+
+NAMES = [
+    "stripe_clearing",
+    "stripe_reserve",
+    "payouts_in_transit",
+    "bank",
+    "customer_wallet",
+    "pending_payouts",
+    "user_receivable",
+    "unallocated",
+    "fee_income",
+    "processor_fees",
+    "input_tax",
+    "disputes_held",
+    "dispute_fees",
+    "chargeback_losses",
+    "connected_accounts",
+    "fx_liquidity",
+    "adjustments",
+    "suspense",
+    "shortfall_control",
+]
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    """The packaged rules."""
+    return Translator(load(PACKAGED))
+
+
+def become(translator: Translator, event: Event, role: str) -> str:
+    """An event's outcome in one word or line: legs as `debit>credit amount currency`."""
+    found = translator.translate(event, role=role)
+    if isinstance(found, Dead):
+        return str(found.reason)
+    if isinstance(found, Skipped):
+        return found.outcome
+    return f"{found.transaction}: " + ", ".join(_legs(found))
+
+
+def _legs(chain: Chain) -> list[str]:
+    legs = []
+    for leg in chain.legs:
+        refs = [ref for ref in (leg.debit, leg.credit) if ref]
+        sides = [f"{ref.name}[{ref.key}]".replace("[]", "") for ref in refs]
+        amount = "all" if leg.pending_ids and leg.amount == 0 else str(leg.amount)
+        legs.append(f"{leg.spec.kind} {'>'.join(sides)} {amount} {leg.currency.name}")
+    return [leg.replace("  ", " ").removeprefix("posted ") for leg in legs]
+
+
+OUTCOMES = {
+    "balance.available": "ignored",
+    "charge.captured": "guest_charge: stripe_clearing>unallocated 100 usd",
+    "charge.dispute.closed": "no_rule",
+    "charge.dispute.created": "ignored",
+    "charge.dispute.funds_reinstated": "no_rule",
+    "charge.dispute.funds_withdrawn": "no_rule",
+    "charge.dispute.updated": "ignored",
+    "charge.failed": "ignored",
+    "charge.refund.updated": "ignored",
+    "charge.refunded": "ignored",
+    "charge.succeeded": "guest_charge: stripe_clearing>unallocated 2000 usd",
+    "charge.updated": "ignored",
+    "payment_intent.amount_capturable_updated": "ignored",
+    "payment_intent.canceled": "ignored",
+    "payment_intent.created": "ignored",
+    "payment_intent.payment_failed": "ignored",
+    "payment_intent.processing": "ignored",
+    "payment_intent.requires_action": "ignored",
+    "payment_intent.succeeded": "ignored",
+    "payout.created": "no_rule",
+    "payout.paid": "no_rule",
+    "payout.updated": "ignored",
+    "transfer.created": "no_rule",
+    "transfer.failed": "no_rule",
+    "transfer.paid": "no_rule",
+    "transfer.updated": "ignored",
+}
+
+
+def test_every_webhook_is_listed() -> None:
+    """The table above says what becomes of each of Stripe's sample webhooks."""
+    assert {path.stem for path in WEBHOOKS.glob("*.json")} == set(OUTCOMES)
+
+
+@pytest.mark.parametrize(("name", "outcome"), OUTCOMES.items())
+def test_webhook(translator: Translator, name: str, outcome: str) -> None:
+    """A real webhook is posted, ignored by name, or a dead letter until its rule comes."""
+    body = json.loads((WEBHOOKS / f"{name}.json").read_text())
+    event = Event(body["id"], body["type"], body["created"], body)
+    assert become(translator, event, "payments") == outcome
+
+
+CHARGE = {"id": "ch_1", "created": SECONDS, "amount": 250, "amount_captured": 250,
+          "currency": "usd", "customer": "cus_1", "paid": True, "captured": True}  # fmt: skip
+SETTLED = {"id": "txn_1", "created": SECONDS, "amount": 1000, "fee": 59, "net": 941,
+           "currency": "usd", "reporting_category": "charge",
+           "fee_details": [{"type": "stripe_fee", "amount": 50},
+                           {"type": "tax", "amount": 9}]}  # fmt: skip
+WITHDRAWAL = {"id": "wd_1", "created": SECONDS, "customer": "a", "amount": 9, "currency": "usd"}
+EXCHANGE = {"id": "ex_1", "customer": "a", "sell": {"amount": 100, "currency": "usd"},
+            "buy": {"amount": 90, "currency": "eur"},
+            "spread": {"amount": 1, "currency": "usd"}}  # fmt: skip
+SHARES = [{"customer": "b", "amount": 1}, {"customer": "c", "amount": 2}]
+
+EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    # type                content     changes                         becomes
+    ("charge.succeeded", CHARGE, {}, "charge: stripe_clearing>customer_wallet[cus_1] 250 usd"),
+    ("charge.succeeded", CHARGE, {"amount": -1}, "bad_amount"),
+    ("charge.succeeded", CHARGE, {"captured": False}, "ignored"),
+    ("charge.succeeded", CHARGE, {"paid": False}, "no_rule"),
+    ("charge.succeeded", CHARGE, {"currency": "xau"}, "unknown_currency"),
+    ("charge.captured", CHARGE, {"amount_captured": 100},
+     "charge: stripe_clearing>customer_wallet[cus_1] 100 usd"),
+    ("charge.failed", CHARGE, {"failure_balance_transaction": "txn_2"}, "no_rule"),
+    ("charge.failed", CHARGE, {"failure_balance_transaction": None, "balance_transaction": "t"},
+     "no_rule"),
+    ("refund.created", {}, {}, "no_rule"),
+    ("wallet.p2p", {}, {}, "wrong_topic"),
+    ("balance_transaction.created", SETTLED, {},
+     "fees: input_tax>stripe_clearing 9 usd, processor_fees>stripe_clearing 50 usd"),
+    ("balance_transaction.created", SETTLED, {"fee": 60},
+     ("fees: input_tax>stripe_clearing 9 usd, processor_fees>stripe_clearing 50 usd, "
+      "processor_fees>stripe_clearing 1 usd")),
+    ("balance_transaction.created", SETTLED, {"fee": -59, "fee_details":
+     [{"type": "stripe_fee", "amount": -50}, {"type": "tax", "amount": -9}]},
+     "fees: stripe_clearing>input_tax 9 usd, stripe_clearing>processor_fees 50 usd"),
+    ("balance_transaction.created", SETTLED, {"fee": 0, "fee_details": []}, "nothing_to_post"),
+    ("balance_transaction.created", SETTLED, {"fee": 7, "fee_details": []},
+     "fees: processor_fees>stripe_clearing 7 usd"),
+    ("balance_transaction.created", SETTLED, {"fee": 1.5}, "missing_field"),
+    ("balance_transaction.created", SETTLED, {"fee_details": None}, "missing_field"),
+    ("balance_transaction.created", SETTLED, {"reporting_category": "dispute", "fee": 1500,
+     "fee_details": [{"type": "stripe_fee", "amount": 1500}]},
+     "dispute_fees: dispute_fees>stripe_clearing 1500 usd"),
+    ("balance_transaction.created", SETTLED, {"reporting_category": "fee", "net": -200},
+     "stripe_fee: processor_fees>stripe_clearing 200 usd"),
+    ("balance_transaction.created", SETTLED, {"reporting_category": "network_cost", "net": 20},
+     "stripe_fee: stripe_clearing>processor_fees 20 usd"),
+    ("balance_transaction.created", SETTLED, {"reporting_category": "tax", "net": -30},
+     "stripe_tax: input_tax>stripe_clearing 30 usd"),
+    ("balance_transaction.created", SETTLED, {"reporting_category": "other_adjustment"}, "no_rule"),
+    ("balance_transaction.created", SETTLED, {"reporting_category": "brand_new"}, "no_rule"),
+    ("wallet.p2p", {"from": "a", "to": "b", "amount": 5, "currency": "jpy"}, {},
+     "p2p: customer_wallet[a]>customer_wallet[b] 5 jpy"),
+    ("wallet.p2p", {"from": "a", "to": "a", "amount": 5, "currency": "jpy"}, {}, "same_account"),
+    ("wallet.split_bill", {"payer": "a", "shares": SHARES, "currency": "kwd"}, {},
+     ("split_bill: customer_wallet[b]>customer_wallet[a] 1 kwd, "
+      "customer_wallet[c]>customer_wallet[a] 2 kwd")),
+    ("wallet.withdrawal", WITHDRAWAL, {},
+     "withdrawal: pending customer_wallet[a]>pending_payouts 9 usd"),
+    ("wallet.withdrawal_paid", WITHDRAWAL, {},
+     "withdrawal_paid: post 9 usd, pending_payouts>bank 9 usd"),
+    ("wallet.withdrawal_failed", WITHDRAWAL, {}, "withdrawal_failed: void all usd"),
+    ("wallet.exchange", EXCHANGE, {},
+     ("exchange: customer_wallet[a]>fx_liquidity 100 usd, fx_liquidity>customer_wallet[a] 90 eur, "
+      "fx_liquidity>fee_income 1 usd")),
+    ("wallet.unknown", {}, {}, "no_rule"),
+    ("charge.succeeded", CHARGE, {"role": "commands"}, "wrong_topic"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("event_type", "content", "changes", "becomes"), EVENTS)
+def test_event(
+    translator: Translator,
+    event_type: str,
+    content: dict[str, Any],
+    changes: dict[str, Any],
+    becomes: str,
+) -> None:
+    """An event makes these transfers, in order, or has this outcome."""
+    roles = {"wallet": "commands", "balance_transaction": "settlements"}
+    role = changes.get("role") or roles.get(event_type.split(".", 1)[0], "payments")
+    if becomes == "wrong_topic" and event_type.startswith("wallet"):
+        role = "payments"
+    body = {"data": {"object": {**content, **changes}}, "type": event_type}
+    event = Event("evt_1", event_type, SECONDS, body)
+    assert become(translator, event, role) == becomes
+
+
+def test_both_tellings_of_a_charge_are_one_fact(translator: Translator) -> None:
+    """A charge has the same transfer ids whichever event tells it."""
+    chains = [
+        translator.translate(
+            Event(f"evt_{kind}", kind, SECONDS + 9, {"data": {"object": CHARGE}, "type": kind}),
+            role="payments",
+        )
+        for kind in ("charge.succeeded", "charge.captured")
+    ]
+    ids = [[leg.id for leg in chain.legs] for chain in chains if isinstance(chain, Chain)]
+    assert len(ids) == 2
+    assert ids[0] == ids[1]
+
+
+def test_commands_come_first(translator: Translator) -> None:
+    """Wallet commands are drained first when there is a backlog."""
+    assert translator.high_priority_roles == {"commands"}
+
+
+def test_currencies_have_stripe_s_scale(translator: Translator) -> None:
+    """Each currency's ledger has its ISO number and Stripe's number of minor digits."""
+    ledgers = translator.rulebook.ledgers
+    assert (ledgers["usd"].ledger, ledgers["eur"].ledger, ledgers["jpy"].ledger) == (840, 978, 392)
+    assert len(ledgers) >= 135
+    for name, currency in ledgers.items():
+        expected = 0 if name in ZERO_DECIMAL else 3 if name in THREE_DECIMAL else 2
+        assert currency.scale == expected, name
+
+
+def test_accounts_are_all_declared() -> None:
+    """Every name that the design lists has its code now, so that no code is ever given away."""
+    book = load(PACKAGED)
+    assert sorted(book.accounts) == sorted(NAMES)
+    assert {name: account.per for name, account in book.accounts.items() if account.per} == {
+        "payouts_in_transit": "payout",
+        "customer_wallet": "customer",
+        "user_receivable": "customer",
+        "connected_accounts": "account",
+    }
+
+
+def test_no_warnings() -> None:
+    """`check` finds nothing odd in the packaged rulebook."""
+    assert review(load(PACKAGED)) == []

@@ -1,0 +1,1 @@
+"""Bytes in and out: events decoded, announcements encoded. No I/O."""

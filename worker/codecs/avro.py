@@ -1,0 +1,125 @@
+"""Avro bodies in Confluent's frame: a zero byte, the schema's id in four bytes, the body.
+
+The invariant: a body is read to its last byte or not at all; fastavro would ignore what trails.
+Imports no Kafka and no ledger. Which id means which schema is the caller's: settings now, a
+registry later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from types import MappingProxyType
+from typing import Any, Final
+
+import orjson
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.types import Schema
+
+from worker.codecs.avro_fast import Reader, Unsupported, fast_reader
+
+MAGIC: Final = 0
+HEADER_BYTES: Final = 5
+
+PACKAGED_IDS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        1: "stripe_payment_event",
+        2: "stripe_settlement_event",
+        3: "wallet_command",
+        4: "posted_transfer",
+        5: "rejected_event",
+    }
+)
+"""What a schema id means when no registry and no setting says otherwise."""
+
+UNREADABLE: Final = (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError)
+"""What fastavro raises on bytes that are not of the schema; invalid UTF-8 is a ValueError.
+
+MemoryError is not among them: a stream in memory gives no more bytes than it has, however long a
+string claims to be, so running out of memory would say nothing about the record.
+"""
+
+
+class AvroUnreadable(ValueError):
+    """The bytes are no record of the schema. The message never holds a value."""
+
+
+BodyReader = Callable[[bytes], Any]
+"""Takes a framed value, gives its record; raises AvroUnreadable unless it reads to the end."""
+
+
+@cache
+def packaged_schema(name: str) -> Schema:
+    """The schema `schemas/NAME.avsc`, parsed; FileNotFoundError when there is none."""
+    text = files("worker").joinpath("schemas", f"{name}.avsc").read_bytes()
+    return parse_schema(orjson.loads(text))
+
+
+def packaged_names() -> list[str]:
+    """The names of all packaged schemas, sorted."""
+    folder = files("worker").joinpath("schemas")
+    names = (entry.name for entry in folder.iterdir())
+    return sorted(name.removesuffix(".avsc") for name in names if name.endswith(".avsc"))
+
+
+def body_reader(schema: Schema) -> BodyReader:
+    """The quickest reader for framed values of this schema, whose frame was looked at before."""
+    try:
+        read = fast_reader(schema)
+    except Unsupported:
+        read = _fastavro_reader(schema)
+    return _whole(read)
+
+
+def plain_reader(schema: Schema) -> BodyReader:
+    """The same by fastavro alone: what the quick reader is compared with."""
+    return _whole(_fastavro_reader(schema))
+
+
+def _fastavro_reader(schema: Schema) -> Reader:
+    def read(value: bytes, at: int) -> tuple[Any, int]:
+        stream = BytesIO(value)
+        stream.seek(at)
+        return schemaless_reader(stream, schema, None), stream.tell()
+
+    return read
+
+
+def _whole(read: Reader) -> BodyReader:
+    def read_whole(value: bytes) -> Any:  # noqa: ANN401 - the schema says what it is
+        try:
+            record, end = read(value, HEADER_BYTES)
+        except UNREADABLE as error:
+            raise AvroUnreadable(
+                f"the Avro body is cut short or not of its schema ({type(error).__name__})"
+            ) from None
+        if end > len(value):
+            raise AvroUnreadable("the Avro body is cut short")
+        if end < len(value):
+            raise AvroUnreadable(f"{len(value) - end} bytes follow the Avro body")
+        return record
+
+    return read_whole
+
+
+def frame(schema_id: int) -> bytes:
+    """The five bytes before a body of this schema."""
+    return bytes([MAGIC]) + schema_id.to_bytes(4, "big")
+
+
+def write_framed(record: Mapping[str, Any], *, schema: Schema, schema_id: int) -> bytes:
+    """The record as a framed value; a ValueError or TypeError when it is not of the schema."""
+    stream = BytesIO()
+    stream.write(frame(schema_id))
+    schemaless_writer(stream, schema, record)
+    return stream.getvalue()
+
+
+def encode_event(event: Mapping[str, Any], schema_name: str, schema_id: int) -> bytes:
+    """An event as a framed value; what the schema does not name is left out.
+
+    Raises ValueError or TypeError when the event does not fit the schema.
+    """
+    return write_framed(event, schema=packaged_schema(schema_name), schema_id=schema_id)

@@ -1,0 +1,92 @@
+"""Dead letters: the original record, untouched, and why it is one in headers after its own.
+
+The invariant: key, value, headers and timestamp stay as they were. A letter that was redriven and
+died again keeps its earlier headers; the newest of a name is the last. Parked events are carried
+the same way. Header names are Kafka Connect's where it has them. No I/O.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+from worker.codecs.announcements import RULEBOOK_HEADER
+from worker.core.event import Dead, Reason
+from worker.ports import Announcement, Headers, Record
+
+CONNECT: Final = "__connect.errors"
+REASON_HEADER: Final = "ledger_worker.reason"
+GROUP_HEADER: Final = "ledger_worker.group"
+SHA256_HEADER: Final = "ledger_worker.value_sha256"
+SIZE_HEADER: Final = "ledger_worker.value_bytes"
+LEFT_OUT_HEADER: Final = "ledger_worker.left_out"
+
+ENVELOPE_BYTES_MAX: Final = 65_536
+"""The most that key and headers of a too large record may take together to be kept."""
+
+
+def carry(record: Record, *, topic: str, headers: Headers) -> Announcement:
+    """The record as it is on another topic, with headers after its own."""
+    return Announcement(
+        topic,
+        record.key(),
+        record.value(),
+        [*(record.headers() or ()), *headers],
+        _timestamp_ms(record),
+    )
+
+
+class DeadLetters:
+    """Writes records off, for one consumer group under one rulebook."""
+
+    def __init__(self, *, topic: str, group: str, rulebook_digest: str) -> None:
+        self._topic = topic
+        self._group = group
+        self._rulebook_digest = rulebook_digest
+
+    def letter(self, record: Record, dead: Dead, *, stage: str) -> Announcement:
+        """The dead letter of a record. stage: where it died: decode, translate or post."""
+        return carry(record, topic=self._topic, headers=self._headers(record, dead, stage))
+
+    def too_large(self, record: Record, dead: Dead, *, stage: str) -> Announcement:
+        """The dead letter of a record that the broker refuses for its size.
+
+        The value is empty (not null: compaction would take that for a deletion); hash, size and
+        position say which record it was. Key and headers are kept unless they are what is large.
+        dead: why the record was to be a dead letter in the first place.
+        """
+        value = record.value() or b""
+        detail = f"the record is too large for the broker; it was {dead.reason}: {dead.detail}"
+        headers = self._headers(record, Dead(Reason.TOO_LARGE, detail), stage)
+        headers.append((SHA256_HEADER, sha256(value).hexdigest().encode()))
+        headers.append((SIZE_HEADER, b"%d" % len(value)))
+        key, own = record.key(), record.headers() or []
+        if _size(key, own) > ENVELOPE_BYTES_MAX:
+            key, own = None, []
+            headers.append((LEFT_OUT_HEADER, b"key, headers"))
+        return Announcement(self._topic, key, b"", [*own, *headers], _timestamp_ms(record))
+
+    def _headers(self, record: Record, dead: Dead, stage: str) -> Headers:
+        """Where the record was, what it died of, and who says so."""
+        texts = {
+            f"{CONNECT}.topic": record.topic(),
+            f"{CONNECT}.partition": str(record.partition()),
+            f"{CONNECT}.offset": str(record.offset()),
+            f"{CONNECT}.stage": stage,
+            f"{CONNECT}.exception.class.name": f"ledger_worker.{dead.reason}",
+            f"{CONNECT}.exception.message": dead.detail,
+            REASON_HEADER: dead.reason.value,
+            GROUP_HEADER: self._group,
+            RULEBOOK_HEADER: self._rulebook_digest,
+        }
+        return [(name, text.encode()) for name, text in texts.items()]
+
+
+def _timestamp_ms(record: Record) -> int:
+    kind, milliseconds = record.timestamp()
+    return milliseconds if kind else 0
+
+
+def _size(key: bytes | None, headers: Headers) -> int:
+    texts = sum(len(name.encode()) + len(value or b"") for name, value in headers)
+    return len(key or b"") + texts

@@ -1,0 +1,158 @@
+"""Bytes to events: the first byte tells Avro from JSON, and what is neither is a dead letter.
+
+The invariant: whatever the bytes, `decode` returns an Event or a Dead; it never raises for them.
+A Dead names fields, positions and kinds, never values: a card or a name could be in those. No I/O
+and no ledger here; the amounts and keys that rules need are checked where rules read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from worker.codecs.avro import (
+    HEADER_BYTES,
+    MAGIC,
+    PACKAGED_IDS,
+    AvroUnreadable,
+    BodyReader,
+    body_reader,
+    packaged_schema,
+)
+from worker.core.event import CREATED_MAX, Dead, Event, Reason
+
+BRACE: Final = ord("{")
+JSON_SPACE: Final = b" \t\r\n"
+TEXT_FIELDS: Final = ("id", "type")
+
+
+class Decoder:
+    """Decodes records; knows which schema each id in an Avro frame means.
+
+    schemas: schema id to packaged schema name; a name that is not packaged raises
+        FileNotFoundError.
+    """
+
+    def __init__(self, schemas: Mapping[int, str] = PACKAGED_IDS) -> None:
+        self._readers: dict[int, BodyReader] = {
+            schema_id: body_reader(packaged_schema(name)) for schema_id, name in schemas.items()
+        }
+
+    def decode_all(self, values: Iterable[bytes | None]) -> list[Event | Dead]:
+        """Decode a batch: one result for each value, in order."""
+        return [self.decode(value) for value in values]
+
+    def decode(self, value: bytes | None) -> Event | Dead:
+        """Decode one record's value."""
+        if not value:
+            return Dead(Reason.UNDECODABLE, "the record has no value")
+        first = value[0]
+        if first == BRACE:
+            return _decode_json(value)
+        if first == MAGIC:
+            return self._decode_avro(value)
+        if value.lstrip(JSON_SPACE)[:1] == b"{":
+            return _decode_json(value)
+        return Dead(
+            Reason.UNDECODABLE,
+            "the value is neither Avro (first byte 0x00) nor JSON (first character {)",
+        )
+
+    def _decode_avro(self, value: bytes) -> Event | Dead:
+        if len(value) < HEADER_BYTES:
+            return Dead(
+                Reason.UNDECODABLE,
+                f"the Avro frame is cut short: {len(value)} bytes, it takes {HEADER_BYTES}",
+            )
+        schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
+        read = self._readers.get(schema_id)
+        if read is None:
+            return Dead(Reason.UNKNOWN_SCHEMA, f"no schema is known by the id {schema_id}")
+        try:
+            body = read(value)
+        except AvroUnreadable as error:
+            return Dead(Reason.UNDECODABLE, str(error))
+        return event_of(body)
+
+
+def _decode_json(value: bytes) -> Event | Dead:
+    try:
+        body = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        return Dead(
+            Reason.UNDECODABLE, f"the JSON does not parse: {error.msg} (character {error.pos})"
+        )
+    return event_of(body)
+
+
+def event_of(body: Mapping[str, Any]) -> Event | Dead:
+    """The event in a decoded envelope, or what it lacks to be one."""
+    get = body.get
+    event_id, kind, created, content = get("id"), get("type"), get("created"), get("data")
+    if (
+        type(event_id) is str
+        and type(kind) is str
+        and type(created) is int
+        and 0 <= created <= CREATED_MAX
+        and isinstance(content, dict)
+        and isinstance(content.get("object"), dict)
+        and event_id
+        and kind
+        and "\0" not in event_id
+        and (event_id.isascii() or is_unicode(event_id))
+        and (kind.isascii() or is_unicode(kind))
+    ):
+        return Event(event_id, kind, created, body)
+    return _why_not(body)
+
+
+def is_unicode(text: str) -> bool:
+    """False for text with lone surrogates, which no UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _why_not(body: Mapping[str, Any]) -> Dead:
+    """What keeps an envelope from being an event, by the first check that fails."""
+    for name in TEXT_FIELDS:
+        text = body.get(name)
+        if not isinstance(text, str) or not text:
+            return Dead(Reason.NOT_AN_EVENT, f"`{name}` is {_kind(text)}, not a text")
+        if not is_unicode(text) or (name == "id" and "\0" in text):
+            return Dead(Reason.BAD_KEY, f"`{name}` holds a NUL or a lone surrogate")
+    if body.get("created") is None:
+        return Dead(Reason.NOT_AN_EVENT, "`created` is missing")
+    return _thin(body) or _bad_time(body["created"])
+
+
+def _thin(body: Mapping[str, Any]) -> Dead | None:
+    content = body.get("data")
+    if not isinstance(content, dict):
+        return Dead(Reason.THIN_EVENT, f"`data` is {_kind(content)}: a thin event has no object")
+    if not isinstance(content.get("object"), dict):
+        kind = _kind(content.get("object"))
+        return Dead(Reason.THIN_EVENT, f"`data.object` is {kind}: a thin event has no object")
+    return None
+
+
+def _bad_time(created: object) -> Dead:
+    if type(created) is not int:
+        return Dead(
+            Reason.BAD_TIME, f"`created` is {_kind(created)}, not a whole number of seconds"
+        )
+    return Dead(Reason.BAD_TIME, f"`created` is outside 0…{CREATED_MAX}")
+
+
+def _kind(value: object) -> str:
+    """What a value is, in JSON's words; never the value itself."""
+    if value is None:
+        return "missing"
+    if value == "":
+        return "empty"
+    names = {bool: "a boolean", int: "a number", float: "a fraction", str: "a text", list: "a list"}
+    return names.get(type(value), "an object")

@@ -1,0 +1,83 @@
+"""The outbox record, field by field: what each announcement of a posted leg says.
+
+The invariant: both formats are made of these fields in this order, which is the schema's
+(`schemas/posted_transfer.avsc`). `plain_value` encodes them the obvious way and is what the quick
+encoder in `outbox.py` is compared with. No I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import orjson
+
+from worker.codecs.announcements import iso_created, iso_nanoseconds
+from worker.codecs.avro import packaged_schema, write_framed
+from worker.core.chain import AccountRef, PostedLeg
+from worker.core.event import Event
+from worker.core.ids import hex_id
+
+Format = Literal["json", "avro"]
+Fields = dict[str, str | int]
+
+SCHEMA_NAME = "posted_transfer"
+
+
+def posted_fields(event: Event, attempt: int, leg: PostedLeg) -> Fields:
+    """Every field of the record, in order."""
+    return {
+        "transfer_id": hex_id(leg.id),
+        "pending_id": hex_id(leg.pending_id) if leg.pending_id else "",
+        "amount": str(leg.amount),
+        **leg_fields(leg),
+        **account_fields("debit", leg.debit),
+        **account_fields("credit", leg.credit),
+        **event_fields(event, attempt),
+        "posted_at": iso_nanoseconds(leg.timestamp),
+        "ledger_timestamp": str(leg.timestamp),
+    }
+
+
+def leg_fields(leg: PostedLeg) -> Fields:
+    """What is the same whenever the same leg of the rulebook is posted in the same place."""
+    return {
+        "transaction": leg.spec.transaction,
+        "leg": leg.spec.name,
+        "leg_number": leg.leg_number,
+        "leg_count": leg.leg_count,
+        "kind": leg.spec.kind,
+        "currency": leg.currency.name,
+        "scale": leg.currency.scale,
+        "ledger": leg.currency.ledger,
+        "code": leg.code,
+        "flags": leg.flags,
+    }
+
+
+def account_fields(side: str, account: AccountRef) -> Fields:
+    """What says who was debited or credited."""
+    return {
+        f"{side}_account_id": hex_id(account.id),
+        f"{side}_account": account.name,
+        f"{side}_key": account.key,
+    }
+
+
+def event_fields(event: Event, attempt: int) -> Fields:
+    """What the legs of one event share."""
+    return {
+        "event_id": event.id,
+        "event_type": event.type,
+        "event_created": iso_created(event.created),
+        "attempt": attempt,
+    }
+
+
+def plain_value(
+    event: Event, attempt: int, leg: PostedLeg, *, encoding: Format, schema_id: int
+) -> bytes:
+    """The record's bytes: compact JSON, or framed Avro."""
+    fields = posted_fields(event, attempt, leg)
+    if encoding == "json":
+        return orjson.dumps(fields)
+    return write_framed(fields, schema=packaged_schema(SCHEMA_NAME), schema_id=schema_id)

@@ -1,0 +1,199 @@
+"""`doctor`: looks at every setting and dependency, and says what to do about what is wrong.
+
+The invariant: it only looks; nothing is created, posted or committed. Every check is made, also
+after one has failed, so that one run shows all there is to mend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from worker.codecs.avro import body_reader, packaged_names, packaged_schema
+from worker.config import EMBEDDED, Settings, load_settings
+from worker.kafka.admin import inspect_broker
+from worker.ledger.open import open_ledger
+from worker.observe.checks import CONFIGURATION, Check
+from worker.ports import UsageError, WorkerError
+from worker.rulebooks.load import load
+
+HELP = "check every dependency and setting, and say what to do"
+
+IO_URING_SETUP: Final = 425
+"""The system call's number, the same on x86-64 and ARM64 (Linux, asm-generic/unistd.h)."""
+
+IO_URING_SWITCH: Final = Path("/proc/sys/kernel/io_uring_disabled")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every finding; 0 when all is well, 2 or 3 for what is not."""
+    checks = list(examine(arguments.config))
+    print_checks(checks, as_json=arguments.json)
+    return exit_code(checks)
+
+
+def exit_code(checks: list[Check]) -> int:
+    """2 when some configuration is wrong, else 3 when a dependency is not there, else 0."""
+    return min((check.exit_code for check in checks if not check.ok), default=0)
+
+
+def print_checks(checks: list[Check], *, as_json: bool) -> None:
+    """The findings on standard output, for a person or as one JSON object."""
+    if as_json:
+        found = {"ok": all(check.ok for check in checks), "checks": [*map(asdict, checks)]}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        detail = check.detail.replace("\n", "\n" + " " * (width + 7))
+        sys.stdout.write(f"{'ok' if check.ok else 'FAIL':<5} {check.name:<{width}} {detail}\n")
+        if check.advice:
+            sys.stdout.write(f"{'':<5} {'':<{width}} → {check.advice}\n")
+
+
+def examine(config: Path | None) -> Iterator[Check]:
+    """Every finding, the settings first: without them there is nothing else to look at."""
+    try:
+        settings = load_settings(config)
+    except UsageError as error:
+        advice = "mend the settings named above; docs/configuration.md lists them all"
+        yield Check("settings", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION)
+        return
+    yield Check("settings", ok=True, detail="understood")
+    yield from _asked("rulebook", lambda: _rulebook(settings), "ledger-worker check says more")
+    yield from _asked("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
+    yield from _asked("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
+    yield from _asked("ledger", lambda: [_ledger(settings)], "check ledger.addresses")
+    if not settings.ledger.addresses.startswith(EMBEDDED):
+        yield _io_uring()
+    yield _http(settings.http.host, settings.http.port)
+
+
+def _asked(name: str, ask: Callable[[], list[Check]], advice: str) -> list[Check]:
+    """What `ask` finds; its failure is a finding too."""
+    try:
+        return ask()
+    except WorkerError as error:
+        return [Check(name, ok=False, detail=str(error), advice=advice, exit_code=error.exit_code)]
+
+
+def _rulebook(settings: Settings) -> list[Check]:
+    rulebook = load(settings.rulebook)
+    listed = sorted(rulebook.topics.keys() - settings.topics.inputs.keys())
+    checks = [
+        Check(
+            "rulebook",
+            ok=True,
+            detail=f"{settings.rulebook.name}: {len(rulebook.transactions)} transactions,"
+            f" {len(rulebook.accounts)} accounts, digest {rulebook.digest[:12]}",
+        )
+    ]
+    open_roles = sorted(settings.topics.inputs.keys() - rulebook.topics.keys())
+    if open_roles:
+        checks.append(
+            Check(
+                "topic roles",
+                ok=True,
+                detail=f"the rulebook lists no types for {', '.join(open_roles)}:"
+                " these topics may carry any event, money included",
+                advice=f"name the roles in topics.inputs as the rulebook does: {', '.join(listed)}"
+                if listed
+                else "list the roles under the rulebook's topics",
+            )
+        )
+    return checks
+
+
+def _schemas(settings: Settings) -> list[Check]:
+    packaged = packaged_names()
+    for name in packaged:
+        body_reader(packaged_schema(name))
+    unknown = sorted(set(settings.schema_registry.ids.values()) - set(packaged))
+    if unknown:
+        raise UsageError(
+            f"schema_registry.ids names {', '.join(unknown)}; packaged are {', '.join(packaged)}"
+        )
+    return [Check("schemas", ok=True, detail=f"{len(packaged)} packaged, all of them parse")]
+
+
+def _kafka(settings: Settings) -> list[Check]:
+    if settings.kafka.bootstrap_servers == EMBEDDED:
+        return [Check("kafka", ok=True, detail="the embedded broker: for trying out only")]
+    return list(inspect_broker(settings, settings.ledger.deadline_seconds))
+
+
+def _ledger(settings: Settings) -> Check:
+    ledger = open_ledger(
+        addresses=settings.ledger.addresses,
+        cluster_id=settings.ledger.cluster_id,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
+    with closing(ledger):
+        batch_max = ledger.batch_max
+    return Check(
+        "ledger",
+        ok=True,
+        detail=f"{settings.ledger.addresses} answers; {batch_max} transfers a request"
+        f"{_client(settings)}",
+    )
+
+
+def _client(settings: Settings) -> str:
+    if settings.ledger.addresses.startswith(EMBEDDED):
+        return ""
+    try:
+        return f"; client release {version('tigerbeetle')}"
+    except PackageNotFoundError:
+        return "; client of unknown release"
+
+
+def _io_uring() -> Check:
+    """The TigerBeetle client needs io_uring, which many containers forbid."""
+    if sys.platform != "linux":
+        return Check("io_uring", ok=True, detail="not needed on this system")
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(IO_URING_SETUP, 1, None)  # fails either way; how it fails tells
+    code = ctypes.get_errno()
+    if code in {errno.EFAULT, errno.EINVAL}:
+        return Check("io_uring", ok=True, detail="available")
+    switch = IO_URING_SWITCH.read_text().strip() if IO_URING_SWITCH.exists() else "absent"
+    return Check(
+        "io_uring",
+        ok=False,
+        detail=f"not available: {errno.errorcode.get(code, code)},"
+        f" kernel.io_uring_disabled is {switch}",
+        advice="allow io_uring_setup, io_uring_enter and io_uring_register in the container's"
+        " seccomp profile, or set kernel.io_uring_disabled to 0",
+    )
+
+
+def _http(host: str, port: int) -> Check:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return Check(
+            "http port",
+            ok=False,
+            detail=f"{host}:{port} cannot be listened on ({error.strerror})",
+            advice="set LEDGER_WORKER_HTTP__PORT to another port, or to 0 for a free one",
+            exit_code=CONFIGURATION,
+        )
+    return Check("http port", ok=True, detail=f"{host}:{port} is free" if port else "a free one")

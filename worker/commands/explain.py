@@ -1,0 +1,213 @@
+"""`ledger-worker explain`: the chain that one event makes, without posting.
+
+The invariant: what is shown is what the worker would do with these bytes under these settings; the
+same decoder and translator answer. Reads one event; never the ledger or Kafka.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worker.core.chain import AccountRef, Chain, Leg
+from worker.core.event import Dead, Event, Skipped
+from worker.core.ids import hex_id
+from worker.core.matching import carries, matches
+from worker.core.money import major_units
+from worker.core.operations import ExpressionError
+from worker.core.rulebook import Rulebook, Transaction
+from worker.core.translate import Translator
+from worker.core.wire import AMOUNT_MAX
+from worker.ports import UsageError
+from worker.rulebooks.load import load
+
+if TYPE_CHECKING:
+    from worker.config import Settings
+
+HELP = "show the transfers that an event makes, without posting"
+
+LIVEMODES = {"any": None, "true": True, "false": False}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("event", metavar="EVENT.json", help="the event's file, or - for stdin")
+    parser.add_argument("--rulebook", type=Path, metavar="FILE", help="default: the one set")
+    parser.add_argument("--role", help="the role of the topic it comes on, where that is not clear")
+    parser.add_argument("--attempt", type=int, default=0, choices=range(8), help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Explain one event; 0 whatever becomes of it."""
+    from worker.codecs.decode import Decoder  # noqa: PLC0415 - Avro, only when it is asked for
+    from worker.config import load_settings  # noqa: PLC0415 - the same
+
+    settings = load_settings(getattr(arguments, "config", None))
+    rulebook = load(arguments.rulebook or settings.rulebook)
+    event = Decoder(settings.schema_registry.ids).decode(_read(arguments.event))
+    if isinstance(event, Dead):
+        found = {"outcome": "dead", **_dead(event)}
+    else:
+        role = arguments.role if arguments.role is not None else only_role(rulebook, event)
+        translator = _translator(rulebook, settings)
+        found = explain(translator, event, role=role, attempt=arguments.attempt)
+    text = json.dumps(found, indent=2, ensure_ascii=True) if arguments.json else _text(found)
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def explain(translator: Translator, event: Event, *, role: str, attempt: int = 0) -> dict[str, Any]:
+    """What becomes of an event, and why, as plain values for people and for JSON."""
+    asked = translator.translate(event, role=role, attempt=attempt)
+    found: dict[str, Any] = {
+        "event": {"id": event.id, "type": event.type, "created": _second(event.created)},
+        "role": role,
+        "rules": [
+            {"transaction": name, "verdict": verdict}
+            for name, verdict in considered(translator.rulebook, event)
+        ],
+    }
+    if isinstance(asked, Dead):
+        return {**found, "outcome": "dead", **_dead(asked)}
+    if isinstance(asked, Skipped):
+        return {**found, "outcome": asked.outcome}
+    return {**found, "outcome": "posts", **_chain(asked)}
+
+
+def considered(rulebook: Rulebook, event: Event) -> Iterator[tuple[str, str]]:
+    """Each transaction of the event's type, and why it does or does not answer."""
+    decided = ""
+    for rule in rulebook.transactions:
+        if not matches(event.type, rule.on):
+            continue
+        verdict = f"not asked: {decided} came first" if decided else _verdict(rule, event)
+        if not verdict.startswith("no: "):
+            decided = decided or rule.name
+        yield rule.name, verdict
+
+
+def _verdict(rule: Transaction, event: Event) -> str:
+    if rule.start is not None and event.created < rule.start:
+        return f"no: in force from {_second(rule.start)}"
+    if rule.end is not None and event.created >= rule.end:
+        return f"no: in force until {_second(rule.end)}"
+    try:
+        if rule.when is None or rule.when.precise(event.body):
+            return "yes"
+    except ExpressionError as error:
+        return f"cannot tell: {error}"
+    return f"no: it is not so that {rule.when.text}"
+
+
+def only_role(rulebook: Rulebook, event: Event) -> str:
+    """The one role whose topic may carry the event's type.
+
+    Raises:
+        UsageError: when it is none or several.
+    """
+    roles = [role for role, topic in rulebook.topics.items() if carries(topic, event.type)]
+    if not rulebook.topics:
+        return ""
+    if len(roles) != 1:
+        said = f"{' and '.join(roles)} may" if roles else "no topic that the rulebook lists may"
+        raise UsageError(f"{said} carry this type: say --role")
+    return roles[0]
+
+
+def _translator(rulebook: Rulebook, settings: Settings) -> Translator:
+    livemode = LIVEMODES[settings.events.livemode]
+    return Translator(rulebook, livemode=livemode, account=settings.events.account)
+
+
+def _read(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _dead(dead: Dead) -> dict[str, Any]:
+    return {"reason": str(dead.reason), "detail": dead.detail}
+
+
+def _chain(chain: Chain) -> dict[str, Any]:
+    return {
+        "transaction": chain.transaction,
+        "key": chain.key,
+        "user_data_128": hex_id(chain.tag),
+        "attempt": chain.attempt,
+        "sync": chain.sync,
+        "legs": [_leg(number, leg) for number, leg in enumerate(chain.legs)],
+    }
+
+
+def _leg(number: int, leg: Leg) -> dict[str, Any]:
+    currency = leg.currency
+    return {
+        "number": number,
+        "leg": leg.spec.name,
+        "kind": leg.spec.kind,
+        "id": hex_id(leg.id),
+        "pending_ids": [hex_id(each) for each in leg.pending_ids],
+        "debit": _account(leg.debit),
+        "credit": _account(leg.credit),
+        "amount": str(leg.amount),
+        "major_amount": _major(leg),
+        "currency": currency.name,
+        "ledger": currency.ledger,
+        "code": leg.spec.code,
+        "flags": leg.spec.flags,
+        "timeout": leg.spec.timeout,
+    }
+
+
+def _major(leg: Leg) -> str:
+    if leg.pending_ids and leg.amount in (0, AMOUNT_MAX):
+        return f"all {leg.currency.name.upper()}"
+    return f"{major_units(leg.amount, leg.currency.scale)} {leg.currency.name.upper()}"
+
+
+def _account(ref: AccountRef | None) -> dict[str, str] | None:
+    return None if ref is None else {"name": ref.name, "key": ref.key, "id": hex_id(ref.id)}
+
+
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _text(found: dict[str, Any]) -> str:
+    return "\n".join(_lines(found))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    if "event" in found:
+        event = found["event"]
+        yield f"event {event['id']}, {event['type']}, {event['created']}, on {found['role'] or '?'}"
+        for rule in found["rules"]:
+            yield f"  {rule['transaction']}: {rule['verdict']}"
+    if found["outcome"] == "dead":
+        yield f"dead letter, {found['reason']}: {found['detail']}"
+    elif found["outcome"] != "posts":
+        yield found["outcome"].replace("_", " ")
+    else:
+        yield f"posts {found['transaction']}, key {found['key']}, {len(found['legs'])} transfers"
+        for leg in found["legs"]:
+            yield from _leg_lines(leg)
+
+
+def _leg_lines(leg: dict[str, Any]) -> Iterator[str]:
+    kind = "" if leg["kind"] == "posted" else f" ({leg['kind']})"
+    yield f"  {leg['number']}. {leg['leg']}{kind}: {leg['major_amount']}, code {leg['code']}"
+    for side in ("debit", "credit"):
+        if leg[side]:
+            key = f"[{leg[side]['key']}]" if leg[side]["key"] else ""
+            yield f"     {side:<6} {leg[side]['name']}{key}  {leg[side]['id']}"
+    yield f"     id     {leg['id']}"
+    if leg["pending_ids"]:
+        yield f"     of     {leg['pending_ids'][0]} (attempt 0; any of 8 attempts)"

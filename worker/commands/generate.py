@@ -1,0 +1,167 @@
+"""`generate`: realistic, deterministic Stripe traffic, into Kafka or a file.
+
+The invariant: the same `--events` and `--seed` write the same records for ever. Kafka is imported
+only when it is written to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+import orjson
+
+from worker.commands.progress import tracked
+from worker.generate.encode import SCHEMAS, avro_value, json_value, line
+from worker.generate.scene import Generated
+from worker.generate.traffic import generate
+from worker.ports import UsageError
+
+if TYPE_CHECKING:
+    from worker.config import Settings
+
+HELP: Final = "make realistic, deterministic Stripe traffic, for Kafka or a file"
+
+KAFKA: Final = "kafka"
+STDOUT: Final = "-"
+FLUSH_SECONDS: Final = 60.0
+BROKER_TIME: Final = 0
+"""The records' time is that of writing: their events' would fall to the topics' retention."""
+
+
+class Publisher(Protocol):
+    """Writes records to Kafka."""
+
+    def publish(
+        self, *, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int
+    ) -> None:
+        """Queue one record; timestamp_ms 0 is now."""
+        ...
+
+    def flush(self, deadline_seconds: float) -> None:
+        """Wait for every acknowledgement; DependencyUnavailable when not all come in time."""
+        ...
+
+
+Write = Callable[[str, Generated, bytes], None]
+"""Takes the topic, the record and its value."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--events", type=_positive, required=True, help="how many records")
+    parser.add_argument("--seed", type=int, required=True, help="which traffic: any whole number")
+    parser.add_argument(
+        "--to",
+        default=STDOUT,
+        metavar="kafka|FILE",
+        help="the configured topics, or a file of JSON lines; - is stdout (default)",
+    )
+    parser.add_argument("--format", choices=("json", "avro"), default="json", help="of the values")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the traffic and print what it was."""
+    from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
+
+    settings = load_settings(getattr(arguments, "config", None))
+    topics = _topics(settings)
+    encode = _encoder(arguments.format, settings)
+    notes: Counter[str] = Counter()
+    roles: Counter[str] = Counter()
+    with _opened(arguments.to, settings) as write:
+        records = generate(arguments.events, arguments.seed)
+        for record in tracked(records, total=arguments.events, label="generate"):
+            write(topics[record.role], record, encode(record))
+            notes[record.note] += 1
+            roles[topics[record.role]] += 1
+    _report(arguments, topics=roles, notes=notes)
+    return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _topics(settings: Settings) -> Mapping[str, str]:
+    topics = settings.topics.inputs
+    missing = sorted(set(SCHEMAS) - set(topics))
+    if missing:
+        raise UsageError(f"topics.inputs names no topic for the role {', '.join(missing)}")
+    return topics
+
+
+def _encoder(encoding: str, settings: Settings) -> Callable[[Generated], bytes]:
+    if encoding == "json":
+        return json_value
+    ids = {name: schema_id for schema_id, name in settings.schema_registry.ids.items()}
+    missing = sorted(set(SCHEMAS.values()) - set(ids))
+    if missing:
+        raise UsageError(f"schema_registry.ids names no id for the schema {', '.join(missing)}")
+    return lambda record: avro_value(record, ids)
+
+
+@contextmanager
+def _opened(target: str, settings: Settings) -> Iterator[Write]:
+    """Where records go; on leaving, all of them are there."""
+    if target == KAFKA:
+        yield from _kafka(settings)
+    elif target == STDOUT:
+        yield lambda topic, record, value: _write_line(
+            sys.stdout.buffer.write, topic, record, value
+        )
+        sys.stdout.buffer.flush()
+    else:
+        yield from _file(Path(target))
+
+
+def _kafka(settings: Settings) -> Iterator[Write]:
+    from worker.kafka.publisher import open_publisher  # noqa: PLC0415 - Kafka only when it is used
+
+    publisher: Publisher = open_publisher(settings)
+    yield lambda topic, record, value: publisher.publish(
+        topic=topic, key=record.key, value=value, timestamp_ms=BROKER_TIME
+    )
+    publisher.flush(FLUSH_SECONDS)
+
+
+def _file(path: Path) -> Iterator[Write]:
+    try:
+        with path.open("wb") as file:
+            yield lambda topic, record, value: _write_line(file.write, topic, record, value)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _write_line(write: Callable[[bytes], int], topic: str, record: Generated, value: bytes) -> None:
+    write(line(topic=topic, key=record.key, value=value, note=record.note))
+
+
+def _report(
+    arguments: argparse.Namespace, *, topics: Mapping[str, int], notes: Mapping[str, int]
+) -> None:
+    """Print the summary: on stderr where stdout has the records."""
+    out = sys.stderr if arguments.to == STDOUT else sys.stdout
+    summary = {
+        "events": arguments.events,
+        "seed": arguments.seed,
+        "to": arguments.to,
+        "format": arguments.format,
+        "topics": dict(sorted(topics.items())),
+        "notes": dict(sorted(notes.items())),
+    }
+    if arguments.json:
+        out.write(orjson.dumps(summary).decode() + "\n")
+        return
+    out.write(f"{arguments.events:,} records of seed {arguments.seed}\n")
+    for name, times in [*summary["topics"].items(), *summary["notes"].items()]:
+        out.write(f"  {times:>9,}  {name}\n")

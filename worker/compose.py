@@ -1,0 +1,234 @@
+"""The composition root: settings become one running worker.
+
+The invariant: everything is built here and nowhere else; importing it opens nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from worker import __version__
+from worker.batch import Limits
+from worker.codecs.dead_letters import DeadLetters
+from worker.codecs.decode import Decoder
+from worker.codecs.outbox import OutboxEncoder
+from worker.codecs.rejected import RejectedEncoder
+from worker.config import EMBEDDED, Settings
+from worker.core.rulebook import Rulebook
+from worker.core.translate import Translator
+from worker.kafka.announcer import KafkaAnnouncer
+from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.source import KafkaSource
+from worker.ledger.counted import CountedLedger
+from worker.ledger.open import open_ledger
+from worker.observe.health import Health, HealthServer
+from worker.observe.metrics import Metrics
+from worker.observing import BatchObserver
+from worker.pipeline import Inputs, Pipeline
+from worker.ports import Commit, DependencyUnavailable, Ledger, UsageError
+from worker.posting.poster import Poster
+from worker.reading import EventReader
+from worker.rulebooks.load import load
+from worker.writing import AnnouncementWriter
+
+LIVEMODES: Final = {"any": None, "true": True, "false": False}
+POSTED_SCHEMA: Final = "posted_transfer"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A composed worker. close_ledger: ends a request that would wait for ever."""
+
+    pipeline: Pipeline
+    source: KafkaSource
+    observer: BatchObserver
+    close_ledger: Callable[[], None]
+
+
+@contextmanager
+def open_worker(
+    settings: Settings,
+    *,
+    events_limit: int = 0,
+    ledger: Ledger | None = None,
+    embedded_broker: bool = False,
+) -> Iterator[Worker]:
+    """Build a worker and take it down again.
+
+    settings: with the bootstrap servers of a running broker; see `with_broker`. events_limit: stop
+    taking records after so many; 0 means never. ledger: one that is open already, for the demo.
+    embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
+
+    Raises:
+        UsageError: the rulebook, the schemas or a setting is wrong.
+        DependencyUnavailable: a broker or the ledger did not answer in time.
+    """
+    rulebook = load(settings.rulebook)
+    with ExitStack() as stack:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        stack.callback(thread.shutdown)
+        counted = CountedLedger(ledger or _open_ledger(settings))
+        if ledger is None:
+            stack.callback(counted.close)
+        legs_max = _reach_ledger(counted, thread, settings)
+        source = _source(settings)
+        stack.callback(source.close)
+        metrics, health = _outputs(stack, settings, counted, source, rulebook)
+        after_commit = source.commit if embedded_broker else _nothing_more
+        announcer = _announcer(settings, after_commit, health)
+        stack.callback(announcer.close)
+        observer = BatchObserver(
+            metrics=metrics,
+            health=health,
+            ledger=counted,
+            source=source,
+            requests=counted.take_counts,
+            deadline_seconds=settings.ledger.deadline_seconds,
+        )
+        pipeline = Pipeline(
+            inputs=_inputs(settings, legs_max, events_limit),
+            source=source,
+            reader=EventReader(
+                Decoder(settings.schema_registry.ids), _translator(settings, rulebook)
+            ),
+            # The ledger's thread translates too: an attempt is another chain of the same event.
+            posting=Poster(counted, _translator(settings, rulebook)),
+            writer=_writer(settings, rulebook.digest),
+            announcer=announcer,
+            observer=observer,
+            ledger_thread=thread,
+            now=time.monotonic,
+        )
+        yield Worker(pipeline, source, observer, counted.close)
+
+
+@contextmanager
+def with_broker(settings: Settings, topics: Sequence[str] = ()) -> Iterator[Settings]:
+    """Settings whose broker runs: the embedded one is started, with the topics in it."""
+    if settings.kafka.bootstrap_servers != EMBEDDED:
+        yield settings
+        return
+    broker = EmbeddedBroker()
+    broker.make_topics([*settings.topics.inputs.values(), *topics])
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+    yield settings.model_copy(update={"kafka": kafka})
+
+
+def _open_ledger(settings: Settings) -> Ledger:
+    """Without a deadline: a worker waits an outage out on the same request."""
+    return open_ledger(
+        addresses=settings.ledger.addresses,
+        cluster_id=settings.ledger.cluster_id,
+        deadline_seconds=None,
+    )
+
+
+def _reach_ledger(ledger: CountedLedger, thread: ThreadPoolExecutor, settings: Settings) -> int:
+    """The legs of a batch; the first request, and the only one with a deadline."""
+    asked = thread.submit(lambda: ledger.batch_max)
+    try:
+        limit = asked.result(timeout=settings.ledger.deadline_seconds)
+    except TimeoutError:
+        ledger.close()
+        raise DependencyUnavailable(
+            f"the ledger at {settings.ledger.addresses} did not answer within"
+            f" {settings.ledger.deadline_seconds:g} s; a wrong cluster id"
+            f" ({settings.ledger.cluster_id} is set) looks the same"
+        ) from None
+    return min(limit, settings.batch.legs_max or limit)
+
+
+def _translator(settings: Settings, rulebook: Rulebook) -> Translator:
+    events = settings.events
+    return Translator(rulebook, livemode=LIVEMODES[events.livemode], account=events.account)
+
+
+def _inputs(settings: Settings, legs_max: int, events_limit: int) -> Inputs:
+    batch = settings.batch
+    return Inputs(
+        group=settings.kafka.group_id,
+        roles={topic: role for role, topic in settings.topics.inputs.items()},
+        limits=Limits(batch.events_max, legs_max, batch.bytes_max),
+        linger_seconds=batch.linger_ms / 1000,
+        events_limit=events_limit,
+    )
+
+
+def _source(settings: Settings) -> KafkaSource:
+    return KafkaSource(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        group=settings.kafka.group_id,
+        topics=list(settings.topics.inputs.values()),
+        client=settings.kafka.client,
+    )
+
+
+def _announcer(
+    settings: Settings, after_commit: Callable[[Sequence[Commit]], None], health: Health
+) -> KafkaAnnouncer:
+    return KafkaAnnouncer(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        transactional_id=settings.kafka.transactional_id,
+        client=settings.kafka.client,
+        after_commit=after_commit,
+        while_waiting=health.beat,
+    )
+
+
+def _nothing_more(_: Sequence[Commit]) -> None:
+    """A real broker keeps the offsets of a transaction."""
+
+
+def _outputs(
+    stack: ExitStack,
+    settings: Settings,
+    ledger: Ledger,
+    source: KafkaSource,
+    rulebook: Rulebook,
+) -> tuple[Metrics, Health]:
+    metrics = Metrics()
+    metrics.build(version=__version__, rulebook=rulebook.digest)
+    metrics.ledger_waiting(lambda: ledger.waiting_seconds)
+    health = Health(deadline_seconds=settings.ledger.deadline_seconds)
+    health.ledger_waiting_seconds = lambda: ledger.waiting_seconds
+    health.kafka_waiting_seconds = lambda: source.waiting_seconds
+    server = HealthServer(
+        health=health,
+        registry=metrics.registry,
+        host=settings.http.host,
+        port=settings.http.port,
+    )
+    stack.callback(server.close)
+    return metrics, health
+
+
+def _writer(settings: Settings, digest: str) -> AnnouncementWriter:
+    topics = settings.topics
+    source = f"/ledger-worker/{settings.kafka.group_id}"
+    return AnnouncementWriter(
+        outbox=OutboxEncoder(
+            encoding=settings.outbox.format,
+            schema_id=_posted_schema(settings),
+            topic=topics.outbox,
+            source=source,
+            rulebook_digest=digest,
+        ),
+        rejected=RejectedEncoder(topic=topics.rejected, source=source, rulebook_digest=digest),
+        dead=DeadLetters(topic=topics.dead, group=settings.kafka.group_id, rulebook_digest=digest),
+    )
+
+
+def _posted_schema(settings: Settings) -> int:
+    found = [
+        number for number, name in settings.schema_registry.ids.items() if name == POSTED_SCHEMA
+    ]
+    if not found and settings.outbox.format == "avro":
+        raise UsageError(
+            f"outbox.format is avro, and schema_registry.ids has no id for {POSTED_SCHEMA}"
+        )
+    return found[0] if found else 0

@@ -1,0 +1,238 @@
+"""What an event asks the ledger to do: one atomic chain of legs, and its 128-byte rows.
+
+The invariant: a chain's rows depend on the event and the rulebook alone, but for `user_data_64`,
+the position of the record that posts it. Imports the pure core only. Leg, Chain and AccountRef are
+plain tuples because four to eight of them are made for every event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from worker.core.event import Event
+from worker.core.ids import account_user_data, leg_suffix
+from worker.core.wire import AMOUNT_MAX, TRANSFER_ROW, Account, TransferFlags, pack_account
+
+Kind = Literal["posted", "pending", "post", "void"]
+
+LINKED: Final = int(TransferFlags.LINKED)
+BALANCING: Final = int(TransferFlags.BALANCING_DEBIT | TransferFlags.BALANCING_CREDIT)
+NO_ID: Final = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """One TigerBeetle ledger. scale: minor digits in Stripe's convention (jpy 0, usd 2, kwd 3)."""
+
+    name: str
+    ledger: int
+    scale: int
+
+
+class AccountRef(NamedTuple):
+    """One account that a leg names: a declared account, or one member of a family."""
+
+    id: int
+    name: str
+    key: str
+    ledger: int
+    code: int
+    flags: int
+
+    def row(self) -> bytes:
+        """The 128-byte row that makes this account."""
+        wide, middle, narrow = account_user_data(self.key)
+        return pack_account(
+            Account(
+                id=self.id,
+                user_data_128=wide,
+                user_data_64=middle,
+                user_data_32=narrow,
+                ledger=self.ledger,
+                code=self.code,
+                flags=self.flags,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LegSpec:
+    """What the rulebook fixes about a leg, or one part of it. Compared by identity.
+
+    leg: the rulebook's name of the leg: identity, because it is hashed into ids.
+    part: "" for the leg itself; "account" and "shortfall" for the parts of a shortfall.
+    flags: TransferFlags without LINKED, which depends on the place in the chain.
+    timeout: seconds, for a pending leg; 0 means none.
+    code: 0 for a post or void without one: the ledger then takes the pending transfer's.
+    """
+
+    transaction: str
+    leg: str
+    part: str
+    kind: Kind
+    code: int
+    flags: int
+    timeout: int
+    suffix: bytes
+    """`leg_suffix` without item at attempt 0, made once."""
+
+    @property
+    def name(self) -> str:
+        """The leg as announcements call it: `share`, `loss.account`, `loss.shortfall`."""
+        return f"{self.leg}.{self.part}" if self.part else self.leg
+
+
+def kind_of(flags: int) -> Kind:
+    """What a transfer with these flags is called in announcements."""
+    if flags & TransferFlags.PENDING:
+        return "pending"
+    if flags & TransferFlags.POST_PENDING_TRANSFER:
+        return "post"
+    return "void" if flags & TransferFlags.VOID_PENDING_TRANSFER else "posted"
+
+
+def leg_spec(  # noqa: PLR0913 - one argument per field
+    *,
+    transaction: str,
+    leg: str,
+    part: str = "",
+    kind: Kind = "posted",
+    code: int,
+    flags: int = 0,
+    timeout: int = 0,
+) -> LegSpec:
+    """A leg's fixed part, with its hashed suffix."""
+    suffix = leg_suffix(leg, "", part, 0)
+    return LegSpec(transaction, leg, part, kind, code, flags, timeout, suffix)
+
+
+class Leg(NamedTuple):
+    """One transfer of a chain.
+
+    debit, credit: None for a post or void, which takes the accounts of its pending transfer.
+    amount: minor units asked for; a balancing leg may hold less. AMOUNT_MAX posts all that was
+        reserved, 0 voids all.
+    pending_ids: for a post or void, the ids its pending transfer may have, by attempt.
+    """
+
+    spec: LegSpec
+    currency: Currency
+    id: int
+    debit: AccountRef | None
+    credit: AccountRef | None
+    amount: int
+    pending_ids: tuple[int, ...] = ()
+
+
+class Chain(NamedTuple):
+    """The legs of one event: all or none.
+
+    key: what makes the event unique (`event/evt_1`, `charge/ch_1`); tag: BLAKE2b-128 of it.
+    sync: flush the batch at once (`execution: sync`, `priority: high`).
+    """
+
+    event: Event
+    transaction: str
+    key: str
+    tag: int
+    attempt: int
+    legs: tuple[Leg, ...]
+    sync: bool
+
+    def accounts(self) -> Iterator[AccountRef]:
+        """Every account that the chain names; an account may come more than once."""
+        for leg in self.legs:
+            if leg.debit is not None and leg.credit is not None:
+                yield leg.debit
+                yield leg.credit
+
+
+def pack_chain(chain: Chain, *, position: int, pending: dict[int, int]) -> bytes:
+    """The chain's rows, linked, n × 128 bytes.
+
+    position: of the record that posts it (`user_data_64`).
+    pending: for each leg number that posts or voids, the id of the pending transfer found.
+    """
+    count = len(chain.legs)
+    last = count - 1
+    tag = chain.tag.to_bytes(16, "little")
+    rows = []
+    for number, leg in enumerate(chain.legs):
+        spec = leg.spec
+        rows.append(
+            TRANSFER_ROW.pack(
+                leg.id.to_bytes(16, "little"),
+                leg.debit.id.to_bytes(16, "little") if leg.debit else NO_ID,
+                leg.credit.id.to_bytes(16, "little") if leg.credit else NO_ID,
+                leg.amount.to_bytes(16, "little"),
+                pending[number].to_bytes(16, "little") if leg.pending_ids else NO_ID,
+                tag,
+                position,
+                number << 16 | count,
+                spec.timeout,
+                leg.currency.ledger,
+                spec.code,
+                spec.flags | LINKED if number < last else spec.flags,
+                0,
+            )
+        )
+    return b"".join(rows)
+
+
+def flaw(chain: Chain) -> str:
+    """What is wrong with a chain about to be posted; empty when it is sound.
+
+    The second check of every leg: translation made the first. A flaw here is our bug.
+    """
+    for leg in chain.legs:
+        if not 0 <= leg.amount <= AMOUNT_MAX:
+            return f"leg {leg.spec.name}: amount out of range"
+        debit, credit = leg.debit, leg.credit
+        if debit is None or credit is None:
+            if not leg.pending_ids:
+                return f"leg {leg.spec.name}: no accounts"
+        elif debit.id == credit.id:
+            return f"leg {leg.spec.name}: debits and credits one account"
+        elif not debit.ledger == credit.ledger == leg.currency.ledger:
+            return f"leg {leg.spec.name}: spans two ledgers"
+    return "" if chain.legs else "no legs"
+
+
+class PostedLeg(NamedTuple):
+    """One leg as the ledger holds it: what is announced.
+
+    amount: minor units held. flags: as held, LINKED included. timestamp: the ledger's, in
+    nanoseconds. leg_number, leg_count: from `user_data_32`.
+    """
+
+    spec: LegSpec
+    currency: Currency
+    id: int
+    debit: AccountRef
+    credit: AccountRef
+    amount: int
+    pending_id: int
+    code: int
+    flags: int
+    timestamp: int
+    leg_number: int
+    leg_count: int
+
+
+__all__ = [
+    "AMOUNT_MAX",
+    "BALANCING",
+    "AccountRef",
+    "Chain",
+    "Currency",
+    "Kind",
+    "Leg",
+    "LegSpec",
+    "PostedLeg",
+    "flaw",
+    "kind_of",
+    "leg_spec",
+    "pack_chain",
+]

@@ -1,0 +1,107 @@
+"""Identity: which transfer, which account, which fact, which record.
+
+The invariant: the same event makes the same ids on every machine, for ever. A golden-file test
+pins them; nothing here may read a clock, a random number or the rulebook's version. Every hash is
+BLAKE2b over length-prefixed UTF-8 fields, read as a little-endian number. Imports nothing but the
+standard library.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+FAMILY_KEY_BYTES: Final = 28
+"""What an account's three user-data fields hold together: 16 + 8 + 4 bytes."""
+
+OFFSET_BITS: Final = 40
+OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
+
+
+def field(text: str) -> bytes:
+    """One hashed field: its length in bytes as four little-endian bytes, then its UTF-8."""
+    encoded = text.encode()
+    return len(encoded).to_bytes(4, "little") + encoded
+
+
+def fields(*texts: str) -> bytes:
+    """Several hashed fields, one after the other."""
+    return b"".join(map(field, texts))
+
+
+def event_key(event_id: str) -> str:
+    """The key of an event whose rule names no fact."""
+    return f"event/{event_id}"
+
+
+def fact_key(transaction: str, value: str | int) -> str:
+    """The key of a fact that several events may tell (`idempotency_key`)."""
+    return f"{transaction}/{value}"
+
+
+def fact_tag(key: str) -> int:
+    """`user_data_128`: finds every transfer of an event or fact. The key is not prefixed."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=16).digest(), "little")
+
+
+def leg_suffix(leg: str, index: str, part: str, attempt: int) -> bytes:
+    """The hashed fields that tell one leg of a chain from the others.
+
+    index: "" for a leg without `for_each`, else the item's position ("3", nested "3.0").
+    part: "" for the leg itself, else the part of it ("account", "shortfall").
+    """
+    return fields(leg, index, part, str(attempt))
+
+
+def transfer_id(*, time_ms: int, key_field: bytes, suffix: bytes) -> int:
+    """48 bits of time over 80 bits of hash: ids in time order keep the ledger fast.
+
+    key_field: `field(key)`, made once for a chain. suffix: from `leg_suffix`.
+    """
+    digest = blake2b(key_field + suffix, digest_size=10).digest()
+    return int.from_bytes(digest + time_ms.to_bytes(6, "little"), "little")
+
+
+def account_id(*, ledger: int, name: str, key: str) -> int:
+    """The id of a declared account, or of one member of a family, on one ledger."""
+    hashed = blake2b(fields(str(ledger), name, key), digest_size=16).digest()
+    return int.from_bytes(hashed, "little")
+
+
+def position_base(*, group: str, topic: str, partition: int) -> int:
+    """The upper 24 bits of a position; add the offset for the `user_data_64` of a record."""
+    hashed = blake2b(fields(group, topic, str(partition)), digest_size=3).digest()
+    return int.from_bytes(hashed, "little") << OFFSET_BITS
+
+
+def account_user_data(key: str) -> tuple[int, int, int]:
+    """The family key as an account's user data of 128, 64 and 32 bits.
+
+    A key over 28 bytes is held as a zero byte and BLAKE2b-216 of it.
+    """
+    encoded = key.encode()
+    if len(encoded) > FAMILY_KEY_BYTES:
+        encoded = b"\0" + blake2b(encoded, digest_size=FAMILY_KEY_BYTES - 1).digest()
+    held = encoded.ljust(FAMILY_KEY_BYTES, b"\0")
+    return (
+        int.from_bytes(held[:16], "little"),
+        int.from_bytes(held[16:24], "little"),
+        int.from_bytes(held[24:], "little"),
+    )
+
+
+def account_key(user_data_128: int, user_data_64: int, user_data_32: int) -> str:
+    """The family key that an account's user data holds; `#` and hex where it was too long."""
+    held = (
+        user_data_128.to_bytes(16, "little")
+        + user_data_64.to_bytes(8, "little")
+        + user_data_32.to_bytes(4, "little")
+    )
+    if held[0] == 0 and any(held):
+        return "#" + held[1:].hex()
+    return held.rstrip(b"\0").decode()
+
+
+def hex_id(number: int) -> str:
+    """A 128-bit id as people and Redshift see it: 32 hex digits, most significant first."""
+    return f"{number:032x}"

@@ -1,0 +1,66 @@
+"""Which rules answer a type of event.
+
+The invariant: a type is decided once and then remembered; what is remembered is bounded, because
+types come from outside. Imports the core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+from worker.core.rulebook import Rulebook, Topic
+
+TYPES_MAX: Final = 4_096
+"""How many types are remembered per role; more are decided anew each time."""
+
+
+class Answers(NamedTuple):
+    """What a rulebook has for one type on one role: places in its lists, in file order."""
+
+    allowed: bool
+    transactions: tuple[int, ...]
+    ignore: tuple[int, ...]
+
+
+def matches(event_type: str, patterns: Sequence[str]) -> bool:
+    """Whether any glob names the type, and none that starts with `!` takes it out again."""
+    taken_out = any(fnmatchcase(event_type, each[1:]) for each in patterns if each[0] == "!")
+    return not taken_out and any(
+        fnmatchcase(event_type, each) for each in patterns if each[0] != "!"
+    )
+
+
+def carries(topic: Topic | None, event_type: str) -> bool:
+    """Whether a topic may carry a type; a role that is not listed carries anything."""
+    return topic is None or matches(event_type, topic.types)
+
+
+class Matcher:
+    """The rules by role and type."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
+        self._known: dict[tuple[str, str], Answers] = {}
+
+    def answers(self, role: str, event_type: str) -> Answers:
+        """What answers a type that comes on a role's topic."""
+        found = self._known.get((role, event_type))
+        if found is None:
+            found = self._decide(role, event_type)
+            if len(self._known) < TYPES_MAX:
+                self._known[role, event_type] = found
+        return found
+
+    def _decide(self, role: str, event_type: str) -> Answers:
+        book = self._rulebook
+        return Answers(
+            carries(book.topics.get(role), event_type),
+            _places(event_type, [each.on for each in book.transactions]),
+            _places(event_type, [(each.pattern,) for each in book.ignore]),
+        )
+
+
+def _places(event_type: str, patterns: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    return tuple(place for place, each in enumerate(patterns) if matches(event_type, each))

@@ -1,0 +1,32 @@
+"""Amounts: whole minor units, checked, and written in major units for people.
+
+The invariant: an amount is an int of at most 2^63 - 1 minor units; no float or Decimal is ever
+made. Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+AMOUNT_LIMIT: Final = (1 << 63) - 1
+"""The largest amount that an event may ask for, in minor units."""
+
+
+def amount_problem(amount: object, *, signed: bool) -> str:
+    """What is wrong with an amount; empty when nothing is. null is not an amount's business."""
+    if type(amount) is not int:
+        return "is not a whole number of minor units"
+    if amount < 0 and not signed:
+        return "is negative"
+    if abs(amount) > AMOUNT_LIMIT:
+        return "is above 2^63-1"
+    return ""
+
+
+def major_units(amount: int, scale: int) -> str:
+    """An amount of minor units as people write it: (1234, 2) is `12.34`, (-5, 3) `-0.005`."""
+    sign = "-" if amount < 0 else ""
+    digits = str(abs(amount)).rjust(scale + 1, "0")
+    if scale == 0:
+        return sign + digits
+    return f"{sign}{digits[:-scale]}.{digits[-scale:]}"

@@ -1,0 +1,257 @@
+"""What became of an event: the table of the ledger's answers, and the rule of announcing once.
+
+The invariant: every status of the ledger has exactly one verdict here, and every function is pure,
+so that tests can try all histories against it. Imports the pure core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum, StrEnum
+from typing import Final, NamedTuple
+
+from worker.core.chain import BALANCING, LINKED, Chain, Leg, PostedLeg
+from worker.core.event import Dead, Reason
+from worker.core.wire import AMOUNT_MAX, Account, AccountFlags, CreateTransferStatus, Transfer
+
+_CLOSED: Final = int(AccountFlags.CLOSED)
+
+
+class Kind(StrEnum):
+    """The outcome of an event; each event has exactly one."""
+
+    POSTED = "posted"
+    REDELIVERED = "redelivered"
+    REJECTED = "rejected"
+    CONFLICT = "conflict"
+    DEAD = "dead"
+    IGNORED = "ignored"
+    NOTHING = "nothing_to_post"
+
+
+class Rejection(NamedTuple):
+    """Why the ledger refused an event: the leg that failed and its status in lower_snake_case."""
+
+    leg: str
+    reason: str
+
+
+class Outcome(NamedTuple):
+    """What became of one event, and what is announced of it.
+
+    transaction: the rulebook's, empty where no rule was reached.
+    legs: to announce on the outbox; empty where they were announced before.
+    rejection: to announce on the rejected topic. dead: to write to the dead-letter topic.
+    alert: one sentence for the log where a person should look, else empty.
+    """
+
+    kind: Kind
+    attempt: int = 0
+    transaction: str = ""
+    legs: tuple[PostedLeg, ...] = ()
+    rejection: Rejection | None = None
+    dead: Dead | None = None
+    alert: str = ""
+
+
+class Verdict(Enum):
+    """What one status of the ledger means for its chain."""
+
+    CREATED = "created"
+    ELSEWHERE = "another leg of the chain decides"
+    EXISTS = "look the chain up and compare"
+    REJECTED = "the ledger refuses it, for good"
+    FAILED_BEFORE = "the ledger refused it before"
+    CONFLICT = "same key, other money"
+    SAME_ACCOUNT = "money from an account to itself"
+    OVERFLOW = "more than the ledger can count"
+    BROKEN = "our bug: stop"
+
+
+def _verdict(status: CreateTransferStatus) -> Verdict:  # noqa: PLR0911 - one line per verdict
+    name = status.name
+    if status is CreateTransferStatus.CREATED:
+        return Verdict.CREATED
+    if status is CreateTransferStatus.LINKED_EVENT_FAILED:
+        return Verdict.ELSEWHERE
+    if name.startswith("EXISTS"):
+        return Verdict.EXISTS
+    if status in _REJECTED:
+        return Verdict.REJECTED
+    if status is CreateTransferStatus.ID_ALREADY_FAILED:
+        return Verdict.FAILED_BEFORE
+    if status in _CONFLICT:
+        return Verdict.CONFLICT
+    if status is CreateTransferStatus.ACCOUNTS_MUST_BE_DIFFERENT:
+        return Verdict.SAME_ACCOUNT
+    if name.startswith("OVERFLOWS"):
+        return Verdict.OVERFLOW
+    return Verdict.BROKEN
+
+
+_REJECTED: Final = frozenset(
+    {
+        CreateTransferStatus.EXCEEDS_CREDITS,
+        CreateTransferStatus.EXCEEDS_DEBITS,
+        CreateTransferStatus.DEBIT_ACCOUNT_ALREADY_CLOSED,
+        CreateTransferStatus.CREDIT_ACCOUNT_ALREADY_CLOSED,
+        CreateTransferStatus.PENDING_TRANSFER_ALREADY_POSTED,
+        CreateTransferStatus.PENDING_TRANSFER_ALREADY_VOIDED,
+        CreateTransferStatus.PENDING_TRANSFER_EXPIRED,
+        CreateTransferStatus.EXCEEDS_PENDING_TRANSFER_AMOUNT,
+    }
+)
+
+_CONFLICT: Final = frozenset(
+    {
+        CreateTransferStatus.PENDING_TRANSFER_NOT_PENDING,
+        CreateTransferStatus.PENDING_TRANSFER_HAS_DIFFERENT_DEBIT_ACCOUNT_ID,
+        CreateTransferStatus.PENDING_TRANSFER_HAS_DIFFERENT_CREDIT_ACCOUNT_ID,
+        CreateTransferStatus.PENDING_TRANSFER_HAS_DIFFERENT_LEDGER,
+        CreateTransferStatus.PENDING_TRANSFER_HAS_DIFFERENT_CODE,
+        CreateTransferStatus.PENDING_TRANSFER_HAS_DIFFERENT_AMOUNT,
+    }
+)
+
+VERDICTS: Final[Mapping[int, Verdict]] = {
+    int(status): _verdict(status) for status in CreateTransferStatus
+}
+
+
+DEAD: Final[Mapping[Verdict, Reason]] = {
+    Verdict.CONFLICT: Reason.CONFLICT,
+    Verdict.SAME_ACCOUNT: Reason.SAME_ACCOUNT,
+    Verdict.OVERFLOW: Reason.OVERFLOW,
+}
+"""Verdicts that end in the dead-letter topic, and why."""
+
+
+class Answer(NamedTuple):
+    """The ledger's answer to a whole chain: the verdict, and the leg and status that decided it."""
+
+    verdict: Verdict
+    leg_number: int
+    status: int
+
+    def reason(self) -> str:
+        """The status as announcements spell it."""
+        try:
+            return CreateTransferStatus(self.status).name.lower()
+        except ValueError:
+            return f"status_{self.status}"
+
+
+def answer(statuses: Sequence[int]) -> Answer:
+    """What the statuses of a chain's legs say together; at least one leg."""
+    deciding = Answer(Verdict.BROKEN, 0, statuses[0])
+    created = 0
+    for number, status in enumerate(statuses):
+        verdict = VERDICTS.get(status, Verdict.BROKEN)
+        if verdict is Verdict.CREATED:
+            created += 1
+        elif verdict is not Verdict.ELSEWHERE:
+            return Answer(verdict, number, status)
+    if created == len(statuses):
+        return Answer(Verdict.CREATED, 0, statuses[0])
+    return deciding
+
+
+def same_money(  # noqa: PLR0913 - a leg, its place, and what the ledger holds
+    leg: Leg,
+    held: Transfer,
+    *,
+    number: int,
+    count: int,
+    tag: int,
+    reserved: Transfer | None,
+) -> bool:
+    """Does the ledger hold this leg as the rulebook says, position aside?
+
+    reserved: the pending transfer of a post or void, as looked up. A balancing leg may hold less
+    than was asked, because what it takes depends on the balance at that moment.
+    """
+    spec = leg.spec
+    flags = spec.flags | (LINKED if number < count - 1 else 0)
+    fixed = (
+        held.user_data_128 == tag
+        and held.user_data_32 == number << 16 | count
+        and held.flags == flags
+        and held.timeout == spec.timeout
+    )
+    if leg.pending_ids:
+        return (
+            fixed
+            and reserved is not None
+            and held.pending_id == reserved.id
+            and held.amount == _settled_amount(leg, reserved)
+        )
+    return (
+        fixed
+        and leg.debit is not None
+        and leg.credit is not None
+        and held.debit_account_id == leg.debit.id
+        and held.credit_account_id == leg.credit.id
+        and held.ledger == leg.currency.ledger
+        and held.code == spec.code
+        and (held.amount <= leg.amount if spec.flags & BALANCING else held.amount == leg.amount)
+    )
+
+
+def _settled_amount(leg: Leg, reserved: Transfer) -> int:
+    if leg.amount == AMOUNT_MAX or (leg.spec.kind == "void" and leg.amount == 0):
+        return reserved.amount
+    return leg.amount
+
+
+class Existing(Enum):
+    """What to do about a chain that the ledger already holds."""
+
+    ANNOUNCE = "posted by this very record and not announced yet"
+    COUNT = "a redelivery, announced where it was posted"
+    ANNOUNCE_AS_HELD = "posted by this record under another rulebook, not announced yet"
+    COUNT_AS_HELD = "posted by this record under another rulebook, announced"
+    CONFLICT = "another record posted other money under this key"
+
+
+def existing(
+    *, same: bool, held_position: int, held_at: int, position: int, since: int
+) -> Existing:
+    """The announcing rule for a chain that exists.
+
+    held_position: `user_data_64` of the stored chain. held_at: its ledger timestamp, nanoseconds.
+    position: of the record at hand. since: when this group's answer for the partition began.
+    """
+    ours = held_position == position
+    unannounced = ours and held_at > since
+    if same:
+        return Existing.ANNOUNCE if unannounced else Existing.COUNT
+    if not ours:
+        return Existing.CONFLICT
+    return Existing.ANNOUNCE_AS_HELD if unannounced else Existing.COUNT_AS_HELD
+
+
+def announce_rejected_before(*, offset: int, redo: int) -> bool:
+    """Is an `id_already_failed` announced, because its first announcement may be missing?
+
+    redo: the highest offset that may have been submitted before this assignment or the last abort
+    without its commit; -1 when there is none.
+    """
+    return offset <= redo
+
+
+def account_conflict(held: Account, row: Account) -> bool:
+    """Does the ledger hold this account otherwise than declared? Being closed is no difference."""
+    return (
+        held.flags & ~_CLOSED != row.flags & ~_CLOSED
+        or held.user_data_128 != row.user_data_128
+        or held.user_data_64 != row.user_data_64
+        or held.user_data_32 != row.user_data_32
+        or held.ledger != row.ledger
+        or held.code != row.code
+    )
+
+
+def dead(chain: Chain, reason: Reason, detail: str) -> Outcome:
+    """A dead letter after translation."""
+    kind = Kind.CONFLICT if reason is Reason.CONFLICT else Kind.DEAD
+    return Outcome(kind, chain.attempt, chain.transaction, dead=Dead(reason, detail))

@@ -1,0 +1,114 @@
+"""Where a partition stands: what may be submitted, committed and announced again.
+
+The invariant: nothing beyond `until` is submitted before the commit that raises it, and `since`
+is set once and carried unchanged. An Assignment is one partition's stay with this worker: when the
+partition leaves and comes back, that is another Assignment, and work of the old one is dropped.
+Imports the pure core only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+NO_REDO: Final = -1
+
+
+class Stand(NamedTuple):
+    """What an offset commit carries as metadata.
+
+    since: ledger timestamp in nanoseconds. until: the highest offset that may be submitted before
+    the next commit.
+    """
+
+    since: int
+    until: int
+
+    def metadata(self) -> str:
+        """As the commit carries it."""
+        return json.dumps({"since": self.since, "until": self.until}, separators=(",", ":"))
+
+
+def parse_metadata(metadata: str | None) -> Stand | None:
+    """The stand in a commit's metadata; None where there is none that is ours and whole."""
+    if not metadata:
+        return None
+    try:
+        found = json.loads(metadata)
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or set(found) != {"since", "until"}:
+        return None
+    since, until = found["since"], found["until"]
+    if type(since) is not int or type(until) is not int or since < 0:
+        return None
+    return Stand(since, until)
+
+
+class Opening(NamedTuple):
+    """How a partition starts after it was assigned.
+
+    offset: the next offset to commit. stand: None at a first start or reset: then `since` is the
+    ledger's newest timestamp, committed before the first post.
+    """
+
+    offset: int
+    stand: Stand | None
+
+
+def opening(*, committed: int, metadata: str | None, low: int, high: int) -> Opening:
+    """First start, reset or resumption?
+
+    committed: the group's offset, negative when there is none. low, high: the partition's
+    watermarks. An offset outside them (retention, a recreated topic) is a reset to the lowest.
+    """
+    if not low <= committed <= high:
+        return Opening(low, None)
+    return Opening(committed, parse_metadata(metadata))
+
+
+@dataclass(slots=True, eq=False)
+class Assignment:
+    """One partition's stay with this worker. Compared by identity.
+
+    base: the upper bits of its positions. committed: everything below has its outcome committed.
+    redo: see `announce_rejected_before`.
+    """
+
+    topic: str
+    partition: int
+    role: str
+    base: int
+    since: int = 0
+    until: int = -1
+    redo: int = NO_REDO
+    committed: int = 0
+    opened: bool = False
+
+    def open(self, *, offset: int, stand: Stand, redo: int) -> None:
+        """Begin to answer for the partition at this offset."""
+        self.committed = offset
+        self.since, self.until = stand
+        self.redo = redo
+        self.opened = True
+
+    def may_submit(self, offset: int) -> bool:
+        """May this record be submitted before the next commit?"""
+        return offset <= self.until
+
+    def raised(self, *, next_offset: int, window: int) -> Stand:
+        """The stand to commit with `next_offset`; window: offsets that may follow it."""
+        return Stand(self.since, max(self.until, next_offset + window))
+
+    def was_committed(self, *, next_offset: int, stand: Stand) -> None:
+        """The commit of this offset and stand is in."""
+        self.committed = next_offset
+        self.until = stand.until
+
+    def again(self) -> Assignment:
+        """The same stay after an abort: everything since the last commit is read once more.
+
+        Another object, so that work of the old one is no longer anybody's.
+        """
+        return replace(self, redo=self.until)

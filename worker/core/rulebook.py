@@ -1,0 +1,159 @@
+"""The rulebook as the loader has read and checked it: which events make which transfers.
+
+The invariant: what stands here is valid; the loader refuses everything else, so nothing downstream
+checks a rule again. Everything is frozen. Imports the core only, and nothing of YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from worker.core.chain import Currency, Kind
+from worker.core.expressions import Expression
+
+Priority = Literal["high", "normal", "low"]
+AccountType = Literal["asset", "liability", "equity", "income", "expense"]
+
+CONTROL: Final = "shortfall_control"
+"""The account that a shortfall's parts go through; it ends every chain at zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A declared account; with `per`, a family with one account per key.
+
+    code: unique in the rulebook; in the ledger it says which account this is.
+    flags: wire.AccountFlags. sync_to: where `sync` copies balances, as `table.column`.
+    reserved: declared for rules to come, so that its code is never given away. line: in its file.
+    """
+
+    name: str
+    title: str
+    code: int
+    type: AccountType
+    per: str = ""
+    flags: int = 0
+    sync_to: str = ""
+    reserved: bool = False
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What one role's topic may carry. types: globs; one that starts with `!` takes types out."""
+
+    role: str
+    types: tuple[str, ...]
+    priority: Priority = "normal"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Events that carry no money, or tell what another event already tells. pattern: a glob."""
+
+    pattern: str
+    when: Expression | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUse:
+    """An account as a leg names it. key: for a family, which member; else None."""
+
+    account: Account
+    key: Expression | None = None
+
+    @property
+    def text(self) -> str:
+        """As the rulebook writes it: `customer_wallet[data.object.customer]`."""
+        return f"{self.account.name}[{self.key.text}]" if self.key else self.account.name
+
+
+@dataclass(frozen=True, slots=True)
+class PendingUse:
+    """The reservation that a leg posts or voids.
+
+    fact: whether `transaction` has an idempotency_key; then `key` is that value, else an event id.
+    time: seconds, the idempotency_time or `created` of the event that reserved.
+    """
+
+    transaction: str
+    leg: str
+    fact: bool
+    key: Expression
+    time: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One `for_each`. name: what its item is called in expressions."""
+
+    name: str
+    items: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One transfer block. debit and credit are None for a post or void.
+
+    amount: None for a post of everything reserved, or a void. currency: None takes the
+    transaction's. flags: wire.TransferFlags that the rule asks for. timeout: seconds. code: 0 takes
+    the pending transfer's. shortfall: makes up what the debited account lacks; repay_first: is
+    repaid before the credited account gets the rest.
+    """
+
+    name: str
+    kind: Kind
+    code: int
+    debit: AccountUse | None = None
+    credit: AccountUse | None = None
+    amount: Expression | None = None
+    when: Expression | None = None
+    currency: Expression | None = None
+    signed: bool = False
+    flags: int = 0
+    timeout: int = 0
+    loops: tuple[Loop, ...] = ()
+    pending: PendingUse | None = None
+    shortfall: AccountUse | None = None
+    repay_first: AccountUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One rule. on: globs of event types. start, end: event `created` in seconds, end excluded.
+
+    line: where it stands in its file, for messages.
+    """
+
+    name: str
+    on: tuple[str, ...]
+    legs: tuple[Leg, ...]
+    when: Expression | None = None
+    idempotency_key: Expression | None = None
+    idempotency_time: Expression | None = None
+    currency: Expression | None = None
+    start: int | None = None
+    end: int | None = None
+    sync: bool = False
+    priority: Priority = "normal"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """Everything that a rulebook file says.
+
+    ledgers: by lower-case currency. transactions: in file order, the first match wins.
+    digest: SHA-256 in hex of the content, comments and layout aside.
+    """
+
+    ledgers: Mapping[str, Currency]
+    topics: Mapping[str, Topic]
+    ignore: tuple[Ignore, ...]
+    accounts: Mapping[str, Account]
+    transactions: tuple[Transaction, ...]
+    digest: str

@@ -1,0 +1,1 @@
+"""The demo's page: what the worker did, read back from the topics and the ledger."""

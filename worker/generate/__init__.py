@@ -1,0 +1,1 @@
+"""Realistic, deterministic Stripe and wallet traffic. Pure: no clock, no I/O."""

@@ -1,0 +1,70 @@
+"""Looks at a broker for `doctor`: is it there, and are the topics?
+
+The invariant: it changes nothing.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import TopicMetadata
+
+from worker.config import Settings
+from worker.kafka.connection import Trouble, client_config, open_client, unreachable
+from worker.observe.checks import CONFIGURATION, Check
+from worker.ports import DependencyUnavailable, UsageError
+
+
+def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Check]:
+    """Whether the broker answers within the deadline, and each configured topic with it."""
+    trouble = Trouble()
+    try:
+        config = client_config(
+            bootstrap_servers=settings.kafka.bootstrap_servers,
+            client=settings.kafka.client,
+            trouble=trouble,
+            own={},
+        )
+        client = open_client(lambda: AdminClient(config))
+        found = client.list_topics(timeout=deadline_seconds)
+    except UsageError as error:
+        advice = "correct LEDGER_WORKER_KAFKA__CLIENT"
+        return [Check("kafka", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION)]
+    except KafkaException as error:
+        detail = str(unreachable("looking at the broker", error, trouble))
+        advice = "check LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS, the network, and the credentials"
+        return [Check("kafka", ok=False, detail=detail, advice=advice)]
+    brokers = len(found.brokers)
+    first = Check("kafka", ok=True, detail=f"{brokers} broker{'s' * (brokers != 1)} answered")
+    return [first, *_topics(settings, found.topics)]
+
+
+def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Check]:
+    topics = settings.topics
+    wanted = [*topics.inputs.values(), topics.outbox, topics.rejected, topics.dead]
+    return [_topic(name, found.get(name)) for name in wanted]
+
+
+def _topic(name: str, about: TopicMetadata | None) -> Check:
+    if about is None:
+        detail = "does not exist, or may not be seen"
+        advice = f"create it, or grant describe on it: kafka-topics --create --topic {name} …"
+        return Check(f"topic {name}", ok=False, detail=detail, advice=advice)
+    if about.error is not None:
+        return Check(f"topic {name}", ok=False, detail=about.error.str(), advice="grant read on it")
+    return Check(f"topic {name}", ok=True, detail=f"{len(about.partitions)} partitions")
+
+
+def require_topics(settings: Settings, deadline_seconds: float) -> None:
+    """Stop before the start when a broker or topic is missing.
+
+    Raises:
+        DependencyUnavailable: with one sentence about the first that is missing.
+        UsageError: the extra client settings are wrong.
+    """
+    for check in inspect_broker(settings, deadline_seconds):
+        if not check.ok:
+            sentence = f"{check.name}: {check.detail}; {check.advice}"
+            if check.exit_code == CONFIGURATION:
+                raise UsageError(sentence)
+            raise DependencyUnavailable(sentence)

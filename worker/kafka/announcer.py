@@ -1,0 +1,202 @@
+"""One transactional producer: announcements and offsets are written together or not at all.
+
+The invariant: `announce` returns only after the transaction's commit, raises `Aborted` only after
+its abort, and ends the process when Kafka says neither. Source of the three kinds of error:
+librdkafka's documentation of its transactional producer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.ports import Aborted, Announcement, Commit, DependencyUnavailable
+
+TRY_SECONDS: Final = 5.0
+"""How long one call may take before it is made again."""
+
+OUTAGE_SECONDS_MAX: Final = 1800.0
+"""How long a broker may be away in the middle of a transaction before the process ends."""
+
+TRANSACTION_TIMEOUT_MS: Final = 15_000
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "compression.type": "lz4",
+    "linger.ms": 5,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 131_072,
+    "message.max.bytes": 4_194_304,
+    "retry.backoff.ms": 5,
+    "retry.backoff.max.ms": 500,
+}
+
+_TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE})
+
+_log = structlog.get_logger(__name__)
+
+
+def _passing(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and bool(error.args[0].retriable())
+
+
+class KafkaAnnouncer:
+    """Announces in transactions under one transactional id.
+
+    after_commit: told of every commit; the embedded broker needs it.
+    while_waiting: called between tries, so that a long outage is seen to be waited for.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap_servers: str,
+        transactional_id: str,
+        client: Mapping[str, Any],
+        after_commit: Callable[[Sequence[Commit]], None] = lambda _: None,
+        while_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._trouble = Trouble()
+        self._after_commit = after_commit
+        self._while_waiting = while_waiting
+        self._refused: set[tuple[str, bytes | None, int]] = set()
+        own = {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "delivery.report.only.error": True,
+        }
+        config = client_config(
+            bootstrap_servers=bootstrap_servers,
+            client={**_DEFAULTS, **client},
+            trouble=self._trouble,
+            own=own,
+        )
+        self._producer = open_client(lambda: Producer(config))
+        try:
+            self._producer.init_transactions(REACH_SECONDS * 3)
+        except KafkaException as error:
+            raise unreachable("starting the transactional producer", error, self._trouble) from None
+
+    def announce(
+        self,
+        announcements: Iterable[Announcement],
+        commits: Sequence[Commit],
+        membership: object,
+    ) -> None:
+        """Write it all in one transaction; see the module's invariant."""
+        producer = self._producer
+        offsets = [
+            TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
+        ]
+        try:
+            self._calmly(producer.begin_transaction)
+            self._produce(announcements)
+            self._calmly(producer.send_offsets_to_transaction, offsets, membership, TRY_SECONDS)
+            self._calmly(producer.commit_transaction, TRY_SECONDS)
+        except KafkaException as error:
+            self._abort(error)
+        self._after_commit(commits)
+
+    def _calmly(self, call: Callable[..., object], *arguments: object) -> None:
+        """The same call again while Kafka says it may pass."""
+
+        def waiting(_: object) -> None:
+            self._while_waiting()
+
+        for attempt in Retrying(
+            retry=retry_if_exception(_passing),
+            stop=stop_after_delay(OUTAGE_SECONDS_MAX),
+            wait=wait_random_exponential(multiplier=0.02, max=1.0),
+            before_sleep=waiting,
+            reraise=True,
+        ):
+            with attempt:
+                call(*arguments)
+
+    def _produce(self, announcements: Iterable[Announcement]) -> None:
+        """A flat loop: it runs for every leg."""
+        produce: Callable[..., None] = self._producer.produce
+        for one in announcements:
+            topic, key, value, headers, timestamp_ms, otherwise = one
+            if otherwise is not None:
+                self._produce_whole(one)
+                continue
+            while True:
+                try:
+                    produce(topic, value, key, headers=headers, timestamp=timestamp_ms)
+                    break
+                except BufferError:
+                    self._make_room()
+
+    def _produce_whole(self, one: Announcement) -> None:
+        """Write a record as it is, unless the client or the broker finds it too large."""
+        if one.otherwise is None or _name(one) in self._refused:
+            whole = one.otherwise() if one.otherwise is not None else one
+            self._produce([whole._replace(otherwise=None)])
+            return
+        while True:
+            try:
+                self._producer.produce(
+                    one.topic,
+                    one.value,
+                    one.key,
+                    headers=list(one.headers),
+                    timestamp=one.timestamp_ms,
+                    on_delivery=self._watcher(one),
+                )
+            except BufferError:
+                self._make_room()
+            except KafkaException as error:
+                if error.args[0].code() not in _TOO_LARGE:
+                    raise
+                self._produce([one.otherwise()._replace(otherwise=None)])
+                return
+            else:
+                return
+
+    def _make_room(self) -> None:
+        """Wait until the client has sent some of its queue."""
+        self._while_waiting()
+        self._producer.poll(0.1)
+
+    def _watcher(self, one: Announcement) -> Callable[[KafkaError | None, Message], None]:
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None and error.code() in _TOO_LARGE:
+                self._refused.add(_name(one))
+
+        return delivered
+
+    def _abort(self, error: KafkaException) -> None:
+        cause = error.args[0]
+        if not cause.txn_requires_abort():
+            raise self._end(cause) from None
+        _log.warning("kafka_transaction_aborted", error=cause.name())
+        try:
+            self._calmly(self._producer.abort_transaction, TRY_SECONDS)
+        except KafkaException as failed:
+            raise self._end(failed.args[0]) from None
+        self._producer.poll(0)
+        raise Aborted(cause.name())
+
+    def _end(self, cause: KafkaError) -> DependencyUnavailable:
+        if cause.code() in {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}:  # noqa: SLF001
+            return DependencyUnavailable(
+                "another process took over this transactional id (kafka.transactional_id): "
+                "each running worker needs its own"
+            )
+        return DependencyUnavailable(f"Kafka would not go on with the transaction: {cause.str()}")
+
+    def close(self) -> None:
+        """Nothing is left to send: every transaction was committed or aborted."""
+        deadline = time.monotonic() + TRY_SECONDS
+        while len(self._producer) and time.monotonic() < deadline:
+            self._producer.poll(0.1)
+
+
+def _name(one: Announcement) -> tuple[str, bytes | None, int]:
+    """What tells a refused record from the others when it is written again after the abort."""
+    return one.topic, one.key, hash(one.value)

@@ -1,0 +1,125 @@
+"""How every Kafka client of the worker connects: settings, errors, and the embedded broker.
+
+The invariant: no secret of the settings reaches a log or an error message. The settings that the
+worker's guarantees rest on cannot be overridden by `LEDGER_WORKER_KAFKA__CLIENT`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from worker.ports import DependencyUnavailable, UsageError
+
+REACH_SECONDS: Final = 10.0
+"""How long a broker may take to answer at start-up."""
+
+_FIXED: Final = frozenset(
+    {
+        "bootstrap.servers",
+        "group.id",
+        "transactional.id",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "isolation.level",
+        "auto.offset.reset",
+        "enable.idempotence",
+        "acks",
+    }
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Trouble:
+    """The last connection error that librdkafka reported, for messages to people."""
+
+    text: str = ""
+    authentication: bool = False
+    down_since: float = 0.0
+    """When all brokers were found down, in monotonic seconds; 0.0 while some answer."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, error: KafkaError) -> None:
+        """Record the fact: this is the error callback of librdkafka."""
+        refused = error.code() in {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001
+        with self.lock:
+            self.text = error.str()
+            self.authentication = self.authentication or refused
+            if error.code() == KafkaError._ALL_BROKERS_DOWN and not self.down_since:  # noqa: SLF001
+                self.down_since = time.monotonic()
+        _log.warning("kafka_connection", error=error.name(), fatal=error.fatal())
+
+    def clear(self) -> None:
+        """A broker has answered."""
+        with self.lock:
+            self.text, self.down_since = "", 0.0
+
+
+def client_config(
+    *, bootstrap_servers: str, client: Mapping[str, Any], trouble: Trouble, own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of one client: people's extras under the worker's own.
+
+    Raises:
+        UsageError: the extras name a setting that the guarantees rest on.
+    """
+    taken = sorted(_FIXED & client.keys())
+    if taken:
+        raise UsageError(f"kafka.client may not set {', '.join(taken)}: the worker sets it itself")
+    return {
+        **client,
+        **own,
+        "bootstrap.servers": bootstrap_servers,
+        "error_cb": trouble.note,
+        "log_level": 3,
+    }
+
+
+def unreachable(doing: str, error: KafkaException, trouble: Trouble) -> DependencyUnavailable:
+    """One sentence about a broker that did not answer or refused us."""
+    reason = str(error.args[0].str()) if error.args else str(error)
+    if trouble.authentication:
+        return DependencyUnavailable(f"Kafka refused the credentials while {doing}: {trouble.text}")
+    if trouble.text:
+        reason = f"{reason} ({trouble.text})"
+    return DependencyUnavailable(f"Kafka could not be reached while {doing}: {reason}")
+
+
+T = TypeVar("T")
+
+
+def open_client(make: Callable[[], T]) -> T:
+    """Make a client; a setting that librdkafka does not know is a usage error."""
+    try:
+        return make()
+    except KafkaException as error:
+        raise UsageError(f"kafka.client: {error.args[0].str()}") from None
+
+
+class EmbeddedBroker:
+    """librdkafka's mock cluster, in this process: for the demo and fast tests, no proof.
+
+    It keeps no offsets that come in a transaction and hides no aborted records
+    (librdkafka, rdkafka_mock.h).
+    """
+
+    def __init__(self) -> None:
+        self._cluster = Producer(
+            {"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 0}
+        )
+        brokers = self._cluster.list_topics(timeout=REACH_SECONDS).brokers.values()
+        self.bootstrap_servers = ",".join(f"{one.host}:{one.port}" for one in brokers)
+
+    def make_topics(self, topics: list[str]) -> None:
+        """Topics come into being when somebody asks for them."""
+        for topic in topics:
+            self._cluster.list_topics(topic=topic, timeout=REACH_SECONDS)

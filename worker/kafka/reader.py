@@ -1,0 +1,64 @@
+"""Reads a topic from its first record to the end seen now, for people and checks.
+
+The invariant: read-committed, in no group, and it commits nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from worker.config import Settings
+from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.ports import DependencyUnavailable, Record
+
+READ_SECONDS_MAX: Final = 60.0
+
+
+def read_all(settings: Settings, topic: str) -> list[Record]:
+    """Every record of a topic, in order within each partition; all in memory.
+
+    Raises:
+        DependencyUnavailable: the broker did not answer, or the end was not reached in time.
+    """
+    trouble = Trouble()
+    config = client_config(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        client=settings.kafka.client,
+        trouble=trouble,
+        own={
+            "group.id": "ledger-worker-reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+        },
+    )
+    consumer = open_client(lambda: Consumer(config))
+    try:
+        partitions = consumer.list_topics(topic, timeout=REACH_SECONDS).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        return _to_the_end(consumer, topic, set(partitions))
+    except KafkaException as error:
+        raise unreachable(f"reading {topic}", error, trouble) from None
+    finally:
+        consumer.close()
+
+
+def _to_the_end(consumer: Consumer, topic: str, open_partitions: set[int]) -> list[Record]:
+    records: list[Any] = []
+    deadline = time.monotonic() + READ_SECONDS_MAX
+    while open_partitions:
+        if time.monotonic() > deadline:
+            raise DependencyUnavailable(f"the end of {topic} was not reached in time")
+        for message in consumer.consume(1000, 0.2):
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                open_partitions.discard(int(message.partition() or 0))
+            else:
+                raise KafkaException(error)
+    return records

@@ -1,0 +1,272 @@
+"""A member of the consumer group: records and facts in, pauses and seeks out.
+
+The invariant: callbacks only record facts, and nothing is committed here: offsets travel in the
+announcer's transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from worker.core.positions import Opening, opening
+from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.ports import Commit, DependencyUnavailable, Place, Polled, Record
+
+OPEN_SECONDS_MAX: Final = 60.0
+"""How long an assigned partition's offsets may take to be known, with tries in between."""
+
+LOOK_EVERY_SECONDS: Final = 2.0
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "queued.min.messages": 20_000,
+    "queued.max.messages.kbytes": 32_768,
+    "fetch.wait.max.ms": 100,
+}
+
+_FATAL: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - confluent_kafka names its local errors so
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._FATAL,  # noqa: SLF001
+    }
+)
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
+
+_log = structlog.get_logger(__name__)
+
+
+def _passing(error: BaseException) -> bool:
+    """May the same call succeed a moment later?"""
+    if not isinstance(error, KafkaException):
+        return False
+    cause = error.args[0]
+    waiting = {
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._STATE,  # noqa: SLF001 - a seek before the fetcher has started
+        KafkaError._WAIT_COORD,  # noqa: SLF001
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    }
+    return bool(cause.retriable()) or cause.code() in waiting
+
+
+_patiently = retry(
+    retry=retry_if_exception(_passing),
+    stop=stop_after_delay(OPEN_SECONDS_MAX),
+    wait=wait_random_exponential(multiplier=0.05, max=2.0),
+    reraise=True,
+)
+
+
+class KafkaSource:
+    """Consumes the input topics as one member of the group."""
+
+    def __init__(
+        self,
+        *,
+        bootstrap_servers: str,
+        group: str,
+        topics: Sequence[str],
+        client: Mapping[str, Any],
+    ) -> None:
+        self._trouble = Trouble()
+        self._topics = topics
+        self._looked_at = 0.0
+        self._lost: list[Place] = []
+        self._gained: list[Place] = []
+        own = {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+        }
+        config = client_config(
+            bootstrap_servers=bootstrap_servers,
+            client={**_DEFAULTS, **client},
+            trouble=self._trouble,
+            own=own,
+        )
+        self._consumer = open_client(lambda: Consumer(config))
+        self._places = self._input_places()
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=_recorder(self._gained),
+            on_revoke=_recorder(self._lost),
+            on_lost=_recorder(self._lost),
+        )
+
+    def _input_places(self) -> list[Place]:
+        """Every partition of the input topics; a missing topic is said by name."""
+        places: list[Place] = []
+        for topic in self._topics:
+            found = self._ask("asking for the topics", self._consumer.list_topics, topic)
+            about = found.topics[topic]
+            if about.error is not None:
+                raise DependencyUnavailable(
+                    f"Kafka topic {topic} cannot be read: {about.error.str()}; "
+                    "`ledger-worker doctor` lists what is missing"
+                )
+            places.extend((topic, partition) for partition in about.partitions)
+        return places
+
+    def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        try:
+            return call(*arguments, timeout=REACH_SECONDS)
+        except KafkaException as error:
+            raise unreachable(doing, error, self._trouble) from None
+
+    # Polling
+
+    def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
+        """Wait for one record, then take what else is there."""
+        consume = self._consumer.consume
+        try:
+            messages = consume(1, timeout_seconds) if timeout_seconds else []
+            if len(messages) < records_max and (messages or not timeout_seconds):
+                messages += consume(records_max - len(messages), 0)
+        except KafkaException as error:
+            raise unreachable("consuming", error, self._trouble) from None
+        if self._trouble.down_since:
+            self._look_for_brokers()
+        records, ends = self._sorted(messages)
+        lost, gained = self._lost[:], self._gained[:]
+        self._lost.clear()
+        self._gained.clear()
+        return Polled(records, lost, gained, ends)
+
+    def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[Place, int]]:
+        records: list[Any] = []
+        ends: dict[Place, int] = {}
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == _END:
+                ends[str(message.topic()), int(message.partition() or 0)] = int(
+                    message.offset() or 0
+                )
+            else:
+                self._note(error)
+        return records, ends
+
+    def _note(self, error: KafkaError) -> None:
+        """Stop for what will not pass by itself; the client retries the rest."""
+        if error.fatal() or error.code() in _FATAL:
+            raise DependencyUnavailable(f"Kafka refused to serve the input topics: {error.str()}")
+        _log.warning("kafka_consumer", error=error.name())
+
+    @property
+    def joined(self) -> bool:
+        """A member has an id from its coordinator."""
+        return bool(self._consumer.memberid())
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Since all brokers were found down."""
+        since = self._trouble.down_since
+        return time.monotonic() - since if since else 0.0
+
+    def _look_for_brokers(self) -> None:
+        """All were down: one that answers ends the outage; asked now and then."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_EVERY_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            self._consumer.list_topics(self._topics[0], timeout=1.0)
+        except KafkaException:
+            _log.debug("kafka_still_down")
+        else:
+            self._trouble.clear()
+
+    # Offsets
+
+    def opening(self, place: Place) -> Opening:
+        """The group's commit against the partition's watermarks, once both are stable."""
+        try:
+            found, (low, high) = self._stand(place)
+        except KafkaException as error:
+            raise unreachable("asking for committed offsets", error, self._trouble) from None
+        return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
+
+    @_patiently
+    def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
+        (found,) = self._consumer.committed([TopicPartition(*place)], timeout=REACH_SECONDS)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        marks = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=REACH_SECONDS)
+        return found, marks
+
+    def committed(self) -> Mapping[Place, int]:
+        """The group's committed offsets; negative where there is none."""
+        asked = [TopicPartition(*place) for place in self._places]
+        try:
+            found = _patiently(self._consumer.committed)(asked, timeout=REACH_SECONDS)
+        except KafkaException as error:
+            raise unreachable("asking for committed offsets", error, self._trouble) from None
+        return {(one.topic, one.partition): one.offset for one in found}
+
+    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+        """First offset and end of every input partition, asked of the broker."""
+        return {
+            place: self._ask(
+                "asking for watermarks",
+                self._consumer.get_watermark_offsets,
+                TopicPartition(*place),
+            )
+            for place in self._places
+        }
+
+    def lag(self, place: Place, offset: int) -> int | None:
+        """From the watermark that came with the last fetch: costs no request."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return max(0, high - offset) if high >= 0 else None
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Read from here on; waits until the partition's fetcher has started."""
+        try:
+            _patiently(self._consumer.seek)(TopicPartition(*place, offset))
+        except KafkaException as error:
+            raise unreachable("seeking", error, self._trouble) from None
+
+    def pause(self, places: Iterable[Place]) -> None:
+        """Paused partitions are still ours, and polling keeps them so."""
+        self._consumer.pause([TopicPartition(*place) for place in places])
+
+    def resume(self, places: Iterable[Place]) -> None:
+        """Fetch again."""
+        self._consumer.resume([TopicPartition(*place) for place in places])
+
+    def membership(self) -> object:
+        """Generation and member id as of now (KIP-447)."""
+        return self._consumer.consumer_group_metadata()
+
+    def commit(self, commits: Sequence[Commit]) -> None:
+        """Only for the embedded broker, which forgets offsets that come in a transaction."""
+        offsets = [
+            TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
+        ]
+        self._consumer.commit(offsets=offsets, asynchronous=False)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+def _recorder(into: list[Place]) -> Callable[[Any, list[TopicPartition]], None]:
+    def record(_: Any, partitions: list[TopicPartition]) -> None:  # noqa: ANN401
+        into.extend((one.topic, one.partition) for one in partitions)
+
+    return record

@@ -1,0 +1,1 @@
+"""The ledgers behind one port: TigerBeetle, and the embedded engine that follows its semantics."""

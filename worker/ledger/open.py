@@ -1,0 +1,83 @@
+"""Opening the ledger that a configuration names.
+
+The invariant: the TigerBeetle client is imported only when a TigerBeetle ledger is opened.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Final
+
+from worker.ports import Ledger, UsageError
+
+EMBEDDED: Final = "embedded"
+PORT_MAX: Final = 65535
+
+
+def open_ledger(
+    *,
+    addresses: str,
+    cluster_id: int,
+    deadline_seconds: float | None,
+    now_ns: Callable[[], int] = time.time_ns,
+) -> Ledger:
+    """The ledger at `addresses`: `embedded`, `embedded:FILE`, or host:port separated by commas.
+
+    cluster_id: of a TigerBeetle cluster. deadline_seconds: how long one of its requests may take;
+    None waits until `close()`. now_ns: the clock of an embedded ledger. A TigerBeetle server is
+    first contacted by the first request.
+
+    Raises `UsageError` for addresses that are wrong or do not resolve, for a client that is not
+    installed, and for a file that is no embedded ledger, damaged, or open elsewhere.
+    """
+    kind, _, file = addresses.strip().partition(":")
+    if kind == EMBEDDED:
+        from worker.ledger.embedded import EmbeddedLedger  # noqa: PLC0415 - only when needed
+
+        return EmbeddedLedger(path=Path(file) if file else None, now_ns=now_ns)
+    resolved = ",".join(resolve(address) for address in addresses.split(","))
+    try:
+        from worker.ledger.tigerbeetle import TigerBeetleLedger  # noqa: PLC0415 - only when needed
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "tigerbeetle":
+            raise
+        raise UsageError(
+            "the TigerBeetle client is not installed: pip install ledger-worker[tigerbeetle]"
+        ) from error
+    return TigerBeetleLedger(
+        addresses=resolved, cluster_id=cluster_id, deadline_seconds=deadline_seconds
+    )
+
+
+def resolve(address: str) -> str:
+    """One replica's address as the client takes it: an IP and a port, IPv6 in brackets.
+
+    A bare port means this machine, as it does for the TigerBeetle client.
+    """
+    host, port = _parts(address.strip())
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"the ledger's address {host!r} does not resolve") from error
+    # IPv4 first: what a cluster listens on is configured by IP, and mostly that.
+    first = min(found, key=lambda entry: entry[0] is not socket.AF_INET)
+    ip = ip_address(str(first[4][0]).partition("%")[0])
+    return _written(ip, port)
+
+
+def _parts(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= PORT_MAX):
+        raise UsageError(
+            f"the ledger's address {address!r} is not host:port, nor `embedded` or `embedded:FILE`"
+        )
+    return host, int(port)
+
+
+def _written(ip: IPv4Address | IPv6Address, port: int) -> str:
+    return f"{ip}:{port}" if isinstance(ip, IPv4Address) else f"[{ip}]:{port}"

@@ -1,0 +1,1 @@
+"""What happened, as one frozen record, and its outputs: metrics, logs, health."""

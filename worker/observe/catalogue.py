@@ -1,0 +1,132 @@
+"""The catalogue of metrics: every name, label and unit that dashboards and alerts may use.
+
+The invariant: no label takes a value from an event. Topics, outcomes, ledgers and transactions
+come from the configuration and the rulebook, so their number is bounded. All names carry the
+prefix `ledger_worker_`, counters end in `_total` when scraped. Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+PREFIX: Final = "ledger_worker_"
+
+SIZES: Final = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0)
+"""Buckets for things counted."""
+
+SECONDS: Final = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Buckets for a stage of one batch."""
+
+AGES: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    *(10.0, 30.0, 60.0, 300.0, 900.0, 3600.0),
+)
+"""Buckets for the way from topic to commit, a backlog's hour included."""
+
+
+class Declared(NamedTuple):
+    """One metric; `buckets` are a histogram's upper bounds."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    name: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE: Final = (
+    # What came in, and what became of it. Their difference is what was read again.
+    Declared(
+        "counter",
+        "records_consumed",
+        "Records read from Kafka, those read again after an abort included.",
+        ("topic",),
+    ),
+    # Sums to one per offset below the committed one. Alert on conflict, dead and rejected.
+    Declared(
+        "counter",
+        "outcomes",
+        "Records with a committed outcome: posted, redelivered, rejected, conflict, dead, parked,"
+        " ignored or nothing_to_post.",
+        ("topic", "outcome"),
+    ),
+    Declared(
+        "counter",
+        "outcome_reasons",
+        "Why events were rejected or dead-lettered.",
+        ("outcome", "reason"),
+    ),
+    Declared(
+        "counter",
+        "alerts",
+        "Postings that a person should look at: the log has the event and the sentence.",
+    ),
+    # What reached the books.
+    Declared(
+        "counter",
+        "transfers_posted",
+        "Transfers announced on the outbox, by currency and rule.",
+        ("ledger", "transaction"),
+    ),
+    # How the loop runs: full batches mean a backlog, small ones that latency comes first.
+    Declared("histogram", "batch_events", "Events per committed batch.", (), SIZES),
+    Declared("histogram", "batch_legs", "Transfers per committed batch.", (), SIZES),
+    Declared(
+        "histogram",
+        "stage_seconds",
+        "Seconds that a batch spent in a stage; the stages of two batches overlap.",
+        ("stage",),
+        SECONDS,
+    ),
+    # What users feel. Old timestamps, as in a replay, end in the last bucket.
+    Declared(
+        "histogram",
+        "end_to_end_seconds",
+        "Seconds from a record's timestamp to the commit of its outcome.",
+        (),
+        AGES,
+    ),
+    # How far behind. Each transaction's marker takes an offset, so lag rests at 1 or more.
+    Declared(
+        "gauge",
+        "lag_records",
+        "High watermark less the next offset, for the partitions held.",
+        ("topic", "partition"),
+    ),
+    # The ledger. Waiting grows while it is away; unavailable adds up over all outages.
+    Declared("counter", "ledger_requests", "Requests that the ledger answered.", ("operation",)),
+    Declared(
+        "counter",
+        "ledger_retries",
+        "Requests sent again in halves because the ledger takes fewer at once.",
+    ),
+    Declared(
+        "counter",
+        "ledger_unavailable_seconds",
+        "Seconds that requests to the ledger waited beyond the deadline.",
+    ),
+    Declared(
+        "gauge",
+        "ledger_waiting_seconds",
+        "How long the ledger's request under way has been waiting.",
+    ),
+    # The group. Aborts and rebalances are normal now and then, not all the time.
+    Declared(
+        "counter", "transaction_aborts", "Kafka transactions that were aborted and read again."
+    ),
+    Declared(
+        "counter",
+        "rebalances",
+        "Changes of the assignment: assigned, revoked, or lost with the session.",
+        ("kind",),
+    ),
+    Declared(
+        "gauge",
+        "build_info",
+        "Always 1: which version runs under which rulebook.",
+        ("version", "rulebook"),
+    ),
+)

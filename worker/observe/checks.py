@@ -1,0 +1,28 @@
+"""One finding of `doctor`: what was looked at, how it is, and what to do.
+
+The invariant: a detail never shows a secret. Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+CONFIGURATION: Final = 2
+DEPENDENCY: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A finding.
+
+    name: what was looked at, a few words.
+    detail: how it is, one sentence. advice: what to do, one sentence; empty when nothing.
+    exit_code: of `doctor` when this is not ok: CONFIGURATION or DEPENDENCY.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
+    exit_code: int = DEPENDENCY

@@ -1,0 +1,93 @@
+"""Logs: one JSON object per line on stderr, never with payloads, card data or secrets.
+
+The invariant: whatever a caller passes, a field whose name says payload or secret, and any bytes,
+are left out before a line is written. The libraries' own logging goes the same way. Imports
+structlog only.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+REDACTED: Final = "[redacted]"
+_DEPTH_MAX: Final = 6
+
+_FORBIDDEN: Final = frozenset(
+    {
+        *("value", "payload", "body", "headers", "record", "message_value"),
+        *("password", "passwd", "secret", "token", "sasl", "credential", "credentials"),
+        *("authorization", "cookie", "client", "card", "iban", "pem", "jaas"),
+    }
+)
+_WORDS: Final = re.compile(r"[a-z0-9]+")
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+def configure_logging(
+    *,
+    level: Level,
+    format: Literal["json", "console"],  # noqa: A002 - the setting's name
+    stream: TextIO | None = None,
+) -> None:
+    """Send every log line, structlog's and the standard library's, to `stream` (stderr)."""
+    out = stream if stream is not None else sys.stderr
+    least = getattr(logging, level.upper())
+    structlog.configure(
+        processors=_processors(format),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=least, handlers=[_Forward()], force=True)
+
+
+def _processors(format: Literal["json", "console"]) -> list[Processor]:  # noqa: A002
+    written: Processor = structlog.processors.JSONRenderer(sort_keys=False)
+    if format == "console":
+        written = structlog.dev.ConsoleRenderer(colors=False)
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+        *([structlog.processors.format_exc_info] if format == "json" else []),
+        written,
+    ]
+
+
+def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001
+    """The structlog processor that leaves payloads and secrets out."""
+    return {key: item if key == "exc_info" else _clean(key, item, 0) for key, item in event.items()}
+
+
+def _clean(key: str, item: Any, depth: int) -> Any:  # noqa: ANN401 - a log field is anything
+    if _FORBIDDEN.intersection(_WORDS.findall(key.lower())):
+        return REDACTED
+    if isinstance(item, bytes | bytearray | memoryview):
+        return f"[{len(item)} bytes]"
+    if depth >= _DEPTH_MAX:
+        return REDACTED
+    if isinstance(item, Mapping):
+        return {str(name): _clean(str(name), one, depth + 1) for name, one in item.items()}
+    if isinstance(item, list | tuple | set | frozenset):
+        return [_clean("", one, depth + 1) for one in item]
+    return item
+
+
+class _Forward(logging.Handler):
+    """The standard library's log records, as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            fields["exc_info"] = record.exc_info
+        known = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        structlog.get_logger().log(known, record.getMessage(), **fields)

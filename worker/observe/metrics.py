@@ -1,0 +1,137 @@
+"""Metrics: the reports, counted up for a scraper.
+
+The invariant: only what the catalogue declares is shown, on a registry of this object's own, never
+on prometheus_client's global one. Imports prometheus_client and this package only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from worker.observe.catalogue import CATALOGUE, PREFIX, Declared
+from worker.observe.latency import BatchHistogram
+from worker.observe.report import STAGES, BatchReport
+
+_DECLARED = {declared.name: declared for declared in CATALOGUE}
+
+
+class Metrics:
+    """One process's metrics, on `registry`. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._consumed = _counter("records_consumed", registry)
+        self._outcomes = _counter("outcomes", registry)
+        self._reasons = _counter("outcome_reasons", registry)
+        self._alerts = _counter("alerts", registry)
+        self._transfers = _counter("transfers_posted", registry)
+        self._events = _histogram("batch_events", registry)
+        self._legs = _histogram("batch_legs", registry)
+        stages = _histogram("stage_seconds", registry)
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._end_to_end = BatchHistogram(_DECLARED["end_to_end_seconds"])
+        self._lag = _PartitionGauge(_DECLARED["lag_records"])
+        self._requests = _counter("ledger_requests", registry)
+        self._retries = _counter("ledger_retries", registry)
+        self._unavailable = _counter("ledger_unavailable_seconds", registry)
+        self._waiting = _gauge("ledger_waiting_seconds", registry)
+        self._aborts = _counter("transaction_aborts", registry)
+        self._rebalances = _counter("rebalances", registry)
+        self._build = _gauge("build_info", registry)
+        registry.register(self._end_to_end)
+        registry.register(self._lag)
+
+    def consumed(self, records: Mapping[str, int]) -> None:
+        """Count records read, by topic."""
+        for topic, count in records.items():
+            self._consumed.labels(topic).inc(count)
+
+    def batch(self, report: BatchReport) -> None:
+        """Count one committed batch."""
+        self._events.observe(report.events)
+        self._legs.observe(report.legs)
+        for labels, count in report.outcomes.items():
+            self._outcomes.labels(*labels).inc(count)
+        for labels, count in report.reasons.items():
+            self._reasons.labels(*labels).inc(count)
+        for labels, count in report.transfers.items():
+            self._transfers.labels(*labels).inc(count)
+        for stage, seconds in report.stage_seconds.items():
+            self._stages[stage].observe(seconds)
+        for operation, count in report.ledger_requests.items():
+            self._requests.labels(operation).inc(count)
+        self._retries.inc(report.ledger_retries)
+        self._end_to_end.since(report.timestamps_ms, now_ms=report.committed_ms)
+
+    def alert(self) -> None:
+        """Count one posting that a person should look at."""
+        self._alerts.inc()
+
+    def abort(self) -> None:
+        """Count one aborted transaction."""
+        self._aborts.inc()
+
+    def rebalance(self, kind: str) -> None:
+        """Count one change of the assignment: `assigned`, `revoked` or `lost`."""
+        self._rebalances.labels(kind).inc()
+
+    def lag(self, records: Mapping[tuple[str, int], int]) -> None:
+        """Show the lag of exactly these (topic, partition)s; others are ours no more."""
+        self._lag.members = dict(records)
+
+    def ledger_unavailable(self, seconds: float) -> None:
+        """Add time that a request to the ledger has waited beyond the deadline."""
+        self._unavailable.inc(seconds)
+
+    def ledger_waiting(self, seconds: Callable[[], float]) -> None:
+        """Where every scrape reads how long the request under way has been waiting."""
+        self._waiting.set_function(seconds)
+
+    def build(self, *, version: str, rulebook: str) -> None:
+        """Show the version and the rulebook's digest."""
+        self._build.labels(version, rulebook).set(1)
+
+
+def _counter(name: str, registry: CollectorRegistry) -> Counter:
+    declared = _DECLARED[name]
+    return Counter(PREFIX + name, declared.meaning, declared.labels, registry=registry)
+
+
+def _gauge(name: str, registry: CollectorRegistry) -> Gauge:
+    declared = _DECLARED[name]
+    return Gauge(PREFIX + name, declared.meaning, declared.labels, registry=registry)
+
+
+def _histogram(name: str, registry: CollectorRegistry) -> Histogram:
+    declared = _DECLARED[name]
+    return Histogram(
+        PREFIX + name,
+        declared.meaning,
+        declared.labels,
+        buckets=declared.buckets,
+        registry=registry,
+    )
+
+
+class _PartitionGauge(Collector):
+    """A gauge by topic and partition whose members are replaced all at once.
+
+    prometheus_client's own keeps a label for ever: a partition that moved to another worker
+    would show its last lag until the process ends.
+    """
+
+    def __init__(self, declared: Declared) -> None:
+        self._declared = declared
+        self.members: Mapping[tuple[str, int], int] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        declared = self._declared
+        family = GaugeMetricFamily(PREFIX + declared.name, declared.meaning, labels=declared.labels)
+        for (topic, partition), records in self.members.items():
+            family.add_metric([topic, str(partition)], records)
+        yield family

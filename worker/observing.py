@@ -1,0 +1,170 @@
+"""The pipeline's observer: what happened becomes one report per batch, and goes to the outputs.
+
+The invariant: observing never changes what the pipeline does, and no event's content is logged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from worker.batch import Item
+from worker.core.chain import Chain
+from worker.core.outcome import Kind, Outcome
+from worker.observe.health import Health
+from worker.observe.metrics import Metrics
+from worker.observe.report import STAGES, BatchReport
+from worker.ports import Ledger, Place, Source, Stage
+
+LAG_SECONDS: Final = 1.0
+"""How often the lag is looked at."""
+
+_log = structlog.get_logger(__name__)
+
+
+class BatchObserver:
+    """Feeds metrics, logs and health from what the pipeline tells.
+
+    deadline_seconds: after so long without an answer the ledger counts as unavailable.
+    requests: takes the ledger's requests since the last call, by operation.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per output
+        self,
+        *,
+        metrics: Metrics,
+        health: Health,
+        ledger: Ledger,
+        source: Source,
+        requests: Callable[[], dict[str, int]],
+        deadline_seconds: float,
+    ) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._ledger = ledger
+        self._source = source
+        self._requests = requests
+        self._deadline_seconds = deadline_seconds
+        self._stages: dict[Stage, float] = {}
+        self._held: Sequence[Place] = ()
+        self._committed: dict[Place, int] = {}
+        self._beat_at = self._lag_at = time.monotonic()
+        self.outcomes: Counter[str] = Counter()
+        """Committed outcomes since the start, by kind."""
+
+    def beat(self) -> None:
+        """Health hears of every turn; the lag is looked at now and then."""
+        now = time.monotonic()
+        self._health.beat()
+        self._health.assigned = self._source.joined
+        late = self._ledger.waiting_seconds - self._deadline_seconds
+        if late > 0:
+            self._metrics.ledger_unavailable(min(late, now - self._beat_at))
+        self._beat_at = now
+        if now - self._lag_at > LAG_SECONDS:
+            self._lag_at = now
+            self._show_lag()
+
+    def _show_lag(self) -> None:
+        found = {
+            place: self._source.lag(place, self._committed[place])
+            for place in self._held
+            if place in self._committed
+        }
+        self._metrics.lag({place: lag for place, lag in found.items() if lag is not None})
+
+    def rebalanced(
+        self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
+    ) -> None:
+        """Count and log what the group moved."""
+        self._held = held
+        for place in (*lost, *gained):
+            self._committed.pop(place, None)
+        if lost:
+            self._metrics.rebalance("revoked")
+        if gained:
+            self._metrics.rebalance("assigned")
+        _log.info("rebalanced", lost=_names(lost), gained=_names(gained), held=len(held))
+
+    def opened(self, places: Sequence[Place]) -> None:
+        """Log which partitions are read now."""
+        _log.info("partitions_opened", partitions=_names(places))
+
+    def aborted(self, reason: str) -> None:
+        """Count and log an abort."""
+        self._stages.clear()
+        self._metrics.abort()
+        _log.warning("transaction_aborted", reason=reason)
+
+    def stage(self, name: Stage, seconds: float) -> None:
+        """Add to the stage's time of the batch to come."""
+        self._stages[name] = self._stages.get(name, 0.0) + seconds
+
+    def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """Count one batch, and log what a person should look at."""
+        for item in items:
+            one = item.assignment
+            self._committed[one.topic, one.partition] = item.offset + 1
+        report = _report(items, outcomes, self._stages, self._requests())
+        self._stages = {}
+        self._metrics.consumed(Counter(item.assignment.topic for item in items))
+        self._metrics.batch(report)
+        for (_, kind), count in report.outcomes.items():
+            self.outcomes[kind] += count
+        if report.reasons or any(outcome.alert for outcome in outcomes):
+            self._tell(items, outcomes)
+
+    def _tell(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        for item, outcome in zip(items, outcomes, strict=True):
+            where = {
+                "topic": item.assignment.topic,
+                "partition": item.assignment.partition,
+                "offset": item.offset,
+            }
+            if outcome.alert:
+                self._metrics.alert()
+                _log.error("look_at_posting", why=outcome.alert, **where)
+            elif outcome.kind is Kind.CONFLICT and outcome.dead is not None:
+                _log.error("conflict", why=outcome.dead.detail, **where)
+            elif outcome.kind is Kind.DEAD and outcome.dead is not None:
+                reason = outcome.dead.reason.value
+                _log.warning("dead_letter", reason=reason, why=outcome.dead.detail, **where)
+
+
+def _report(
+    items: Sequence[Item],
+    outcomes: Sequence[Outcome],
+    stages: dict[Stage, float],
+    requests: dict[str, int],
+) -> BatchReport:
+    pairs = list(zip(items, outcomes, strict=True))
+    stamps = (item.record.timestamp() for item in items)
+    return BatchReport(
+        events=len(items),
+        legs=sum(len(item.asked.legs) for item in items if isinstance(item.asked, Chain)),
+        outcomes=Counter((item.assignment.topic, outcome.kind.value) for item, outcome in pairs),
+        reasons=Counter(
+            (outcome.kind.value, reason) for outcome in outcomes if (reason := _reason(outcome))
+        ),
+        transfers=Counter(
+            (leg.currency.name, outcome.transaction) for outcome in outcomes for leg in outcome.legs
+        ),
+        stage_seconds={stage: stages[stage] for stage in STAGES if stage in stages},
+        timestamps_ms=[milliseconds for kind, milliseconds in stamps if kind],
+        committed_ms=time.time_ns() // 1_000_000,
+        ledger_requests=requests,
+    )
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.rejection is not None:
+        return outcome.rejection.reason
+    return outcome.dead.reason.value if outcome.dead is not None else ""
+
+
+def _names(places: Sequence[Place]) -> list[str]:
+    return [f"{topic}/{partition}" for topic, partition in places]

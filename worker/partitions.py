@@ -1,0 +1,179 @@
+"""The partitions that are ours: gained, opened, lost, and read again after an abort.
+
+The invariant: work belongs to an assignment, not to a partition; a partition that comes back, or
+that is read again, is another Assignment, and what was under way for the old one is nobody's. A
+partition opens only when its `since` is committed. Talks to the source and the ledger's newest
+timestamp through the ports; decides nothing about money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+
+from worker.batch import Item
+from worker.core.ids import position_base
+from worker.core.positions import NO_REDO, Assignment, Opening, Stand
+from worker.ports import Place, Polled, Record, Source
+
+
+class Partitions:
+    """What this worker answers for.
+
+    group: the consumer group, part of every position. roles: topic to role. window: how many
+    offsets may follow the next one before the commit that raises `until`.
+    """
+
+    def __init__(
+        self, *, group: str, roles: Mapping[str, str], window: int, source: Source
+    ) -> None:
+        self._group = group
+        self._roles = roles
+        self._window = window
+        self._source = source
+        self._assignments: dict[Place, Assignment] = {}
+        self._openings: dict[Place, Opening] = {}
+        self._ends: dict[Place, int] = {}
+        self._newest: Future[int] | None = None
+        self._asked_for: dict[Place, Opening] = {}
+
+    # Whose is what
+
+    def get(self, record: Record) -> Assignment | None:
+        """The assignment that a record just polled belongs to; None when it is not ours."""
+        return self._assignments.get((record.topic(), record.partition()))
+
+    def ours(self, item: Item) -> bool:
+        """Does this work still belong to an assignment of ours?"""
+        one = item.assignment
+        return self._assignments.get((one.topic, one.partition)) is one
+
+    def all(self) -> Iterable[Assignment]:
+        """Every assignment, opened or not."""
+        return self._assignments.values()
+
+    def places(self) -> list[Place]:
+        """Every partition that is ours."""
+        return list(self._assignments)
+
+    def opened(self) -> list[Place]:
+        """The partitions whose records are taken."""
+        return [place for place, one in self._assignments.items() if one.opened]
+
+    @property
+    def opening(self) -> bool:
+        """Is some partition ours, but not open yet?"""
+        return not all(one.opened for one in self._assignments.values())
+
+    @property
+    def waits_for_ledger(self) -> bool:
+        """Is the ledger being asked for its newest timestamp?"""
+        return self._newest is not None
+
+    # The group speaks
+
+    def follow(self, polled: Polled) -> bool:
+        """Take over what the group said; True when something changed."""
+        for place in polled.lost:
+            self._forget(place)
+        for place in polled.gained:
+            self._forget(place)
+            topic, partition = place
+            base = position_base(group=self._group, topic=topic, partition=partition)
+            self._assignments[place] = Assignment(topic, partition, self._roles[topic], base)
+        if polled.gained:
+            self._source.pause(polled.gained)
+        self._ends.update(polled.ends)
+        return bool(polled.lost or polled.gained)
+
+    def _forget(self, place: Place) -> None:
+        for held in (self._assignments, self._openings, self._ends):
+            held.pop(place, None)
+
+    def read_again(self) -> None:
+        """After an abort: every open partition starts over at its last commit."""
+        self._ends.clear()
+        for place in self.opened():
+            again = self._assignments[place].again()
+            self._assignments[place] = again
+            self._source.seek(place, again.committed)
+
+    # Opening
+
+    def open_known(self) -> list[Place]:
+        """Open what the group has a stand for; the partitions opened."""
+        for place, assignment in self._assignments.items():
+            if not assignment.opened and place not in self._openings:
+                self._openings[place] = self._source.opening(place)
+        opened = []
+        for place, one in list(self._openings.items()):
+            if one.stand is not None:
+                self._open(place, one.stand, redo=one.stand.until)
+                opened.append(place)
+        return opened
+
+    def first_starts(
+        self, newest_timestamp: Callable[[], Future[int]]
+    ) -> list[tuple[Assignment, int, Stand]]:
+        """What must be committed before the rest can open: `since` is the ledger's newest time.
+
+        Empty while the ledger has not answered. newest_timestamp: asks it, in its own thread,
+        after these partitions were assigned.
+        """
+        if self._newest is None:
+            self._asked_for = dict(self._openings)
+            self._newest = newest_timestamp()
+        if not self._newest.done():
+            return []
+        newest = self._newest.result()
+        self._newest = None
+        return [
+            (self._assignments[place], one.offset, Stand(newest, one.offset + self._window))
+            for place, one in self._asked_for.items()
+            if self._openings.get(place) is one
+        ]
+
+    def open_first(self, starts: Iterable[tuple[Assignment, int, Stand]]) -> list[Place]:
+        """Their commit is in: open them."""
+        opened = []
+        for one, _, stand in starts:
+            place = (one.topic, one.partition)
+            self._open(place, stand, redo=NO_REDO)
+            opened.append(place)
+        return opened
+
+    def _open(self, place: Place, stand: Stand, *, redo: int) -> None:
+        offset = self._openings.pop(place).offset
+        self._assignments[place].open(offset=offset, stand=stand, redo=redo)
+
+    # Commits
+
+    def stands(self, items: Iterable[Item]) -> list[tuple[Assignment, int, Stand]]:
+        """What to commit when these items, the oldest of their partitions, are settled."""
+        latest: dict[Assignment, int] = {item.assignment: item.offset for item in items}
+        return [self._raised(one, offset + 1) for one, offset in latest.items()]
+
+    def blocked(self, items: Iterable[Item]) -> list[tuple[Assignment, int, Stand]]:
+        """What to commit so that items beyond `until` may be submitted: the same offset, anew."""
+        first: dict[Assignment, int] = {}
+        for item in items:
+            first.setdefault(item.assignment, item.offset)
+        return [
+            (one, one.committed, Stand(one.since, max(one.until, offset + self._window)))
+            for one, offset in first.items()
+            if not one.may_submit(offset)
+        ]
+
+    def tails(self) -> list[tuple[Assignment, int, Stand]]:
+        """What to commit to stand at the very end of partitions read to their end.
+
+        A transaction's marker takes an offset that no record has. Only when nothing is under way.
+        """
+        return [
+            self._raised(one, self._ends[place])
+            for place, one in self._assignments.items()
+            if one.opened and self._ends.get(place, 0) > one.committed
+        ]
+
+    def _raised(self, one: Assignment, next_offset: int) -> tuple[Assignment, int, Stand]:
+        return one, next_offset, one.raised(next_offset=next_offset, window=self._window)

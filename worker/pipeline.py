@@ -1,0 +1,394 @@
+"""The one visible loop: poll → decode → translate → batch → post → announce → commit.
+
+Read this file first. One batch is in the ledger (in a thread of its own) while the next is
+consumed, decoded and translated here; when the ledger has answered, the next batch goes in, and
+the answered one is announced and committed in one Kafka transaction.
+
+The invariant: a record's outcome is committed only together with its announcements, only by the
+assignment that consumed it, and only after the ledger has answered. Everything it does with the
+world goes through the ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from worker.batch import Batch, Item, Limits
+from worker.core.chain import Chain
+from worker.core.event import Dead, Event, Skipped
+from worker.core.outcome import Outcome
+from worker.core.positions import Assignment, Stand
+from worker.partitions import Partitions
+from worker.ports import (
+    Aborted,
+    Announcement,
+    Announcer,
+    Commit,
+    Place,
+    Polled,
+    Record,
+    Source,
+    Stage,
+)
+
+IDLE_SECONDS: Final = 0.1
+"""How long one poll waits when there is nothing to do."""
+
+BUSY_SECONDS: Final = 0.002
+"""How long one poll waits while the ledger works on a batch."""
+
+SLOW_LEDGER_SECONDS: Final = 1.0
+"""Past this a full worker pauses its partitions and polls on, to stay in its group."""
+
+WINDOW_BATCHES: Final = 4
+"""`until` runs this many full batches ahead of the next offset; two are in flight at most."""
+
+NOTHING: Final = Polled((), (), (), {})
+
+
+class Reader(Protocol):
+    """From bytes to what a record asks for."""
+
+    def decode(self, records: Sequence[Record]) -> Sequence[Event | Dead]:
+        """The event in each record, or why there is none."""
+        ...
+
+    def translate(
+        self, found: Event | Dead, record: Record, *, role: str
+    ) -> tuple[Chain | Skipped | Dead, int]:
+        """What the rulebook makes of it, and the highest attempt it may be posted under."""
+        ...
+
+
+class Posting(Protocol):
+    """The ledger's side of a batch; blocks."""
+
+    def post(self, items: Sequence[Item]) -> list[Outcome]:
+        """The outcome of every item, in order."""
+        ...
+
+    def newest_timestamp(self) -> int:
+        """The ledger's newest transfer timestamp, in nanoseconds."""
+        ...
+
+
+class Writer(Protocol):
+    """From outcomes to records."""
+
+    def write(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Announcement]:
+        """What is written to Kafka about these items."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happened; quick, and never fails."""
+
+    def beat(self) -> None:
+        """The loop is alive."""
+        ...
+
+    def rebalanced(
+        self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
+    ) -> None:
+        """The group moved partitions; held: what is ours now."""
+        ...
+
+    def opened(self, places: Sequence[Place]) -> None:
+        """These partitions' records are taken from now on."""
+        ...
+
+    def aborted(self, reason: str) -> None:
+        """A transaction was aborted, and its records are read again."""
+        ...
+
+    def stage(self, name: Stage, seconds: float) -> None:
+        """Time spent in a stage."""
+        ...
+
+    def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """A batch is announced and committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is read, for whom, and in what portions.
+
+    group: the consumer group. roles: topic to role. linger_seconds: how long a batch waits for
+    company. events_limit: stop taking records after so many; 0 means never.
+    """
+
+    group: str
+    roles: dict[str, str]
+    limits: Limits
+    linger_seconds: float
+    events_limit: int = 0
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """The batch that the ledger is working on, and when it was handed over."""
+
+    items: list[Item]
+    answer: Future[list[Outcome]]
+    since: float
+
+
+class Pipeline:
+    """One worker's loop; it belongs to one thread.
+
+    ledger_thread: runs one call at a time, in order: the ledger takes one request at a time.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per port
+        self,
+        *,
+        inputs: Inputs,
+        source: Source,
+        reader: Reader,
+        posting: Posting,
+        writer: Writer,
+        announcer: Announcer,
+        observer: Observer,
+        ledger_thread: Executor,
+        now: Callable[[], float],
+    ) -> None:
+        self._inputs = inputs
+        self._source = source
+        self._reader = reader
+        self._posting = posting
+        self._writer = writer
+        self._announcer = announcer
+        self._observer = observer
+        self._now = now
+        self.partitions = Partitions(
+            group=inputs.group,
+            roles=inputs.roles,
+            window=WINDOW_BATCHES * inputs.limits.events_max,
+            source=source,
+        )
+        self._ledger_thread = ledger_thread
+        self._batch = Batch(inputs.limits)
+        self._batch_since = 0.0
+        self._in_flight: _InFlight | None = None
+        self._held: list[Record] = []
+        self._paused = False
+        self.settled = 0
+        """Records whose outcome is committed, since the start."""
+
+    def step(self) -> None:
+        """One turn of the loop: at most one poll, one request to the ledger, one transaction."""
+        self._observer.beat()
+        polled = self._poll()
+        if self.partitions.follow(polled):
+            self._rebalance(polled)
+        self._take(polled.records)
+        if self.partitions.opening:
+            self._open_partitions()
+        answered = self._answered()
+        if self._due():
+            self._submit()
+        if answered is not None:
+            self._announce(*answered)
+
+    def finish(self, deadline_seconds: float) -> bool:
+        """Announce what the ledger has in hand if it answers in time; drop the rest.
+
+        Returns whether the ledger answered.
+        """
+        answered = self._wait_for_ledger(deadline_seconds)
+        done = self._answered()
+        if done is not None:
+            self._announce(*done)
+        return answered
+
+    @property
+    def idle(self) -> bool:
+        """Is nothing under way?"""
+        return not (self._batch.items or self._in_flight or self._held or self.partitions.opening)
+
+    @property
+    def _taken(self) -> int:
+        """Records that are settled or under way."""
+        flying = len(self._in_flight.items) if self._in_flight is not None else 0
+        return self.settled + flying + len(self._batch.items) + len(self._held)
+
+    def commit_tails(self) -> None:
+        """Stand at the very end of every partition that was read to its end."""
+        if self.idle and (tails := self.partitions.tails()):
+            self._commit((), tails)
+
+    # Poll
+
+    def _poll(self) -> Polled:
+        if not self._batch.full:
+            if self._paused:
+                self._source.resume(self.partitions.opened())
+                self._paused = False
+            return self._poll_for_records()
+        if not self._wait_for_ledger(SLOW_LEDGER_SECONDS) and not self._paused:
+            self._source.pause(self.partitions.opened())
+            self._paused = True
+        return self._source.poll(records_max=1, timeout_seconds=0) if self._paused else NOTHING
+
+    def _poll_for_records(self) -> Polled:
+        room = self._batch.room
+        if self._inputs.events_limit:
+            room = min(room, self._inputs.events_limit - self._taken)
+            if room <= 0:
+                self._wait_for_ledger(BUSY_SECONDS)
+                return NOTHING
+        return self._source.poll(records_max=room, timeout_seconds=self._patience())
+
+    def _patience(self) -> float:
+        """How many seconds a poll may wait for the first record."""
+        if self._in_flight is not None or self.partitions.waits_for_ledger:
+            return BUSY_SECONDS
+        if self._batch.items:
+            left = self._batch_since + self._inputs.linger_seconds - self._now()
+            return min(max(left, 0.0), IDLE_SECONDS)
+        return IDLE_SECONDS
+
+    def _wait_for_ledger(self, seconds: float) -> bool:
+        """Wait for the batch in flight; True when there is none, or it was answered."""
+        if self._in_flight is None:
+            return True
+        try:
+            self._in_flight.answer.exception(timeout=seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    # Partitions
+
+    def _rebalance(self, polled: Polled) -> None:
+        """Drop unsubmitted work that is not ours any more."""
+        self._batch.drop_lost(self.partitions.all())
+        self._held = [one for one in self._held if self.partitions.get(one) is not None]
+        held = self.partitions.places()
+        self._observer.rebalanced(lost=polled.lost, gained=polled.gained, held=held)
+
+    def _open_partitions(self) -> None:
+        opened = self.partitions.open_known()
+        if self.partitions.opening and self._in_flight is None:
+            starts = self.partitions.first_starts(self._ask_newest)
+            if starts and self._commit((), starts):
+                opened += self.partitions.open_first(starts)
+        if opened:
+            self._observer.opened(opened)
+            if not self._paused:
+                self._source.resume(opened)
+            held, self._held = self._held, []
+            self._take(held)
+
+    def _ask_newest(self) -> Future[int]:
+        return self._ledger_thread.submit(self._posting.newest_timestamp)
+
+    # Decode and translate
+
+    def _take(self, records: Sequence[Record]) -> None:
+        """Each record becomes an item of the batch, or is held until its partition opens."""
+        ready: list[tuple[Record, Assignment]] = []
+        for record in records:
+            assignment = self.partitions.get(record)
+            if assignment is None:
+                continue
+            if assignment.opened:
+                ready.append((record, assignment))
+            else:
+                self._held.append(record)
+        if ready:
+            self._fill(ready)
+
+    def _fill(self, ready: list[tuple[Record, Assignment]]) -> None:
+        """A flat loop: it runs for every record."""
+        started = self._now()
+        found = self._reader.decode([record for record, _ in ready])
+        decoded = self._now()
+        batch, translate = self._batch, self._reader.translate
+        if not batch.items:
+            self._batch_since = started
+        for (record, assignment), event in zip(ready, found, strict=True):
+            asked, attempts = translate(event, record, role=assignment.role)
+            size = len(record.value() or b"")
+            batch.add(Item(record, assignment, record.offset(), size, asked, attempts))
+        self._observer.stage("decode", decoded - started)
+        self._observer.stage("translate", self._now() - decoded)
+
+    # Post
+
+    def _due(self) -> bool:
+        """Is it time to hand the batch over?"""
+        batch = self._batch
+        if self._in_flight is not None or self.partitions.waits_for_ledger or not batch.items:
+            return False
+        waited = self._now() - self._batch_since
+        return batch.full or batch.urgent or waited >= self._inputs.linger_seconds
+
+    def _submit(self) -> None:
+        items = self._batch.cut()
+        now = self._now()
+        self._batch_since = now
+        if items:
+            answer = self._ledger_thread.submit(self._posting.post, items)
+            self._in_flight = _InFlight(items, answer, now)
+        elif blocked := self.partitions.blocked(self._batch.items):
+            self._commit((), blocked)
+
+    def _answered(self) -> tuple[list[Item], list[Outcome]] | None:
+        """The batch that the ledger has answered, less what is not ours any more."""
+        flight = self._in_flight
+        if flight is None or not flight.answer.done():
+            return None
+        self._in_flight = None
+        outcomes = flight.answer.result()
+        self._observer.stage("post", self._now() - flight.since)
+        pairs = [
+            (item, outcome)
+            for item, outcome in zip(flight.items, outcomes, strict=True)
+            if self.partitions.ours(item)
+        ]
+        return [item for item, _ in pairs], [outcome for _, outcome in pairs]
+
+    # Announce and commit
+
+    def _announce(self, items: list[Item], outcomes: list[Outcome]) -> None:
+        if not items:
+            return
+        started = self._now()
+        announcements = self._writer.write(items, outcomes)
+        self._observer.stage("announce", self._now() - started)
+        if self._commit(announcements, self.partitions.stands(items)):
+            self.settled += len(items)
+            self._observer.committed(items, outcomes)
+
+    def _commit(
+        self, announcements: Iterable[Announcement], stands: list[tuple[Assignment, int, Stand]]
+    ) -> bool:
+        """One transaction; False when it was aborted and everything is read again.
+
+        The consumer is not polled in here, so that no partition can leave meanwhile.
+        """
+        commits = [
+            Commit(one.topic, one.partition, offset, stand.metadata())
+            for one, offset, stand in stands
+        ]
+        started = self._now()
+        try:
+            self._announcer.announce(announcements, commits, self._source.membership())
+        except Aborted as aborted:
+            self._observer.aborted(str(aborted))
+            self._read_again()
+            return False
+        self._observer.stage("commit", self._now() - started)
+        for one, offset, stand in stands:
+            one.was_committed(next_offset=offset, stand=stand)
+        return True
+
+    def _read_again(self) -> None:
+        """After an abort: what is batched or in the ledger now is nobody's, and is read again."""
+        self.partitions.read_again()
+        self._batch.drop_lost(self.partitions.all())

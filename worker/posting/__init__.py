@@ -1,0 +1,1 @@
+"""Batches become outcomes: the ledger is asked, and its answers are put together."""

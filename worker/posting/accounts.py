@@ -1,0 +1,60 @@
+"""Accounts are made before the transfers that name them.
+
+The invariant: a transfer is never sent to an account that was not made or found, because a missing
+account burns the transfer's id for good. Asks the ledger; knows neither Kafka nor bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from worker.core.chain import AccountRef, Chain
+from worker.core.outcome import account_conflict
+from worker.core.wire import Account, CreateAccountStatus, unpack_accounts
+from worker.ports import BrokenInvariant, Ledger
+
+KNOWN_MAX: Final = 250_000
+"""How many accounts are remembered as made; past it all are asked for again."""
+
+
+class Accounts:
+    """The accounts that this worker knows to exist in one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._known: dict[int, None] = {}
+
+    def make(self, chains: Iterable[Chain]) -> set[int]:
+        """Make what the chains name and is missing; the ids of accounts held otherwise.
+
+        Raises:
+            BrokenInvariant: the ledger refused an account that the rulebook allows.
+        """
+        known = self._known
+        missing: dict[int, AccountRef] = {}
+        for chain in chains:
+            for leg in chain.legs:
+                for account in (leg.debit, leg.credit):
+                    if account is not None and account.id not in known:
+                        missing[account.id] = account
+        if not missing:
+            return set()
+        if len(known) + len(missing) > KNOWN_MAX:
+            known.clear()
+        conflicts = self._create(list(missing.values()))
+        known.update((number, None) for number in missing if number not in conflicts)
+        return conflicts
+
+    def _create(self, accounts: list[AccountRef]) -> set[int]:
+        rows = b"".join(account.row() for account in accounts)
+        results = self._ledger.create_accounts(rows)
+        differing: dict[int, Account] = {}
+        for account, row, result in zip(accounts, unpack_accounts(rows), results, strict=True):
+            status = CreateAccountStatus(result.status)
+            if status.name.startswith("EXISTS_WITH_DIFFERENT"):
+                differing[account.id] = row
+            elif status not in {CreateAccountStatus.CREATED, CreateAccountStatus.EXISTS}:
+                raise BrokenInvariant(f"account {account.name}: {status.name.lower()}")
+        found = self._ledger.lookup_accounts(list(differing)) if differing else []
+        return {held.id for held in found if account_conflict(held, differing[held.id])}

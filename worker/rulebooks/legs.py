@@ -1,0 +1,289 @@
+"""One transfer block of a transaction, read from a rulebook file.
+
+The invariant: a leg that is read has two different sides or a reservation to resolve, every family
+is given a key, and no two of its options contradict each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from worker.core.chain import BALANCING, Currency, Kind
+from worker.core.expressions import Expression, loop_name_problem
+from worker.core.money import amount_problem
+from worker.core.rulebook import CONTROL, Account, AccountUse, Leg, Loop, PendingUse
+from worker.core.wire import TransferFlags
+from worker.rulebooks.fields import Fields, compiled, near
+from worker.rulebooks.sections import CODE_MAX, LIMITS
+from worker.rulebooks.source import Block
+
+LOOPS_MAX: Final = 4
+TIMEOUT_MAX: Final = (1 << 32) - 1
+PENDING_KEYS: Final = ("transaction", "leg", "key", "time")
+RESOLVE: Final = ("post", "void")
+NOT_WHEN_RESOLVING: Final = (
+    "debit", "credit", "pending", "timeout", "signed", "flags", "shortfall", "repay_first",
+)  # fmt: skip
+LEG_KEYS: Final = (
+    *NOT_WHEN_RESOLVING, *RESOLVE, "amount", "code", "when", "currency", "for_each",
+)  # fmt: skip
+LEG_FLAGS: Final = {
+    "balancing_debit": TransferFlags.BALANCING_DEBIT,
+    "balancing_credit": TransferFlags.BALANCING_CREDIT,
+    "closing_debit": TransferFlags.CLOSING_DEBIT,
+    "closing_credit": TransferFlags.CLOSING_CREDIT,
+}
+CLOSING: Final = int(TransferFlags.CLOSING_DEBIT | TransferFlags.CLOSING_CREDIT)
+ACCOUNT_USE: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
+
+
+class LegShape(NamedTuple):
+    """What other transactions may know of a leg. loops: how many `for_each` are nested."""
+
+    pending: bool
+    loops: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What other transactions may know of one. fact: whether it has an idempotency_key."""
+
+    fact: bool
+    legs: Mapping[str, LegShape]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What legs refer to."""
+
+    ledgers: Mapping[str, Currency]
+    accounts: Mapping[str, Account]
+    shapes: Mapping[str, Shape]
+
+
+def read_leg(name: str, fields: Fields, declared: Declared, *, currency: bool) -> Leg:
+    """One leg. currency: whether the transaction has one for all its legs."""
+    return _LegReader(fields, declared).leg(name, currency=currency)
+
+
+class _LegReader:
+    """Reads one transfer block."""
+
+    def __init__(self, fields: Fields, declared: Declared) -> None:
+        self._fields = fields
+        self._declared = declared
+        self._loops: tuple[Loop, ...] = ()
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(loop.name for loop in self._loops)
+
+    def leg(self, name: str, *, currency: bool) -> Leg:
+        """The whole block."""
+        fields = self._fields
+        self._loops = self._read_loops()
+        kind = self._kind()
+        debit, credit = self._sides(kind)
+        leg = Leg(
+            name=name,
+            kind=kind,
+            code=self._code(kind),
+            debit=debit,
+            credit=credit,
+            amount=self._amount(kind),
+            when=fields.expression("when", loops=self._names, condition=True),
+            currency=read_currency(fields, self._declared.ledgers, self._names),
+            signed=fields.flag("signed"),
+            flags=self._flags(),
+            timeout=fields.whole("timeout", 1, TIMEOUT_MAX) if fields.has("timeout") else 0,
+            loops=self._loops,
+            pending=self._pending(kind),
+            shortfall=self._helper("shortfall", debit),
+            repay_first=self._helper("repay_first", credit),
+        )
+        if not (currency or fields.has("currency")):
+            fields.wrong("currency", "neither the leg nor its transaction has a `currency`")
+        _check_together(leg, fields)
+        return leg
+
+    def _read_loops(self) -> tuple[Loop, ...]:
+        node = self._fields.node("for_each")
+        if isinstance(node, Block):
+            entries = [(each, value, line) for each, value, line in self._fields.blocks("for_each")]
+        else:
+            entries = [("item", node, self._fields.line("for_each"))] if node else []
+        found: list[Loop] = []
+        for name, value, line in entries:
+            if problem := loop_name_problem(name):
+                self._fields.mistakes.add(line, f"{self._fields.what}: for_each {name!r} {problem}")
+            text = getattr(value, "text", "")
+            outer = [loop.name for loop in found]
+            place = f"{self._fields.what}: `for_each`"
+            items = compiled(text, line, place, self._fields.mistakes, loops=outer)
+            if items is not None:
+                found.append(Loop(name, items))
+        if len(found) > LOOPS_MAX:
+            self._fields.wrong("for_each", f"nested more than {LOOPS_MAX} deep")
+        return tuple(found)
+
+    def _kind(self) -> Kind:
+        fields = self._fields
+        if fields.has("post") and fields.has("void"):
+            fields.wrong("void", "a leg either posts or voids")
+        for kind in RESOLVE:
+            if fields.has(kind):
+                for key in filter(fields.has, NOT_WHEN_RESOLVING):
+                    fields.wrong(key, f"a `{kind}` takes its `{key}` from what was reserved")
+                return "post" if kind == "post" else "void"
+        fields.require("debit", "credit", "amount", "code")
+        return "pending" if fields.flag("pending") else "posted"
+
+    def _sides(self, kind: Kind) -> tuple[AccountUse | None, AccountUse | None]:
+        if kind in RESOLVE:
+            return None, None
+        debit, credit = self._account("debit"), self._account("credit")
+        if debit and credit and debit.text.split() == credit.text.split():
+            self._fields.wrong("credit", f"debit and credit are one account, {debit.text}")
+        return debit, credit
+
+    def _account(self, key: str, *, inherits: AccountUse | None = None) -> AccountUse | None:
+        """An account by name, with its key; one without may inherit that of the same `per`."""
+        fields, text = self._fields, self._fields.text(key)
+        if not text:
+            return None
+        if text.startswith("origin."):
+            fields.wrong(key, "`origin` is not supported by this version yet")
+            return None
+        match = ACCOUNT_USE.fullmatch(text)
+        name = match[1] if match else text
+        account = self._declared.accounts.get(name)
+        if match is None or account is None:
+            hint = near(name, self._declared.accounts)
+            fields.wrong(key, f"`{key}`: there is no account {name!r}{hint}")
+            return None
+        if match[2] is None and inherits and inherits.key and account.per == inherits.account.per:
+            return AccountUse(account, inherits.key)
+        return self._member(key, account, match[2])
+
+    def _member(self, key: str, account: Account, inner: str | None) -> AccountUse | None:
+        fields = self._fields
+        if not account.per:
+            if inner is not None:
+                fields.wrong(key, f"`{key}`: {account.name} is one account, without `per`")
+            return AccountUse(account)
+        if inner is None:
+            hint = f"write {account.name}[…], per {account.per}"
+            fields.wrong(key, f"`{key}`: {account.name} is a family: {hint}")
+            return None
+        place = f"{fields.what}: `{key}`"
+        found = compiled(inner, fields.line(key), place, fields.mistakes, loops=self._names)
+        return AccountUse(account, found) if found else None
+
+    def _code(self, kind: Kind) -> int:
+        """A post or void without a code takes the pending transfer's."""
+        if kind in RESOLVE and not self._fields.has("code"):
+            return 0
+        return self._fields.whole("code", 1, CODE_MAX)
+
+    def _amount(self, kind: Kind) -> Expression | None:
+        amount = self._fields.expression("amount", loops=self._names)
+        if amount is not None and not amount.roots:
+            value = amount.precise(None, *self._names)
+            problem = amount_problem(value, signed=self._fields.flag("signed"))
+            if problem or (value == 0 and kind not in RESOLVE):
+                self._fields.wrong("amount", f"`amount` {problem or 'is always 0'}")
+        return amount
+
+    def _flags(self) -> int:
+        flags = 0
+        for word in self._fields.names("flags", tuple(LEG_FLAGS)):
+            flags |= int(LEG_FLAGS[word])
+        return flags
+
+    def _helper(self, key: str, side: AccountUse | None) -> AccountUse | None:
+        """The account that makes up for, or is repaid before, one side of the leg."""
+        if not self._fields.has(key):
+            return None
+        control = self._declared.accounts.get(CONTROL)
+        if control is None or control.per or control.flags & LIMITS:
+            self._fields.wrong(key, f"`{key}` needs an account {CONTROL}, without per and limits")
+        use = self._account(key, inherits=side)
+        if use and side and CONTROL in (use.account.name, side.account.name):
+            self._fields.wrong(key, f"{CONTROL} is only passed through")
+        if use and side and use.text.split() == side.text.split():
+            self._fields.wrong(key, f"`{key}` is the account that it helps")
+        return use
+
+    def _pending(self, kind: Kind) -> PendingUse | None:
+        if kind not in RESOLVE:
+            return None
+        node = self._fields.node(kind)
+        if node is None:
+            return None
+        what = f"{self._fields.what}: {kind}"
+        line = self._fields.line(kind)
+        fields = Fields(node, what, self._fields.mistakes, known=PENDING_KEYS, line=line)
+        if not (isinstance(node, Block) and fields.require(*PENDING_KEYS)):
+            return None
+        key = fields.expression("key", loops=self._names)
+        time = fields.expression("time", loops=self._names)
+        shape = self._reserved(fields)
+        if key is None or time is None or shape is None:
+            return None
+        return PendingUse(fields.text("transaction"), fields.text("leg"), shape.fact, key, time)
+
+    def _reserved(self, fields: Fields) -> Shape | None:
+        """The transaction that reserved, when its leg is one that this leg can resolve."""
+        shapes = self._declared.shapes
+        transaction, leg = fields.text("transaction"), fields.text("leg")
+        shape = shapes.get(transaction)
+        if shape is None:
+            hint = near(transaction, shapes)
+            fields.wrong("transaction", f"there is no transaction {transaction!r}{hint}")
+            return None
+        found = shape.legs.get(leg)
+        if found is None:
+            hint = near(leg, shape.legs)
+            fields.wrong("leg", f"{transaction} has no leg {leg!r}{hint}")
+        elif not found.pending:
+            fields.wrong("leg", f"{transaction}.{leg} is not `pending: true`")
+        elif found.loops != len(self._loops):
+            fields.wrong("leg", f"{transaction}.{leg} has {found.loops} `for_each`, as this must")
+        elif self._fields.has("code") and self._fields.whole("code", 1, CODE_MAX) != found.code:
+            self._fields.wrong("code", f"`code` must be {transaction}.{leg}'s, {found.code}")
+        return shape
+
+
+def read_currency(
+    fields: Fields, ledgers: Mapping[str, Currency], loops: tuple[str, ...] = ()
+) -> Expression | None:
+    """`currency:`: a ledger's name, or an expression that gives one."""
+    text = fields.text("currency")
+    if text in ledgers:
+        place = f"{fields.what}: `currency`"
+        return compiled(f'"{text}"', fields.line("currency"), place, fields.mistakes)
+    found = fields.expression("currency", loops=loops)
+    if found is not None and not found.roots and found.precise(None, *loops) not in ledgers:
+        fields.wrong("currency", f"there is no ledger {text}")
+    return found
+
+
+def _check_together(leg: Leg, fields: Fields) -> None:
+    """Options that contradict each other."""
+    helped = leg.shortfall or leg.repay_first
+    balancing, closing = leg.flags & BALANCING, leg.flags & CLOSING
+    for key, wrong, message in (
+        ("timeout", leg.timeout and leg.kind != "pending", "`timeout` needs `pending: true`"),
+        ("flags", closing and leg.kind != "pending", "closing flags need `pending: true`"),
+        ("flags", leg.flags and leg.signed, "`flags` name a side, which `signed` may swap"),
+        ("signed", helped and leg.signed, "`signed` cannot be combined with a shortfall"),
+        ("pending", helped and leg.kind == "pending", "a shortfall cannot be pending"),
+        ("flags", helped and balancing, "a shortfall sets the balancing flags itself"),
+        ("repay_first", leg.shortfall and leg.repay_first, "either `shortfall` or `repay_first`"),
+    ):
+        if wrong:
+            fields.wrong(key, message)

@@ -1,0 +1,69 @@
+"""Loads a rulebook file, or says all that is wrong with it, file and line.
+
+The invariant: a Rulebook that comes out is valid and complete; nothing wrong is let through with a
+warning. Warnings are the business of `review`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Final
+
+from worker.core.rulebook import Rulebook
+from worker.rulebooks.legs import Declared
+from worker.rulebooks.sections import (
+    new_fields,
+    read_accounts,
+    read_ignore,
+    read_ledgers,
+    read_topics,
+)
+from worker.rulebooks.source import Block, Listing, Mistakes, Node, read_source
+from worker.rulebooks.transactions import read_shapes, read_transactions
+
+PACKAGED: Final = Path(__file__).with_name("stripe-wallets.yaml")
+"""The rulebook that comes with the worker."""
+
+ORDERED: Final = frozenset({"transactions", "transfers", "for_each"})
+"""Mappings whose order means something: the first match, the order of legs and of loops."""
+
+
+def load(path: Path) -> Rulebook:
+    """The rulebook in a file.
+
+    Raises:
+        UsageError: with one `file:line: message` per mistake, all at once.
+    """
+    mistakes = Mistakes(path)
+    tree = read_source(mistakes)
+    book = new_fields(tree, mistakes)
+    ledgers, accounts = read_ledgers(book), read_accounts(book)
+    rulebook = Rulebook(
+        ledgers=ledgers,
+        topics=read_topics(book),
+        ignore=read_ignore(book),
+        accounts=accounts,
+        transactions=read_transactions(book, Declared(ledgers, accounts, read_shapes(book))),
+        digest=_digest(tree),
+    )
+    mistakes.stop_if_any()
+    return rulebook
+
+
+def _digest(tree: Block) -> str:
+    content = json.dumps(_content(tree), ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _content(node: Node, *, ordered: bool = False) -> object:
+    """What a file says, without comments, layout and an order that means nothing."""
+    if isinstance(node, Listing):
+        return ["list", *map(_content, node.items)]
+    if isinstance(node, Block):
+        pairs = [
+            [key, _content(value, ordered=key in ORDERED)] for key, value in node.entries.items()
+        ]
+        return ["map", *(pairs if ordered else sorted(pairs, key=lambda pair: str(pair[0])))]
+    return node.value

@@ -1,0 +1,95 @@
+"""The T-account picture of a rulebook: what each transaction debits and credits.
+
+The invariant: every leg stands once on the left and once on the right of the picture, so that an
+accountant sees both sides. Pure text; knows rulebooks, not files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from worker.core.rulebook import CONTROL, Leg, Rulebook, Transaction
+
+
+def draw(rulebook: Rulebook) -> str:
+    """Every transaction: its events, its T-accounts, its legs."""
+    return "\n\n".join("\n".join(_transaction(rule)) for rule in rulebook.transactions)
+
+
+def _transaction(rule: Transaction) -> Iterator[str]:
+    yield f"{rule.name}: {', '.join(rule.on)}"
+    yield from (f"  {line}" for line in _conditions(rule))
+    yield from (f"    {line}" for line in _table(rule))
+    for leg in rule.legs:
+        yield f"  {leg.name}: {', '.join(_leg(leg))}"
+
+
+def _conditions(rule: Transaction) -> Iterator[str]:
+    if rule.when:
+        yield f"when {rule.when.text}"
+    if rule.start is not None:
+        yield f"from {_second(rule.start)}"
+    if rule.end is not None:
+        yield f"until {_second(rule.end)}"
+    if rule.idempotency_key:
+        yield f"once per {rule.idempotency_key.text}"
+
+
+def _table(rule: Transaction) -> Iterator[str]:
+    """One row per account: the legs that debit it left of the bar, those that credit it right."""
+    sides: dict[str, tuple[list[str], list[str]]] = {}
+    for leg in rule.legs:
+        for name, debit, credit in _entries(leg):
+            sides.setdefault(debit, ([], []))[0].append(name)
+            sides.setdefault(credit, ([], []))[1].append(name)
+    rows = [
+        (account, ", ".join(left), ", ".join(right)) for account, (left, right) in sides.items()
+    ]
+    wide = max(len(row[0]) for row in rows)
+    middle = max(5, *(len(row[1]) for row in rows))
+    yield f"{'':<{wide}}   {'debit':>{middle}} | credit"
+    for account, left, right in rows:
+        yield f"{account:<{wide}}   {left:>{middle}} | {right}".rstrip()
+
+
+def _entries(leg: Leg) -> Iterator[tuple[str, str, str]]:
+    """Name, debited and credited account of each part; a post moves what a pending leg reserved."""
+    if leg.pending:
+        place = f"{leg.pending.transaction}.{leg.pending.leg}"
+        yield (leg.name, f"{place}.debit", f"{place}.credit")
+        return
+    debit = leg.debit.text if leg.debit else ""
+    credit = leg.credit.text if leg.credit else ""
+    if leg.shortfall:
+        yield (leg.name, CONTROL, credit)
+        yield (f"{leg.name}.account", debit, CONTROL)
+        yield (f"{leg.name}.shortfall", leg.shortfall.text, CONTROL)
+    elif leg.repay_first:
+        yield (leg.name, debit, CONTROL)
+        yield (f"{leg.name}.shortfall", CONTROL, leg.repay_first.text)
+        yield (f"{leg.name}.account", CONTROL, credit)
+    else:
+        yield (leg.name, debit, credit)
+
+
+def _leg(leg: Leg) -> Iterator[str]:
+    yield leg.amount.text if leg.amount else "all"
+    if leg.currency:
+        yield f"in {leg.currency.text}"
+    if leg.pending:
+        yield f"{leg.kind}s {leg.pending.transaction}.{leg.pending.leg}"
+    if leg.kind == "pending":
+        yield f"pending for {leg.timeout} s" if leg.timeout else "pending"
+    for loop in leg.loops:
+        yield f"for each {loop.name} of {loop.items.text}"
+    if leg.when:
+        yield f"when {leg.when.text}"
+    if leg.signed:
+        yield "sides swapped when negative"
+    if leg.code:
+        yield f"code {leg.code}"
+
+
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")

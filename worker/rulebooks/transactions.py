@@ -1,0 +1,123 @@
+"""The transactions of a rulebook file.
+
+The invariant: names are identity, because they are hashed into ids: they are plain, unique, and
+none is `event`. Legs are read in their own module.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final, cast
+
+from worker.core.event import CREATED_MAX
+from worker.core.expressions import Expression
+from worker.core.rulebook import Leg, Priority, Transaction
+from worker.rulebooks.fields import Fields, check_name
+from worker.rulebooks.legs import LEG_KEYS, Declared, LegShape, Shape, read_currency, read_leg
+from worker.rulebooks.sections import PRIORITIES
+from worker.rulebooks.source import Block, Node, Scalar
+
+TRANSACTION_KEYS: Final = (
+    "on", "when", "idempotency_key", "idempotency_time", "currency", "transfers", "from", "until",
+    "execution", "priority",
+)  # fmt: skip
+SECOND: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?")
+
+
+def read_transactions(book: Fields, declared: Declared) -> tuple[Transaction, ...]:
+    """`transactions:`, in file order."""
+    found = []
+    for name, node, line in book.blocks("transactions"):
+        what = f"transaction {name}"
+        fields = Fields(node, what, book.mistakes, known=TRANSACTION_KEYS, line=line)
+        check_name(name, line, "transaction", book.mistakes)
+        if name == "event":
+            book.mistakes.add(line, "no transaction may be called `event`: ids use that word")
+        found.append(_transaction(name, fields, declared))
+    if not found:
+        book.wrong("transactions", "at least one transaction is needed")
+    return tuple(found)
+
+
+def read_shapes(book: Fields) -> dict[str, Shape]:
+    """What transactions may know of each other, before any is read; notes no mistakes."""
+    found = {}
+    for name, node, _ in book.blocks("transactions"):
+        if isinstance(node, Block):
+            transfers = node.entries.get("transfers")
+            legs = transfers.entries if isinstance(transfers, Block) else {}
+            shapes = {leg: _leg_shape(each) for leg, each in legs.items()}
+            found[name] = Shape("idempotency_key" in node.entries, shapes)
+    return found
+
+
+def _leg_shape(node: Node) -> LegShape:
+    entries = node.entries if isinstance(node, Block) else {}
+    pending, code, loops = (entries.get(key) for key in ("pending", "code", "for_each"))
+    nested = len(loops.entries) if isinstance(loops, Block) else 0 if loops is None else 1
+    number = code.value if isinstance(code, Scalar) and isinstance(code.value, int) else 0
+    return LegShape(isinstance(pending, Scalar) and pending.value is True, nested, number)
+
+
+def _transaction(name: str, fields: Fields, declared: Declared) -> Transaction:
+    fields.require("on", "transfers")
+    start, end = _second(fields, "from"), _second(fields, "until")
+    if start is not None and end is not None and start >= end:
+        fields.wrong("until", "`until` must be later than `from`")
+    key, time = _identity(fields)
+    return Transaction(
+        name=name,
+        on=fields.globs("on", single=True),
+        legs=_legs(name, fields, declared),
+        when=fields.expression("when", condition=True),
+        idempotency_key=key,
+        idempotency_time=time,
+        currency=read_currency(fields, declared.ledgers),
+        start=start,
+        end=end,
+        sync=fields.choice("execution", ("async", "sync")) == "sync",
+        priority=cast("Priority", fields.choice("priority", PRIORITIES)),
+        line=fields.here,
+    )
+
+
+def _identity(fields: Fields) -> tuple[Expression | None, Expression | None]:
+    """Both or neither, and neither a constant: every event would be one fact."""
+    keys = ("idempotency_key", "idempotency_time")
+    for key, other in (keys, keys[::-1]):
+        if fields.has(key) and not fields.has(other):
+            fields.wrong(key, f"`{key}` needs `{other}`, an unchanging field of the same fact")
+    found = [fields.expression(key) for key in keys]
+    for key, expression in zip(keys, found, strict=True):
+        if expression is not None and not expression.roots:
+            fields.wrong(key, f"`{key}` is the same for every event")
+    return found[0], found[1]
+
+
+def _legs(name: str, fields: Fields, declared: Declared) -> tuple[Leg, ...]:
+    found = []
+    for leg, node, line in fields.blocks("transfers"):
+        what = f"leg {name}.{leg}"
+        block = Fields(node, what, fields.mistakes, known=LEG_KEYS, line=line)
+        check_name(leg, line, "leg", fields.mistakes)
+        found.append(read_leg(leg, block, declared, currency=fields.has("currency")))
+    if fields.has("transfers") and not found:
+        fields.wrong("transfers", "at least one transfer is needed")
+    return tuple(found)
+
+
+def _second(fields: Fields, key: str) -> int | None:
+    """A date (UTC midnight), a UTC time, or seconds since 1970."""
+    text = fields.text(key)
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and int(text) <= CREATED_MAX:
+        return int(text)
+    try:
+        if SECOND.fullmatch(text):
+            return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        pass  # a date that the calendar does not have is told like any other
+    fields.wrong(key, f"`{key}` must be a date: 2026-01-31 or 2026-01-31T00:00:00Z")
+    return None
