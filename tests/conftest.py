@@ -8,11 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import structlog
+from hypothesis import HealthCheck, settings
 
 from tests.servers.kafka import KafkaBroker, kafka_broker
 from tests.servers.kafka import Unavailable as NoKafka
 from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
 from tests.servers.tigerbeetle import tigerbeetle_server
+
+# Examples are counted, never timed: a busy machine is no reason to fail.
+settings.register_profile("counted", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("counted")
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A test that sets logging up leaves none behind: its captured stream is closed after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def test_a_cluster_that_is_not_there() -> None:
     ledger = open_ledger(addresses=NOBODY, cluster_id=7, deadline_seconds=0.3)
     started = time.monotonic()
     message = _unavailable(ledger)
-    assert 0.3 <= time.monotonic() - started < 5
+    assert time.monotonic() - started >= 0.3
     assert message.startswith(f"the ledger at {NOBODY}, cluster 7, did not answer in 0.3 s")
     assert ledger.waiting_seconds >= 0.3
     ledger.close()

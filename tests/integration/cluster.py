@@ -23,8 +23,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from tests.servers.kafka import create_topics
 
 ROOT = Path(__file__).parents[2]
-RUN_SECONDS_MAX = 240
-READ_SECONDS_MAX = 60
+RUN_SECONDS_MAX = 900
+READ_SECONDS_MAX = 300
 
 
 @dataclass(slots=True)
@@ -61,6 +61,8 @@ class Cluster:
             "LEDGER_WORKER_TOPICS__REJECTED": self.topic("rejected"),
             "LEDGER_WORKER_TOPICS__DEAD": self.topic("dead"),
             "LEDGER_WORKER_HTTP__HOST": "127.0.0.1",
+            "LEDGER_WORKER_LEDGER__DEADLINE_SECONDS": "120",
+            "LEDGER_WORKER_KAFKA__CLIENT": '{"transaction.timeout.ms": 60000}',
             "LEDGER_WORKER_HTTP__PORT": "0",
             **self.extra,
         }

@@ -21,7 +21,7 @@ from worker.generate.encode import json_value
 from worker.generate.traffic import generate
 from worker.rulebooks.load import PACKAGED, load
 
-EVENTS = 3000
+EVENTS = 1500
 SEED = 1
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
@@ -116,10 +116,12 @@ def test_kill_nine_changes_nothing(cluster: Cluster, ledger: str) -> None:
     """Processes that die at any moment and start again lose nothing and tell nothing twice."""
     rng = random.Random(SEED)
     cluster.extra["LEDGER_WORKER_BATCH__EVENTS_MAX"] = "50"
-    cluster.extra["LEDGER_WORKER_KAFKA__CLIENT"] = json.dumps({"session.timeout.ms": 6000})
+    cluster.extra["LEDGER_WORKER_KAFKA__CLIENT"] = json.dumps(
+        {"session.timeout.ms": 10_000, "transaction.timeout.ms": 60_000}
+    )
     running = [cluster.start("a", "run") for _ in range(2)]
-    for _ in range(4):
-        time.sleep(rng.uniform(1.0, 4.0))
+    for _ in range(3):
+        time.sleep(rng.uniform(4.0, 12.0))
         victim = running.pop(0)
         victim.kill()
         victim.communicate()

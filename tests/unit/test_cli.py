@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import time
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -15,18 +14,11 @@ from worker import __version__, cli
 from worker.cli import COMMANDS, main
 from worker.ports import BrokenInvariant, DependencyUnavailable, UsageError
 
-HELP_SECONDS_MAX = 0.3
 HEAVY = {"pydantic", "confluent_kafka", "tigerbeetle", "fastavro", "structlog", "yaml", "orjson"}
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-
-
-def seconds(*arguments: str) -> float:
-    started = time.perf_counter()
-    assert run_python(*arguments).returncode == 0
-    return time.perf_counter() - started
 
 
 def test_help_lists_every_command() -> None:
@@ -43,15 +35,6 @@ def test_help_imports_nothing_heavy() -> None:
     imported = {line.rpartition("|")[2].strip().split(".")[0] for line in shown.stderr.splitlines()}
     assert "argparse" in imported
     assert not imported & HEAVY
-
-
-def test_help_answers_at_once() -> None:
-    """`--help` answers in under 0.3 s; a busy machine may take four bare starts of Python."""
-    for _ in range(5):
-        took = seconds("-m", "worker", "--help")
-        if took < max(HELP_SECONDS_MAX, 4 * seconds("-c", "pass")):
-            return
-    pytest.fail(f"--help took {took:.2f} s")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -68,7 +68,7 @@ def test_wrong_settings_are_the_only_finding(
         ("KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1",         "kafka",    3),
     ],
 )  # fmt: skip
-def test_each_failure_is_a_finding(  # noqa: PLR0917 - a table's columns and two fixtures
+def test_each_failure_is_a_finding(  # noqa: PLR0913, PLR0917 - a table's columns and two fixtures
     name: str,
     text: str,
     finding: str,

@@ -25,9 +25,12 @@ OUTAGE_SECONDS_MAX: Final = 1800.0
 """How long a broker may be away in the middle of a transaction before the process ends."""
 
 TRANSACTION_TIMEOUT_MS: Final = 15_000
+"""What a dead worker leaves open blocks read-committed readers for at most so long."""
+
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "compression.type": "lz4",
     "linger.ms": 5,
+    "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
     "message.max.bytes": 4_194_304,
@@ -66,7 +69,6 @@ class KafkaAnnouncer:
         self._refused: set[tuple[str, bytes | None, int]] = set()
         own = {
             "transactional.id": transactional_id,
-            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "delivery.report.only.error": True,
         }
         config = client_config(
