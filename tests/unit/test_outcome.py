@@ -1,0 +1,102 @@
+"""The outcome table: every answer of the ledger, and the rule of announcing once."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.core.outcome import (
+    DEAD,
+    VERDICTS,
+    Existing,
+    Verdict,
+    announce_rejected_before,
+    answer,
+    existing,
+)
+from worker.core.wire import CreateTransferStatus as S
+
+REJECTED = {
+    S.EXCEEDS_CREDITS,
+    S.EXCEEDS_DEBITS,
+    S.DEBIT_ACCOUNT_ALREADY_CLOSED,
+    S.CREDIT_ACCOUNT_ALREADY_CLOSED,
+    S.PENDING_TRANSFER_ALREADY_POSTED,
+    S.PENDING_TRANSFER_ALREADY_VOIDED,
+    S.PENDING_TRANSFER_EXPIRED,
+    S.EXCEEDS_PENDING_TRANSFER_AMOUNT,
+}
+
+
+def test_every_status_has_a_verdict() -> None:
+    """No status of the ledger is left to chance."""
+    assert set(VERDICTS) == {int(status) for status in S}
+
+
+def test_what_a_person_can_cause_never_stops_the_worker() -> None:
+    """Bad input reaches rejections, conflicts and dead letters, never the verdict BROKEN."""
+    assert {status for status in S if VERDICTS[status] is Verdict.REJECTED} == REJECTED
+    for status in S:
+        if status.name.startswith(("OVERFLOWS", "EXISTS", "PENDING_TRANSFER_HAS")):
+            assert VERDICTS[status] is not Verdict.BROKEN
+
+
+def test_an_unfound_account_or_pending_is_our_bug() -> None:
+    """Both are made or looked up before posting, so the ledger can miss them only by our fault."""
+    for status in (
+        S.DEBIT_ACCOUNT_NOT_FOUND,
+        S.CREDIT_ACCOUNT_NOT_FOUND,
+        S.PENDING_TRANSFER_NOT_FOUND,
+    ):
+        assert VERDICTS[status] is Verdict.BROKEN
+
+
+def test_dead_verdicts_have_reasons() -> None:
+    """Each verdict that ends in the dead-letter topic says why."""
+    assert set(DEAD) == {Verdict.CONFLICT, Verdict.SAME_ACCOUNT, Verdict.OVERFLOW}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict", "leg"),
+    [
+        ([S.CREATED],                                          Verdict.CREATED,       0),
+        ([S.CREATED, S.CREATED],                               Verdict.CREATED,       0),
+        ([S.EXISTS, S.LINKED_EVENT_FAILED],                    Verdict.EXISTS,        0),
+        ([S.LINKED_EVENT_FAILED, S.EXCEEDS_CREDITS],           Verdict.REJECTED,      1),
+        ([S.LINKED_EVENT_FAILED, S.ID_ALREADY_FAILED],         Verdict.FAILED_BEFORE, 1),
+        ([S.EXISTS_WITH_DIFFERENT_FLAGS],                      Verdict.EXISTS,        0),
+        ([S.ACCOUNTS_MUST_BE_DIFFERENT, S.LINKED_EVENT_FAILED], Verdict.SAME_ACCOUNT, 0),
+        ([S.OVERFLOWS_DEBITS],                                 Verdict.OVERFLOW,      0),
+        ([S.LINKED_EVENT_FAILED, S.LINKED_EVENT_FAILED],       Verdict.BROKEN,        0),
+        ([S.CREATED, S.LINKED_EVENT_FAILED],                   Verdict.BROKEN,        0),
+        ([12345],                                              Verdict.BROKEN,        0),
+    ],
+)  # fmt: skip
+def test_one_leg_decides_for_the_chain(statuses: list[int], verdict: Verdict, leg: int) -> None:
+    """The first leg that failed by itself says what became of all."""
+    found = answer([int(status) for status in statuses])
+    assert (found.verdict, found.leg_number) == (verdict, leg)
+
+
+@pytest.mark.parametrize(
+    ("same", "held_position", "held_at", "rule"),
+    [
+        (True,  7, 101, Existing.ANNOUNCE),
+        (True,  7, 100, Existing.COUNT),
+        (True,  8, 101, Existing.COUNT),
+        (False, 7, 101, Existing.ANNOUNCE_AS_HELD),
+        (False, 7, 100, Existing.COUNT_AS_HELD),
+        (False, 8, 101, Existing.CONFLICT),
+    ],
+)  # fmt: skip
+def test_an_existing_chain(*, same: bool, held_position: int, held_at: int, rule: Existing) -> None:
+    """Only what this record posted after `since` is announced; other money elsewhere conflicts."""
+    found = existing(same=same, held_position=held_position, held_at=held_at, position=7, since=100)
+    assert found is rule
+
+
+@pytest.mark.parametrize(
+    ("offset", "redo", "announced"), [(5, 5, True), (6, 5, False), (0, -1, False)]
+)
+def test_rejected_before(*, offset: int, redo: int, announced: bool) -> None:
+    """A burned id is announced only where its first announcement may be missing."""
+    assert announce_rejected_before(offset=offset, redo=redo) is announced
