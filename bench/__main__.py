@@ -109,6 +109,7 @@ def one_round(number: int, servers: str, ledger: str, events: int, work: Path) -
         "LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS": servers,
         "LEDGER_WORKER_KAFKA__GROUP_ID": worker,
         "LEDGER_WORKER_LEDGER__ADDRESSES": ledger,
+        "LEDGER_WORKER_LEDGER__DEADLINE_SECONDS": "120",
         "LEDGER_WORKER_RULEBOOK": str(rulebook(number, work)),
         "LEDGER_WORKER_TOPICS__INPUTS": '{"payments": "in"}',
         "LEDGER_WORKER_TOPICS__OUTBOX": f"{worker}.out",
