@@ -21,7 +21,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from tests.servers.kafka import create_topics, kafka_broker
-from tests.servers.tigerbeetle import tigerbeetle
+from tests.servers.tigerbeetle import CACHE, tigerbeetle
 from worker.codecs.avro import encode_event
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def main() -> None:
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kafka = stack.enter_context(kafka_broker(work))
-        ledger = stack.enter_context(tigerbeetle(data_dir=work))
+        ledger = stack.enter_context(tigerbeetle(data_dir=work, memory=CACHE))
         print(f"real Kafka at {kafka.bootstrap_servers}, real TigerBeetle at {ledger.address}")
         create_topics(kafka.bootstrap_servers, {"in": PARTITIONS})
         fill(kafka.bootstrap_servers, events=given.events, seed=given.seed)

@@ -20,14 +20,16 @@ from worker.ports import Record
 class Item:
     """One record on its way from topic to outcome.
 
-    offset: the record's. size_bytes: of its value. asked: what the rulebook makes of it.
-    attempts: the highest attempt it may be posted under; 0 unless it was redriven.
+    offset: the record's. size_bytes: of its value. role: under which it came. asked: what the
+    rulebook makes of it. attempts: the highest attempt it may be posted under; 0 unless it was
+    redriven.
     """
 
     record: Record
     assignment: Assignment
     offset: int
     size_bytes: int
+    role: str
     asked: Chain | Skipped | Dead
     attempts: int = 0
 

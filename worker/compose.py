@@ -17,8 +17,9 @@ from worker.batch import Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
+from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
-from worker.config import EMBEDDED, Settings
+from worker.config import EMBEDDED, Settings, TopicSettings
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.kafka.announcer import KafkaAnnouncer
@@ -29,6 +30,7 @@ from worker.ledger.open import open_ledger
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
 from worker.observing import BatchObserver
+from worker.partitions import Input
 from worker.pipeline import Inputs, Pipeline
 from worker.ports import Commit, DependencyUnavailable, Ledger, UsageError
 from worker.posting.poster import Poster
@@ -42,8 +44,13 @@ POSTED_SCHEMA: Final = "posted_transfer"
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A composed worker. close_ledger: ends a request that would wait for ever."""
+    """A composed worker.
 
+    inputs: the topics whose end is the end of a drain. close_ledger: ends a request that would
+    wait for ever.
+    """
+
+    inputs: frozenset[str]
     pipeline: Pipeline
     source: KafkaSource
     observer: BatchObserver
@@ -97,14 +104,20 @@ def open_worker(
                 Decoder(settings.schema_registry.ids), _translator(settings, rulebook)
             ),
             # The ledger's thread translates too: an attempt is another chain of the same event.
-            posting=Poster(counted, _translator(settings, rulebook)),
+            posting=Poster(
+                counted,
+                _translator(settings, rulebook),
+                parked_max=len(settings.topics.parked_topics),
+            ),
             writer=_writer(settings, rulebook.digest),
             announcer=announcer,
             observer=observer,
             ledger_thread=thread,
             now=time.monotonic,
+            wall_ms=_wall_ms,
         )
-        yield Worker(pipeline, source, observer, counted.close)
+        inputs = frozenset(settings.topics.inputs.values())
+        yield Worker(inputs, pipeline, source, observer, counted.close)
 
 
 @contextmanager
@@ -114,7 +127,8 @@ def with_broker(settings: Settings, topics: Sequence[str] = ()) -> Iterator[Sett
         yield settings
         return
     broker = EmbeddedBroker()
-    broker.make_topics([*settings.topics.inputs.values(), *topics])
+    declared = settings.topics
+    broker.make_topics([*declared.inputs.values(), *declared.parked_topics, *topics])
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
     yield settings.model_copy(update={"kafka": kafka})
 
@@ -152,18 +166,31 @@ def _inputs(settings: Settings, legs_max: int, events_limit: int) -> Inputs:
     batch = settings.batch
     return Inputs(
         group=settings.kafka.group_id,
-        roles={topic: role for role, topic in settings.topics.inputs.items()},
+        topics=_read_as(settings.topics),
         limits=Limits(batch.events_max, legs_max, batch.bytes_max),
         linger_seconds=batch.linger_ms / 1000,
         events_limit=events_limit,
     )
 
 
+def _read_as(topics: TopicSettings) -> dict[str, Input]:
+    """Every topic that is read: the inputs, and one parked topic for each delay."""
+    read = {topic: Input(role) for role, topic in topics.inputs.items()}
+    delays = zip(topics.parked_topics, topics.parked_delays_seconds, strict=True)
+    for tries, (topic, seconds) in enumerate(delays, start=1):
+        read[topic] = Input("", tries, seconds * 1000)
+    return read
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _source(settings: Settings) -> KafkaSource:
     return KafkaSource(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=settings.kafka.group_id,
-        topics=list(settings.topics.inputs.values()),
+        topics=list(_read_as(settings.topics)),
         client=settings.kafka.client,
     )
 
@@ -210,6 +237,7 @@ def _outputs(
 def _writer(settings: Settings, digest: str) -> AnnouncementWriter:
     topics = settings.topics
     source = f"/ledger-worker/{settings.kafka.group_id}"
+    dead = DeadLetters(topic=topics.dead, group=settings.kafka.group_id, rulebook_digest=digest)
     return AnnouncementWriter(
         outbox=OutboxEncoder(
             encoding=settings.outbox.format,
@@ -219,7 +247,8 @@ def _writer(settings: Settings, digest: str) -> AnnouncementWriter:
             rulebook_digest=digest,
         ),
         rejected=RejectedEncoder(topic=topics.rejected, source=source, rulebook_digest=digest),
-        dead=DeadLetters(topic=topics.dead, group=settings.kafka.group_id, rulebook_digest=digest),
+        parked=ParkedEvents(topics=topics.parked_topics, dead=dead, now_ms=_wall_ms),
+        dead=dead,
     )
 
 

@@ -119,9 +119,20 @@ class TopicSettings(Section):
     parked: Topic = "ledger.events.parked"
     """Prefix of the topics where events wait for their predecessor: `.1`, `.2`, … one per delay."""
 
+    parked_delays_seconds: Annotated[tuple[int, ...], BeforeValidator(from_json)] = Field(
+        default=(10, 120, 1800, 21_600, 259_200), max_length=9
+    )
+    """How long an event waits at each try, as a JSON list; after the last it is a dead letter."""
+
+    @property
+    def parked_topics(self) -> list[str]:
+        """One topic for each delay."""
+        return [f"{self.parked}.{number + 1}" for number in range(len(self.parked_delays_seconds))]
+
     @model_validator(mode="after")
     def _no_topic_twice(self) -> TopicSettings:
-        names = [*self.inputs.values(), self.outbox, self.rejected, self.dead, self.parked]
+        names = [*self.inputs.values(), self.outbox, self.rejected, self.dead]
+        names += self.parked_topics
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"every topic must have a name of its own: {', '.join(twice)}")

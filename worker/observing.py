@@ -8,17 +8,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from worker.batch import Item
+from worker.codecs.parked import waiting_since_ms
 from worker.core.chain import Chain
 from worker.core.outcome import Kind, Outcome
 from worker.observe.health import Health
 from worker.observe.metrics import Metrics
 from worker.observe.report import STAGES, BatchReport
-from worker.ports import Ledger, Place, Source, Stage
+from worker.ports import Ledger, Place, Record, Source, Stage
 
 LAG_SECONDS: Final = 1.0
 """How often the lag is looked at."""
@@ -51,6 +52,7 @@ class BatchObserver:
         self._deadline_seconds = deadline_seconds
         self._stages: dict[Stage, float] = {}
         self._held: Sequence[Place] = ()
+        self._parked_since_ms: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
         self._beat_at = self._lag_at = time.monotonic()
         self.outcomes: Counter[str] = Counter()
@@ -68,6 +70,7 @@ class BatchObserver:
         if now - self._lag_at > LAG_SECONDS:
             self._lag_at = now
             self._show_lag()
+            self._show_parked()
 
     def _show_lag(self) -> None:
         found = {
@@ -77,6 +80,17 @@ class BatchObserver:
         }
         self._metrics.lag({place: lag for place, lag in found.items() if lag is not None})
 
+    def _show_parked(self) -> None:
+        ages = {place[0]: 0.0 for place in self._parked_since_ms}
+        for (topic, _), since_ms in self._parked_since_ms.items():
+            if since_ms:
+                ages[topic] = max(ages[topic], time.time() - since_ms / 1000)
+        self._metrics.parked(ages)
+
+    def parked(self, place: Place, record: Record | None) -> None:
+        """Remember since when the next parked record has been waiting."""
+        self._parked_since_ms[place] = waiting_since_ms(record) if record is not None else 0
+
     def rebalanced(
         self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
     ) -> None:
@@ -84,6 +98,8 @@ class BatchObserver:
         self._held = held
         for place in (*lost, *gained):
             self._committed.pop(place, None)
+            if place in self._parked_since_ms:
+                self._parked_since_ms[place] = 0
         if lost:
             self._metrics.rebalance("revoked")
         if gained:
@@ -119,20 +135,47 @@ class BatchObserver:
             self._tell(items, outcomes)
 
     def _tell(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """One line for each kind of trouble in the batch, with the first place it was seen at."""
+        seen: dict[_Trouble, tuple[Item, int]] = {}
         for item, outcome in zip(items, outcomes, strict=True):
-            where = {
-                "topic": item.assignment.topic,
-                "partition": item.assignment.partition,
-                "offset": item.offset,
-            }
-            if outcome.alert:
-                self._metrics.alert()
-                _log.error("look_at_posting", why=outcome.alert, **where)
-            elif outcome.kind is Kind.CONFLICT and outcome.dead is not None:
-                _log.error("conflict", why=outcome.dead.detail, **where)
-            elif outcome.kind is Kind.DEAD and outcome.dead is not None:
-                reason = outcome.dead.reason.value
-                _log.warning("dead_letter", reason=reason, why=outcome.dead.detail, **where)
+            trouble = _trouble(outcome)
+            if trouble is not None:
+                first, count = seen.get(trouble, (item, 0))
+                seen[trouble] = (first, count + 1)
+        for trouble, (item, count) in seen.items():
+            if trouble.event == _ALERT:
+                self._metrics.alert(count)
+            log = _log.warning if trouble.event == _DEAD_LETTER else _log.error
+            log(
+                trouble.event,
+                reason=trouble.reason,
+                why=trouble.why,
+                records=count,
+                topic=item.assignment.topic,
+                partition=item.assignment.partition,
+                offset=item.offset,
+            )
+
+
+_ALERT: Final = "look_at_posting"
+_DEAD_LETTER: Final = "dead_letter"
+
+
+class _Trouble(NamedTuple):
+    """What a person should look at: the name of the log line, and why."""
+
+    event: str
+    reason: str
+    why: str
+
+
+def _trouble(outcome: Outcome) -> _Trouble | None:
+    if outcome.alert:
+        return _Trouble(_ALERT, outcome.kind.value, outcome.alert)
+    if outcome.dead is None or outcome.kind is Kind.PARKED:
+        return None
+    event = "conflict" if outcome.kind is Kind.CONFLICT else _DEAD_LETTER
+    return _Trouble(event, outcome.dead.reason.value, outcome.dead.detail)
 
 
 def _report(

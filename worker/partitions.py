@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from typing import NamedTuple
 
 from worker.batch import Item
 from worker.core.ids import position_base
@@ -17,18 +18,26 @@ from worker.core.positions import NO_REDO, Assignment, Opening, Stand
 from worker.ports import Place, Polled, Record, Source
 
 
+class Input(NamedTuple):
+    """What a topic is read as: see `Assignment`."""
+
+    role: str
+    tries: int = 0
+    delay_ms: int = 0
+
+
 class Partitions:
     """What this worker answers for.
 
-    group: the consumer group, part of every position. roles: topic to role. window: how many
+    group: the consumer group, part of every position. topics: those that are read. window: how many
     offsets may follow the next one before the commit that raises `until`.
     """
 
     def __init__(
-        self, *, group: str, roles: Mapping[str, str], window: int, source: Source
+        self, *, group: str, topics: Mapping[str, Input], window: int, source: Source
     ) -> None:
         self._group = group
-        self._roles = roles
+        self._topics = topics
         self._window = window
         self._source = source
         self._assignments: dict[Place, Assignment] = {}
@@ -36,6 +45,7 @@ class Partitions:
         self._ends: dict[Place, int] = {}
         self._newest: Future[int] | None = None
         self._asked_for: dict[Place, Opening] = {}
+        self._asleep: dict[Place, int] = {}
 
     # Whose is what
 
@@ -57,8 +67,12 @@ class Partitions:
         return list(self._assignments)
 
     def opened(self) -> list[Place]:
-        """The partitions whose records are taken."""
+        """The partitions whose records are taken, now or when they are due."""
         return [place for place, one in self._assignments.items() if one.opened]
+
+    def awake(self) -> list[Place]:
+        """The partitions whose records are taken now."""
+        return [place for place in self.opened() if place not in self._asleep]
 
     @property
     def opening(self) -> bool:
@@ -80,14 +94,22 @@ class Partitions:
             self._forget(place)
             topic, partition = place
             base = position_base(group=self._group, topic=topic, partition=partition)
-            self._assignments[place] = Assignment(topic, partition, self._roles[topic], base)
+            read_as = self._topics[topic]
+            self._assignments[place] = Assignment(
+                topic,
+                partition,
+                read_as.role,
+                base,
+                tries=read_as.tries,
+                delay_ms=read_as.delay_ms,
+            )
         if polled.gained:
             self._source.pause(polled.gained)
         self._ends.update(polled.ends)
         return bool(polled.lost or polled.gained)
 
     def _forget(self, place: Place) -> None:
-        for held in (self._assignments, self._openings, self._ends):
+        for held in (self._assignments, self._openings, self._ends, self._asleep):
             held.pop(place, None)
 
     def read_again(self) -> None:
@@ -98,13 +120,37 @@ class Partitions:
             self._assignments[place] = again
             self._source.seek(place, again.committed)
 
+    # Parked records
+
+    def sleeps(self, place: Place) -> bool:
+        """Is its next record not due yet?"""
+        return place in self._asleep
+
+    def sleep(self, place: Place, *, offset: int, wake_ms: int) -> None:
+        """Take nothing more until then, and read again from this offset, which is not due yet."""
+        self._asleep[place] = wake_ms
+        self._ends.pop(place, None)
+        self._source.pause([place])
+        self._source.seek(place, offset)
+
+    def wake(self, now_ms: int) -> list[Place]:
+        """The partitions that have slept long enough."""
+        woken = [place for place, wake_ms in self._asleep.items() if wake_ms <= now_ms]
+        for place in woken:
+            del self._asleep[place]
+        return woken
+
     # Opening
 
     def open_known(self) -> list[Place]:
         """Open what the group has a stand for; the partitions opened."""
         for place, assignment in self._assignments.items():
-            if not assignment.opened and place not in self._openings:
-                self._openings[place] = self._source.opening(place)
+            if assignment.opened or place in self._openings:
+                continue
+            found = self._source.opening(place)
+            if found is None:
+                break
+            self._openings[place] = found
         opened = []
         for place, one in list(self._openings.items()):
             if one.stand is not None:
@@ -117,10 +163,12 @@ class Partitions:
     ) -> list[tuple[Assignment, int, Stand]]:
         """What must be committed before the rest can open: `since` is the ledger's newest time.
 
-        Empty while the ledger has not answered. newest_timestamp: asks it, in its own thread,
+        Empty while nobody has answered. newest_timestamp: asks it, in its own thread,
         after these partitions were assigned.
         """
         if self._newest is None:
+            if not self._openings:
+                return []
             self._asked_for = dict(self._openings)
             self._newest = newest_timestamp()
         if not self._newest.done():
@@ -172,7 +220,7 @@ class Partitions:
         return [
             self._raised(one, self._ends[place])
             for place, one in self._assignments.items()
-            if one.opened and self._ends.get(place, 0) > one.committed
+            if one.opened and not self.sleeps(place) and self._ends.get(place, 0) > one.committed
         ]
 
     def _raised(self, one: Assignment, next_offset: int) -> tuple[Assignment, int, Stand]:

@@ -11,28 +11,25 @@ world goes through the ports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from worker.batch import Batch, Item, Limits
-from worker.core.chain import Chain
-from worker.core.event import Dead, Event, Skipped
 from worker.core.outcome import Outcome
 from worker.core.positions import Assignment, Stand
-from worker.partitions import Partitions
+from worker.partitions import Input, Partitions
 from worker.ports import (
     Aborted,
     Announcement,
     Announcer,
     Commit,
-    Place,
     Polled,
     Record,
     Source,
-    Stage,
 )
+from worker.stages import Observer, Posting, Reader, Writer
 
 IDLE_SECONDS: Final = 0.1
 """How long one poll waits when there is nothing to do."""
@@ -43,86 +40,25 @@ BUSY_SECONDS: Final = 0.002
 SLOW_LEDGER_SECONDS: Final = 1.0
 """Past this a full worker pauses its partitions and polls on, to stay in its group."""
 
+NAP_MS: Final = 250
+"""The least that a partition sleeps before its next parked record is due: waking costs a fetch."""
+
 WINDOW_BATCHES: Final = 4
 """`until` runs this many full batches ahead of the next offset; two are in flight at most."""
 
 NOTHING: Final = Polled((), (), (), {})
 
 
-class Reader(Protocol):
-    """From bytes to what a record asks for."""
-
-    def decode(self, records: Sequence[Record]) -> Sequence[Event | Dead]:
-        """The event in each record, or why there is none."""
-        ...
-
-    def translate(
-        self, found: Event | Dead, record: Record, *, role: str
-    ) -> tuple[Chain | Skipped | Dead, int]:
-        """What the rulebook makes of it, and the highest attempt it may be posted under."""
-        ...
-
-
-class Posting(Protocol):
-    """The ledger's side of a batch; blocks."""
-
-    def post(self, items: Sequence[Item]) -> list[Outcome]:
-        """The outcome of every item, in order."""
-        ...
-
-    def newest_timestamp(self) -> int:
-        """The ledger's newest transfer timestamp, in nanoseconds."""
-        ...
-
-
-class Writer(Protocol):
-    """From outcomes to records."""
-
-    def write(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Announcement]:
-        """What is written to Kafka about these items."""
-        ...
-
-
-class Observer(Protocol):
-    """Is told what happened; quick, and never fails."""
-
-    def beat(self) -> None:
-        """The loop is alive."""
-        ...
-
-    def rebalanced(
-        self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
-    ) -> None:
-        """The group moved partitions; held: what is ours now."""
-        ...
-
-    def opened(self, places: Sequence[Place]) -> None:
-        """These partitions' records are taken from now on."""
-        ...
-
-    def aborted(self, reason: str) -> None:
-        """A transaction was aborted, and its records are read again."""
-        ...
-
-    def stage(self, name: Stage, seconds: float) -> None:
-        """Time spent in a stage."""
-        ...
-
-    def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """A batch is announced and committed."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What is read, for whom, and in what portions.
 
-    group: the consumer group. roles: topic to role. linger_seconds: how long a batch waits for
-    company. events_limit: stop taking records after so many; 0 means never.
+    group: the consumer group. topics: what each is read as. linger_seconds: how long a batch waits
+    for company. events_limit: stop taking records after so many; 0 means never.
     """
 
     group: str
-    roles: dict[str, str]
+    topics: Mapping[str, Input]
     limits: Limits
     linger_seconds: float
     events_limit: int = 0
@@ -141,6 +77,7 @@ class Pipeline:
     """One worker's loop; it belongs to one thread.
 
     ledger_thread: runs one call at a time, in order: the ledger takes one request at a time.
+    now: seconds of a clock that never goes back. wall_ms: milliseconds since 1970.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per port
@@ -155,6 +92,7 @@ class Pipeline:
         observer: Observer,
         ledger_thread: Executor,
         now: Callable[[], float],
+        wall_ms: Callable[[], int],
     ) -> None:
         self._inputs = inputs
         self._source = source
@@ -164,9 +102,10 @@ class Pipeline:
         self._announcer = announcer
         self._observer = observer
         self._now = now
+        self._wall_ms = wall_ms
         self.partitions = Partitions(
             group=inputs.group,
-            roles=inputs.roles,
+            topics=inputs.topics,
             window=WINDOW_BATCHES * inputs.limits.events_max,
             source=source,
         )
@@ -182,6 +121,7 @@ class Pipeline:
     def step(self) -> None:
         """One turn of the loop: at most one poll, one request to the ledger, one transaction."""
         self._observer.beat()
+        self._wake()
         polled = self._poll()
         if self.partitions.follow(polled):
             self._rebalance(polled)
@@ -226,7 +166,7 @@ class Pipeline:
     def _poll(self) -> Polled:
         if not self._batch.full:
             if self._paused:
-                self._source.resume(self.partitions.opened())
+                self._source.resume(self.partitions.awake())
                 self._paused = False
             return self._poll_for_records()
         if not self._wait_for_ledger(SLOW_LEDGER_SECONDS) and not self._paused:
@@ -296,12 +236,35 @@ class Pipeline:
             assignment = self.partitions.get(record)
             if assignment is None:
                 continue
-            if assignment.opened:
-                ready.append((record, assignment))
-            else:
+            if not assignment.opened:
                 self._held.append(record)
+            elif not assignment.delay_ms or self._is_due(record, assignment):
+                ready.append((record, assignment))
         if ready:
             self._fill(ready)
+
+    def _is_due(self, record: Record, assignment: Assignment) -> bool:
+        """Has this parked record waited long enough? If not, its partition sleeps until then."""
+        place = (assignment.topic, assignment.partition)
+        if self.partitions.sleeps(place):
+            return False
+        now_ms, delay_ms = self._wall_ms(), assignment.delay_ms
+        due_ms = self._reader.due_ms(record, delay_ms=delay_ms)
+        if due_ms <= now_ms:
+            return True
+        # A clock that was ahead when the record was parked must not make it wait for years.
+        wake_ms = max(min(due_ms, now_ms + delay_ms), now_ms + NAP_MS)
+        self.partitions.sleep(place, offset=record.offset(), wake_ms=wake_ms)
+        self._observer.parked(place, record)
+        return False
+
+    def _wake(self) -> None:
+        """Take parked records that are due by now."""
+        woken = self.partitions.wake(self._wall_ms())
+        for place in woken:
+            self._observer.parked(place, None)
+        if woken and not self._paused:
+            self._source.resume(woken)
 
     def _fill(self, ready: list[tuple[Record, Assignment]]) -> None:
         """A flat loop: it runs for every record."""
@@ -312,9 +275,10 @@ class Pipeline:
         if not batch.items:
             self._batch_since = started
         for (record, assignment), event in zip(ready, found, strict=True):
-            asked, attempts = translate(event, record, role=assignment.role)
+            role = assignment.role or self._reader.role_of(record)
+            asked, attempts = translate(event, record, role=role)
             size = len(record.value() or b"")
-            batch.add(Item(record, assignment, record.offset(), size, asked, attempts))
+            batch.add(Item(record, assignment, record.offset(), size, role, asked, attempts))
         self._observer.stage("decode", decoded - started)
         self._observer.stage("translate", self._now() - decoded)
 

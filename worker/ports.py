@@ -197,8 +197,8 @@ class Source(Protocol):
         """Records, and what the group said meanwhile; returns early with what there is."""
         ...
 
-    def opening(self, place: Place) -> Opening:
-        """Where the group stands on a partition that was just assigned."""
+    def opening(self, place: Place) -> Opening | None:
+        """Where the group stands on a partition that was just assigned; None: ask again."""
         ...
 
     def committed(self) -> Mapping[Place, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from worker.codecs.parked import parked_at_ms, role_of
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
 from worker.ports import Headers, Record
@@ -42,6 +43,14 @@ class EventReader:
     def decode(self, records: Sequence[Record]) -> list[Event | Dead]:
         """One answer for each record, in order."""
         return self._decoder.decode_all([record.value() for record in records])
+
+    def role_of(self, record: Record) -> str:
+        """The role under which a parked record first came."""
+        return role_of(record)
+
+    def due_ms(self, record: Record, *, delay_ms: int) -> int:
+        """When a parked record has waited so long, in milliseconds since 1970."""
+        return parked_at_ms(record) + delay_ms
 
     def translate(
         self, found: Event | Dead, record: Record, *, role: str

@@ -1,7 +1,7 @@
 """Encode: what is written to Kafka about each outcome.
 
-The invariant: a posted event is announced leg by leg, a rejected one once, a dead one with its
-original bytes; everything else is silent, and counted only. No I/O.
+The invariant: a posted event is announced leg by leg, a rejected one once, a dead or parked one
+with its original bytes; everything else is silent, and counted only. No I/O.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from worker.batch import Item
 from worker.codecs.announcements import traceparent
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.outbox import OutboxEncoder
+from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.chain import Chain
 from worker.core.event import Dead, Reason
-from worker.core.outcome import Outcome, Rejection
+from worker.core.outcome import Kind, Outcome, Rejection
 from worker.ports import Announcement, BrokenInvariant
 
 _UNREAD: Final = frozenset(
@@ -29,10 +30,16 @@ class AnnouncementWriter:
     """Turns the outcomes of a batch into records."""
 
     def __init__(
-        self, *, outbox: OutboxEncoder, rejected: RejectedEncoder, dead: DeadLetters
+        self,
+        *,
+        outbox: OutboxEncoder,
+        rejected: RejectedEncoder,
+        parked: ParkedEvents,
+        dead: DeadLetters,
     ) -> None:
         self._outbox = outbox
         self._rejected = rejected
+        self._parked = parked
         self._dead = dead
 
     def write(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Announcement]:
@@ -47,6 +54,11 @@ class AnnouncementWriter:
                 written += [encode(event, attempt, leg, trace) for leg in outcome.legs]
             elif outcome.rejection is not None:
                 written.append(self._rejection(item, outcome, outcome.rejection))
+            elif outcome.dead is not None and outcome.kind is Kind.PARKED:
+                tries = item.assignment.tries
+                written.append(
+                    self._parked.park(item.record, outcome.dead, tries=tries, role=item.role)
+                )
             elif outcome.dead is not None:
                 written.append(self._letter(item, outcome.dead))
         return written

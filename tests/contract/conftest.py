@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.world import World
-from tests.servers.tigerbeetle import LEAN, Server, Unavailable, tigerbeetle
+from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.open import open_ledger
 from worker.ports import Ledger, UsageError
@@ -18,7 +18,7 @@ DEADLINE_SECONDS = 30.0
 
 def _skipping_server(*, development: bool, data_dir: Path) -> Iterator[Server]:
     try:
-        with tigerbeetle(development=development, data_dir=data_dir, memory=LEAN) as server:
+        with tigerbeetle(development=development, data_dir=data_dir) as server:
             yield server
     except Unavailable as missing:
         pytest.skip(str(missing))

@@ -25,6 +25,7 @@ from tests.servers.kafka import create_topics
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 900
 READ_SECONDS_MAX = 300
+OUTBOX_PARTITIONS = 3
 
 
 @dataclass(slots=True)
@@ -39,7 +40,11 @@ class Cluster:
 
     def __post_init__(self) -> None:
         inputs = {self.topic(role): self.partitions for role in ("pay", "settle", "cmd")}
-        outputs = {self.topic("posted"): 3, self.topic("rejected"): 1, self.topic("dead"): 1}
+        outputs = {
+            self.topic("posted"): OUTBOX_PARTITIONS,
+            self.topic("rejected"): 1,
+            self.topic("dead"): 1,
+        }
         create_topics(self.bootstrap_servers, {**inputs, **outputs})
 
     def topic(self, name: str) -> str:
@@ -93,6 +98,17 @@ class Cluster:
     def read(self, name: str) -> list[Message]:
         """Every committed record of a topic."""
         return read_topic(self.bootstrap_servers, self.topic(name))
+
+    def wait_until_told(self, records: int) -> None:
+        """Wait until the outbox holds so many records; who wrote them may be at work still."""
+        topic = self.topic("posted")
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "counter"})
+        deadline = time.monotonic() + RUN_SECONDS_MAX
+        places = [TopicPartition(topic, number) for number in range(OUTBOX_PARTITIONS)]
+        while sum(consumer.get_watermark_offsets(place, 30)[1] for place in places) < records:
+            assert time.monotonic() < deadline, f"{topic} did not reach {records} records"
+            time.sleep(0.02)
+        consumer.close()
 
     def posted(self) -> list[dict[str, Any]]:
         """The outbox as its readers see it."""

@@ -27,7 +27,7 @@ LEAN = (
     "--cache-transfers-pending=0",
     "--memory-lsm-manifest=8MiB",
 )
-"""For small tests: 1 GiB of memory less to touch before the server listens."""
+"""1 GiB of memory less to touch before the server listens."""
 
 START_SECONDS = 600  # seconds where it is quiet; a throttled machine has taken 280
 DOCKER_INFO_SECONDS = 10
@@ -72,11 +72,11 @@ def tigerbeetle_server(*, development: bool = False, data_dir: Path) -> Iterator
 
 @contextmanager
 def tigerbeetle(
-    *, development: bool = False, data_dir: Path, memory: tuple[str, ...] = CACHE
+    *, development: bool = False, data_dir: Path, memory: tuple[str, ...] = LEAN
 ) -> Iterator[Server]:
     """A new, empty one-replica cluster 0. Raises `Unavailable`.
 
-    development: with the small batches and little memory of `--development`, else `memory`.
+    development: with the small batches of `--development`, else with `memory`.
     """
     file = data_dir / "0_0.tigerbeetle"
     mode = ["--development"] if development else []

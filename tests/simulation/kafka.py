@@ -245,6 +245,9 @@ class FakeAnnouncer:
         if stale or self.rng.random() < self.abort_rate:
             raise Aborted("stale generation" if stale else "asked for")
         self.kafka.announced.extend(written)
+        for told in written:
+            if (told.topic, 0) in self.kafka.places:  # read again by the group itself
+                self.kafka.append((told.topic, 0), told.value or b"", told.headers)
         for one in commits:
             self.kafka.commits[one.topic, one.partition] = (one.offset, one.metadata)
         if self.rng.random() < self.crash_rate:

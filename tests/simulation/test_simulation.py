@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.world import Rates, World
+from tests.simulation.world import PARKED, Rates, World
 
 PLACES = [("events", 0), ("events", 1), ("events", 2)]
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "24"))
@@ -134,3 +134,49 @@ def test_a_new_group_changes_nothing(seed: int) -> None:
     world.settle()
     assert world.transfers() == before
     assert len(announced(world, "posted")) == posted
+
+
+HOLD = {"id": "h1", "created": BASE + 1, "from": "a", "amount": 5}
+
+
+def outcomes(world: World) -> dict[str, int]:
+    """How often each outcome was committed."""
+    return world.observer.outcomes
+
+
+def test_a_late_predecessor_is_waited_for() -> None:
+    """A settlement that overtakes its reservation is parked, and posted when that has come."""
+    world = World(1, PLACES, rates=Rates(0, 0, 0, 0))
+    world.kafka.append(PLACES[0], event("fund", 0, to="a", amount=50, fee=0))
+    world.kafka.append(PLACES[1], event("settle", 2, **HOLD))
+    while not outcomes(world).get("parked"):
+        world.turn()
+    world.kafka.append(PLACES[2], event("reserve", 1, **HOLD))
+    world.settle()
+    audit(world)
+    assert outcomes(world)["posted"] == 3
+    assert "dead" not in outcomes(world)
+
+
+def test_waiting_has_an_end() -> None:
+    """What never comes is waited for at every delay, then the event is a dead letter."""
+    world = World(1, PLACES, rates=Rates(0, 0, 0, 0))
+    world.kafka.append(PLACES[0], event("settle", 2, **HOLD))
+    started = world.time
+    world.settle()
+    assert outcomes(world) == {"parked": len(PARKED), "dead": 1}
+    assert (world.time - started) * 1000 >= sum(PARKED.values())
+    [last] = announced(world, "dead")
+    assert last["of"] == "parked.2/0/0"
+
+
+def test_a_parked_event_holds_up_nobody() -> None:
+    """While one event waits, later events of the other topics and of its own are posted."""
+    world = World(1, PLACES, rates=Rates(0, 0, 0, 0))
+    world.kafka.append(PLACES[0], event("settle", 2, **HOLD))
+    for number in range(3, 9):
+        world.kafka.append(PLACES[0], event("fund", number, to="a", amount=50, fee=0))
+    while outcomes(world).get("posted", 0) < 6:
+        world.turn()
+    assert outcomes(world)["parked"] == 1
+    assert "dead" not in outcomes(world)

@@ -17,13 +17,16 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from tests.simulation.kafka import Crash, FakeAnnouncer, FakeKafka
 from worker.batch import Item, Limits
+from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
-from worker.core.outcome import Outcome
+from worker.codecs.parked import ParkedEvents
+from worker.core.outcome import Kind, Outcome
 from worker.core.translate import Translator
 from worker.core.wire import Account, QueryFilter, Result, Transfer
 from worker.ledger.embedded import EmbeddedLedger
+from worker.partitions import Input
 from worker.pipeline import Inputs, Pipeline
-from worker.ports import Announcement, Ledger, Place, Stage
+from worker.ports import Announcement, Ledger, Place, Record, Stage
 from worker.posting.poster import Poster
 from worker.reading import EventReader
 from worker.rulebooks.load import load
@@ -34,6 +37,13 @@ R = TypeVar("R")
 RULES = load(Path(__file__).parent / "rules.yaml")
 TRANSLATOR = Translator(RULES)
 GROUP = "simulated"
+PARKED = {"parked.1": 200, "parked.2": 700}
+"""Each parked topic's delay in milliseconds."""
+
+READ_AS = {"events": Input("events")} | {
+    topic: Input("", tries, delay_ms)
+    for tries, (topic, delay_ms) in enumerate(PARKED.items(), start=1)
+}
 
 
 class Later(Future[R]):
@@ -91,7 +101,11 @@ class MortalLedger:
 
 
 class PlainWriter:
-    """Announcements that the auditor reads without the worker's codecs."""
+    """Announcements that the auditor reads without the worker's codecs, but for parked events."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        dead = DeadLetters(topic="dead", group=GROUP, rulebook_digest="")
+        self._parked = ParkedEvents(topics=list(PARKED), dead=dead, now_ms=now_ms)
 
     def write(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Announcement]:
         written = []
@@ -103,7 +117,11 @@ class PlainWriter:
             if outcome.rejection is not None:
                 content = {"reason": outcome.rejection.reason, "of": place}
                 written.append(Announcement("rejected", None, json.dumps(content).encode(), []))
-            if outcome.dead is not None:
+            if outcome.dead is not None and outcome.kind is Kind.PARKED:
+                tries = item.assignment.tries
+                parked = self._parked.park(item.record, outcome.dead, tries=tries, role=item.role)
+                written.append(parked)
+            elif outcome.dead is not None:
                 content = {"reason": outcome.dead.reason, "of": place}
                 written.append(Announcement("dead", None, json.dumps(content).encode(), []))
         return written
@@ -120,6 +138,7 @@ class QuietObserver:
         self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
     ) -> None: ...
     def opened(self, places: Sequence[Place]) -> None: ...
+    def parked(self, place: Place, record: Record | None) -> None: ...
     def aborted(self, reason: str) -> None: ...
     def stage(self, name: Stage, seconds: float) -> None: ...
 
@@ -159,6 +178,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        self.places = [*self.places, *((topic, 0) for topic in PARKED)]
         self.kafka = FakeKafka(self.places)
         self.ledger = EmbeddedLedger(now_ns=lambda: int(1_800_000_000e9 + self.time * 1e9))
 
@@ -173,21 +193,26 @@ class World:
         pipeline = Pipeline(
             inputs=Inputs(
                 group=GROUP,
-                roles={topic: topic for topic, _ in self.places},
+                topics=READ_AS,
                 limits=Limits(self.rng.randint(1, 12), self.legs_max, 1 << 20),
                 linger_seconds=0.01,
             ),
             source=source,
             reader=EventReader(Decoder(), TRANSLATOR),
-            posting=Poster(cast("Ledger", ledger), TRANSLATOR),
-            writer=PlainWriter(),
+            posting=Poster(cast("Ledger", ledger), TRANSLATOR, parked_max=len(PARKED)),
+            writer=PlainWriter(self.wall_ms),
             announcer=announcer,
             observer=self.observer,
             ledger_thread=thread,
             now=lambda: self.time,
+            wall_ms=self.wall_ms,
         )
         self.alive[name] = (pipeline, thread)
         self.kafka.balance(self.rng)
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970 on everybody's clock."""
+        return 1_800_000_000_000 + int(self.time * 1000)
 
     def kill(self, name: str) -> None:
         """End it as kill -9 does: what it has sent to the ledger may still arrive there."""

@@ -73,14 +73,16 @@ def test_the_loop_is_counted() -> None:
     metrics = Metrics()
     metrics.consumed({"stripe.payments": 7})
     metrics.abort()
-    metrics.alert()
+    metrics.alert(2)
+    metrics.parked({"ledger.events.parked.1": 12.5})
     metrics.rebalance("lost")
     metrics.ledger_unavailable(1.5)
     metrics.ledger_waiting(lambda: 0.25)
     metrics.build(version="1.0", rulebook="ab")
     assert sample(metrics, "records_consumed_total", topic="stripe.payments") == 7
     assert sample(metrics, "transaction_aborts_total") == 1
-    assert sample(metrics, "alerts_total") == 1
+    assert sample(metrics, "alerts_total") == 2
+    assert sample(metrics, "parked_age_seconds", topic="ledger.events.parked.1") == 12.5
     assert sample(metrics, "rebalances_total", kind="lost") == 1
     assert sample(metrics, "ledger_unavailable_seconds_total") == 1.5
     assert sample(metrics, "ledger_waiting_seconds") == 0.25

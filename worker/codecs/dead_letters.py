@@ -46,7 +46,7 @@ class DeadLetters:
 
     def letter(self, record: Record, dead: Dead, *, stage: str) -> Announcement:
         """The dead letter of a record. stage: where it died: decode, translate or post."""
-        return carry(record, topic=self._topic, headers=self._headers(record, dead, stage))
+        return carry(record, topic=self._topic, headers=self.headers(record, dead, stage))
 
     def too_large(self, record: Record, dead: Dead, *, stage: str) -> Announcement:
         """The dead letter of a record that the broker refuses for its size.
@@ -57,7 +57,7 @@ class DeadLetters:
         """
         value = record.value() or b""
         detail = f"the record is too large for the broker; it was {dead.reason}: {dead.detail}"
-        headers = self._headers(record, Dead(Reason.TOO_LARGE, detail), stage)
+        headers = self.headers(record, Dead(Reason.TOO_LARGE, detail), stage)
         headers.append((SHA256_HEADER, sha256(value).hexdigest().encode()))
         headers.append((SIZE_HEADER, b"%d" % len(value)))
         key, own = record.key(), record.headers() or []
@@ -66,7 +66,7 @@ class DeadLetters:
             headers.append((LEFT_OUT_HEADER, b"key, headers"))
         return Announcement(self._topic, key, b"", [*own, *headers], _timestamp_ms(record))
 
-    def _headers(self, record: Record, dead: Dead, stage: str) -> Headers:
+    def headers(self, record: Record, dead: Dead, stage: str) -> Headers:
         """Where the record was, what it died of, and who says so."""
         texts = {
             f"{CONNECT}.topic": record.topic(),

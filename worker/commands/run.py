@@ -116,7 +116,11 @@ def drain_check(worker: Worker) -> Callable[[], bool]:
     The group, not this process: several drain together, and all of them stop.
     """
     marks = worker.source.watermarks()
-    ends: Mapping[Place, int] = {place: end for place, (low, end) in marks.items() if end > low}
+    ends: Mapping[Place, int] = {
+        place: end
+        for place, (low, end) in marks.items()
+        if end > low and place[0] in worker.inputs  # a parked event has its outcome
+    }
     looked_at = 0.0
 
     def drained() -> bool:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     REJECTED = "rejected"
     CONFLICT = "conflict"
     DEAD = "dead"
+    PARKED = "parked"
     IGNORED = "ignored"
     NOTHING = "nothing_to_post"
 
@@ -41,7 +42,8 @@ class Outcome(NamedTuple):
 
     transaction: the rulebook's, empty where no rule was reached.
     legs: to announce on the outbox; empty where they were announced before.
-    rejection: to announce on the rejected topic. dead: to write to the dead-letter topic.
+    rejection: to announce on the rejected topic.
+    dead: why it goes to the dead-letter topic or, parked, to the topic where it waits.
     alert: one sentence for the log where a person should look, else empty.
     """
 
@@ -249,6 +251,18 @@ def account_conflict(held: Account, row: Account) -> bool:
         or held.ledger != row.ledger
         or held.code != row.code
     )
+
+
+def missing(chain: Chain, detail: str, *, tries: int, tries_max: int) -> Outcome:
+    """What must come first is not in the ledger: wait for it, unless it was waited for enough.
+
+    tries: how often the event was parked before.
+    """
+    if tries < tries_max:
+        waits_for = Dead(Reason.PREDECESSOR_MISSING, detail)
+        return Outcome(Kind.PARKED, chain.attempt, chain.transaction, dead=waits_for)
+    given_up = f"{detail}; parked {tries} times before" if tries else detail
+    return dead(chain, Reason.PREDECESSOR_MISSING, given_up)
 
 
 def dead(chain: Chain, reason: Reason, detail: str) -> Outcome:

@@ -72,6 +72,8 @@ def opening(*, committed: int, metadata: str | None, low: int, high: int) -> Ope
 class Assignment:
     """One partition's stay with this worker. Compared by identity.
 
+    role: of its topic, empty on a parked topic, where each record has its own. tries: how often its
+    records were parked before. delay_ms: how long they wait here.
     base: the upper bits of its positions. committed: everything below has its outcome committed.
     redo: see `announce_rejected_before`.
     """
@@ -85,6 +87,8 @@ class Assignment:
     redo: int = NO_REDO
     committed: int = 0
     opened: bool = False
+    tries: int = 0
+    delay_ms: int = 0
 
     def open(self, *, offset: int, stand: Stand, redo: int) -> None:
         """Begin to answer for the partition at this offset."""

@@ -158,6 +158,7 @@ _MEANING: Final = {
     "posted": "in the ledger, announced on the outbox",
     "redelivered": "came again: in the ledger once",
     "rejected": "refused by the ledger, announced",
+    "parked": "waits for an event that must come first",
     "dead": "could not be posted, kept with its reason",
     "conflict": "same key with other money, kept for a person",
     "ignored": "the rulebook ignores it by name",

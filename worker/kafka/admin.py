@@ -41,7 +41,8 @@ def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Check]:
 
 def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Check]:
     topics = settings.topics
-    wanted = [*topics.inputs.values(), topics.outbox, topics.rejected, topics.dead]
+    outputs = [topics.outbox, topics.rejected, topics.dead]
+    wanted = [*topics.inputs.values(), *outputs, *topics.parked_topics]
     return [_topic(name, found.get(name)) for name in wanted]
 
 

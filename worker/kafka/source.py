@@ -18,8 +18,11 @@ from worker.core.positions import Opening, opening
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
 from worker.ports import Commit, DependencyUnavailable, Place, Polled, Record
 
-OPEN_SECONDS_MAX: Final = 60.0
-"""How long an assigned partition's offsets may take to be known, with tries in between."""
+CALM_SECONDS_MAX: Final = 60.0
+"""How long a call that must succeed is tried again and again."""
+
+TRY_SECONDS: Final = 2.0
+"""How long a broker may take to say where the group stands before the loop goes on without."""
 
 LOOK_EVERY_SECONDS: Final = 2.0
 
@@ -46,23 +49,16 @@ _log = structlog.get_logger(__name__)
 
 
 def _passing(error: BaseException) -> bool:
-    """May the same call succeed a moment later?"""
+    """May the same call succeed a moment later? Whatever is not refused for good may."""
     if not isinstance(error, KafkaException):
         return False
     cause = error.args[0]
-    waiting = {
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._STATE,  # noqa: SLF001 - a seek before the fetcher has started
-        KafkaError._WAIT_COORD,  # noqa: SLF001
-        KafkaError.UNSTABLE_OFFSET_COMMIT,
-    }
-    return bool(cause.retriable()) or cause.code() in waiting
+    return not cause.fatal() and cause.code() not in _FATAL
 
 
 _patiently = retry(
     retry=retry_if_exception(_passing),
-    stop=stop_after_delay(OPEN_SECONDS_MAX),
+    stop=stop_after_delay(CALM_SECONDS_MAX),
     wait=wait_random_exponential(multiplier=0.05, max=2.0),
     reraise=True,
 )
@@ -81,7 +77,7 @@ class KafkaSource:
     ) -> None:
         self._trouble = Trouble()
         self._topics = topics
-        self._looked_at = 0.0
+        self._looked_at = self._silent_at = 0.0
         self._lost: list[Place] = []
         self._gained: list[Place] = []
         own = {
@@ -123,7 +119,7 @@ class KafkaSource:
 
     def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         try:
-            return call(*arguments, timeout=REACH_SECONDS)
+            return _patiently(call)(*arguments, timeout=REACH_SECONDS)
         except KafkaException as error:
             raise unreachable(doing, error, self._trouble) from None
 
@@ -193,41 +189,38 @@ class KafkaSource:
 
     # Offsets
 
-    def opening(self, place: Place) -> Opening:
-        """The group's commit against the partition's watermarks, once both are stable."""
+    def opening(self, place: Place) -> Opening | None:
+        """The group's commit against the partition's watermarks; None: not now, ask again."""
+        if time.monotonic() - self._silent_at < TRY_SECONDS:
+            return None
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
-            raise unreachable("asking for committed offsets", error, self._trouble) from None
+            if not _passing(error):
+                doing = "asking for committed offsets"
+                raise unreachable(doing, error, self._trouble) from None
+            _log.warning("kafka_offsets_unknown", error=error.args[0].name())
+            self._silent_at = time.monotonic()
+            return None
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
-    @_patiently
     def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
-        (found,) = self._consumer.committed([TopicPartition(*place)], timeout=REACH_SECONDS)
+        (found,) = self._consumer.committed([TopicPartition(*place)], timeout=TRY_SECONDS)
         if found.error is not None:
             raise KafkaException(found.error)
-        marks = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=REACH_SECONDS)
+        marks = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
         return found, marks
 
     def committed(self) -> Mapping[Place, int]:
         """The group's committed offsets; negative where there is none."""
         asked = [TopicPartition(*place) for place in self._places]
-        try:
-            found = _patiently(self._consumer.committed)(asked, timeout=REACH_SECONDS)
-        except KafkaException as error:
-            raise unreachable("asking for committed offsets", error, self._trouble) from None
+        found = self._ask("asking for committed offsets", self._consumer.committed, asked)
         return {(one.topic, one.partition): one.offset for one in found}
 
     def watermarks(self) -> Mapping[Place, tuple[int, int]]:
         """First offset and end of every input partition, asked of the broker."""
-        return {
-            place: self._ask(
-                "asking for watermarks",
-                self._consumer.get_watermark_offsets,
-                TopicPartition(*place),
-            )
-            for place in self._places
-        }
+        ask, doing = self._consumer.get_watermark_offsets, "asking for watermarks"
+        return {place: self._ask(doing, ask, TopicPartition(*place)) for place in self._places}
 
     def lag(self, place: Place, offset: int) -> int | None:
         """From the watermark that came with the last fetch: costs no request."""

@@ -56,7 +56,7 @@ CATALOGUE: Final = (
     Declared(
         "counter",
         "outcome_reasons",
-        "Why events were rejected or dead-lettered.",
+        "Why events were rejected, dead-lettered or parked.",
         ("outcome", "reason"),
     ),
     Declared(
@@ -95,6 +95,13 @@ CATALOGUE: Final = (
         "lag_records",
         "High watermark less the next offset, for the partitions held.",
         ("topic", "partition"),
+    ),
+    # Events that wait for a predecessor; past the sum of all delays they are given up.
+    Declared(
+        "gauge",
+        "parked_age_seconds",
+        "How long the next event of a parked topic has been waiting since it first came; 0: none.",
+        ("topic",),
     ),
     # The ledger. Waiting grows while it is away; unavailable adds up over all outages.
     Declared("counter", "ledger_requests", "Requests that the ledger answered.", ("operation",)),

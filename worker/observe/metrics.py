@@ -36,6 +36,7 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._end_to_end = BatchHistogram(_DECLARED["end_to_end_seconds"])
         self._lag = _PartitionGauge(_DECLARED["lag_records"])
+        self._parked = _gauge("parked_age_seconds", registry)
         self._requests = _counter("ledger_requests", registry)
         self._retries = _counter("ledger_retries", registry)
         self._unavailable = _counter("ledger_unavailable_seconds", registry)
@@ -68,9 +69,14 @@ class Metrics:
         self._retries.inc(report.ledger_retries)
         self._end_to_end.since(report.timestamps_ms, now_ms=report.committed_ms)
 
-    def alert(self) -> None:
-        """Count one posting that a person should look at."""
-        self._alerts.inc()
+    def alert(self, count: int) -> None:
+        """Count postings that a person should look at."""
+        self._alerts.inc(count)
+
+    def parked(self, ages_seconds: Mapping[str, float]) -> None:
+        """Show, by parked topic, how long its next event has been waiting since it first came."""
+        for topic, seconds in ages_seconds.items():
+            self._parked.labels(topic).set(seconds)
 
     def abort(self) -> None:
         """Count one aborted transaction."""

@@ -20,7 +20,7 @@ class BatchReport:
 
     events, legs: the batch's size; legs are transfers handed to the ledger.
     outcomes: records by (topic, outcome), the outcome's name as in DESIGN section 10.
-    reasons: dead letters, rejections and conflicts by (outcome, reason).
+    reasons: dead letters, parked events, rejections and conflicts by (outcome, reason).
     transfers: transfers posted by (ledger's name, transaction).
     stage_seconds: time that the batch spent in each stage.
     timestamps_ms: the records' timestamps, milliseconds since 1970, in any order; records that

@@ -40,11 +40,15 @@ class _Work:
 
 
 class Poster:
-    """Posts batches to one ledger, one request at a time."""
+    """Posts batches to one ledger, one request at a time.
 
-    def __init__(self, ledger: Ledger, rules: Rules) -> None:
+    parked_max: how often an event may be parked before it is given up.
+    """
+
+    def __init__(self, ledger: Ledger, rules: Rules, *, parked_max: int) -> None:
         self._ledger = ledger
         self._rules = rules
+        self._parked_max = parked_max
         self._accounts = Accounts(ledger)
         self._holdings = Holdings(ledger, rules)
 
@@ -100,8 +104,7 @@ class Poster:
         return None
 
     def _attempt(self, work: _Work, attempt: int) -> Chain:
-        role = work.item.assignment.role
-        chain = self._rules.translate(work.chain.event, role=role, attempt=attempt)
+        chain = self._rules.translate(work.chain.event, role=work.item.role, attempt=attempt)
         if not isinstance(chain, Chain):
             raise BrokenInvariant("an event became something else at another attempt")
         return chain
@@ -150,7 +153,10 @@ class Poster:
             pending = next((one for one in leg.pending_ids if one in found), None)
             if pending is None:
                 detail = f"leg {leg.spec.name}: the transfer it settles is not in the ledger"
-                work.outcome = table.dead(work.chain, Reason.PREDECESSOR_MISSING, detail)
+                tries = work.item.assignment.tries
+                work.outcome = table.missing(
+                    work.chain, detail, tries=tries, tries_max=self._parked_max
+                )
                 return
             work.pending[number] = pending
 

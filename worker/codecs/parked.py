@@ -1,0 +1,74 @@
+"""Parked events: records that wait on a topic of their own for what must come before them.
+
+Each delay has a topic, so that records of one topic fall due in order and none blocks another. The
+invariant: key, value, headers and timestamp stay as they were; where the record was, since when it
+waits and under which role it came go into headers after its own, at every stay anew, so that a
+record that is given up carries its whole history. These headers are believed on parked topics only.
+No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from worker.codecs.dead_letters import DeadLetters, carry
+from worker.core.event import Dead
+from worker.ports import Announcement, Record
+
+ROLE_HEADER: Final = "ledger_worker.role"
+PARKED_AT_HEADER: Final = "ledger_worker.parked_ms"
+"""When this stay began, in milliseconds since 1970."""
+
+INT64_DIGITS: Final = 19
+
+
+class ParkedEvents:
+    """Writes records to the topic of their next delay."""
+
+    def __init__(
+        self, *, topics: Sequence[str], dead: DeadLetters, now_ms: Callable[[], int]
+    ) -> None:
+        self._topics = topics
+        self._dead = dead
+        self._now_ms = now_ms
+
+    def park(self, record: Record, dead: Dead, *, tries: int, role: str) -> Announcement:
+        """The record on its way to wait once more.
+
+        dead: what it waits for. tries: how often it waited before, fewer than there are topics.
+        A record that the broker finds too large to wait is a dead letter.
+        """
+        headers = [
+            *self._dead.headers(record, dead, "post"),
+            (ROLE_HEADER, role.encode()),
+            (PARKED_AT_HEADER, b"%d" % self._now_ms()),
+        ]
+        waiting = carry(record, topic=self._topics[tries], headers=headers)
+        return waiting._replace(otherwise=partial(self._dead.too_large, record, dead, stage="post"))
+
+
+def role_of(record: Record) -> str:
+    """The role under which a parked record first came; empty where it does not say."""
+    told = _told(record, ROLE_HEADER)
+    return (told[-1] or b"").decode(errors="replace") if told else ""
+
+
+def parked_at_ms(record: Record) -> int:
+    """When its stay began; 0, long ago, where it does not say."""
+    return _milliseconds(_told(record, PARKED_AT_HEADER)[-1:])
+
+
+def waiting_since_ms(record: Record) -> int:
+    """When its first stay began; 0 where it does not say."""
+    return _milliseconds(_told(record, PARKED_AT_HEADER)[:1])
+
+
+def _told(record: Record, name: str) -> list[bytes | None]:
+    return [value for header, value in record.headers() or () if header == name]
+
+
+def _milliseconds(told: list[bytes | None]) -> int:
+    digits = (told[0] if told else None) or b""
+    return int(digits) if digits.isdigit() and len(digits) < INT64_DIGITS else 0
