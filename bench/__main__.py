@@ -14,7 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import uuid
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,31 +33,51 @@ PARTITIONS = 4
 CREATED = 1_760_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the rounds of one run share. name: part of every topic, group, account and leg."""
+
+    kafka: str
+    ledger: str
+    name: str
+    events: int
+    work: Path
+
+    @property
+    def topic(self) -> str:
+        """Where the events are."""
+        return f"bench-{self.name}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs")
+    parser.add_argument(
+        "--kafka", metavar="ADDRESS", help="a broker that runs, else one is started"
+    )
+    parser.add_argument("--ledger", metavar="ADDRESS", help="a TigerBeetle that runs, cluster 0")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        kafka = stack.enter_context(kafka_broker(work))
-        ledger = stack.enter_context(tigerbeetle(data_dir=work, memory=CACHE))
-        print(f"real Kafka at {kafka.bootstrap_servers}, real TigerBeetle at {ledger.address}")
-        create_topics(kafka.bootstrap_servers, {"in": PARTITIONS})
-        fill(kafka.bootstrap_servers, events=given.events, seed=given.seed)
-        rounds = [
-            one_round(number, kafka.bootstrap_servers, ledger.address, given.events, work)
-            for number in range(given.rounds)
-        ]
+        kafka = given.kafka or stack.enter_context(kafka_broker(work)).bootstrap_servers
+        ledger = (
+            given.ledger or stack.enter_context(tigerbeetle(data_dir=work, memory=CACHE)).address
+        )
+        run = Run(kafka, ledger, uuid.uuid4().hex[:6], given.events, work)
+        print(f"real Kafka at {kafka}, real TigerBeetle at {ledger}")
+        create_topics(kafka, {run.topic: PARTITIONS})
+        fill(kafka, run.topic, events=given.events, seed=given.seed)
+        rounds = [one_round(number, run) for number in range(given.rounds)]
     figures = summary(rounds)
     show(figures)
     if given.json:
         given.json.write_text(json.dumps({"rounds": rounds, **figures}, indent=2) + "\n")
 
 
-def fill(servers: str, *, events: int, seed: int) -> None:
+def fill(servers: str, topic: str, *, events: int, seed: int) -> None:
     """Seeded charges of two legs each, as framed Avro."""
     rng = random.Random(seed)
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 50})
@@ -81,7 +103,7 @@ def fill(servers: str, *, events: int, seed: int) -> None:
         value = encode_event(event, "stripe_payment_event", 1)
         while True:
             try:
-                producer.produce("in", value, customer.encode())
+                producer.produce(topic, value, customer.encode())
                 break
             except BufferError:
                 producer.poll(0.5)
@@ -89,41 +111,43 @@ def fill(servers: str, *, events: int, seed: int) -> None:
         raise SystemExit("the broker did not take the events in time")
 
 
-def rulebook(number: int, work: Path) -> Path:
+def rulebook(name: str, work: Path) -> Path:
     """The rules with this round's names of legs, so that every run posts anew."""
     text = (ROOT / "bench" / "rules.yaml").read_text()
     for leg in ("gross", "held"):
-        text = text.replace(f"      {leg}:", f"      {leg}_{number}:")
-    path = work / f"rules-{number}.yaml"
+        text = text.replace(f"      {leg}:", f"      {leg}_{name}:")
+    path = work / f"rules-{name}.yaml"
     path.write_text(text)
     return path
 
 
-def one_round(number: int, servers: str, ledger: str, events: int, work: Path) -> dict[str, Any]:
+def one_round(number: int, run: Run) -> dict[str, Any]:
     """Both on the whole topic, each with a group, an outbox and ids of its own."""
-    straight, worker = f"straight-{number}", f"worker-{number}"
+    name = f"{run.name}_{number}"
+    straight, worker = f"straight_{name}", f"worker_{name}"
     outputs = [f"{worker}.rejected", f"{worker}.dead", f"{worker}.out", f"{straight}.out"]
-    create_topics(servers, dict.fromkeys(outputs, PARTITIONS))
-    arguments = [servers, ledger, "in", f"{straight}.out", straight, str(events)]
+    create_topics(run.kafka, dict.fromkeys(outputs, PARTITIONS))
+    arguments = [run.kafka, run.ledger, run.topic, f"{straight}.out", straight, str(run.events)]
     environment = {
-        "LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS": servers,
+        "LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS": run.kafka,
         "LEDGER_WORKER_KAFKA__GROUP_ID": worker,
-        "LEDGER_WORKER_LEDGER__ADDRESSES": ledger,
+        "LEDGER_WORKER_LEDGER__ADDRESSES": run.ledger,
         "LEDGER_WORKER_LEDGER__DEADLINE_SECONDS": "120",
-        "LEDGER_WORKER_RULEBOOK": str(rulebook(number, work)),
-        "LEDGER_WORKER_TOPICS__INPUTS": '{"payments": "in"}',
+        "LEDGER_WORKER_RULEBOOK": str(rulebook(name, run.work)),
+        "LEDGER_WORKER_TOPICS__INPUTS": json.dumps({"payments": run.topic}),
         "LEDGER_WORKER_TOPICS__OUTBOX": f"{worker}.out",
         "LEDGER_WORKER_TOPICS__REJECTED": f"{worker}.rejected",
         "LEDGER_WORKER_TOPICS__DEAD": f"{worker}.dead",
+        "LEDGER_WORKER_TOPICS__PARKED_DELAYS_SECONDS": "[]",
         "LEDGER_WORKER_OUTBOX__FORMAT": "avro",
         "LEDGER_WORKER_HTTP__PORT": "0",
     }
-    first = run(["bench.straight", *arguments], {})
-    second = run(["bench.drain"], environment)
+    first = contend(["bench.straight", *arguments], {})
+    second = contend(["bench.drain"], environment)
     return {"straight": first, "worker": second}
 
 
-def run(module: list[str], environment: dict[str, str]) -> dict[str, float]:
+def contend(module: list[str], environment: dict[str, str]) -> dict[str, float]:
     """One contender in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", *module],

@@ -46,6 +46,7 @@ class Partitions:
         self._newest: Future[int] | None = None
         self._asked_for: dict[Place, Opening] = {}
         self._asleep: dict[Place, int] = {}
+        self._astray: set[Place] = set()
 
     # Whose is what
 
@@ -70,6 +71,10 @@ class Partitions:
         """The partitions whose records are taken, now or when they are due."""
         return [place for place, one in self._assignments.items() if one.opened]
 
+    def astray(self, place: Place) -> bool:
+        """Is what comes from it read from a place that the group may not stand at?"""
+        return place in self._astray
+
     def awake(self) -> list[Place]:
         """The partitions whose records are taken now."""
         return [place for place in self.opened() if place not in self._asleep]
@@ -91,24 +96,28 @@ class Partitions:
         for place in polled.lost:
             self._forget(place)
         for place in polled.gained:
-            self._forget(place)
-            topic, partition = place
-            base = position_base(group=self._group, topic=topic, partition=partition)
-            read_as = self._topics[topic]
-            self._assignments[place] = Assignment(
-                topic,
-                partition,
-                read_as.role,
-                base,
-                tries=read_as.tries,
-                delay_ms=read_as.delay_ms,
-            )
+            self._begin(place)
         if polled.gained:
             self._source.pause(polled.gained)
         self._ends.update(polled.ends)
         return bool(polled.lost or polled.gained)
 
+    def _begin(self, place: Place) -> None:
+        """Another stay, which is not open yet."""
+        self._forget(place)
+        topic, partition = place
+        read_as = self._topics[topic]
+        self._assignments[place] = Assignment(
+            topic,
+            partition,
+            read_as.role,
+            position_base(group=self._group, topic=topic, partition=partition),
+            tries=read_as.tries,
+            delay_ms=read_as.delay_ms,
+        )
+
     def _forget(self, place: Place) -> None:
+        self._astray.discard(place)
         for held in (self._assignments, self._openings, self._ends, self._asleep):
             held.pop(place, None)
 
@@ -119,6 +128,14 @@ class Partitions:
             again = self._assignments[place].again()
             self._assignments[place] = again
             self._source.seek(place, again.committed)
+
+    def start_over(self) -> None:
+        """When nobody knows what was committed: every partition opens anew, as the group says."""
+        self._newest = None
+        for place in self.places():
+            self._begin(place)
+            self._astray.add(place)
+        self._source.pause(self.places())
 
     # Parked records
 
@@ -192,6 +209,9 @@ class Partitions:
 
     def _open(self, place: Place, stand: Stand, *, redo: int) -> None:
         offset = self._openings.pop(place).offset
+        if place in self._astray:
+            self._astray.discard(place)
+            self._source.seek(place, offset)
         self._assignments[place].open(offset=offset, stand=stand, redo=redo)
 
     # Commits

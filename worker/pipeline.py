@@ -28,6 +28,7 @@ from worker.ports import (
     Polled,
     Record,
     Source,
+    Unsettled,
 )
 from worker.stages import Observer, Posting, Reader, Writer
 
@@ -237,7 +238,8 @@ class Pipeline:
             if assignment is None:
                 continue
             if not assignment.opened:
-                self._held.append(record)
+                if not self.partitions.astray((assignment.topic, assignment.partition)):
+                    self._held.append(record)
             elif not assignment.delay_ms or self._is_due(record, assignment):
                 ready.append((record, assignment))
         if ready:
@@ -345,14 +347,16 @@ class Pipeline:
             self._announcer.announce(announcements, commits, self._source.membership())
         except Aborted as aborted:
             self._observer.aborted(str(aborted))
-            self._read_again()
+            self.partitions.read_again()
+            self._batch.drop_lost(self.partitions.all())
+            return False
+        except Unsettled as unsettled:
+            self._observer.aborted(str(unsettled))
+            self.partitions.start_over()
+            self._batch.drop_lost(self.partitions.all())
+            self._held.clear()
             return False
         self._observer.stage("commit", self._now() - started)
         for one, offset, stand in stands:
             one.was_committed(next_offset=offset, stand=stand)
         return True
-
-    def _read_again(self) -> None:
-        """After an abort: what is batched or in the ledger now is nobody's, and is read again."""
-        self.partitions.read_again()
-        self._batch.drop_lost(self.partitions.all())

@@ -47,6 +47,10 @@ class Aborted(Exception):
     """The Kafka transaction was aborted, cleanly: read both batches again and start over."""
 
 
+class Unsettled(Exception):
+    """Nobody knows whether the Kafka transaction was written: ask the group where it stands."""
+
+
 class BrokenInvariant(WorkerError):
     """Something that cannot happen did: the process must stop and commit nothing."""
 
@@ -257,6 +261,7 @@ class Announcer(Protocol):
 
         Raises:
             Aborted: nothing of it was written; the caller reads again.
+            Unsettled: it is written or not, and now for good; the caller asks the group.
             DependencyUnavailable: the process must end (fenced, or past every deadline).
         """
         ...

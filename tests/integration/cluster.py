@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.servers.kafka import create_topics
 
@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 900
 READ_SECONDS_MAX = 300
 OUTBOX_PARTITIONS = 3
+PARKED_FOR_LONG = "[3600, 3600]"
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class Cluster:
             self.topic("posted"): OUTBOX_PARTITIONS,
             self.topic("rejected"): 1,
             self.topic("dead"): 1,
+            self.topic("parked.1"): 1,
+            self.topic("parked.2"): 1,
         }
         create_topics(self.bootstrap_servers, {**inputs, **outputs})
 
@@ -65,6 +68,8 @@ class Cluster:
             "LEDGER_WORKER_TOPICS__OUTBOX": self.topic("posted"),
             "LEDGER_WORKER_TOPICS__REJECTED": self.topic("rejected"),
             "LEDGER_WORKER_TOPICS__DEAD": self.topic("dead"),
+            "LEDGER_WORKER_TOPICS__PARKED": self.topic("parked"),
+            "LEDGER_WORKER_TOPICS__PARKED_DELAYS_SECONDS": PARKED_FOR_LONG,
             "LEDGER_WORKER_HTTP__HOST": "127.0.0.1",
             "LEDGER_WORKER_LEDGER__DEADLINE_SECONDS": "120",
             "LEDGER_WORKER_KAFKA__CLIENT": '{"transaction.timeout.ms": 60000}',
@@ -99,12 +104,23 @@ class Cluster:
         """Every committed record of a topic."""
         return read_topic(self.bootstrap_servers, self.topic(name))
 
-    def wait_until_told(self, records: int) -> None:
-        """Wait until the outbox holds so many records; who wrote them may be at work still."""
-        topic = self.topic("posted")
+    def produce(self, name: str, events: Sequence[dict[str, Any]]) -> None:
+        """Write some events to one of the cluster's topics, as JSON."""
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers})
+        for event in events:
+            producer.produce(self.topic(name), json.dumps(event).encode())
+        assert producer.flush(READ_SECONDS_MAX) == 0
+
+    def wait_until_told(self, records: int, name: str = "posted") -> None:
+        """Wait until a topic holds so many records; who wrote them may be at work still.
+
+        Each transaction's marker counts as one more.
+        """
+        topic = self.topic(name)
         consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "counter"})
         deadline = time.monotonic() + RUN_SECONDS_MAX
-        places = [TopicPartition(topic, number) for number in range(OUTBOX_PARTITIONS)]
+        about = consumer.list_topics(topic, timeout=30).topics[topic]
+        places = [TopicPartition(topic, number) for number in about.partitions]
         while sum(consumer.get_watermark_offsets(place, 30)[1] for place in places) < records:
             assert time.monotonic() < deadline, f"{topic} did not reach {records} records"
             time.sleep(0.02)

@@ -22,6 +22,7 @@ from worker.rulebooks.load import PACKAGED, load
 EVENTS = 1500
 SEED = 1
 KILLS = 3
+CREATED = 1_760_000_000
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
 
@@ -63,7 +64,8 @@ def the_ledger_holds_what_the_rulebook_says(cluster: Cluster, address: str) -> N
     _, transfers = read_ledger(address)
     held = {one.id: one for one in transfers}
     refused = {json.loads(one.value() or b"")["event_id"] for one in cluster.read("rejected")}
-    dead = {event_id(one.value()) for one in cluster.read("dead")}
+    kept = [*cluster.read("dead"), *cluster.read("parked.1")]
+    dead = {event_id(one.value()) for one in kept}
     asked: set[int] = set()
     for name, made in chains().items():
         for chain in made:
@@ -131,3 +133,33 @@ def test_kill_nine_changes_nothing(cluster: Cluster, ledger: str) -> None:
         finish(process)
     audit(cluster, ledger)
     the_ledger_holds_what_the_rulebook_says(cluster, ledger)
+
+
+def command(kind: str, number: int, **content: object) -> dict[str, object]:
+    """One wallet command, as the app's backend writes it."""
+    created = CREATED + number
+    body = {"id": "wd_1", "created": CREATED, "currency": "usd", **content}
+    return {"id": f"cmd_{number}", "type": kind, "created": created, "data": {"object": body}}
+
+
+def test_a_late_predecessor_is_waited_for(kafka: KafkaBroker, ledger: str) -> None:
+    """A payment that overtakes its withdrawal waits, also over a crash, and is posted after it."""
+    cluster = Cluster(kafka.bootstrap_servers, ledger)
+    cluster.extra["LEDGER_WORKER_TOPICS__PARKED_DELAYS_SECONDS"] = "[1, 30]"
+    money = {"customer": "cus_1", "amount": 500}
+    charge = {"id": "ch_1", "amount": 900, "amount_captured": 900, "paid": True, "captured": True}
+    cluster.produce("pay", [command("charge.succeeded", 0, **(charge | {"customer": "cus_1"}))])
+    assert cluster.drain("a") == {"posted": 1}
+    cluster.produce("cmd", [command("wallet.withdrawal_paid", 2, **money)])
+    worker = cluster.start("a", "run")
+    cluster.wait_until_told(1, "parked.1")
+    worker.kill()
+    worker.communicate()
+    cluster.produce("cmd", [command("wallet.withdrawal", 1, **money)])
+    worker = cluster.start("a", "run")
+    cluster.wait_until_told(4 + 3)  # four legs in three transactions
+    worker.terminate()
+    finish(worker)
+    audit(cluster, ledger)
+    assert {one["event_id"] for one in cluster.posted()} == {"cmd_0", "cmd_1", "cmd_2"}
+    assert not cluster.read("dead")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from worker.core.positions import Opening, opening
-from worker.ports import Aborted, Announcement, Commit, Headers, Place, Polled
+from worker.ports import Aborted, Announcement, Commit, Headers, Place, Polled, Unsettled
 
 
 class Crash(Exception):
@@ -242,6 +242,9 @@ class FakeAnnouncer:
         if self.rng.random() < self.crash_rate:
             raise Crash("before the commit")
         stale = name not in self.kafka.members or generation != self.kafka.generation
+        lost_answer = self.rng.random() < self.abort_rate / 4
+        if lost_answer and (stale or self.rng.random() < 0.5):
+            raise Unsettled("not written")
         if stale or self.rng.random() < self.abort_rate:
             raise Aborted("stale generation" if stale else "asked for")
         self.kafka.announced.extend(written)
@@ -250,6 +253,8 @@ class FakeAnnouncer:
                 self.kafka.append((told.topic, 0), told.value or b"", told.headers)
         for one in commits:
             self.kafka.commits[one.topic, one.partition] = (one.offset, one.metadata)
+        if lost_answer:
+            raise Unsettled("written")
         if self.rng.random() < self.crash_rate:
             raise Crash("after the commit")
 

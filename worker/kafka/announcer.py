@@ -1,22 +1,23 @@
 """One transactional producer: announcements and offsets are written together or not at all.
 
-The invariant: `announce` returns only after the transaction's commit, raises `Aborted` only after
-its abort, and ends the process when Kafka says neither. Source of the three kinds of error:
-librdkafka's documentation of its transactional producer.
+The invariant: `announce` returns only after the transaction's commit, and raises `Aborted` only
+after its abort. When Kafka says neither, the producer is replaced: the start of the next one
+settles what the last one left open, and `Unsettled` sends the caller to the group for the outcome.
+Source of the three kinds of error: librdkafka's documentation of its transactional producer.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
-from worker.ports import Aborted, Announcement, Commit, DependencyUnavailable
+from worker.ports import Aborted, Announcement, Commit, DependencyUnavailable, Unsettled
 
 TRY_SECONDS: Final = 5.0
 """How long one call may take before it is made again."""
@@ -37,6 +38,10 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "retry.backoff.ms": 5,
     "retry.backoff.max.ms": 500,
 }
+
+RENEWALS_MAX: Final = 5
+RENEWALS_SECONDS: Final = 600.0
+"""More new producers than that in so many seconds: two processes take the id from each other."""
 
 _TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE})
 
@@ -71,13 +76,14 @@ class KafkaAnnouncer:
             "transactional.id": transactional_id,
             "delivery.report.only.error": True,
         }
-        config = client_config(
+        self._renewals: list[float] = []
+        self._config = client_config(
             bootstrap_servers=bootstrap_servers,
             client={**_DEFAULTS, **client},
             trouble=self._trouble,
             own=own,
         )
-        self._producer = open_client(lambda: Producer(config))
+        self._producer = open_client(lambda: Producer(self._config))
         try:
             self._producer.init_transactions(REACH_SECONDS * 3)
         except KafkaException as error:
@@ -100,7 +106,7 @@ class KafkaAnnouncer:
             self._calmly(producer.send_offsets_to_transaction, offsets, membership, TRY_SECONDS)
             self._calmly(producer.commit_transaction, TRY_SECONDS)
         except KafkaException as error:
-            self._abort(error)
+            self._recover(error.args[0])
         self._after_commit(commits)
 
     def _calmly(self, call: Callable[..., object], *arguments: object) -> None:
@@ -172,31 +178,52 @@ class KafkaAnnouncer:
 
         return delivered
 
-    def _abort(self, error: KafkaException) -> None:
-        cause = error.args[0]
+    def _recover(self, cause: KafkaError) -> NoReturn:
+        """Abort where Kafka asks for it, else go on with a new producer."""
         if not cause.txn_requires_abort():
-            raise self._end(cause) from None
+            self._renew(cause)
         _log.warning("kafka_transaction_aborted", error=cause.name())
         try:
             self._calmly(self._producer.abort_transaction, TRY_SECONDS)
         except KafkaException as failed:
-            raise self._end(failed.args[0]) from None
+            self._renew(failed.args[0])
         self._producer.poll(0)
-        raise Aborted(cause.name())
+        raise Aborted(cause.name()) from None
+
+    def _renew(self, cause: KafkaError) -> NoReturn:
+        """A transaction that took too long, for one, makes the broker refuse this producer.
+
+        The new one takes over its id, and so ends whatever was open, before it answers.
+        """
+        now = time.monotonic()
+        self._renewals = [at for at in self._renewals if now - at < RENEWALS_SECONDS]
+        if len(self._renewals) >= RENEWALS_MAX:
+            raise self._end(cause) from None
+        self._renewals.append(now)
+        _log.warning("kafka_producer_renewed", error=cause.name())
+        self._producer = Producer(self._config)
+        try:
+            self._calmly(self._producer.init_transactions, TRY_SECONDS)
+        except KafkaException as failed:
+            raise self._end(failed.args[0]) from None
+        raise Unsettled(cause.name()) from None
 
     def _end(self, cause: KafkaError) -> DependencyUnavailable:
         if cause.code() in {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}:  # noqa: SLF001
             return DependencyUnavailable(
-                "another process took over this transactional id (kafka.transactional_id): "
-                "each running worker needs its own"
+                "another process takes over this transactional id (kafka.transactional_id) again"
+                " and again: each running worker needs its own"
             )
         return DependencyUnavailable(f"Kafka would not go on with the transaction: {cause.str()}")
 
     def close(self) -> None:
         """Nothing is left to send: every transaction was committed or aborted."""
         deadline = time.monotonic() + TRY_SECONDS
-        while len(self._producer) and time.monotonic() < deadline:
-            self._producer.poll(0.1)
+        try:
+            while len(self._producer) and time.monotonic() < deadline:
+                self._producer.poll(0.1)
+        except KafkaException as error:
+            _log.warning("kafka_producer_closed", error=error.args[0].name())
 
 
 def _name(one: Announcement) -> tuple[str, bytes | None, int]:
