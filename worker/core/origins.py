@@ -164,7 +164,7 @@ def _filled(each: Fill, found: Found, accounts: Accounts) -> AccountRef | Dead:
     if held is None or (each.family is not None and not held.key):
         if each.otherwise is not None:
             return each.otherwise
-        return Dead(Reason.PREDECESSOR_MISSING, f"{each.text}: the origin has no such account")
+        return Dead(Reason.MISSING_FIELD, f"{each.text}: the origin has no such account")
     if each.family is None and held.ledger == each.ledger:
         return _open(held)
     return _member(each, held, accounts)

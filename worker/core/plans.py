@@ -131,7 +131,8 @@ class PredecessorPlan:
 class TransactionPlan:
     """One rule, ready to run. start, end: seconds, end excluded.
 
-    diverted: its legs with every suspense account in place; empty where it names none.
+    waits: it has an origin or comes after another. suspends: some leg names a suspense account;
+    diverted: its legs with all of them in place.
     """
 
     name: str
@@ -146,6 +147,8 @@ class TransactionPlan:
     origin: PredecessorPlan | None
     after: PredecessorPlan | None
     diverted: tuple[LegPlan, ...]
+    waits: bool
+    suspends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +280,8 @@ class _Planner:
             origin=self._predecessor(rule.origin, f"{name} origin"),
             after=self._predecessor(rule.after, f"{name} after"),
             diverted=tuple(self._leg(name, leg) for leg in diverted_legs(rule)),
+            waits=rule.origin is not None or rule.after is not None,
+            suspends=rule.suspends,
         )
 
     def _predecessor(self, rule: Predecessor | None, place: str) -> PredecessorPlan | None:

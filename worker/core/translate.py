@@ -149,8 +149,7 @@ class Translator:
         self, plan: TransactionPlan, event: Event, attempt: int, *, diverted: bool
     ) -> Chain | Skipped:
         body = event.body
-        waits = plan.origin is not None or plan.after is not None
-        if waits:
+        if plan.waits:
             self._fills.clear()
         key = event_key(event.id) if plan.key is None else fact_of(plan, body)
         created = event.created if plan.time is None else plan.time.run(body)
@@ -168,13 +167,12 @@ class Translator:
                 self._leg(leg, draft, (), "")
         if not draft.legs:
             return NOTHING_TO_POST
-        chain = Chain(event, plan.name, key, fact_tag(key), attempt, tuple(draft.legs), plan.sync)
-        if not waits and not plan.diverted:
-            return chain
-        return chain._replace(
-            needs=self._needs(plan, body) if waits else None,
-            suspends=bool(plan.diverted) and not diverted,
-            diverted=diverted,
+        legs = tuple(draft.legs)
+        needs = self._needs(plan, body) if plan.waits else None
+        suspends = plan.suspends and not diverted
+        tag = fact_tag(key)
+        return Chain(
+            event, plan.name, key, tag, attempt, legs, plan.sync, needs, suspends, diverted
         )
 
     def _needs(self, plan: TransactionPlan, body: Value) -> Needs:
