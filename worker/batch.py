@@ -1,7 +1,8 @@
 """Which events go to the ledger together: bounded batches that keep every partition's order.
 
 The invariant: an item is never posted ahead of an earlier item of its partition, and no request
-holds an event together with the pending transfer that it settles. Pure: no I/O, no clock. Imports
+holds an event together with a chain that it waits for: the pending transfer that it settles, its
+origin, or what it comes after. Pure: no I/O, no clock. Imports
 the core and the ports only.
 """
 
@@ -104,14 +105,15 @@ class Batch:
 def _split(items: list[Item], legs_max: int) -> tuple[list[Item], list[Item]]:
     """Items for this request and for later.
 
-    An item waits for the pending transfer that it settles when that comes in this very batch.
-    Where such waits run in a circle (the pending transfer stands behind its own settlement), the
-    first of them goes on without: the ledger is asked, and what is missing is missing.
+    An item waits for the pending transfer that it settles, for its origin and for what it comes
+    after, when that comes in this very batch. Where such waits run in a circle (the pending
+    transfer stands behind its own settlement), the first of them goes on without: the ledger is
+    asked, and what is missing is missing.
     """
-    reserving = _reserving(items)
+    offered = _offered(items)
     hasty: set[int] = set()
     while True:
-        cut = _Cut(legs_max, reserving, hasty)
+        cut = _Cut(legs_max, offered, hasty)
         for item in items:
             cut.place(item)
         circle = cut.circle()
@@ -125,7 +127,7 @@ class _Cut:
     """One pass over a batch. Whoever waits makes its partition wait behind it."""
 
     legs_max: int
-    reserving: dict[int, Item]
+    offered: dict[int, Item]
     hasty: set[int]
     now: list[Item] = field(default_factory=list)
     later: list[Item] = field(default_factory=list)
@@ -155,10 +157,10 @@ class _Cut:
         return not (full or self.closed) and item.assignment.may_submit(item.offset)
 
     def _predecessor(self, item: Item) -> Item | None:
-        if not self.reserving or id(item) in self.hasty:
+        if not self.offered or id(item) in self.hasty:
             return None
-        found = (self.reserving.get(pending) for pending in _settles(item))
-        return next(filter(None, found), None)
+        found = (self.offered.get(number) for number in _awaits(item))
+        return next((other for other in found if other is not None and other is not item), None)
 
     def circle(self) -> Item | None:
         """An item whose wait can never end, because what it waits for stands behind it."""
@@ -177,21 +179,27 @@ class _Cut:
         return None
 
 
-def _reserving(items: list[Item]) -> dict[int, Item]:
-    """Who reserves what in these items; empty where nothing among them settles anything."""
-    if not any(_settles(item) for item in items):
+def _offered(items: list[Item]) -> dict[int, Item]:
+    """Who makes what others may wait for; empty where nothing among these items waits.
+
+    Pending transfers by id, whole chains by tag. The first counts: later ones are redeliveries.
+    """
+    if not any(_awaits(item) for item in items):
         return {}
-    return {
-        leg.id: item
-        for item in items
-        if isinstance(item.asked, Chain)
-        for leg in item.asked.legs
-        if leg.spec.kind == "pending"
-    }
+    offered: dict[int, Item] = {}
+    for item in items:
+        if isinstance(item.asked, Chain):
+            offered.setdefault(item.asked.tag, item)
+            for leg in item.asked.legs:
+                if leg.spec.kind == "pending":
+                    offered.setdefault(leg.id, item)
+    return offered
 
 
-def _settles(item: Item) -> tuple[int, ...]:
-    """The ids of pending transfers that this item posts or voids."""
+def _awaits(item: Item) -> tuple[int, ...]:
+    """The ids of pending transfers that this item posts or voids, and the tags it waits for."""
     if not isinstance(item.asked, Chain):
         return ()
-    return tuple(pending for leg in item.asked.legs for pending in leg.pending_ids)
+    needs = item.asked.needs
+    settled = tuple(pending for leg in item.asked.legs for pending in leg.pending_ids)
+    return settled if needs is None else settled + needs.tags

@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 
 from worker.commands import explain
+from worker.core.chain import Chain, pack_chain
+from worker.core.event import Event
 from worker.core.ids import account_id, hex_id
+from worker.core.translate import Translator
+from worker.ledger.open import open_ledger
 from worker.ports import UsageError
+from worker.rulebooks.load import PACKAGED, load
 
 CHARGE: dict[str, Any] = {
     "id": "evt_1",
@@ -88,7 +93,7 @@ OTHERS = [
     (changed(captured=False), "ignored", ""),
     (changed(amount=0), "nothing_to_post", ""),
     (changed(amount=-1), "dead", "is negative"),
-    ({**CHARGE, "type": "refund.created"}, "dead", "no transaction answers this type"),
+    ({**CHARGE, "type": "charge.teleported"}, "dead", "no transaction answers this type"),
     ({"id": "evt_1"}, "dead", "type"),
     ("\x01bytes", "dead", "neither Avro"),
 ]
@@ -188,3 +193,47 @@ def test_missing_file() -> None:
     explain.configure(parser)
     with pytest.raises(UsageError, match=r"nowhere\.json cannot be read"):
         explain.run(parser.parse_args(["nowhere.json"]))
+
+
+REFUND = {"id": "re_1", "created": 1_700_000_005, "amount": 1000, "currency": "usd",
+          "charge": "ch_1", "status": "succeeded"}  # fmt: skip
+
+
+def test_what_a_refund_waits_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the ledger an origin's accounts show as the rulebook writes them."""
+    refund = {**CHARGE, "type": "refund.created", "data": {"object": REFUND}}
+    assert run(tmp_path, refund) == 0
+    printed = capsys.readouterr().out
+    assert "  origin charge 79ea8ff10ff264b059d1d3c2be2650db, which must be there" in printed
+    assert "debit  origin.gross.credit\n" in printed
+
+
+def test_balances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --balances the ledger says which wallet a refund takes from, and what is in it."""
+    ledger = f"embedded:{tmp_path / 'ledger'}"
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", ledger)
+    refund = {**CHARGE, "type": "refund.created", "data": {"object": REFUND}}
+    found = explained(tmp_path, capsys, refund, "--balances")
+    assert (found["outcome"], found["reason"]) == ("dead", "predecessor_missing")
+    _post_the_charge(ledger)
+    found = explained(tmp_path, capsys, refund, "--balances")
+    taken = next(leg for leg in found["legs"] if leg["leg"] == "principal.account")
+    assert (taken["debit"]["name"], taken["debit"]["key"]) == ("customer_wallet", "cus_1")
+    assert taken["debit"]["balance"]["posted"] == "12.50"
+    assert run(tmp_path, refund, "--balances") == 0
+    printed = capsys.readouterr().out
+    assert "holds 12.50 USD" in printed
+    assert "not there yet: made on first use" in printed
+
+
+def _post_the_charge(addresses: str) -> None:
+    """The charge, in the ledger that `addresses` names."""
+    ledger = open_ledger(addresses=addresses, cluster_id=0, deadline_seconds=None)
+    event = Event("evt_1", "charge.succeeded", 1_700_000_000, CHARGE)
+    chain = Translator(load(PACKAGED)).translate(event, role="payments")
+    assert isinstance(chain, Chain)
+    ledger.create_accounts(b"".join(ref.row() for ref in chain.accounts()))
+    ledger.create_transfers(pack_chain(chain, position=1, pending={}))
+    ledger.close()

@@ -12,7 +12,7 @@ import yaml
 
 from worker.core.wire import AccountFlags, TransferFlags
 from worker.ports import UsageError
-from worker.rulebooks import fields, legs, sections, transactions
+from worker.rulebooks import legs, origins, sections, transactions
 from worker.rulebooks.load import PACKAGED, load
 from worker.rulebooks.review import review
 
@@ -133,8 +133,17 @@ BROKEN = [
     ("on: charge.succeeded", "on: a\n    from: 2025-02-30", 18, "must be a date"),
     ("on: charge.succeeded", "on: a\n    from: 20\n    until: 10", 19, "later than `from`"),
     ("on: charge.succeeded", "on: a\n    execution: now", 18, "one of async, sync"),
-    ("on: charge.succeeded", "on: a\n    origin: {}", 18, "not supported by this version yet"),
-    ("on: charge.succeeded", "on: a\n    after: {}", 18, "not supported by this version yet"),
+    ("on: charge.succeeded", "on: a\n    origin: {}", 18, "`transaction` is missing"),
+    ("on: charge.succeeded", "on: a\n    after: {transaction: charge}", 18, "`key` is missing"),
+    ("on: charge.succeeded", "on: a\n    after: {transaction: chrge, key: id}", 18,
+     "there is no transaction 'chrge'; did you mean 'charge'?"),
+    ("on: charge.succeeded", "on: a\n    after: {transaction: [take, take], key: id}", 18,
+     "names one twice"),
+    ("on: charge.succeeded", "on: a\n    after: {transaction: take, key: id, optional: true}", 18,
+     "unknown key 'optional'"),
+    ("on: charge.succeeded", "on: a\n    origin: {transaction: take, key: '\"x\"'}", 18,
+     "the same for every event"),
+    ("on: charge.succeeded", "on: a\n    origin: {transaction: take, key: 1 +}", 18, "too early"),
     ("    idempotency_time: data.object.created\n", "", 18, "needs `idempotency_time`"),
     ("    idempotency_key: data.object.id\n", "", 18, "needs `idempotency_key`"),
     ("key: data.object.id", 'key: "1"', 18, "the same for every event"),
@@ -150,7 +159,10 @@ BROKEN = [
      "clearing\n        amount: data.object.amount\n        code: 1", 24, "are one account"),
     ("wallet[data.object.customer]\n        amount: data.object.amount\n        code: 1",
      "origin.gross.debit\n        amount: data.object.amount\n        code: 1", 24,
-     "`origin` is not supported"),
+     "the transaction has no `origin`"),
+    ("wallet[data.object.customer]\n        amount: data.object.amount\n        code: 1",
+     "wallet[origin.gross.debit.key]\n        amount: data.object.amount\n        code: 1", 24,
+     "the transaction has no `origin`"),
     ("wallet[data.object.customer]\n        amount: data.object.amount\n        code: 1",
      "wallet[dta.x]\n        amount: data.object.amount\n        code: 1", 24,
      "did you mean 'data'? (column 1"),
@@ -162,7 +174,19 @@ BROKEN = [
     ("        code: 1\n", "        code: 0\n", 26, "from 1 to 65535"),
     ("        code: 1\n", "", 22, "`code` is missing"),
     ("        code: 1\n", "        code: 1\n        code: 2\n", LEG_LINE, "first on line 26"),
-    ("        code: 1\n", "        code: 1\n        suspense: x\n", LEG_LINE, "not supported"),
+    ("        code: 1\n", "        code: 1\n        suspense: x\n", LEG_LINE,
+     "there is no account 'x'"),
+    ("        code: 1\n", "        code: 1\n        suspense: by_payout\n", LEG_LINE,
+     "by_payout is a family"),
+    ("        code: 1\n",
+     "        code: 1\n        suspense: {debit: clearing, credit: clearing}\n", LEG_LINE,
+     "replaces one side"),
+    ("wallet[data.object.customer]\n        amount: data.object.amount\n        code: 1",
+     "shortfall_control\n        amount: 1\n        suspense: clearing\n        code: 1", 26,
+     "neither side is a family's"),
+    ("        code: 2\n", "        code: 2\n        suspense: clearing\n", 35, "cannot be pending"),
+    ("data.object.created}\n", "data.object.created}\n        suspense: clearing\n", 50,
+     "takes its `suspense` from what was reserved"),
     ("        code: 1\n", "        code: 1\n        timeout: 5\n", LEG_LINE, "needs `pending"),
     ("        code: 1\n", "        code: 1\n        flags: [closing_debit]\n", LEG_LINE,
      "need `pending"),
@@ -322,7 +346,9 @@ def test_schema_knows_the_loader_s_keys() -> None:
     assert set(parts["transaction"]["properties"]) == set(transactions.TRANSACTION_KEYS)
     assert set(parts["leg"]["properties"]["post"]["properties"]) == set(legs.PENDING_KEYS)
     assert set(parts["leg"]["properties"]["flags"]["items"]["enum"]) == set(legs.LEG_FLAGS)
-    assert not fields.LATER & set(legs.LEG_KEYS)
+    rule = parts["transaction"]["properties"]
+    assert set(rule["origin"]["properties"]) == set(origins.ORIGIN_KEYS)
+    assert set(rule["after"]["properties"]) == set(origins.AFTER_KEYS)
 
 
 ODD = [

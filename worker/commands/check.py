@@ -1,7 +1,8 @@
 """`ledger-worker check`: validates a rulebook and draws its T-accounts.
 
-The invariant: exit 0 means that the worker would start with this file; 2 that it would not, with
-every mistake as `file:line: message` on standard error. Reads the file and nothing else.
+The invariant: exit 0 means that the worker would start with this file and book the past as it was
+booked; 1 that it would not book it so, against the lock beside the file; 2 that it would not start,
+with every mistake as `file:line: message` on standard error. Writes only what it is asked to.
 """
 
 from __future__ import annotations
@@ -9,13 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 from worker.core.rulebook import Rulebook
 from worker.ports import UsageError
 from worker.rulebooks.load import load
+from worker.rulebooks.lock import Changed, Lock, changes, lock_path, lock_text, read_lock
 from worker.rulebooks.picture import draw
+from worker.rulebooks.picture_page import page
 from worker.rulebooks.review import Warned, review
+
+DIFFERENT = 1
+"""A change that the lock does not allow."""
 
 HELP = "validate a rulebook and draw its T-accounts"
 
@@ -25,21 +32,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="the rulebook (default: the one set)"
     )
+    parser.add_argument(
+        "--lock",
+        action="store_true",
+        help="write rulebook.lock beside the file: what is in force from now on",
+    )
+    parser.add_argument("--approver", metavar="NAME", help="who approved it; --lock needs one")
+    parser.add_argument("--html", type=Path, metavar="PAGE", help="write the T-accounts as a page")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check one file; 0 when it is valid, else 2."""
+    """Check one file; 0 when it is valid, 1 when the lock does not allow it, else 2."""
+    if arguments.lock and not (arguments.approver or "").strip():
+        raise UsageError("--lock needs --approver: the name of who approved the rulebook")
     path = arguments.file or rulebook_in_force(arguments)
     try:
         rulebook = load(path)
     except UsageError as error:
         _print_mistakes(str(error), as_json=arguments.json)
         return error.exit_code
-    warnings = review(rulebook)
+    lock = read_lock(lock_path(path))
+    found = changes(rulebook, lock) if lock else []
     show = _as_json if arguments.json else _as_text
-    sys.stdout.write(show(path, rulebook, warnings) + "\n")
+    sys.stdout.write(show(path, rulebook, review(rulebook), found, lock) + "\n")
+    if arguments.html:
+        _write(arguments.html, page(rulebook, name=path.name))
+    if found:
+        return DIFFERENT
+    if arguments.lock:
+        text = lock_text(rulebook, date=int(time.time()), approver=arguments.approver.strip())
+        _write(lock_path(path), text)
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def rulebook_in_force(arguments: argparse.Namespace) -> Path:
@@ -57,17 +88,25 @@ def _print_mistakes(text: str, *, as_json: bool) -> None:
         sys.stderr.write(text + "\n")
 
 
-def _as_text(path: Path, rulebook: Rulebook, warnings: list[Warned]) -> str:
-    lines = [f"{path}:{each.line}: warning: {each.message}" for each in warnings]
+def _as_text(
+    path: Path, rulebook: Rulebook, warnings: list[Warned], found: list[Changed], lock: Lock | None
+) -> str:
+    lines = [f"{path}:{each.line}: locked: {each.message}" for each in found]
+    lines += [f"{path}:{each.line}: warning: {each.message}" for each in warnings]
     counts = (
         f"{len(rulebook.ledgers)} ledgers, {len(rulebook.accounts)} accounts, "
         f"{len(rulebook.transactions)} transactions"
     )
     lines.append(f"{path}: valid, {len(warnings)} warnings: {counts}; digest {rulebook.digest}")
+    if lock is not None:
+        state = "as locked" if rulebook.digest == lock.digest else "changed since"
+        lines.append(f"{lock_path(path)}: {state}, approved by {lock.approver}")
     return "\n".join([*lines, "", draw(rulebook)])
 
 
-def _as_json(path: Path, rulebook: Rulebook, warnings: list[Warned]) -> str:
+def _as_json(
+    path: Path, rulebook: Rulebook, warnings: list[Warned], found: list[Changed], lock: Lock | None
+) -> str:
     result = {
         "valid": True,
         "file": str(path),
@@ -76,5 +115,7 @@ def _as_json(path: Path, rulebook: Rulebook, warnings: list[Warned]) -> str:
         "accounts": sorted(rulebook.accounts),
         "transactions": [rule.name for rule in rulebook.transactions],
         "warnings": [{"line": each.line, "message": each.message} for each in warnings],
+        "locked": [{"line": each.line, "message": each.message} for each in found],
+        "lock": None if lock is None else {"digest": lock.digest, "approver": lock.approver},
     }
     return json.dumps(result, indent=2, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """`ledger-worker explain`: the chain that one event makes, without posting.
 
 The invariant: what is shown is what the worker would do with these bytes under these settings; the
-same decoder and translator answer. Reads one event; never the ledger or Kafka.
+same decoder and translator answer. Reads one event; the ledger only with --balances, never Kafka.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from worker.ports import UsageError
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
+    from worker.commands.held import Held
     from worker.config import Settings
 
 HELP = "show the transfers that an event makes, without posting"
@@ -40,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rulebook", type=Path, metavar="FILE", help="default: the one set")
     parser.add_argument("--role", help="the role of the topic it comes on, where that is not clear")
     parser.add_argument("--attempt", type=int, default=0, choices=range(8), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--balances",
+        action="store_true",
+        help="ask the ledger: the accounts of an origin, and what each account holds now",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -56,15 +63,43 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         role = arguments.role if arguments.role is not None else only_role(rulebook, event)
         translator = _translator(rulebook, settings)
-        found = explain(translator, event, role=role, attempt=arguments.attempt)
+        with _held(settings, translator, wanted=arguments.balances) as held:
+            found = explain(translator, event, role=role, attempt=arguments.attempt, held=held)
     text = json.dumps(found, indent=2, ensure_ascii=True) if arguments.json else _text(found)
     sys.stdout.write(text + "\n")
     return 0
 
 
-def explain(translator: Translator, event: Event, *, role: str, attempt: int = 0) -> dict[str, Any]:
-    """What becomes of an event, and why, as plain values for people and for JSON."""
+@contextmanager
+def _held(settings: Settings, translator: Translator, *, wanted: bool) -> Iterator[Held | None]:
+    """The ledger that settings name, when it is asked for."""
+    if not wanted:
+        yield None
+        return
+    from worker.commands.held import Held  # noqa: PLC0415 - only when the ledger is asked
+    from worker.ledger.open import open_ledger  # noqa: PLC0415 - the same
+
+    ledger = open_ledger(
+        addresses=settings.ledger.addresses,
+        cluster_id=settings.ledger.cluster_id,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
+    try:
+        yield Held(ledger, translator)
+    finally:
+        ledger.close()
+
+
+def explain(
+    translator: Translator, event: Event, *, role: str, attempt: int = 0, held: Held | None = None
+) -> dict[str, Any]:
+    """What becomes of an event, and why, as plain values for people and for JSON.
+
+    held: the ledger, to fill in the accounts of an origin and to show balances.
+    """
     asked = translator.translate(event, role=role, attempt=attempt)
+    if held is not None and isinstance(asked, Chain):
+        asked = held.resolve(asked)
     found: dict[str, Any] = {
         "event": {"id": event.id, "type": event.type, "created": _second(event.created)},
         "role": role,
@@ -77,7 +112,24 @@ def explain(translator: Translator, event: Event, *, role: str, attempt: int = 0
         return {**found, "outcome": "dead", **_dead(asked)}
     if isinstance(asked, Skipped):
         return {**found, "outcome": asked.outcome}
-    return {**found, "outcome": "posts", **_chain(asked)}
+    told = {**found, "outcome": "posts", **_chain(asked)}
+    if held is not None:
+        _show_balances(translator.rulebook, asked, told["legs"], held)
+    return told
+
+
+def _show_balances(
+    rulebook: Rulebook, chain: Chain, told: list[dict[str, Any]], held: Held
+) -> None:
+    """Put each account's balance beside it."""
+    from worker.commands.held import balance  # noqa: PLC0415 - only when the ledger is asked
+
+    accounts = held.accounts(chain)
+    for leg, shown in zip(chain.legs, told, strict=True):
+        for side, ref in (("debit", leg.debit), ("credit", leg.credit)):
+            if ref is not None:
+                found = balance(rulebook, ref, accounts.get(ref.id), leg.currency)
+                shown[side]["balance"] = None if found is None else found._asdict()
 
 
 def considered(rulebook: Rulebook, event: Event) -> Iterator[tuple[str, str]]:
@@ -143,8 +195,26 @@ def _chain(chain: Chain) -> dict[str, Any]:
         "user_data_128": hex_id(chain.tag),
         "attempt": chain.attempt,
         "sync": chain.sync,
+        "waits_for": _waits_for(chain),
         "legs": [_leg(number, leg) for number, leg in enumerate(chain.legs)],
     }
+
+
+def _waits_for(chain: Chain) -> list[dict[str, Any]]:
+    """The earlier chains that must be in the ledger, or may be, by transaction and tag."""
+    if chain.needs is None:
+        return []
+    return [
+        {
+            "as": name,
+            "optional": need.optional,
+            "transaction": sought.transaction,
+            "user_data_128": hex_id(sought.tag),
+        }
+        for name, need in (("origin", chain.needs.origin), ("after", chain.needs.after))
+        if need is not None
+        for sought in need.sought
+    ]
 
 
 def _leg(number: int, leg: Leg) -> dict[str, Any]:
@@ -174,7 +244,9 @@ def _major(leg: Leg) -> str:
 
 
 def _account(ref: AccountRef | None) -> dict[str, str] | None:
-    return None if ref is None else {"name": ref.name, "key": ref.key, "id": hex_id(ref.id)}
+    if ref is None:
+        return None
+    return {"name": ref.name, "key": ref.key, "id": hex_id(ref.id) if ref.id >= 0 else ""}
 
 
 def _second(second: int) -> str:
@@ -197,8 +269,22 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield found["outcome"].replace("_", " ")
     else:
         yield f"posts {found['transaction']}, key {found['key']}, {len(found['legs'])} transfers"
+        for need in found["waits_for"]:
+            words = "if it is there" if need["optional"] else "which must be there"
+            yield f"  {need['as']} {need['transaction']} {need['user_data_128']}, {words}"
         for leg in found["legs"]:
             yield from _leg_lines(leg)
+
+
+def _balance(held: dict[str, str] | None, currency: str) -> str:
+    if held is None:
+        return "not there yet: made on first use"
+    reserved = [
+        f", {held[f'pending_{side}']} pending {side}"
+        for side in ("debits", "credits")
+        if held[f"pending_{side}"].strip("0.")
+    ]
+    return f"holds {held['posted']} {currency.upper()}{''.join(reserved)}"
 
 
 def _leg_lines(leg: dict[str, Any]) -> Iterator[str]:
@@ -207,7 +293,9 @@ def _leg_lines(leg: dict[str, Any]) -> Iterator[str]:
     for side in ("debit", "credit"):
         if leg[side]:
             key = f"[{leg[side]['key']}]" if leg[side]["key"] else ""
-            yield f"     {side:<6} {leg[side]['name']}{key}  {leg[side]['id']}"
+            yield f"     {side:<6} {leg[side]['name']}{key}  {leg[side]['id']}".rstrip()
+            if "balance" in leg[side]:
+                yield f"            {_balance(leg[side]['balance'], leg['currency'])}"
     yield f"     id     {leg['id']}"
     if leg["pending_ids"]:
         yield f"     of     {leg['pending_ids'][0]} (attempt 0; any of 8 attempts)"

@@ -64,6 +64,10 @@ class Accounts:
             raise BadKey("is not a string") from None
         return found if found is not None else self._miss(account, place)
 
+    def declared(self, code: int) -> Account | None:
+        """The declared account of a code; None where the rulebook has none."""
+        return self._by_code.get(code)
+
     def _miss(self, account: Account, place: tuple[int, int, Value]) -> AccountRef:
         ref = self._old.get(place)
         if ref is None:

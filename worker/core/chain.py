@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from worker.core.event import Event
 from worker.core.ids import account_user_data, leg_suffix
 from worker.core.wire import AMOUNT_MAX, TRANSFER_ROW, Account, TransferFlags, pack_account
+
+if TYPE_CHECKING:
+    from worker.core.origins import Needs
 
 Kind = Literal["posted", "pending", "post", "void"]
 
@@ -62,7 +65,8 @@ class LegSpec:
     """What the rulebook fixes about a leg, or one part of it. Compared by identity.
 
     leg: the rulebook's name of the leg: identity, because it is hashed into ids.
-    part: "" for the leg itself; "account" and "shortfall" for the parts of a shortfall.
+    part: "" for the leg itself; "account" and "shortfall" for the parts of a shortfall; with
+        "suspense" at the end where the chain was diverted.
     flags: TransferFlags without LINKED, which depends on the place in the chain.
     timeout: seconds, for a pending leg; 0 means none.
     code: 0 for a post or void without one: the ledger then takes the pending transfer's.
@@ -131,6 +135,9 @@ class Chain(NamedTuple):
 
     key: what makes the event unique (`event/evt_1`, `charge/ch_1`); tag: BLAKE2b-128 of it.
     sync: flush the batch at once (`execution: sync`, `priority: high`).
+    needs: earlier chains that must be in the ledger, and the accounts to take from them.
+    suspends: may be sent again to suspense accounts when the ledger has closed one of its own.
+    diverted: this is that chain.
     """
 
     event: Event
@@ -140,6 +147,9 @@ class Chain(NamedTuple):
     attempt: int
     legs: tuple[Leg, ...]
     sync: bool
+    needs: Needs | None = None
+    suspends: bool = False
+    diverted: bool = False
 
     def accounts(self) -> Iterator[AccountRef]:
         """Every account that the chain names; an account may come more than once."""
@@ -195,6 +205,8 @@ def flaw(chain: Chain) -> str:
                 return f"leg {leg.spec.name}: no accounts"
         elif debit.id == credit.id:
             return f"leg {leg.spec.name}: debits and credits one account"
+        elif debit.id < 0 or credit.id < 0:
+            return f"leg {leg.spec.name}: an account of the origin was not filled in"
         elif not debit.ledger == credit.ledger == leg.currency.ledger:
             return f"leg {leg.spec.name}: spans two ledgers"
     return "" if chain.legs else "no legs"

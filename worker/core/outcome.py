@@ -115,6 +115,13 @@ _CONFLICT: Final = frozenset(
     }
 )
 
+_ACCOUNT_CLOSED: Final = frozenset(
+    {
+        CreateTransferStatus.DEBIT_ACCOUNT_ALREADY_CLOSED,
+        CreateTransferStatus.CREDIT_ACCOUNT_ALREADY_CLOSED,
+    }
+)
+
 VERDICTS: Final[Mapping[int, Verdict]] = {
     int(status): _verdict(status) for status in CreateTransferStatus
 }
@@ -156,6 +163,11 @@ def answer(statuses: Sequence[int]) -> Answer:
     if created == len(statuses):
         return Answer(Verdict.CREATED, 0, statuses[0])
     return deciding
+
+
+def diverts(answer: Answer) -> bool:
+    """Is a chain that has suspense accounts sent to them after this answer?"""
+    return answer.verdict is Verdict.FAILED_BEFORE or answer.status in _ACCOUNT_CLOSED
 
 
 def same_money(  # noqa: PLR0913 - a leg, its place, and what the ledger holds

@@ -7,18 +7,33 @@ in how they read paths and in what a failure says. Imports the core only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from worker.core.chain import BALANCING, LegSpec, leg_spec
 from worker.core.event import Dead, Reason
 from worker.core.expressions import Expression, Run
 from worker.core.operations import ExpressionError, Value
-from worker.core.rulebook import CONTROL, Account, AccountUse, Leg, Rulebook, Transaction
+from worker.core.rulebook import (
+    CONTROL,
+    Account,
+    AccountUse,
+    Leg,
+    OriginUse,
+    Predecessor,
+    Rulebook,
+    Side,
+    Source,
+    Transaction,
+    Use,
+)
 from worker.core.wire import AMOUNT_MAX, TransferFlags
 
 BALANCING_DEBIT: Final = int(TransferFlags.BALANCING_DEBIT)
 BALANCING_CREDIT: Final = int(TransferFlags.BALANCING_CREDIT)
+
+SUSPENSE: Final = "suspense"
+"""The part that every leg of a diverted chain has, after its own where it has one."""
 
 Pick = Callable[[Expression, str], Run]
 """Chooses the function of an expression; the text says where in the rulebook it stands."""
@@ -49,12 +64,26 @@ class AccountPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginPlan:
+    """One side that the origin gives; see `rulebook.OriginUse`."""
+
+    leg: str
+    side: Side
+    family: Account | None
+    otherwise: AccountPlan | None
+    text: str
+
+
+SidePlan = AccountPlan | OriginPlan
+
+
+@dataclass(frozen=True, slots=True)
 class PartPlan:
     """One balancing part of a shortfall or of its mirror."""
 
     spec: LegSpec
-    debit: AccountPlan
-    credit: AccountPlan
+    debit: SidePlan
+    credit: SidePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +109,31 @@ class LegPlan:
     signed: bool
     keeps_zero: bool
     loops: tuple[Reading, ...]
-    debit: AccountPlan | None
-    credit: AccountPlan | None
+    debit: SidePlan | None
+    credit: SidePlan | None
     parts: tuple[PartPlan, ...]
     pending: PendingPlan | None
     text: str
 
 
 @dataclass(frozen=True, slots=True)
+class PredecessorPlan:
+    """How the key of an earlier chain is found that must be in the ledger first."""
+
+    sources: tuple[Source, ...]
+    key: Reading
+    time: Reading | None
+    optional: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionPlan:
-    """One rule, ready to run. start, end: seconds, end excluded."""
+    """One rule, ready to run. start, end: seconds, end excluded.
+
+    waits: it has an origin or comes after another. suspends: some leg names a suspense account;
+    diverted: its legs with all of them in place.
+    """
 
     name: str
     start: int
@@ -100,6 +144,11 @@ class TransactionPlan:
     currency: Reading | None
     legs: tuple[LegPlan, ...]
     sync: bool
+    origin: PredecessorPlan | None
+    after: PredecessorPlan | None
+    diverted: tuple[LegPlan, ...]
+    waits: bool
+    suspends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +195,30 @@ def leg_specs(rulebook: Rulebook) -> dict[tuple[str, str], LegSpec]:
     """The fixed part of every leg and part, by transaction and announced name (`loss.account`)."""
     found = {}
     for transaction in rulebook.transactions:
-        for leg in transaction.legs:
+        for leg in (*transaction.legs, *diverted_legs(transaction)):
             for spec in _specs(transaction.name, leg):
                 found[transaction.name, spec.name] = spec
     return found
+
+
+def diverted_legs(transaction: Transaction) -> list[Leg]:
+    """The legs of the chain that is sent when the ledger has closed an account of the first one.
+
+    A leg with a suspense account is one plain transfer from or to it, without helping accounts.
+    """
+    if not transaction.suspends:
+        return []
+    return [_diverted(leg) for leg in transaction.legs]
+
+
+def _diverted(leg: Leg) -> Leg:
+    spared = replace(leg, diverted=True)
+    if leg.suspense is None:
+        return spared
+    plain = replace(spared, shortfall=None, repay_first=None)
+    if leg.suspense.side == "debit":
+        return replace(plain, debit=leg.suspense.use)
+    return replace(plain, credit=leg.suspense.use)
 
 
 def _specs(transaction: str, leg: Leg) -> list[LegSpec]:
@@ -170,7 +239,7 @@ def _specs(transaction: str, leg: Leg) -> list[LegSpec]:
         leg_spec(
             transaction=transaction,
             leg=leg.name,
-            part=part,
+            part=_part(leg, part),
             kind=leg.kind,
             code=leg.code,
             flags=part_flags,
@@ -178,6 +247,11 @@ def _specs(transaction: str, leg: Leg) -> list[LegSpec]:
         )
         for part, part_flags in made
     ]
+
+
+def _part(leg: Leg, part: str) -> str:
+    """The part as it is hashed and announced."""
+    return ".".join(filter(None, (part, SUSPENSE if leg.diverted else "")))
 
 
 class _Planner:
@@ -203,6 +277,22 @@ class _Planner:
             currency=self._reading(rule.currency, f"{name} currency"),
             legs=tuple(self._leg(name, leg) for leg in rule.legs),
             sync=rule.sync or rule.priority == "high",
+            origin=self._predecessor(rule.origin, f"{name} origin"),
+            after=self._predecessor(rule.after, f"{name} after"),
+            diverted=tuple(self._leg(name, leg) for leg in diverted_legs(rule)),
+            waits=rule.origin is not None or rule.after is not None,
+            suspends=rule.suspends,
+        )
+
+    def _predecessor(self, rule: Predecessor | None, place: str) -> PredecessorPlan | None:
+        if rule is None:
+            return None
+        return PredecessorPlan(
+            sources=rule.sources,
+            key=self._needed(rule.key, f"{place} key"),
+            time=self._reading(rule.time, f"{place} time"),
+            optional=rule.optional,
+            text=f"{place} {' or '.join(each.transaction for each in rule.sources)}",
         )
 
     def _run(self, expression: Expression | None, place: str) -> Run | None:
@@ -217,7 +307,7 @@ class _Planner:
     def _leg(self, transaction: str, leg: Leg) -> LegPlan:
         place = f"{transaction}.{leg.name}"
         return LegPlan(
-            spec=self._specs[transaction, leg.name],
+            spec=self._spec(transaction, leg, ""),
             when=self._run(leg.when, f"{place} when"),
             currency=self._reading(leg.currency, f"{place} currency"),
             amount=self._reading(leg.amount, f"{place} amount"),
@@ -232,16 +322,29 @@ class _Planner:
             text=place,
         )
 
+    def _spec(self, transaction: str, leg: Leg, part: str) -> LegSpec:
+        name = ".".join(filter(None, (leg.name, _part(leg, part))))
+        return self._specs[transaction, name]
+
     def _first_side(
-        self, leg: Leg, use: AccountUse | None, place: str, *, through_control: bool
-    ) -> AccountPlan | None:
+        self, leg: Leg, use: Use | None, place: str, *, through_control: bool
+    ) -> SidePlan | None:
         """The side of the leg itself; that of a shortfall goes through the control account."""
         if use is None:
             return None
-        return self._control(leg) if through_control else self._account(use, place)
+        return self._control(leg) if through_control else self._side(use, place)
 
     def _control(self, leg: Leg) -> AccountPlan:
         return AccountPlan(self._rulebook.accounts[CONTROL], None, leg.name)
+
+    def _side(self, use: Use, place: str) -> SidePlan:
+        if isinstance(use, AccountUse):
+            return self._account(use, place)
+        return self._origin(use, place)
+
+    def _origin(self, use: OriginUse, place: str) -> OriginPlan:
+        otherwise = self._account(use.otherwise, place) if use.otherwise else None
+        return OriginPlan(use.leg, use.side, use.family, otherwise, use.text)
 
     def _account(self, use: AccountUse, place: str) -> AccountPlan:
         text = f"{place} {use.account.name}"
@@ -255,9 +358,9 @@ class _Planner:
         if use is None or helped is None:
             return ()
         control = self._control(leg)
-        account, other = self._account(helped, place), self._account(use, place)
-        account_spec = self._specs[transaction, f"{leg.name}.account"]
-        other_spec = self._specs[transaction, f"{leg.name}.shortfall"]
+        account, other = self._side(helped, place), self._side(use, place)
+        account_spec = self._spec(transaction, leg, "account")
+        other_spec = self._spec(transaction, leg, "shortfall")
         if leg.shortfall:
             return (
                 PartPlan(account_spec, account, control),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from worker.core.chain import Currency, Kind
 from worker.core.expressions import Expression
 
 Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "income", "expense"]
+Side = Literal["debit", "credit"]
 
 CONTROL: Final = "shortfall_control"
 """The account that a shortfall's parts go through; it ends every chain at zero."""
@@ -73,6 +74,74 @@ class AccountUse:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginUse:
+    """An account that the origin's chain has, or the member of a family with that account's key.
+
+    leg, side: of the origin. family: None takes the account itself. otherwise: taken where the
+    origin was not found, left that leg out, or has an account without a key for the family.
+    """
+
+    leg: str
+    side: Side
+    family: Account | None = None
+    otherwise: AccountUse | None = None
+
+    @property
+    def text(self) -> str:
+        """As the rulebook writes it: `origin.gross.credit else suspense`."""
+        place = f"origin.{self.leg}.{self.side}"
+        taken = f"{self.family.name}[{place}.key]" if self.family else place
+        return f"{taken} else {self.otherwise.text}" if self.otherwise else taken
+
+
+Use = AccountUse | OriginUse
+
+
+class Held(NamedTuple):
+    """One transfer of an earlier chain that holds accounts of a leg. part: hashed into its id."""
+
+    leg: str
+    part: str
+    sides: tuple[Side, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One transaction that may have made the earlier chain. fact: it has an idempotency_key."""
+
+    transaction: str
+    fact: bool
+    held: tuple[Held, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """An earlier chain, as `origin` or `after` names it. sources: in order of preference.
+
+    key: the value of its idempotency_key, or its event's id. time: seconds, the idempotency_time
+    or `created` of its event; without it the chain is found by query, with it by id.
+    """
+
+    sources: tuple[Source, ...]
+    key: Expression
+    time: Expression | None = None
+    optional: bool = False
+
+    @property
+    def text(self) -> str:
+        """`charge or guest_charge of data.object.charge`."""
+        return f"{' or '.join(each.transaction for each in self.sources)} of {self.key.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspense:
+    """Where a leg's money goes when an account of its chain is closed. side: which is replaced."""
+
+    side: Side
+    use: AccountUse
+
+
+@dataclass(frozen=True, slots=True)
 class PendingUse:
     """The reservation that a leg posts or voids.
 
@@ -102,14 +171,15 @@ class Leg:
     amount: None for a post of everything reserved, or a void. currency: None takes the
     transaction's. flags: wire.TransferFlags that the rule asks for. timeout: seconds. code: 0 takes
     the pending transfer's. shortfall: makes up what the debited account lacks; repay_first: is
-    repaid before the credited account gets the rest.
+    repaid before the credited account gets the rest. suspense: where it goes instead when the
+    ledger has closed an account; diverted: this is the leg with that account in place.
     """
 
     name: str
     kind: Kind
     code: int
-    debit: AccountUse | None = None
-    credit: AccountUse | None = None
+    debit: Use | None = None
+    credit: Use | None = None
     amount: Expression | None = None
     when: Expression | None = None
     currency: Expression | None = None
@@ -118,8 +188,10 @@ class Leg:
     timeout: int = 0
     loops: tuple[Loop, ...] = ()
     pending: PendingUse | None = None
-    shortfall: AccountUse | None = None
-    repay_first: AccountUse | None = None
+    shortfall: Use | None = None
+    repay_first: Use | None = None
+    suspense: Suspense | None = None
+    diverted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +212,14 @@ class Transaction:
     end: int | None = None
     sync: bool = False
     priority: Priority = "normal"
+    origin: Predecessor | None = None
+    after: Predecessor | None = None
     line: int = 0
+
+    @property
+    def suspends(self) -> bool:
+        """Whether some leg names a suspense account."""
+        return any(leg.suspense for leg in self.legs)
 
 
 @dataclass(frozen=True, slots=True)

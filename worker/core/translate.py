@@ -11,24 +11,26 @@ plain; the benchmarks guard it.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
-from worker.core import wire
-from worker.core.accounts import Accounts, BadKey, key_problem
+from worker.core import origins, wire
+from worker.core.accounts import Accounts, BadKey
 from worker.core.chain import AccountRef, Chain, Currency, Leg, LegSpec
-from worker.core.event import ATTEMPT_MAX, CREATED_MAX, Dead, Event, Reason, Skipped
-from worker.core.ids import event_key, fact_key, fact_tag, field, leg_suffix, transfer_id
+from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
+from worker.core.facts import cached_suffix, fact_of, hashed, need, pending_ids, seconds
+from worker.core.ids import event_key, fact_tag, transfer_id
 from worker.core.matching import Answers, Matcher
 from worker.core.money import AMOUNT_LIMIT, amount_problem
 from worker.core.operations import ExpressionError, Value
+from worker.core.origins import Fill, Found, Needs
 from worker.core.plans import (
     AccountPlan,
     LegPlan,
-    PendingPlan,
+    OriginPlan,
     Plans,
     Reading,
     Refused,
+    SidePlan,
     TransactionPlan,
     fast,
     leg_specs,
@@ -40,12 +42,8 @@ from worker.core.rulebook import Priority, Rulebook
 ITEMS_MAX: Final = 16_384
 """Items of all `for_each` of an event together: twice what any ledger takes in one batch."""
 
-FACT_LIMIT: Final = 1 << 63
-
 IGNORED: Final = Skipped("ignored")
 NOTHING_TO_POST: Final = Skipped("nothing_to_post")
-
-cached_suffix = lru_cache(maxsize=4_096)(leg_suffix)
 
 
 class Translator:
@@ -69,9 +67,17 @@ class Translator:
         self._specs = leg_specs(rulebook)
         self._fast = plan_rulebook(rulebook, self._specs, fast)
         self._precise = plan_rulebook(rulebook, self._specs, precise)
+        self._fills: list[Fill] = []
+        """What the chain in the making takes from its origin."""
 
-    def translate(self, event: Event, *, role: str, attempt: int = 0) -> Chain | Skipped | Dead:
-        """What the event asks of the ledger. role: of the topic it came on; attempt: 0 to 7."""
+    def translate(
+        self, event: Event, *, role: str, attempt: int = 0, diverted: bool = False
+    ) -> Chain | Skipped | Dead:
+        """What the event asks of the ledger.
+
+        role: of the topic it came on. attempt: 0 to 7. diverted: for a chain that `suspends`, the
+        one that is sent after the ledger has closed an account.
+        """
         if not 0 <= attempt <= ATTEMPT_MAX:
             raise ValueError(f"attempt {attempt} is not within 0 to {ATTEMPT_MAX}")
         if self._guarded and (problem := self._mode_problem(event)):
@@ -81,11 +87,15 @@ class Translator:
             return Dead(Reason.WRONG_TOPIC, f"a topic of role {role} may not carry this type")
         try:
             try:
-                return self._answer(self._fast, answers, event, attempt)
+                return self._answer(self._fast, answers, event, attempt, diverted=diverted)
             except (KeyError, TypeError, ExpressionError):
-                return self._answer(self._precise, answers, event, attempt)
+                return self._answer(self._precise, answers, event, attempt, diverted=diverted)
         except Refused as refused:
             return refused.dead
+
+    def fill(self, chain: Chain, found: Found) -> Chain | Dead:
+        """The chain with its origin's accounts in place; see `origins.fill`."""
+        return origins.fill(chain, found, self._accounts)
 
     def role_priority(self, role: str) -> Priority:
         """How soon the role's topic is drained when there is a backlog."""
@@ -120,7 +130,7 @@ class Translator:
         return ""
 
     def _answer(
-        self, plans: Plans, answers: Answers, event: Event, attempt: int
+        self, plans: Plans, answers: Answers, event: Event, attempt: int, *, diverted: bool
     ) -> Chain | Skipped | Dead:
         """The first transaction that matches, else ignored, else no rule."""
         for place in answers.transactions:
@@ -128,25 +138,29 @@ class Translator:
             if plan.start <= event.created < plan.end and (
                 plan.when is None or plan.when(event.body)
             ):
-                return self._chain(plan, event, attempt)
+                return self._chain(plan, event, attempt, diverted=diverted)
         for place in answers.ignore:
             when = plans.ignore[place]
             if when is None or when(event.body):
                 return IGNORED
         return Dead(Reason.NO_RULE, _no_rule(answers))
 
-    def _chain(self, plan: TransactionPlan, event: Event, attempt: int) -> Chain | Skipped:
+    def _chain(
+        self, plan: TransactionPlan, event: Event, attempt: int, *, diverted: bool
+    ) -> Chain | Skipped:
         body = event.body
-        key = event_key(event.id) if plan.key is None else _fact(plan, body)
+        if plan.waits:
+            self._fills.clear()
+        key = event_key(event.id) if plan.key is None else fact_of(plan, body)
         created = event.created if plan.time is None else plan.time.run(body)
         draft = _Draft(
             body=body,
-            key_field=_hashed(key),
-            time_ms=_seconds(created, plan.time) * 1000,
+            key_field=hashed(key),
+            time_ms=seconds(created, plan.time) * 1000,
             currency=plan.currency and self._currency(plan.currency, plan.currency.run(body)),
             attempt=attempt,
         )
-        for leg in plan.legs:
+        for leg in plan.diverted if diverted else plan.legs:
             if leg.loops:
                 self._each(leg, draft, (), "")
             else:
@@ -154,7 +168,17 @@ class Translator:
         if not draft.legs:
             return NOTHING_TO_POST
         legs = tuple(draft.legs)
-        return Chain(event, plan.name, key, fact_tag(key), attempt, legs, plan.sync)
+        needs = self._needs(plan, body) if plan.waits else None
+        suspends = plan.suspends and not diverted
+        tag = fact_tag(key)
+        return Chain(
+            event, plan.name, key, tag, attempt, legs, plan.sync, needs, suspends, diverted
+        )
+
+    def _needs(self, plan: TransactionPlan, body: Value) -> Needs:
+        origin = need(plan.origin, body) if plan.origin is not None else None
+        after = need(plan.after, body) if plan.after is not None else None
+        return Needs(origin, after, tuple(self._fills))
 
     def _each(self, leg: LegPlan, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
         """The leg for each item; index: the items' places, joined by dots (`3.0`)."""
@@ -187,7 +211,7 @@ class Translator:
         if amount == 0 and not leg.keeps_zero:
             return
         if leg.pending is not None:
-            ids = _pending_ids(leg.pending, body, items, index)
+            ids = pending_ids(leg.pending, body, items, index)
             draft.add(leg.spec, currency, None, None, amount, index, ids)
             return
         debit = self._account_of(leg.debit, currency, body, items)
@@ -201,10 +225,10 @@ class Translator:
             draft.add(part.spec, currency, debit, credit, amount, index)
 
     def _account_of(
-        self, plan: AccountPlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
+        self, plan: SidePlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
-        if plan is None:
-            raise Refused(Reason.MISSING_FIELD, "the leg names no account")
+        if type(plan) is not AccountPlan:
+            return self._from_origin(plan, currency, body, items)
         key = "" if plan.key is None else plan.key(body, *items)
         if key is None:
             raise Refused(Reason.MISSING_FIELD, f"{plan.text} is null")
@@ -212,6 +236,21 @@ class Translator:
             return self._accounts.ref(plan.account, currency.ledger, key)
         except BadKey as problem:
             raise Refused(Reason.BAD_KEY, f"{plan.text} {problem}") from problem
+
+    def _from_origin(
+        self, plan: SidePlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
+    ) -> AccountRef:
+        """A side that is filled in once the origin was found; see `origins`."""
+        if not isinstance(plan, OriginPlan):
+            raise Refused(Reason.MISSING_FIELD, "the leg names no account")
+        otherwise = None
+        if plan.otherwise is not None:
+            otherwise = self._account_of(plan.otherwise, currency, body, items)
+        fill = Fill(plan.leg, plan.side, plan.family, currency.ledger, otherwise, plan.text)
+        if fill not in self._fills:
+            self._fills.append(fill)
+        number = -self._fills.index(fill) - 1
+        return AccountRef(number, plan.text, "", currency.ledger, 0, 0)
 
     def _currency(self, reading: Reading, value: Value) -> Currency:
         found = self.rulebook.ledgers.get(value) if type(value) is str else None
@@ -280,58 +319,3 @@ def _amount(leg: LegPlan, text: str, amount: Value) -> int:
     if problem:
         raise Refused(Reason.BAD_AMOUNT, f"{text} {problem}")
     return int(amount)
-
-
-def _fact(plan: TransactionPlan, body: Value) -> str:
-    if plan.key is None:
-        raise Refused(Reason.BAD_KEY, f"{plan.name} has no idempotency_key")
-    return fact_key(plan.name, _fact_value(plan.key, plan.key.run(body)))
-
-
-def _fact_value(reading: Reading, value: Value) -> str | int:
-    """What names a fact: a string as for a family key, or a whole number of 64 bits."""
-    if value is None:
-        raise Refused(Reason.MISSING_FIELD, f"{reading.text} is null")
-    if type(value) is int:
-        if -FACT_LIMIT <= value < FACT_LIMIT:
-            return value
-        raise Refused(Reason.BAD_KEY, f"{reading.text} is outside 64 bits")
-    problem = key_problem(value)
-    if problem:
-        raise Refused(Reason.BAD_KEY, f"{reading.text} {problem}")
-    return str(value)
-
-
-def _hashed(key: str) -> bytes:
-    """The key as a hashed field; an event's id was not looked at before."""
-    try:
-        return field(key)
-    except UnicodeEncodeError as error:
-        raise Refused(Reason.BAD_KEY, "id holds a lone surrogate") from error
-
-
-def _seconds(value: Value, reading: Reading | None) -> int:
-    if type(value) is int and 0 <= value <= CREATED_MAX:
-        return value
-    text = reading.text if reading else "created"
-    if value is None:
-        raise Refused(Reason.MISSING_FIELD, f"{text} is null")
-    raise Refused(Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}")
-
-
-def _pending_ids(
-    plan: PendingPlan, body: Value, items: tuple[Value, ...], index: str
-) -> tuple[int, ...]:
-    """The id that the reservation has at each attempt."""
-    value = _fact_value(plan.key, plan.key.run(body, *items))
-    key = fact_key(plan.transaction, value) if plan.fact else event_key(str(value))
-    key_field = field(key)
-    time_ms = _seconds(plan.time.run(body, *items), plan.time) * 1000
-    return tuple(
-        transfer_id(
-            time_ms=time_ms,
-            key_field=key_field,
-            suffix=cached_suffix(plan.leg, index, "", attempt),
-        )
-        for attempt in range(ATTEMPT_MAX + 1)
-    )

@@ -1,8 +1,7 @@
 """Payments: charges of customers and guests, captures, fees, and events that carry no money.
 
 The invariant: every charge that captures money has one balance transaction of the same amount,
-later, with its fee. Refunds, disputes and payouts will join here when rules answer them. Imports
-this package only.
+later, with its fee. What may follow from it is in `aftermath`. Imports this package only.
 """
 
 from __future__ import annotations
@@ -10,7 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from worker.generate import stripe_objects as shapes
-from worker.generate.scene import PAYMENTS, SETTLEMENTS, Generated, Role, Scene
+from worker.generate.aftermath import follow
+from worker.generate.scene import PAYMENTS, Generated, Scene
+from worker.generate.stripe_events import settled_by, settlement, stripe_event
 
 AMOUNTS: Final = {"usd": (500, 50_000), "eur": (500, 40_000), "gbp": (400, 40_000)}
 """Least and most of a charge in minor units; jpy, which has no minor digits, is the default."""
@@ -77,14 +78,17 @@ def receive(scene: Scene, paid: dict[str, Any], amount: int) -> None:
     if paid["customer"]:
         scene.wallets.receive(paid["customer"], paid["currency"], amount, tick=scene.tick)
     scene.later(scene.chance.between(*SETTLED_TICKS), lambda: charge_settled(scene, paid, amount))
+    follow(scene, paid, amount)
 
 
 def charge_settled(scene: Scene, paid: dict[str, Any], amount: int) -> Generated:
     """The balance transaction of a charge: what Stripe keeps of it.
 
-    A partial capture has two at Stripe: the whole charge, and a reversal of what was not taken.
-    This is the one of the charge; only its fee is booked, which is Stripe's on what was taken.
+    A partial capture has two: the whole charge, and later a reversal of what was not taken.
     """
+    if amount < paid["amount"]:
+        rest = amount - paid["amount"]
+        settled_by(scene, paid, category="partial_capture_reversal", kind="refund", amount=rest)
     currency = paid["currency"]
     fee = amount * FEE_PER_MILLE // 1000 + FIXED_FEES[currency]
     details = [shapes.fee_detail(kind="stripe_fee", amount=fee, currency=currency)]
@@ -156,19 +160,3 @@ def payment(scene: Scene, kind: str, about: dict[str, Any], note: str) -> Genera
     """A Stripe event, keyed by its customer so that one customer's stay in order."""
     key = about.get("customer") or about["id"]
     return stripe_event(scene, PAYMENTS, kind=kind, about=about, key=key, note=note)
-
-
-def settlement(scene: Scene, settled: dict[str, Any], note: str) -> Generated:
-    """A balance transaction from the feed, keyed by its id."""
-    kind = "balance_transaction.created"
-    return stripe_event(scene, SETTLEMENTS, kind=kind, about=settled, key=settled["id"], note=note)
-
-
-def stripe_event(  # noqa: PLR0913 - one argument per part
-    scene: Scene, role: Role, *, kind: str, about: dict[str, Any], key: str, note: str
-) -> Generated:
-    """A Stripe event of now."""
-    event = shapes.envelope(
-        event_id=scene.chance.new_id("evt"), kind=kind, created=scene.now, about=about
-    )
-    return Generated(role, key.encode(), event, note)

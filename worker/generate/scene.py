@@ -6,6 +6,7 @@ and this package only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
@@ -35,18 +36,21 @@ class Generated(NamedTuple):
     follows: bool = False
 
 
-Make = Callable[[], Generated]
+Make = Callable[[], Generated | None]
+"""Makes a record when its time has come; None when it cannot happen any more."""
 
 
 class Scene:
     """The state of the traffic at one record.
 
-    tick: how many records came before. now: whole seconds since 1970.
+    tick: how many records came before. now: whole seconds since 1970. settled: Stripe's balance
+    by currency, in minor units.
     """
 
     def __init__(self, *, chance: Chance, start: int, later: Callable[[int, Make], None]) -> None:
         self.chance = chance
         self.wallets = Wallets(chance)
+        self.settled: Counter[str] = Counter()
         self.tick = 0
         self.now = start
         self._later = later

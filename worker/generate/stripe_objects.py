@@ -197,6 +197,76 @@ def fee_detail(*, kind: str, amount: int, currency: str) -> dict[str, Any]:
     }
 
 
+def refund(*, refund_id: str, charge: dict[str, Any], amount: int, created: int) -> dict[str, Any]:
+    """A refund that succeeded; it names its charge, but no customer."""
+    return {
+        "id": refund_id,
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": created,
+        "currency": charge["currency"],
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        "reason": None,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "succeeded",
+        "transfer_reversal": None,
+    }
+
+
+def dispute(
+    *, dispute_id: str, charge: dict[str, Any], amount: int, created: int
+) -> dict[str, Any]:
+    """A dispute that needs a response; it names its charge, but no customer."""
+    return {
+        "id": dispute_id,
+        "object": "dispute",
+        "amount": amount,
+        "balance_transactions": [],
+        "charge": charge["id"],
+        "created": created,
+        "currency": charge["currency"],
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        "reason": "fraudulent",
+        "status": "needs_response",
+    }
+
+
+def payout(*, payout_id: str, amount: int, currency: str, created: int) -> dict[str, Any]:
+    """An automatic payout on its way."""
+    return {
+        "id": payout_id,
+        "object": "payout",
+        "amount": amount,
+        "arrival_date": created + SETTLE_SECONDS,
+        "automatic": True,
+        "balance_transaction": None,
+        "created": created,
+        "currency": currency,
+        "description": "STRIPE PAYOUT",
+        "destination": "ba_1Pgc79B7WZ01zgkWoU5vBiXt",
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "livemode": False,
+        "metadata": {},
+        "method": "standard",
+        "original_payout": None,
+        "reconciliation_status": "in_progress",
+        "reversed_by": None,
+        "source_type": "card",
+        "statement_descriptor": None,
+        "status": "in_transit",
+        "type": "bank_account",
+    }
+
+
 def payment_intent(
     *, intent_id: str, customer: str | None, amount: int, currency: str, created: int
 ) -> dict[str, Any]:

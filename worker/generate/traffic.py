@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Final
 
+from worker.generate.aftermath import payout
 from worker.generate.chance import Chance
 from worker.generate.commands import exchange, overdraft, p2p, split_bill, withdrawal
 from worker.generate.payments import authorized_charge, charge, platform_fee, unbooked
@@ -38,6 +39,7 @@ SCENARIOS: Final[tuple[tuple[Scenario, int], ...]] = (
     (authorized_charge, 30),
     (exchange, 20),
     (platform_fee, 10),
+    (payout, 8),
     (overdraft, 6),
 )
 """What happens, and how often. New rules add their scenarios here."""

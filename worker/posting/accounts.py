@@ -46,6 +46,10 @@ class Accounts:
         known.update((number, None) for number in missing if number not in conflicts)
         return conflicts
 
+    def remember(self, accounts: Iterable[AccountRef]) -> None:
+        """These were read from the ledger: there is nothing to make."""
+        self._known.update((account.id, None) for account in accounts)
+
     def _create(self, accounts: list[AccountRef]) -> set[int]:
         rows = b"".join(account.row() for account in accounts)
         results = self._ledger.create_accounts(rows)

@@ -6,11 +6,12 @@ what was asked. Asks the ledger; knows neither Kafka nor bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from worker.core.chain import LINKED, AccountRef, Chain, Currency, Leg, PostedLeg, kind_of, leg_spec
 from worker.core.event import Dead, Event, Skipped
+from worker.core.origins import Found
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.ports import BrokenInvariant, Ledger
 
@@ -21,8 +22,14 @@ NAMED_MAX: Final = 250_000
 class Rules(Protocol):
     """What posting needs of the rulebook."""
 
-    def translate(self, event: Event, *, role: str, attempt: int = 0) -> Chain | Skipped | Dead:
-        """The chain of an event at an attempt."""
+    def translate(
+        self, event: Event, *, role: str, attempt: int = 0, diverted: bool = False
+    ) -> Chain | Skipped | Dead:
+        """The chain of an event at an attempt; diverted: to its suspense accounts."""
+        ...
+
+    def fill(self, chain: Chain, found: Found) -> Chain | Dead:
+        """The chain with the accounts of its origin in place."""
         ...
 
     def name_account(self, account: Account) -> AccountRef:
@@ -86,11 +93,17 @@ class Holdings:
     def _account(self, asked: AccountRef | None, number: int) -> AccountRef:
         if asked is not None and asked.id == number:
             return asked
-        if number not in self._named:
-            found = self._ledger.lookup_accounts([number])
-            if not found:
-                raise BrokenInvariant("a transfer names an account that does not exist")
-            if len(self._named) >= NAMED_MAX:
-                self._named.clear()
-            self._named[number] = self._rules.name_account(found[0])
-        return self._named[number]
+        return self.named([number])[number]
+
+    def named(self, numbers: Iterable[int]) -> dict[int, AccountRef]:
+        """Accounts that transfers name, by id; read from the ledger once."""
+        wanted = list(dict.fromkeys(numbers))
+        missing = [number for number in wanted if number not in self._named]
+        found = self._ledger.lookup_accounts(missing) if missing else []
+        if len(found) != len(missing):
+            raise BrokenInvariant("a transfer names an account that does not exist")
+        if len(self._named) + len(missing) > NAMED_MAX:
+            kept = [(number, self._named[number]) for number in wanted if number in self._named]
+            self._named = dict(kept)
+        self._named.update((account.id, self._rules.name_account(account)) for account in found)
+        return {number: self._named[number] for number in wanted}

@@ -1,6 +1,6 @@
 """From chains to outcomes: what is asked of the ledger for one batch, and what its answers mean.
 
-The invariant: nothing is posted before its accounts exist and its pending transfers were found,
+The invariant: nothing is posted before its accounts exist and its predecessors were found,
 so that no id is burned by our own haste. Decisions are in `core.outcome`; this module asks the
 ledger and puts the answers together. It knows neither Kafka nor bytes, and blocks: the pipeline
 runs it in a thread of its own.
@@ -8,19 +8,29 @@ runs it in a thread of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from worker.batch import Item
 from worker.core import outcome as table
-from worker.core.chain import BALANCING, LINKED, Chain, Leg, PostedLeg, flaw, pack_chain
+from worker.core.chain import (
+    BALANCING,
+    LINKED,
+    AccountRef,
+    Chain,
+    Leg,
+    PostedLeg,
+    flaw,
+    pack_chain,
+)
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
 from worker.core.outcome import Answer, Existing, Kind, Outcome, Rejection, Verdict
 from worker.core.wire import ROW_BYTES, QueryFilter, Transfer
 from worker.ports import BrokenInvariant, Ledger
 from worker.posting.accounts import Accounts
 from worker.posting.holdings import Holdings, Rules
+from worker.posting.predecessors import Predecessors
 
 
 @dataclass(slots=True)
@@ -51,6 +61,7 @@ class Poster:
         self._parked_max = parked_max
         self._accounts = Accounts(ledger)
         self._holdings = Holdings(ledger, rules)
+        self._predecessors = Predecessors(ledger, rules, self._holdings)
 
     def newest_timestamp(self) -> int:
         """The ledger's newest transfer timestamp in nanoseconds; 0 when it is empty."""
@@ -90,28 +101,35 @@ class Poster:
     def _settle(
         self, one: tuple[int, _Work], outcomes: list[Outcome | None]
     ) -> tuple[int, _Work] | None:
-        """Keep the outcome, or the next attempt of a redriven event that was refused again."""
+        """Keep the outcome, or try what is next after a refusal.
+
+        That is the same chain to its suspense accounts, else the next attempt of a redriven event.
+        """
         number, work = one
         outcome = _told(work.outcome)
+        attempt = work.chain.attempt
+        if work.chain.suspends and work.answer is not None and table.diverts(work.answer):
+            return number, _Work(work.item, self._attempt(work, attempt, diverted=True))
         refused = work.answer is not None and work.answer.verdict in {
             Verdict.REJECTED,
             Verdict.FAILED_BEFORE,
         }
-        if refused and work.chain.attempt < work.item.attempts:
-            attempt = work.chain.attempt + 1
-            return number, _Work(work.item, self._attempt(work, attempt))
+        if refused and attempt < work.item.attempts:
+            return number, _Work(work.item, self._attempt(work, attempt + 1))
         outcomes[number] = outcome
         return None
 
-    def _attempt(self, work: _Work, attempt: int) -> Chain:
-        chain = self._rules.translate(work.chain.event, role=work.item.role, attempt=attempt)
+    def _attempt(self, work: _Work, attempt: int, *, diverted: bool = False) -> Chain:
+        role, event = work.item.role, work.chain.event
+        chain = self._rules.translate(event, role=role, attempt=attempt, diverted=diverted)
         if not isinstance(chain, Chain):
             raise BrokenInvariant("an event became something else at another attempt")
         return chain
 
     def _request(self, works: list[_Work]) -> None:
-        """One round: accounts, pending transfers, transfers, and what must be looked up after."""
-        self._open_accounts(works)
+        """One round: predecessors, accounts, transfers, and what must be looked up after."""
+        self._find_predecessors(works)
+        self._open_accounts([work for work in works if work.outcome is None])
         reserved = self._find_pending(works)
         self._create([work for work in works if work.outcome is None])
         held = self._look_up(works)
@@ -127,7 +145,20 @@ class Poster:
                     detail = f"account {account.name} differs in the ledger from its declaration"
                     work.outcome = table.dead(work.chain, Reason.CONFLICT, detail)
 
-    # Pending transfers
+    # Predecessors
+
+    def _find_predecessors(self, works: list[_Work]) -> None:
+        """Take the accounts of earlier chains; who must wait for one has its outcome."""
+        waiting = [work for work in works if work.chain.needs is not None]
+        if not waiting:
+            return
+        resolved = self._predecessors.resolve([work.chain for work in waiting])
+        for work, found in zip(waiting, resolved, strict=True):
+            if isinstance(found, Dead):
+                work.outcome = self._unready(work, found)
+            else:
+                self._accounts.remember(_read_back(work.chain, found))
+                work.chain = found
 
     def _find_pending(self, works: list[_Work]) -> Mapping[int, Transfer]:
         """The pending transfers that these chains settle, all attempts in one request."""
@@ -153,12 +184,16 @@ class Poster:
             pending = next((one for one in leg.pending_ids if one in found), None)
             if pending is None:
                 detail = f"leg {leg.spec.name}: the transfer it settles is not in the ledger"
-                tries = work.item.assignment.tries
-                work.outcome = table.missing(
-                    work.chain, detail, tries=tries, tries_max=self._parked_max
-                )
+                work.outcome = self._unready(work, Dead(Reason.PREDECESSOR_MISSING, detail))
                 return
             work.pending[number] = pending
+
+    def _unready(self, work: _Work, why: Dead) -> Outcome:
+        """It waits for what must come first; for anything else waiting would not help."""
+        if why.reason is not Reason.PREDECESSOR_MISSING:
+            return table.dead(work.chain, why.reason, why.detail)
+        tries = work.item.assignment.tries
+        return table.missing(work.chain, why.detail, tries=tries, tries_max=self._parked_max)
 
     # Transfers
 
@@ -201,8 +236,12 @@ class Poster:
         return {held.id: held for held in self._ledger.lookup_transfers(wanted)}
 
     def _later_ids(self, work: _Work) -> list[int]:
-        attempts = range(work.chain.attempt + 1, ATTEMPT_MAX + 1)
-        return [self._attempt(work, attempt).legs[0].id for attempt in attempts]
+        variants = (False, True) if work.chain.suspends or work.chain.diverted else (False,)
+        return [
+            self._attempt(work, attempt, diverted=diverted).legs[0].id
+            for attempt in range(work.chain.attempt + 1, ATTEMPT_MAX + 1)
+            for diverted in variants
+        ]
 
     # What the answers mean
 
@@ -226,6 +265,7 @@ class Poster:
                 return table.dead(chain, table.DEAD[verdict], f"leg {leg}: {answer.reason()}")
 
     def _posted(self, chain: Chain, legs: tuple[PostedLeg, ...], alert: str = "") -> Outcome:
+        alert = alert or (_DIVERTED if chain.diverted else "")
         return Outcome(Kind.POSTED, chain.attempt, chain.transaction, legs, alert=alert)
 
     def _created_legs(self, work: _Work, held: Mapping[int, Transfer]) -> tuple[PostedLeg, ...]:
@@ -283,7 +323,16 @@ class Poster:
         return _rejected(chain, Rejection(leg, "rejected_before"))
 
 
+_DIVERTED: Final = "an account is closed: the money went to suspense"
 _OTHER_RULEBOOK: Final = "this record posted other money under an earlier rulebook"
+
+
+def _read_back(asked: Chain, filled: Chain) -> Iterator[AccountRef]:
+    """The accounts that were filled in: they may be known by less than their whole key."""
+    for before, after in zip(asked.legs, filled.legs, strict=True):
+        for was, ref in ((before.debit, after.debit), (before.credit, after.credit)):
+            if was is not None and was.id < 0 and ref is not None and ref.key.startswith("#"):
+                yield ref
 
 
 def _told(outcome: Outcome | None) -> Outcome:

@@ -16,9 +16,6 @@ from worker.core.operations import ExpressionError
 from worker.core.syntax import ExpressionMistake
 from worker.rulebooks.source import Block, Listing, Mistakes, Node, Scalar
 
-LATER: Final = frozenset({"after", "optional", "origin", "suspense"})
-"""Constructs of the rulebook's language that this version refuses by name."""
-
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 GLOB: Final = re.compile(r"[A-Za-z0-9_.*-]+")
 
@@ -71,11 +68,7 @@ class Fields:
             self._check_known(key, place, known)
 
     def _check_known(self, key: str, line: int, known: Collection[str]) -> None:
-        if key in known:
-            return
-        if key in LATER:
-            self.mistakes.add(line, f"{self.what}: `{key}` is not supported by this version yet")
-        else:
+        if key not in known:
             self.mistakes.add(line, f"{self.what}: unknown key {key!r}{near(key, known)}")
 
     def has(self, key: str) -> bool:

@@ -9,14 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from worker.core.chain import BALANCING, Currency, Kind
 from worker.core.expressions import Expression, loop_name_problem
 from worker.core.money import amount_problem
-from worker.core.rulebook import CONTROL, Account, AccountUse, Leg, Loop, PendingUse
+from worker.core.rulebook import (
+    CONTROL,
+    Account,
+    AccountUse,
+    Leg,
+    Loop,
+    OriginUse,
+    PendingUse,
+    Predecessor,
+    Suspense,
+    Use,
+)
 from worker.core.wire import TransferFlags
 from worker.rulebooks.fields import Fields, compiled, near
+from worker.rulebooks.origins import SIDES, Parsed, Shape, origin_problem, parse_use, suspended_side
 from worker.rulebooks.sections import CODE_MAX, LIMITS
 from worker.rulebooks.source import Block
 
@@ -26,6 +38,7 @@ PENDING_KEYS: Final = ("transaction", "leg", "key", "time")
 RESOLVE: Final = ("post", "void")
 NOT_WHEN_RESOLVING: Final = (
     "debit", "credit", "pending", "timeout", "signed", "flags", "shortfall", "repay_first",
+    "suspense",
 )  # fmt: skip
 LEG_KEYS: Final = (
     *NOT_WHEN_RESOLVING, *RESOLVE, "amount", "code", "when", "currency", "for_each",
@@ -40,22 +53,6 @@ CLOSING: Final = int(TransferFlags.CLOSING_DEBIT | TransferFlags.CLOSING_CREDIT)
 ACCOUNT_USE: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
 
 
-class LegShape(NamedTuple):
-    """What other transactions may know of a leg. loops: how many `for_each` are nested."""
-
-    pending: bool
-    loops: int
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What other transactions may know of one. fact: whether it has an idempotency_key."""
-
-    fact: bool
-    legs: Mapping[str, LegShape]
-
-
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What legs refer to."""
@@ -65,17 +62,20 @@ class Declared:
     shapes: Mapping[str, Shape]
 
 
-def read_leg(name: str, fields: Fields, declared: Declared, *, currency: bool) -> Leg:
-    """One leg. currency: whether the transaction has one for all its legs."""
-    return _LegReader(fields, declared).leg(name, currency=currency)
+def read_leg(
+    name: str, fields: Fields, declared: Declared, *, origin: Predecessor | None, currency: bool
+) -> Leg:
+    """One leg. origin: the transaction's. currency: whether it has one for all its legs."""
+    return _LegReader(fields, declared, origin).leg(name, currency=currency)
 
 
 class _LegReader:
     """Reads one transfer block."""
 
-    def __init__(self, fields: Fields, declared: Declared) -> None:
+    def __init__(self, fields: Fields, declared: Declared, origin: Predecessor | None) -> None:
         self._fields = fields
         self._declared = declared
+        self._origin = origin
         self._loops: tuple[Loop, ...] = ()
 
     @property
@@ -104,6 +104,7 @@ class _LegReader:
             pending=self._pending(kind),
             shortfall=self._helper("shortfall", debit),
             repay_first=self._helper("repay_first", credit),
+            suspense=self._suspense(debit, credit),
         )
         if not (currency or fields.has("currency")):
             fields.wrong("currency", "neither the leg nor its transaction has a `currency`")
@@ -142,7 +143,7 @@ class _LegReader:
         fields.require("debit", "credit", "amount", "code")
         return "pending" if fields.flag("pending") else "posted"
 
-    def _sides(self, kind: Kind) -> tuple[AccountUse | None, AccountUse | None]:
+    def _sides(self, kind: Kind) -> tuple[Use | None, Use | None]:
         if kind in RESOLVE:
             return None, None
         debit, credit = self._account("debit"), self._account("credit")
@@ -150,14 +151,32 @@ class _LegReader:
             self._fields.wrong("credit", f"debit and credit are one account, {debit.text}")
         return debit, credit
 
-    def _account(self, key: str, *, inherits: AccountUse | None = None) -> AccountUse | None:
+    def _account(self, key: str, *, inherits: Use | None = None) -> Use | None:
+        """An account as text: declared, with its key, or one that the origin gives."""
+        text = self._fields.text(key)
+        parsed = parse_use(text) if text else None
+        if parsed is not None:
+            return self._of_origin(key, parsed)
+        return self._declared_account(key, self._fields, text, inherits) if text else None
+
+    def _of_origin(self, key: str, parsed: Parsed) -> OriginUse | None:
+        fields = self._fields
+        if problem := origin_problem(parsed, self._origin):
+            fields.wrong(key, f"`{key}`: {problem}")
+            return None
+        family = self._declared.accounts.get(parsed.family)
+        if parsed.family and (family is None or not family.per):
+            hint = "" if family else near(parsed.family, self._declared.accounts)
+            fields.wrong(key, f"`{key}`: there is no family of accounts {parsed.family!r}{hint}")
+        otherwise = None
+        if parsed.otherwise is not None:
+            otherwise = self._declared_account(key, fields, parsed.otherwise.strip(), None)
+        return OriginUse(parsed.leg, parsed.side, family, otherwise)
+
+    def _declared_account(
+        self, key: str, fields: Fields, text: str, inherits: Use | None
+    ) -> AccountUse | None:
         """An account by name, with its key; one without may inherit that of the same `per`."""
-        fields, text = self._fields, self._fields.text(key)
-        if not text:
-            return None
-        if text.startswith("origin."):
-            fields.wrong(key, "`origin` is not supported by this version yet")
-            return None
         match = ACCOUNT_USE.fullmatch(text)
         name = match[1] if match else text
         account = self._declared.accounts.get(name)
@@ -165,12 +184,14 @@ class _LegReader:
             hint = near(name, self._declared.accounts)
             fields.wrong(key, f"`{key}`: there is no account {name!r}{hint}")
             return None
-        if match[2] is None and inherits and inherits.key and account.per == inherits.account.per:
-            return AccountUse(account, inherits.key)
-        return self._member(key, account, match[2])
+        heir = inherits if match[2] is None and isinstance(inherits, AccountUse) else None
+        if heir and heir.key and heir.account.per == account.per:
+            return AccountUse(account, heir.key)
+        return self._member(key, fields, account, match[2])
 
-    def _member(self, key: str, account: Account, inner: str | None) -> AccountUse | None:
-        fields = self._fields
+    def _member(
+        self, key: str, fields: Fields, account: Account, inner: str | None
+    ) -> AccountUse | None:
         if not account.per:
             if inner is not None:
                 fields.wrong(key, f"`{key}`: {account.name} is one account, without `per`")
@@ -204,7 +225,7 @@ class _LegReader:
             flags |= int(LEG_FLAGS[word])
         return flags
 
-    def _helper(self, key: str, side: AccountUse | None) -> AccountUse | None:
+    def _helper(self, key: str, side: Use | None) -> Use | None:
         """The account that makes up for, or is repaid before, one side of the leg."""
         if not self._fields.has(key):
             return None
@@ -212,11 +233,32 @@ class _LegReader:
         if control is None or control.per or control.flags & LIMITS:
             self._fields.wrong(key, f"`{key}` needs an account {CONTROL}, without per and limits")
         use = self._account(key, inherits=side)
-        if use and side and CONTROL in (use.account.name, side.account.name):
+        if any(isinstance(each, AccountUse) and each.account == control for each in (use, side)):
             self._fields.wrong(key, f"{CONTROL} is only passed through")
         if use and side and use.text.split() == side.text.split():
             self._fields.wrong(key, f"`{key}` is the account that it helps")
         return use
+
+    def _suspense(self, debit: Use | None, credit: Use | None) -> Suspense | None:
+        """`suspense: ACCOUNT`, or {debit: ACCOUNT} where it is not clear which side it replaces."""
+        node = self._fields.node("suspense")
+        if node is None:
+            return None
+        if not isinstance(node, Block):
+            side = suspended_side(debit, credit, self._fields)
+            key, fields = "suspense", self._fields
+        else:
+            what, line = f"{self._fields.what}: suspense", self._fields.line("suspense")
+            fields = Fields(node, what, self._fields.mistakes, known=SIDES, line=line)
+            given = [each for each in SIDES if fields.has(each)]
+            side = given[0] if len(given) == 1 else None
+            key = side or "suspense"
+            if side is None:
+                self._fields.wrong("suspense", "`suspense` replaces one side: debit or credit")
+        text = fields.text(key) if side else ""
+        replaced = debit if side == "debit" else credit
+        use = self._declared_account(key, fields, text, replaced) if text else None
+        return Suspense(side, use) if side and use else None
 
     def _pending(self, kind: Kind) -> PendingUse | None:
         if kind not in RESOLVE:
@@ -277,6 +319,7 @@ def _check_together(leg: Leg, fields: Fields) -> None:
     helped = leg.shortfall or leg.repay_first
     balancing, closing = leg.flags & BALANCING, leg.flags & CLOSING
     for key, wrong, message in (
+        ("pending", leg.suspense and leg.kind == "pending", "`suspense` cannot be pending"),
         ("timeout", leg.timeout and leg.kind != "pending", "`timeout` needs `pending: true`"),
         ("flags", closing and leg.kind != "pending", "closing flags need `pending: true`"),
         ("flags", leg.flags and leg.signed, "`flags` name a side, which `signed` may swap"),

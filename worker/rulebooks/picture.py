@@ -19,13 +19,14 @@ def draw(rulebook: Rulebook) -> str:
 
 def _transaction(rule: Transaction) -> Iterator[str]:
     yield f"{rule.name}: {', '.join(rule.on)}"
-    yield from (f"  {line}" for line in _conditions(rule))
+    yield from (f"  {line}" for line in conditions(rule))
     yield from (f"    {line}" for line in _table(rule))
     for leg in rule.legs:
-        yield f"  {leg.name}: {', '.join(_leg(leg))}"
+        yield f"  {leg.name}: {', '.join(leg_words(leg))}"
 
 
-def _conditions(rule: Transaction) -> Iterator[str]:
+def conditions(rule: Transaction) -> Iterator[str]:
+    """What a rule asks of its events, a line each."""
     if rule.when:
         yield f"when {rule.when.text}"
     if rule.start is not None:
@@ -34,23 +35,33 @@ def _conditions(rule: Transaction) -> Iterator[str]:
         yield f"until {_second(rule.end)}"
     if rule.idempotency_key:
         yield f"once per {rule.idempotency_key.text}"
+    if rule.origin:
+        optional = ", if it is there" if rule.origin.optional else ""
+        yield f"origin {rule.origin.text}{optional}"
+    if rule.after:
+        yield f"after {rule.after.text}"
 
 
 def _table(rule: Transaction) -> Iterator[str]:
     """One row per account: the legs that debit it left of the bar, those that credit it right."""
-    sides: dict[str, tuple[list[str], list[str]]] = {}
-    for leg in rule.legs:
-        for name, debit, credit in _entries(leg):
-            sides.setdefault(debit, ([], []))[0].append(name)
-            sides.setdefault(credit, ([], []))[1].append(name)
     rows = [
-        (account, ", ".join(left), ", ".join(right)) for account, (left, right) in sides.items()
+        (account, ", ".join(left), ", ".join(right)) for account, left, right in t_accounts(rule)
     ]
     wide = max(len(row[0]) for row in rows)
     middle = max(5, *(len(row[1]) for row in rows))
     yield f"{'':<{wide}}   {'debit':>{middle}} | credit"
     for account, left, right in rows:
         yield f"{account:<{wide}}   {left:>{middle}} | {right}".rstrip()
+
+
+def t_accounts(rule: Transaction) -> list[tuple[str, list[str], list[str]]]:
+    """Each account with the legs that debit it and those that credit it."""
+    sides: dict[str, tuple[list[str], list[str]]] = {}
+    for leg in rule.legs:
+        for name, debit, credit in _entries(leg):
+            sides.setdefault(debit, ([], []))[0].append(name)
+            sides.setdefault(credit, ([], []))[1].append(name)
+    return [(account, left, right) for account, (left, right) in sides.items()]
 
 
 def _entries(leg: Leg) -> Iterator[tuple[str, str, str]]:
@@ -73,7 +84,8 @@ def _entries(leg: Leg) -> Iterator[tuple[str, str, str]]:
         yield (leg.name, debit, credit)
 
 
-def _leg(leg: Leg) -> Iterator[str]:
+def leg_words(leg: Leg) -> Iterator[str]:
+    """What a leg says besides its accounts."""
     yield leg.amount.text if leg.amount else "all"
     if leg.currency:
         yield f"in {leg.currency.text}"
@@ -87,6 +99,8 @@ def _leg(leg: Leg) -> Iterator[str]:
         yield f"when {leg.when.text}"
     if leg.signed:
         yield "sides swapped when negative"
+    if leg.suspense:
+        yield f"{leg.suspense.use.text} where the {leg.suspense.side} is closed"
     if leg.code:
         yield f"code {leg.code}"
 

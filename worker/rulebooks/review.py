@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from worker.core.matching import carries, matches
 from worker.core.plans import FOREVER
-from worker.core.rulebook import CONTROL, Leg, Rulebook, Transaction
+from worker.core.rulebook import CONTROL, AccountUse, Leg, Rulebook, Transaction
 
 
 class Warned(NamedTuple):
@@ -112,7 +112,12 @@ def _accounts(rulebook: Rulebook) -> Iterator[Warned]:
 
 def _used_by(leg: Leg) -> Iterator[str]:
     for use in (leg.debit, leg.credit, leg.shortfall, leg.repay_first):
-        if use is not None:
+        if isinstance(use, AccountUse):
             yield use.account.name
+        elif use is not None:
+            yield from (each.name for each in (use.family,) if each)
+            yield from (each.account.name for each in (use.otherwise,) if each)
+    if leg.suspense:
+        yield leg.suspense.use.account.name
     if leg.shortfall or leg.repay_first:
         yield CONTROL

@@ -12,15 +12,16 @@ from typing import Final, cast
 
 from worker.core.event import CREATED_MAX
 from worker.core.expressions import Expression
-from worker.core.rulebook import Leg, Priority, Transaction
+from worker.core.rulebook import Leg, Predecessor, Priority, Transaction
 from worker.rulebooks.fields import Fields, check_name
-from worker.rulebooks.legs import LEG_KEYS, Declared, LegShape, Shape, read_currency, read_leg
+from worker.rulebooks.legs import LEG_KEYS, Declared, read_currency, read_leg
+from worker.rulebooks.origins import LegShape, Shape, read_predecessor
 from worker.rulebooks.sections import PRIORITIES
 from worker.rulebooks.source import Block, Node, Scalar
 
 TRANSACTION_KEYS: Final = (
     "on", "when", "idempotency_key", "idempotency_time", "currency", "transfers", "from", "until",
-    "execution", "priority",
+    "execution", "priority", "origin", "after",
 )  # fmt: skip
 SECOND: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?")
 
@@ -57,7 +58,9 @@ def _leg_shape(node: Node) -> LegShape:
     pending, code, loops = (entries.get(key) for key in ("pending", "code", "for_each"))
     nested = len(loops.entries) if isinstance(loops, Block) else 0 if loops is None else 1
     number = code.value if isinstance(code, Scalar) and isinstance(code.value, int) else 0
-    return LegShape(isinstance(pending, Scalar) and pending.value is True, nested, number)
+    helped = "debit" if "shortfall" in entries else "credit" if "repay_first" in entries else ""
+    reserves = isinstance(pending, Scalar) and pending.value is True
+    return LegShape(reserves, nested, number, helped, "suspense" in entries)
 
 
 def _transaction(name: str, fields: Fields, declared: Declared) -> Transaction:
@@ -66,10 +69,11 @@ def _transaction(name: str, fields: Fields, declared: Declared) -> Transaction:
     if start is not None and end is not None and start >= end:
         fields.wrong("until", "`until` must be later than `from`")
     key, time = _identity(fields)
+    origin = read_predecessor(fields, "origin", declared.shapes)
     return Transaction(
         name=name,
         on=fields.globs("on", single=True),
-        legs=_legs(name, fields, declared),
+        legs=_legs(name, fields, declared, origin),
         when=fields.expression("when", condition=True),
         idempotency_key=key,
         idempotency_time=time,
@@ -78,6 +82,8 @@ def _transaction(name: str, fields: Fields, declared: Declared) -> Transaction:
         end=end,
         sync=fields.choice("execution", ("async", "sync")) == "sync",
         priority=cast("Priority", fields.choice("priority", PRIORITIES)),
+        origin=origin,
+        after=read_predecessor(fields, "after", declared.shapes),
         line=fields.here,
     )
 
@@ -95,13 +101,18 @@ def _identity(fields: Fields) -> tuple[Expression | None, Expression | None]:
     return found[0], found[1]
 
 
-def _legs(name: str, fields: Fields, declared: Declared) -> tuple[Leg, ...]:
+def _legs(
+    name: str, fields: Fields, declared: Declared, origin: Predecessor | None
+) -> tuple[Leg, ...]:
     found = []
     for leg, node, line in fields.blocks("transfers"):
         what = f"leg {name}.{leg}"
         block = Fields(node, what, fields.mistakes, known=LEG_KEYS, line=line)
         check_name(leg, line, "leg", fields.mistakes)
-        found.append(read_leg(leg, block, declared, currency=fields.has("currency")))
+        currency = fields.has("currency")
+        found.append(read_leg(leg, block, declared, origin=origin, currency=currency))
+    if any(leg.suspense for leg in found) and any(leg.kind == "pending" for leg in found):
+        fields.wrong("transfers", "a chain that reserves money cannot be diverted by `suspense`")
     if fields.has("transfers") and not found:
         fields.wrong("transfers", "at least one transfer is needed")
     return tuple(found)

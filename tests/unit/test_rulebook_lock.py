@@ -1,0 +1,172 @@
+"""`rulebook.lock`: what a change may do to the future, and may not do to the past."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from worker.commands import check
+from worker.ports import UsageError
+from worker.rulebooks.load import PACKAGED, load
+from worker.rulebooks.lock import changes, lock_path, lock_text, read_lock
+
+LOCKED = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp())
+FIRST = "2026-03-12"
+"""The first midnight that is a day after the lock."""
+
+RULES = """\
+version: 1
+ledgers:
+  usd: {id: 840, scale: 2}
+ignore:
+  - customer.*
+accounts:
+  clearing: {code: 1, type: asset}
+  wallet: {code: 2, type: liability, per: customer}
+transactions:
+  charge:
+    on: charge.succeeded
+    when: data.object.paid
+    currency: usd
+    transfers:
+      gross:
+        debit: clearing
+        credit: wallet[data.object.customer]
+        amount: data.object.amount
+        code: 1
+  other:
+    on: charge.*
+    when: data.object.other
+    currency: usd
+    transfers:
+      gross: {debit: clearing, credit: "wallet[data.object.customer]", amount: 1, code: 2}
+"""
+CHARGE = RULES[RULES.index("  charge:\n") : RULES.index("  other:\n")]
+NEW = CHARGE.replace("  charge:\n", "  new_charge:\n")
+UNTIL = f"    until: {FIRST}\n"
+FROM = f"    from: {FIRST}\n"
+
+
+def locked(tmp_path: Path, text: str) -> list[str]:
+    """What the lock of RULES says of another text."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    lock_path(path).write_text(lock_text(load(path), date=LOCKED, approver="Ada"))
+    lock = read_lock(lock_path(path))
+    assert lock is not None
+    path.write_text(text)
+    return [each.message for each in changes(load(path), lock)]
+
+
+def ended(text: str, words: str) -> str:
+    """A rule with more words under its `when`."""
+    return text.replace("    when: data.object.paid\n", f"    when: data.object.paid\n{words}")
+
+
+FINE = [
+    RULES,
+    "# a comment\n" + RULES,
+    RULES.replace("on: charge.succeeded", "priority: high\n    on: charge.succeeded"),
+    RULES.replace(CHARGE, ended(CHARGE, UNTIL) + ended(NEW, FROM).replace("code: 1", "code: 3")),
+    RULES + NEW.replace("charge.succeeded", "refund.created"),
+    RULES.replace(
+        "usd: {id: 840, scale: 2}", "usd: {id: 840, scale: 2}\n  eur: {id: 978, scale: 2}"
+    ),
+    RULES.replace("type: asset}", "title: Clearing, type: asset}"),
+]
+
+
+@pytest.mark.parametrize("text", FINE)
+def test_what_may_change(tmp_path: Path, text: str) -> None:
+    """Words, order of urgency, new types, and successors of rules that end a day later."""
+    assert locked(tmp_path, text) == []
+
+
+REFUSED = [
+    # what stands there               what is put instead                    says
+    ("  charge:\n", "  payment:\n", "charge is gone or renamed"),
+    ("      gross:\n        debit", "      main:\n        debit", "its legs were gross"),
+    ("amount: data.object.amount", "amount: data.object.net", "would book past events otherwise"),
+    ("when: data.object.paid", "when: not data.object.paid", f"with `until: {FIRST}`"),
+    ("when: data.object.paid\n", "when: data.object.paid\n    until: 2026-03-11\n",
+     f"`until` must be {FIRST} or later"),
+    (CHARGE, "", "charge is gone"),
+    ("wallet: {code: 2,", "wallet: {code: 3,", "had another code"),
+    ("id: 840", "id: 841", "ledger usd was {id: 840"),
+    (CHARGE, NEW.replace("object.paid", "object.new") + CHARGE, "events that were charge's"),
+    ("transactions:\n", "transactions:\n" + NEW.replace("charge.succeeded", "customer.created"),
+     "were ignore customer.*'s"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("there", "instead", "says"), REFUSED)
+def test_what_may_not_change(tmp_path: Path, there: str, instead: str, says: str) -> None:
+    """Whatever would give past events other ids or other money."""
+    assert there in RULES
+    found = locked(tmp_path, RULES.replace(there, instead, 1))
+    assert any(says in each for each in found), found
+
+
+def test_order_is_locked(tmp_path: Path) -> None:
+    """Rules that share types keep their order: the first match wins."""
+    found = locked(tmp_path, RULES.replace(CHARGE, "") + CHARGE)
+    assert found == ["transaction other stood after charge"]
+
+
+def run(*arguments: str) -> int:
+    """`check` with these arguments."""
+    parser = argparse.ArgumentParser()
+    check.configure(parser)
+    return check.run(parser.parse_args(arguments))
+
+
+def test_check_writes_and_keeps_the_lock(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--lock writes digest, date and approver; later a refused change exits with 1."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    assert run(str(path), "--lock", "--approver", "Ada Lovelace") == 0
+    held = json.loads((tmp_path / "rulebook.lock").read_text())
+    assert (held["approver"], held["digest"]) == ("Ada Lovelace", load(path).digest)
+    assert held["date"].endswith("Z")
+    assert run(str(path)) == 0
+    assert "as locked, approved by Ada Lovelace" in capsys.readouterr().out
+    path.write_text(RULES.replace("  charge:\n", "  payment:\n"))
+    assert run(str(path), "--lock", "--approver", "Eve") == 1
+    assert "locked: transaction charge is gone or renamed" in capsys.readouterr().out
+    assert json.loads((tmp_path / "rulebook.lock").read_text()) == held
+    assert run(str(path), "--json") == 1
+    assert json.loads(capsys.readouterr().out)["locked"][0]["line"] == 1
+
+
+def test_a_lock_needs_an_approver(tmp_path: Path) -> None:
+    """Nobody's approval is no approval."""
+    with pytest.raises(UsageError, match="--lock needs --approver"):
+        run(str(PACKAGED), "--lock", "--approver", " ")
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    lock_path(path).write_text("{}")
+    with pytest.raises(UsageError, match="this is no rulebook lock"):
+        run(str(path))
+
+
+def test_the_page_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--html writes every transaction's T-accounts, escaped, and loads nothing from elsewhere."""
+    path, page = tmp_path / "rules.yaml", tmp_path / "page.html"
+    path.write_text(RULES.replace("when: data.object.paid", 'when: data.object.paid != "<b>"'))
+    assert run(str(path), "--html", str(page)) == 0
+    text = page.read_text()
+    assert "wallet[data.object.customer]</caption><tr><td><td>gross</td>" in text.replace(
+        "<td>gross</tr>", "<td>gross</td></tr>"
+    )
+    assert "&lt;b&gt;" in text
+    assert not any(word in text for word in ("http://", "https://", "<script", "<link"))
+    assert run(str(PACKAGED), "--html", str(page)) == 0
+    for rule in load(PACKAGED).transactions:
+        assert f'<h2 id="{rule.name}">' in page.read_text()
+    assert capsys.readouterr().out

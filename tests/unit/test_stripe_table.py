@@ -1,0 +1,247 @@
+"""Every row of Stripe's table of reporting categories: the event and the feed, JSON and Avro.
+
+Each row is a realistic event, made from Stripe's own object shapes (tests/stripe/objects), and the
+legs that it becomes, `debit>credit amount currency`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.codecs.avro import PACKAGED_IDS, encode_event
+from worker.codecs.decode import Decoder
+from worker.core.chain import AccountRef, Chain
+from worker.core.event import Dead, Event, Skipped
+from worker.core.translate import Translator
+from worker.rulebooks.load import PACKAGED, load
+
+OBJECTS = json.loads(
+    (Path(__file__).parents[1] / "stripe" / "objects" / "objects.json").read_text()
+)
+SCHEMA_IDS = {name: number for number, name in PACKAGED_IDS.items()}
+FEED = "balance_transaction.created"
+
+CHARGE = OBJECTS["charge"] | {"captured": True, "amount_captured": 100}
+WALLET = CHARGE | {"customer": "cus_1"}
+ORIGIN = "origin.gross.credit"
+OWED = "user_receivable[origin.gross.credit.key] else unallocated"
+AGAIN = "origin.principal.debit"
+OWED_AGAIN = "user_receivable[origin.principal.debit.key] else unallocated"
+CTL = "shortfall_control"
+LOST = OBJECTS["dispute"] | {"status": "lost"}
+TRANSFER = OBJECTS["transfer"]
+CONNECTED = "connected_accounts[acct_1PgafTB7WZ01zgkW]"
+PAYOUT = OBJECTS["payout"] | {"id": "po_1"}
+PARTLY = TRANSFER | {"amount_reversed": 400}
+
+
+def taken(wallet: str, other: str, from_: str, into: str, amount: int) -> str:
+    """The three transfers of a shortfall."""
+    return f"{from_}>{into} {amount} usd, {wallet}>{CTL} {amount} usd, {other}>{CTL} {amount} usd"
+
+
+EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    # type                  object                  the rest of data    legs
+    ("charge.succeeded", WALLET, {}, "stripe_clearing>customer_wallet[cus_1] 100 usd"),
+    ("charge.succeeded", CHARGE, {}, "stripe_clearing>unallocated 100 usd"),
+    ("charge.succeeded", WALLET | {"currency": "jpy"}, {},
+     "stripe_clearing>customer_wallet[cus_1] 100 jpy"),
+    ("charge.succeeded", WALLET | {"currency": "kwd", "amount": 12340}, {},
+     "stripe_clearing>customer_wallet[cus_1] 12340 kwd"),
+    ("charge.succeeded", WALLET | {"captured": False}, {}, "ignored"),
+    ("charge.captured", WALLET | {"amount_captured": 60}, {},
+     "stripe_clearing>customer_wallet[cus_1] 60 usd"),
+    ("charge.failed", WALLET | {"paid": False, "failure_balance_transaction": "txn_9"}, {},
+     taken(ORIGIN, OWED, CTL, "stripe_clearing", 100)),
+    ("charge.failed", WALLET | {"paid": False, "balance_transaction": None}, {}, "ignored"),
+    ("refund.created", OBJECTS["refund"], {}, taken(ORIGIN, OWED, CTL, "stripe_clearing", 100)),
+    ("refund.created", OBJECTS["refund"] | {"status": "pending", "amount": 30}, {},
+     taken(ORIGIN, OWED, CTL, "stripe_clearing", 30)),
+    ("refund.created", OBJECTS["refund"] | {"status": "failed"}, {}, "ignored"),
+    ("refund.created", OBJECTS["refund"] | {"charge": None}, {}, "missing_field"),
+    ("refund.failed", OBJECTS["refund"] | {"status": "failed"}, {},
+     f"stripe_clearing>{CTL} 100 usd, {CTL}>{OWED_AGAIN} 100 usd, {CTL}>{AGAIN} 100 usd"),
+    ("refund.updated", OBJECTS["refund"] | {"status": "canceled"}, {},
+     f"stripe_clearing>{CTL} 100 usd, {CTL}>{OWED_AGAIN} 100 usd, {CTL}>{AGAIN} 100 usd"),
+    ("refund.updated", OBJECTS["refund"], {}, "ignored"),
+    ("charge.refunded", CHARGE | {"amount_refunded": 100}, {}, "ignored"),
+    ("charge.dispute.created", OBJECTS["dispute"], {}, "ignored"),
+    ("charge.dispute.funds_withdrawn", OBJECTS["dispute"], {},
+     "disputes_held>stripe_clearing 1000 usd"),
+    ("charge.dispute.funds_reinstated", OBJECTS["dispute"], {},
+     "stripe_clearing>disputes_held 1000 usd"),
+    ("charge.dispute.closed", LOST, {},
+     taken(ORIGIN, "chargeback_losses", CTL, "disputes_held", 1000)),
+    ("charge.dispute.closed", LOST | {"status": "won"}, {}, "ignored"),
+    ("charge.dispute.closed", LOST | {"status": "warning_closed"}, {}, "ignored"),
+    ("charge.dispute.closed", LOST | {"status": "never_heard_of"}, {}, "no_rule"),
+    ("payout.created", PAYOUT, {}, "payouts_in_transit[po_1]>stripe_clearing 1100 usd"),
+    ("payout.paid", PAYOUT, {}, "bank>payouts_in_transit[po_1] 1100 usd"),
+    ("payout.failed", PAYOUT, {},
+     "stripe_clearing>origin.arrived.debit else payouts_in_transit[data.object.id] 1100 usd"),
+    ("payout.canceled", PAYOUT, {},
+     "stripe_clearing>origin.arrived.debit else payouts_in_transit[data.object.id] 1100 usd"),
+    ("payout.created", PAYOUT | {"amount": -5}, {}, "bad_amount"),
+    ("application_fee.created", OBJECTS["application_fee"], {},
+     "stripe_clearing>fee_income 100 usd"),
+    ("application_fee.refunded", OBJECTS["application_fee"] | {"amount_refunded": 90},
+     {"previous_attributes": {"amount_refunded": 20}}, "fee_income>stripe_clearing 70 usd"),
+    ("application_fee.refunded", OBJECTS["application_fee"], {}, "missing_field"),
+    ("application_fee.refund.updated", OBJECTS["fee_refund"], {}, "ignored"),
+    ("transfer.created", TRANSFER, {}, f"{CONNECTED}>stripe_clearing 1100 usd"),
+    ("transfer.reversed", PARTLY, {"previous_attributes": {"amount_reversed": 0}},
+     f"stripe_clearing>{CONNECTED} 400 usd"),
+    ("transfer.reversed", PARTLY, {"previous_attributes": {"amount_reversed": 100}},
+     f"stripe_clearing>{CONNECTED} 300 usd"),
+    ("topup.succeeded", OBJECTS["topup"] | {"source": None}, {}, "stripe_clearing>bank 1000 usd"),
+    ("topup.reversed", OBJECTS["topup"] | {"source": None}, {}, "bank>stripe_clearing 1000 usd"),
+    ("topup.created", OBJECTS["topup"] | {"source": None}, {}, "ignored"),
+    ("reserve.hold.created", OBJECTS["reserve.hold"], {}, "ignored"),
+    ("charge.teleported", CHARGE, {}, "no_rule"),
+]  # fmt: skip
+
+
+def fees(*parts: tuple[str, int]) -> list[dict[str, Any]]:
+    """Details of a fee: kind and amount."""
+    return [{"type": kind, "amount": amount, "currency": "usd"} for kind, amount in parts]
+
+
+CARD = {"fee": 59, "fee_details": fees(("stripe_fee", 50), ("tax", 9))}
+CARD_LEGS = "input_tax>stripe_clearing 9 usd, processor_fees>stripe_clearing 50 usd"
+BACK = {"fee": -59, "fee_details": fees(("stripe_fee", -50), ("tax", -9))}
+BACK_LEGS = "stripe_clearing>input_tax 9 usd, stripe_clearing>processor_fees 50 usd"
+PLATFORM = {"fee": 30, "fee_details": fees(("application_fee", 20), ("withheld_tax", 10))}
+PLATFORM_LEGS = "processor_fees>stripe_clearing 20 usd, processor_fees>stripe_clearing 10 usd"
+DISPUTED = {"fee": 1500, "fee_details": fees(("stripe_fee", 1500))}
+EUROS = {"exchange_rate": 1.1, "source": {"id": "ch_1", "amount": 900, "currency": "eur"},
+         "source_object": {"amount": 900, "currency": "eur"}}  # fmt: skip
+
+SETTLED: list[tuple[str, int, dict[str, Any], str]] = [
+    # reporting_category  amount  more                 legs
+    ("charge", 1000, CARD, CARD_LEGS),
+    ("charge", 1000, {"fee": 0, "fee_details": []}, "nothing_to_post"),
+    ("charge", 1000, PLATFORM, PLATFORM_LEGS),
+    ("charge", 1000, {"fee": 7, "fee_details": []}, "processor_fees>stripe_clearing 7 usd"),
+    ("charge", 990, CARD | EUROS,
+     f"{CARD_LEGS}, fx_liquidity>stripe_clearing 900 eur, stripe_clearing>fx_liquidity 990 usd"),
+    ("charge", 990, CARD | EUROS | {"source": "ch_1", "source_object": None}, "missing_field"),
+    ("partial_capture_reversal", -400, BACK, BACK_LEGS),
+    ("refund", -1000, BACK, BACK_LEGS),
+    ("refund", -990, EUROS | {"fee": 0, "fee_details": []},
+     "stripe_clearing>fx_liquidity 900 eur, fx_liquidity>stripe_clearing 990 usd"),
+    ("refund_failure", 1000, CARD, CARD_LEGS),
+    ("charge_failure", -1000, BACK, BACK_LEGS),
+    ("dispute", -1000, DISPUTED, "dispute_fees>stripe_clearing 1500 usd"),
+    ("dispute", -1000, DISPUTED | {"net": -2600},
+     "dispute_fees>stripe_clearing 1500 usd, adjustments>stripe_clearing 100 usd"),
+    ("dispute_reversal", 1000, {"fee": 0, "fee_details": []}, "nothing_to_post"),
+    ("dispute_reversal", 1000, {"fee": -1500, "fee_details": fees(("stripe_fee", -1500))},
+     "stripe_clearing>dispute_fees 1500 usd"),
+    ("payout", -1000, CARD, CARD_LEGS),
+    ("payout_reversal", 1000, BACK, BACK_LEGS),
+    ("platform_earning", 100, CARD, CARD_LEGS),
+    ("platform_earning_refund", -100, BACK, BACK_LEGS),
+    ("transfer", -1000, CARD, CARD_LEGS),
+    ("transfer_reversal", 1000, BACK, BACK_LEGS),
+    ("topup", 1000, CARD, CARD_LEGS),
+    ("topup_reversal", -1000, BACK, BACK_LEGS),
+    ("risk_reserved_funds", -700, {}, "stripe_reserve>stripe_clearing 700 usd"),
+    ("risk_reserved_funds", 700, {}, "stripe_clearing>stripe_reserve 700 usd"),
+    ("connect_reserved_funds", -700, {}, "stripe_reserve>stripe_clearing 700 usd"),
+    ("fee", -200, {}, "processor_fees>stripe_clearing 200 usd"),
+    ("network_cost", -20, {}, "processor_fees>stripe_clearing 20 usd"),
+    ("tax", -30, {}, "input_tax>stripe_clearing 30 usd"),
+    ("other_adjustment", -40, {}, "adjustments>stripe_clearing 40 usd"),
+    ("other_adjustment", 40, {}, "stripe_clearing>adjustments 40 usd"),
+    ("connect_collection_transfer", -40, {}, "adjustments>stripe_clearing 40 usd"),
+    ("issuing_transaction", -40, {}, "no_rule"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    """The packaged rules."""
+    return Translator(load(PACKAGED))
+
+
+def become(translator: Translator, event: Event, role: str) -> str:
+    """The legs of an event, or its outcome in one word."""
+    found = translator.translate(event, role=role)
+    if isinstance(found, Dead):
+        return str(found.reason)
+    return found.outcome if isinstance(found, Skipped) else legs(found)
+
+
+def legs(chain: Chain) -> str:
+    """`debit>credit amount currency` of each leg."""
+    return ", ".join(
+        f"{side(leg.debit)}>{side(leg.credit)} {leg.amount} {leg.currency.name}"
+        for leg in chain.legs
+    )
+
+
+def side(ref: AccountRef | None) -> str:
+    """An account with its key."""
+    assert ref is not None
+    return f"{ref.name}[{ref.key}]" if ref.key else ref.name
+
+
+def both(body: dict[str, Any], schema: str) -> tuple[Event, Event]:
+    """The event as JSON and as Avro bring it."""
+    decoder = Decoder()
+    by_json = decoder.decode(json.dumps(body).encode())
+    source = body["data"]["object"].get("source")
+    if isinstance(source, dict):  # Avro holds its id, and its money beside it
+        flat = body["data"]["object"] | {"source": source["id"]}
+        body = body | {"data": {"object": flat}}
+    by_avro = decoder.decode(encode_event(body, schema, SCHEMA_IDS[schema]))
+    assert isinstance(by_json, Event)
+    assert isinstance(by_avro, Event)
+    return by_json, by_avro
+
+
+@pytest.mark.parametrize(("kind", "content", "more", "expected"), EVENTS)
+def test_payment_event(
+    translator: Translator, kind: str, content: dict[str, Any], more: dict[str, Any], expected: str
+) -> None:
+    """A payment event makes these legs, the same from JSON and from Avro."""
+    body = OBJECTS["event"] | {"type": kind, "data": {"object": content, **more}}
+    by_json, by_avro = both(body, "stripe_payment_event")
+    assert become(translator, by_json, "payments") == expected
+    assert become(translator, by_avro, "payments") == expected
+
+
+@pytest.mark.parametrize(("category", "amount", "more", "expected"), SETTLED)
+def test_settlement_event(
+    translator: Translator, category: str, amount: int, more: dict[str, Any], expected: str
+) -> None:
+    """A balance transaction makes these legs, the same from JSON and from Avro."""
+    settled = OBJECTS["balance_transaction"] | {"amount": amount, "reporting_category": category}
+    settled = {**settled, "net": amount - more.get("fee", 0), **more}
+    body = OBJECTS["event"] | {"type": FEED, "data": {"object": settled}}
+    by_json, by_avro = both(body, "stripe_settlement_event")
+    assert become(translator, by_json, "settlements") == expected
+    assert become(translator, by_avro, "settlements") == expected
+
+
+def test_a_dispute_s_funds_can_move_more_than_once(translator: Translator) -> None:
+    """Another withdrawal is another fact; the same told again, in another order, is not."""
+    chains = []
+    for created in ([5, 7], [7, 5], [5, 7, 9]):
+        listed = [{"id": f"txn_{each}", "amount": -1, "created": each} for each in created]
+        dispute = OBJECTS["dispute"] | {"created": 5, "balance_transactions": listed}
+        body = OBJECTS["event"] | {
+            "type": "charge.dispute.funds_withdrawn", "data": {"object": dispute},
+        }  # fmt: skip
+        for event in both(body, "stripe_payment_event"):
+            found = translator.translate(event, role="payments")
+            assert isinstance(found, Chain)
+            chains.append(found)
+    ids = [chain.legs[0].id for chain in chains]
+    assert ids[0] == ids[1] == ids[2] == ids[3]
+    assert ids[4] == ids[5] != ids[0]
+    assert len({chain.tag for chain in chains}) == 1

@@ -1,0 +1,216 @@
+"""`rulebook.lock`: what was in force, since when, and who approved it.
+
+The invariant: a rulebook that passes books every past event as the locked one did: the same ids,
+the same money. What may change is the future: a rule may end, and its successor begin, from a day
+after the lock's date on, so that a rolling deploy is over before the old and the new rule could
+book one event differently. Pure but for reading and writing the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from worker.core.matching import matches
+from worker.core.rulebook import Account, Rulebook, Transaction
+from worker.ports import UsageError
+
+LOCK: Final = "rulebook.lock"
+VERSION: Final = 1
+NOTICE_SECONDS: Final = 24 * 3600
+"""How long after the lock's date a change may begin."""
+
+
+class Changed(NamedTuple):
+    """One change that the lock does not allow. line: in the rulebook's file."""
+
+    line: int
+    message: str
+
+
+class Lock(NamedTuple):
+    """A lock as it was written. date: whole seconds since 1970."""
+
+    digest: str
+    date: int
+    approver: str
+    ledgers: Mapping[str, Any]
+    accounts: Mapping[str, Any]
+    ignore: tuple[str, ...]
+    transactions: Mapping[str, Any]
+    """By name, in the order in which they are asked."""
+
+
+def lock_path(rulebook: Path) -> Path:
+    """Where the lock of a rulebook stands: beside it."""
+    return rulebook.with_name(LOCK)
+
+
+def read_lock(path: Path) -> Lock | None:
+    """The lock, None where there is none.
+
+    Raises:
+        UsageError: it is there and cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        date = int(datetime.fromisoformat(held["date"]).timestamp())
+        ignore = tuple(held["ignore"])
+        parts = (held["ledgers"], held["accounts"], ignore, held["transactions"])
+        lock = Lock(held["digest"], date, held["approver"], *parts)
+        version = held["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: this is no rulebook lock: {error!r}") from error
+    if version != VERSION:
+        raise UsageError(f"{path}: version {version} is not one that this worker reads")
+    return lock
+
+
+def lock_text(rulebook: Rulebook, *, date: int, approver: str) -> str:
+    """The lock of a rulebook, as its file holds it. date: whole seconds since 1970."""
+    content = {
+        "version": VERSION,
+        "digest": rulebook.digest,
+        "date": datetime.fromtimestamp(date, UTC).isoformat().replace("+00:00", "Z"),
+        "approver": approver,
+        "ledgers": {one.name: [one.ledger, one.scale] for one in rulebook.ledgers.values()},
+        "accounts": {one.name: _account(one) for one in rulebook.accounts.values()},
+        "ignore": [_ignored(each.pattern, each.when) for each in rulebook.ignore],
+        "transactions": {rule.name: _rule(rule) for rule in rulebook.transactions},
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _account(account: Account) -> list[int | str]:
+    return [account.code, account.per, account.flags]
+
+
+def _ignored(pattern: str, when: Any) -> str:  # noqa: ANN401 - an expression or None
+    return f"{pattern} when {when.text}" if when else pattern
+
+
+def _rule(rule: Transaction) -> dict[str, Any]:
+    return {
+        "on": list(rule.on),
+        "from": rule.start,
+        "until": rule.end,
+        "digest": rule_digest(rule),
+        "legs": [leg.name for leg in rule.legs],
+    }
+
+
+def rule_digest(rule: Transaction) -> str:
+    """SHA-256 of all that a rule says but for its place in the file and its end."""
+    said = _said(replace(rule, end=None, line=0, priority="normal", sync=False))
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401 - any part of a rule
+    """A part of a rule as plain values: accounts by name, expressions by their words."""
+    if isinstance(value, Account):
+        return value.name
+    if hasattr(value, "precise"):
+        return " ".join(value.text.split())
+    if hasattr(value, "_asdict"):
+        return {key: _said(each) for key, each in value._asdict().items()}
+    if hasattr(value, "__dataclass_fields__"):
+        return {key: _said(getattr(value, key)) for key in value.__dataclass_fields__}
+    if isinstance(value, list | tuple):
+        return [_said(each) for each in value]
+    return value
+
+
+def changes(rulebook: Rulebook, lock: Lock) -> list[Changed]:
+    """Everything that would book a past event otherwise; empty when nothing would."""
+    if rulebook.digest == lock.digest:
+        return []
+    return sorted(
+        {
+            *_names(rulebook, lock),
+            *_rules(rulebook, lock),
+            *_newcomers(rulebook, lock),
+            *_order(rulebook, lock),
+        }
+    )
+
+
+def _names(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
+    for name, (number, scale) in lock.ledgers.items():
+        ledger = rulebook.ledgers.get(name)
+        if ledger is None or (ledger.ledger, ledger.scale) != (number, scale):
+            yield Changed(1, f"ledger {name} was {{id: {number}, scale: {scale}}}: it stays that")
+    for name, held in lock.accounts.items():
+        account = rulebook.accounts.get(name)
+        if account is None:
+            yield Changed(1, f"account {name} is gone or renamed: its name is in every id of it")
+        elif _account(account) != held:
+            message = "had another code, per or flags: the ledger keeps those for ever"
+            yield Changed(account.line, f"account {name} {message}")
+
+
+def _rules(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
+    now = {rule.name: rule for rule in rulebook.transactions}
+    first = _day(lock.date + NOTICE_SECONDS)
+    for name, held in lock.transactions.items():
+        rule = now.get(name)
+        if rule is None:
+            yield Changed(
+                1, f"transaction {name} is gone or renamed: keep it, with `until: {first}`"
+            )
+            continue
+        if rule_digest(rule) != held["digest"]:
+            hint = f"keep it with `until: {first}`, and add the new one with `from: {first}`"
+            if [leg.name for leg in rule.legs] != held["legs"]:
+                hint = f"its legs were {', '.join(held['legs'])}, whose names are in ids; {hint}"
+            yield Changed(rule.line, f"transaction {name} would book past events otherwise: {hint}")
+        elif rule.end != held["until"] and not _late(rule.end, lock):
+            yield Changed(rule.line, f"transaction {name}: `until` must be {first} or later")
+
+
+def _newcomers(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
+    """A new rule may not take past events from an old one, nor book what was ignored."""
+    first = _day(lock.date + NOTICE_SECONDS)
+    for place, rule in enumerate(rulebook.transactions):
+        if rule.name in lock.transactions or _late(rule.start, lock):
+            continue
+        after = {each.name for each in rulebook.transactions[place:]}
+        taken = [
+            name
+            for name, held in lock.transactions.items()
+            if name in after and _share(rule.on, held["on"])
+        ]
+        ignored = [each for each in lock.ignore if _share(rule.on, [each.split(" ")[0]])]
+        for other in (*taken, *(f"ignore {each}" for each in ignored)):
+            message = f"takes events that were {other}'s: it needs `from: {first}` or later"
+            yield Changed(rule.line, f"transaction {rule.name} {message}")
+
+
+def _order(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
+    """The first match wins: rules that share types keep their order."""
+    places = {name: place for place, name in enumerate(lock.transactions)}
+    kept = [rule for rule in rulebook.transactions if rule.name in places]
+    for number, rule in enumerate(kept):
+        for later in kept[number + 1 :]:
+            if places[later.name] < places[rule.name] and _share(rule.on, later.on):
+                yield Changed(rule.line, f"transaction {rule.name} stood after {later.name}")
+
+
+def _share(some: Any, others: Any) -> bool:  # noqa: ANN401 - globs, from the file or the lock
+    return any(matches(one, (other,)) or matches(other, (one,)) for one in some for other in others)
+
+
+def _late(second: int | None, lock: Lock) -> bool:
+    return second is not None and second >= lock.date + NOTICE_SECONDS
+
+
+def _day(second: int) -> str:
+    """The first UTC midnight that is not before a second."""
+    days = -(-second // 86_400)
+    return datetime.fromtimestamp(days * 86_400, UTC).date().isoformat()
