@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -258,6 +257,15 @@ def _webhook(path: Path) -> dict[str, Any]:
     return event | {"id": f"evt_{path.stem}"}
 
 
+def _within(kept: Any, whole: Any) -> bool:
+    """Whether everything that was kept, and is not null, stands in the whole."""
+    if isinstance(kept, dict):
+        return all(_within(kept[key], whole.get(key)) for key in kept if kept[key])
+    if isinstance(kept, list):
+        return len(kept) == len(whole) and all(map(_within, kept, whole))
+    return bool(kept == whole)
+
+
 @pytest.mark.parametrize("path", WEBHOOKS, ids=lambda path: path.stem)
 def test_webhooks_have_the_same_paths_in_json_and_avro(path: Path) -> None:
     """What the Avro schema keeps of a Stripe webhook is at the JSON's path with its value."""
@@ -265,9 +273,8 @@ def test_webhooks_have_the_same_paths_in_json_and_avro(path: Path) -> None:
     decoded = Decoder().decode(encode_event(event, "stripe_payment_event", 1))
     assert isinstance(decoded, Event)
     assert decoded[:3] == (event["id"], event["type"], event["created"])
-    kept = {name: value for name, value in decoded.body["data"]["object"].items() if value}
-    assert kept.items() <= deepcopy(event["data"]["object"]).items()
-    assert "object" in kept
+    assert _within(decoded.body["data"]["object"], event["data"]["object"])
+    assert decoded.body["data"]["object"]["object"]
 
 
 @pytest.mark.parametrize("path", WEBHOOKS, ids=lambda path: path.stem)
