@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -35,8 +35,8 @@ from worker.ports import DependencyUnavailable
 CALL_SECONDS: Final = 30.0
 """How long the cluster may take for one request about all topics."""
 
-NO_AUTHORIZER: Final = frozenset({KafkaError.SECURITY_DISABLED})
-"""What a broker without ACLs answers."""
+AUTHORIZER: Final = "authorizer.class.name"
+"""A broker's setting; empty, it keeps no grants, and answers a question about them with none."""
 
 RESOURCES: Final[Mapping[Resource, ResourceType]] = {
     "topic": ResourceType.TOPIC,
@@ -91,17 +91,23 @@ class TopicAdmin:
 
     def grants(self, users: Iterable[str]) -> set[Grant] | None:
         """What these users may do; None when the broker keeps no grants."""
-        found: set[Grant] = set()
-        for user in users:
-            with self._asking("reading the grants"):
-                try:
-                    bindings = self._bindings(f"User:{user}")
-                except KafkaException as error:
-                    if error.args[0].code() in NO_AUTHORIZER:
-                        return None
-                    raise
-            found |= {grant for one in bindings for grant in _grant(user, one)}
-        return found
+        with self._asking("reading the grants"):
+            if not self._keeps_grants():
+                return None
+            return {
+                grant
+                for user in users
+                for binding in self._bindings(f"User:{user}")
+                for grant in _grant(user, binding)
+            }
+
+    def _keeps_grants(self) -> bool:
+        """Has it an authorizer? A broker that does not show this setting is taken to have one."""
+        brokers = self._client.list_topics(timeout=CALL_SECONDS).brokers
+        asked = ConfigResource(ResourceType.BROKER, str(min(brokers)))
+        answers = self._client.describe_configs([asked], request_timeout=CALL_SECONDS)
+        entry = next(iter(answers.values())).result(CALL_SECONDS).get(AUTHORIZER)
+        return entry is None or bool(entry.value)
 
     def _bindings(self, principal: str) -> list[AclBinding]:
         of_principal = AclBindingFilter(
