@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import Any
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped] # it has none
 import pytest
 
 from tests.deploy.chart import (

@@ -29,7 +29,7 @@ NOT_PARSED = {"01_outbox_stream.sql": ["CREATE"]}
 """What sqlglot's grammar does not know and takes as text: CREATE EXTERNAL SCHEMA … FROM KAFKA."""
 
 
-def statements(name: str) -> list[exp.Expression]:
+def statements(name: str) -> list[exp.Expr]:
     """A file's statements, parsed as Redshift's."""
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     parsed = sqlglot.parse((SQL / name).read_text(), read="redshift")

@@ -85,9 +85,10 @@ def incompatible(one: str, other: str) -> list[str]:
     )
     from avro.schema import parse  # noqa: PLC0415 - the same
 
+    check: Any = ReaderWriterCompatibilityChecker  # it carries no types
     said = []
     for reader, writer in ((one, other), (other, one)):
-        found = ReaderWriterCompatibilityChecker().get_compatibility(parse(reader), parse(writer))
+        found = check().get_compatibility(parse(reader), parse(writer))
         if found.compatibility != SchemaCompatibilityType.compatible:
             said.append("; ".join(sorted(map(str, found.messages))))
     return said

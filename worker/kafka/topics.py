@@ -12,18 +12,15 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import (
     AclBinding,
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourcePatternType,
-    ResourceType,
 )
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from worker.config import Settings
@@ -112,10 +109,10 @@ class TopicAdmin:
     def _bindings(self, principal: str) -> list[AclBinding]:
         of_principal = AclBindingFilter(
             ResourceType.ANY,
-            None,
+            None,  # type: ignore[arg-type] # any name: the stub knows bindings only
             ResourcePatternType.ANY,
             principal,
-            None,
+            None,  # type: ignore[arg-type] # any host
             AclOperation.ANY,
             AclPermissionType.ALLOW,
         )
