@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench docs lock clean
+.PHONY: help demo test lint format bench docs lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,8 @@ help:
 	@echo 'make bench   benchmarks'
 	@echo 'make docs    docs/configuration.md from the settings'
 	@echo 'make lock    pin the newest versions that pyproject.toml allows'
+	@echo 'make audit   known weaknesses of the packages in the image'
+	@echo 'make sbom    sbom.cdx.json: what is in the image'
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/ledger-worker demo
@@ -70,8 +72,18 @@ LOCK := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upgrade 
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: $(VENV)/dev.stamp
 	@$(LOCK) --output-file requirements.lock pyproject.toml
-	@$(LOCK) --extra tigerbeetle --extra dev --constraint requirements.lock \
+	@$(LOCK) --extra tigerbeetle --extra registry --constraint requirements.lock \
+	  --output-file requirements-image.lock pyproject.toml
+	@$(LOCK) --extra tigerbeetle --extra registry --extra dev --constraint requirements-image.lock \
 	  --output-file requirements-dev.lock pyproject.toml
+
+# Over the image's lock file: nothing is installed or resolved for it.
+AUDIT := $(BIN)/python -m pip_audit --require-hashes --disable-pip --requirement requirements-image.lock
+audit: $(VENV)/dev.stamp
+	@$(AUDIT)
+
+sbom: $(VENV)/dev.stamp
+	@$(AUDIT) --format cyclonedx-json --output sbom.cdx.json
 
 clean:
 	@rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

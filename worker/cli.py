@@ -28,6 +28,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "generate": "make realistic, deterministic Stripe traffic, for Kafka or a file",
         "check": "validate a rulebook and draw its T-accounts",
         "explain": "show the transfers that an event makes, without posting",
+        "topics": "the declared topics and grants: compare with the broker, make, or render",
+        "schemas": "the packaged schemas: check what may change in them, register them",
         "doctor": "check every dependency and setting, and say what to do",
     }
 )

@@ -6,7 +6,7 @@ The invariant: everything is built here and nowhere else; importing it opens not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,8 +22,10 @@ from worker.codecs.rejected import RejectedEncoder
 from worker.config import EMBEDDED, Settings, TopicSettings
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
+from worker.declared.schemas import POSTED_SCHEMA
 from worker.kafka.announcer import KafkaAnnouncer
 from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
@@ -39,7 +41,6 @@ from worker.rulebooks.load import load
 from worker.writing import AnnouncementWriter
 
 LIVEMODES: Final = {"any": None, "true": True, "false": False}
-POSTED_SCHEMA: Final = "posted_transfer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ def open_worker(
         stack.callback(source.close)
         metrics, health = _outputs(stack, settings, counted, source, rulebook)
         after_commit = source.commit if embedded_broker else _nothing_more
+        registry = open_registry(settings, while_waiting=health.beat)
+        schemas = schema_ids(settings, registry)
         announcer = _announcer(settings, after_commit, health)
         stack.callback(announcer.close)
         observer = BatchObserver(
@@ -101,7 +104,8 @@ def open_worker(
             inputs=_inputs(settings, legs_max, events_limit),
             source=source,
             reader=EventReader(
-                Decoder(settings.schema_registry.ids), _translator(settings, rulebook)
+                Decoder(schemas, registry.reader if registry else _nobody_knows),
+                _translator(settings, rulebook),
             ),
             # The ledger's thread translates too: an attempt is another chain of the same event.
             posting=Poster(
@@ -109,7 +113,7 @@ def open_worker(
                 _translator(settings, rulebook),
                 parked_max=len(settings.topics.parked_topics),
             ),
-            writer=_writer(settings, rulebook.digest),
+            writer=_writer(settings, rulebook.digest, schemas),
             announcer=announcer,
             observer=observer,
             ledger_thread=thread,
@@ -192,6 +196,7 @@ def _source(settings: Settings) -> KafkaSource:
         group=settings.kafka.group_id,
         topics=list(_read_as(settings.topics)),
         client=settings.kafka.client,
+        instance=settings.kafka.group_instance_id,
     )
 
 
@@ -205,6 +210,10 @@ def _announcer(
         after_commit=after_commit,
         while_waiting=health.beat,
     )
+
+
+def _nobody_knows(_: int) -> None:
+    """Without a registry, the settings say what every id means."""
 
 
 def _nothing_more(_: Sequence[Commit]) -> None:
@@ -234,14 +243,19 @@ def _outputs(
     return metrics, health
 
 
-def _writer(settings: Settings, digest: str) -> AnnouncementWriter:
+def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:
     topics = settings.topics
     source = f"/ledger-worker/{settings.kafka.group_id}"
-    dead = DeadLetters(topic=topics.dead, group=settings.kafka.group_id, rulebook_digest=digest)
+    dead = DeadLetters(
+        topic=topics.dead,
+        group=settings.kafka.group_id,
+        rulebook_digest=digest,
+        redact=settings.dead_letters.payload == "redact",
+    )
     return AnnouncementWriter(
         outbox=OutboxEncoder(
             encoding=settings.outbox.format,
-            schema_id=_posted_schema(settings),
+            schema_id=_posted_schema(settings, schemas),
             topic=topics.outbox,
             source=source,
             rulebook_digest=digest,
@@ -252,12 +266,13 @@ def _writer(settings: Settings, digest: str) -> AnnouncementWriter:
     )
 
 
-def _posted_schema(settings: Settings) -> int:
-    found = [
-        number for number, name in settings.schema_registry.ids.items() if name == POSTED_SCHEMA
-    ]
+def _posted_schema(settings: Settings, schemas: Mapping[int, str]) -> int:
+    found = [number for number, name in schemas.items() if name == POSTED_SCHEMA]
     if not found and settings.outbox.format == "avro":
-        raise UsageError(
-            f"outbox.format is avro, and schema_registry.ids has no id for {POSTED_SCHEMA}"
+        mend = (
+            "ledger-worker schemas register puts it into the registry"
+            if settings.schema_registry.url
+            else "schema_registry.ids names none"
         )
+        raise UsageError(f"outbox.format is avro, and {POSTED_SCHEMA} has no id: {mend}")
     return found[0] if found else 0

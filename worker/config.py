@@ -61,6 +61,10 @@ class KafkaSettings(Section):
     """The producer's identity: stable and one per process, so that a restart ends at once what
     its predecessor left open."""
 
+    group_instance_id: str = ""
+    """A name that stays with this member over restarts (static membership), one per process: it
+    comes back to its partitions without a rebalance; empty: none."""
+
     client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
         default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}
     )
@@ -161,7 +165,15 @@ class SchemaRegistrySettings(Section):
             5: "rejected_event",
         }
     )
-    """A JSON object of schema id to the name of a packaged schema."""
+    """A JSON object of schema id to the name of a packaged schema; not asked when there is a
+    registry."""
+
+    client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
+        default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}
+    )
+    """A JSON object of extra settings of Confluent's registry client (`basic.auth.user.info`,
+    `ssl.ca.location`, …); secrets in a file that `LEDGER_WORKER_SCHEMA_REGISTRY__CLIENT_FILE`
+    names."""
 
 
 class HttpSettings(Section):
@@ -182,6 +194,14 @@ class EventSettings(Section):
 
     account: str = ""
     """A Stripe account id: events of any other account are dead letters; empty: no check."""
+
+
+class DeadLetterSettings(Section):
+    """What dead letters hold."""
+
+    payload: Literal["keep", "redact"] = "keep"
+    """`redact` leaves the value out: its SHA-256, size and position stay, and the record itself is
+    where it came from."""
 
 
 class BatchSettings(Section):
@@ -235,6 +255,7 @@ class Settings(BaseSettings):
     schema_registry: SchemaRegistrySettings = Field(default_factory=SchemaRegistrySettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     events: EventSettings = Field(default_factory=EventSettings)
+    dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

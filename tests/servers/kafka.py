@@ -109,6 +109,9 @@ def _properties(*, port: int, controller_port: int, log_dir: str) -> dict[str, s
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "log.dirs": log_dir,
         "auto.create.topics.enable": "false",
+        # Everybody here is ANONYMOUS and may do all; grants can be made and read nevertheless.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": "1",

@@ -342,3 +342,25 @@ def test_carried_records_are_the_same_elsewhere() -> None:
     assert carried[:3] == ("parked.1", b"cus_1", b'{"id"')
     assert carried.headers == [*OWN, ("x", b"1")]
     assert carried.timestamp_ms == 1_767_225_600_123
+
+
+def test_redacted_letters_hold_nothing_of_the_value() -> None:
+    """With redaction on, a letter has hash, size and position, and no byte of the payload."""
+    card = b'{"id":"evt_1","number":"4242424242424242"}'
+    letters = DeadLetters(topic="dead", group="books", rulebook_digest=DIGEST, redact=True)
+    letter = letters.letter(Consumed(card, headers=OWN), DEAD, stage="translate")
+    headers = dict(letter.headers)
+    assert letter[1:3] == (b"cus_1", b"")
+    assert letter.headers[:3] == OWN
+    assert headers["ledger_worker.left_out"] == b"value"
+    assert headers["ledger_worker.value_sha256"] == hashlib.sha256(card).hexdigest().encode()
+    assert headers["ledger_worker.value_bytes"] == b"%d" % len(card)
+    assert headers["__connect.errors.offset"] == b"42"
+    assert b"4242" not in b"".join(value or b"" for _, value in letter.headers)
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_there_is_nothing_to_redact_in_an_empty_record(value: bytes | None) -> None:
+    """A null value stays null and an empty one empty, also with redaction on."""
+    letters = DeadLetters(topic="dead", group="books", rulebook_digest=DIGEST, redact=True)
+    assert letters.letter(Consumed(value), DEAD, stage="decode").value == value

@@ -18,6 +18,7 @@ FORBIDDEN_WORDS = {"manager", "helper", "helpers", "util", "utils", "process", "
 
 ADAPTERS = (
     "worker.codecs",
+    "worker.declared",
     "worker.kafka",
     "worker.ledger",
     "worker.observe",

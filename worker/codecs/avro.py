@@ -1,8 +1,7 @@
 """Avro bodies in Confluent's frame: a zero byte, the schema's id in four bytes, the body.
 
 The invariant: a body is read to its last byte or not at all; fastavro would ignore what trails.
-Imports no Kafka and no ledger. Which id means which schema is the caller's: settings now, a
-registry later.
+Imports no Kafka and no ledger. Which id means which schema is the caller's: settings or a registry.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from typing import Any, Final
 
 import orjson
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.read import SchemaResolutionError
+from fastavro.schema import SchemaParseException, to_parsing_canonical_form
 from fastavro.types import Schema
 
 from worker.codecs.avro_fast import Reader, Unsupported, fast_reader
@@ -71,6 +72,45 @@ def body_reader(schema: Schema) -> BodyReader:
     except Unsupported:
         read = _fastavro_reader(schema)
     return _whole(read)
+
+
+def generation_reader(text: str) -> BodyReader | None:
+    """A reader for what was written with this schema, by Avro's rules of resolution.
+
+    Another generation of a packaged schema (the same full name) is read as the packaged one: what
+    it lacks has the default, what is more is left out. Any other schema is read as it was written.
+    None when the text is no Avro schema.
+    """
+    try:
+        writer = parse_schema(orjson.loads(text), named_schemas={})
+        canonical = to_parsing_canonical_form(writer)
+    except (ValueError, KeyError, TypeError, SchemaParseException):
+        return None
+    for name in packaged_names():
+        reader = packaged_schema(name)
+        if _full_name(reader) != _full_name(writer):
+            continue
+        if to_parsing_canonical_form(reader) == canonical:
+            return body_reader(reader)
+        return _whole(_resolving_reader(writer, reader))
+    return body_reader(writer)
+
+
+def _full_name(schema: Schema) -> str | None:
+    """What parse_schema made of name and namespace."""
+    return schema.get("name") if isinstance(schema, dict) else None
+
+
+def _resolving_reader(writer: Schema, reader: Schema) -> Reader:
+    def read(value: bytes, at: int) -> tuple[Any, int]:
+        stream = BytesIO(value)
+        stream.seek(at)
+        try:
+            return schemaless_reader(stream, writer, reader), stream.tell()
+        except SchemaResolutionError as error:
+            raise ValueError("the generations do not fit") from error
+
+    return read
 
 
 def plain_reader(schema: Schema) -> BodyReader:

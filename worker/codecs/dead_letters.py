@@ -1,6 +1,7 @@
 """Dead letters: the original record, untouched, and why it is one in headers after its own.
 
-The invariant: key, value, headers and timestamp stay as they were. A letter that was redriven and
+The invariant: key, value, headers and timestamp stay as they were, but for a value that is redacted
+because the settings say so, or too large. A letter that was redriven and
 died again keeps its earlier headers; the newest of a name is the last. Parked events are carried
 the same way. Header names are Kafka Connect's where it has them. No I/O.
 """
@@ -39,14 +40,33 @@ def carry(record: Record, *, topic: str, headers: Headers) -> Announcement:
 class DeadLetters:
     """Writes records off, for one consumer group under one rulebook."""
 
-    def __init__(self, *, topic: str, group: str, rulebook_digest: str) -> None:
+    def __init__(
+        self, *, topic: str, group: str, rulebook_digest: str, redact: bool = False
+    ) -> None:
         self._topic = topic
+        self._redact = redact
         self._group = group
         self._rulebook_digest = rulebook_digest
 
     def letter(self, record: Record, dead: Dead, *, stage: str) -> Announcement:
         """The dead letter of a record. stage: where it died: decode, translate or post."""
-        return carry(record, topic=self._topic, headers=self.headers(record, dead, stage))
+        headers = self.headers(record, dead, stage)
+        if self._redact and record.value():
+            return self._redacted(record, headers)
+        return carry(record, topic=self._topic, headers=headers)
+
+    def _redacted(self, record: Record, headers: Headers) -> Announcement:
+        """Without its value: card data can come in any field, so none of it is kept.
+
+        The value is empty, not null; hash, size and position say which record it was, and where
+        the record itself is for as long as its topic keeps it.
+        """
+        value = record.value() or b""
+        marks: Headers = [*_marks(value), (LEFT_OUT_HEADER, b"value")]
+        own = record.headers() or []
+        return Announcement(
+            self._topic, record.key(), b"", [*own, *headers, *marks], _timestamp_ms(record)
+        )
 
     def too_large(self, record: Record, dead: Dead, *, stage: str) -> Announcement:
         """The dead letter of a record that the broker refuses for its size.
@@ -58,8 +78,7 @@ class DeadLetters:
         value = record.value() or b""
         detail = f"the record is too large for the broker; it was {dead.reason}: {dead.detail}"
         headers = self.headers(record, Dead(Reason.TOO_LARGE, detail), stage)
-        headers.append((SHA256_HEADER, sha256(value).hexdigest().encode()))
-        headers.append((SIZE_HEADER, b"%d" % len(value)))
+        headers += _marks(value)
         key, own = record.key(), record.headers() or []
         if _size(key, own) > ENVELOPE_BYTES_MAX:
             key, own = None, []
@@ -80,6 +99,14 @@ class DeadLetters:
             RULEBOOK_HEADER: self._rulebook_digest,
         }
         return [(name, text.encode()) for name, text in texts.items()]
+
+
+def _marks(value: bytes) -> Headers:
+    """What tells a value that is not there."""
+    return [
+        (SHA256_HEADER, sha256(value).hexdigest().encode()),
+        (SIZE_HEADER, b"%d" % len(value)),
+    ]
 
 
 def _timestamp_ms(record: Record) -> int:

@@ -1,13 +1,14 @@
 """Bytes to events: the first byte tells Avro from JSON, and what is neither is a dead letter.
 
-The invariant: whatever the bytes, `decode` returns an Event or a Dead; it never raises for them.
+The invariant: whatever the bytes, `decode` returns an Event or a Dead; it never raises for them. (A
+registry that is away is no fault of the bytes.)
 A Dead names fields, positions and kinds, never values: a card or a name could be in those. No I/O
 and no ledger here; the amounts and keys that rules need are checked where rules read them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -33,9 +34,16 @@ class Decoder:
 
     schemas: schema id to packaged schema name; a name that is not packaged raises
         FileNotFoundError.
+    find: gives the reader for any other id, None when nobody knows it; asked once for each id that
+        it knows. It may raise DependencyUnavailable, and then so does `decode`.
     """
 
-    def __init__(self, schemas: Mapping[int, str] = PACKAGED_IDS) -> None:
+    def __init__(
+        self,
+        schemas: Mapping[int, str] = PACKAGED_IDS,
+        find: Callable[[int], BodyReader | None] = lambda _: None,
+    ) -> None:
+        self._find = find
         self._readers: dict[int, BodyReader] = {
             schema_id: body_reader(packaged_schema(name)) for schema_id, name in schemas.items()
         }
@@ -67,7 +75,7 @@ class Decoder:
                 f"the Avro frame is cut short: {len(value)} bytes, it takes {HEADER_BYTES}",
             )
         schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
-        read = self._readers.get(schema_id)
+        read = self._readers.get(schema_id) or self._found(schema_id)
         if read is None:
             return Dead(Reason.UNKNOWN_SCHEMA, f"no schema is known by the id {schema_id}")
         try:
@@ -75,6 +83,12 @@ class Decoder:
         except AvroUnreadable as error:
             return Dead(Reason.UNDECODABLE, str(error))
         return event_of(body)
+
+    def _found(self, schema_id: int) -> BodyReader | None:
+        read = self._find(schema_id)
+        if read is not None:
+            self._readers[schema_id] = read
+        return read
 
 
 def _decode_json(value: bytes) -> Event | Dead:

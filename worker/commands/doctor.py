@@ -21,7 +21,9 @@ from typing import Final
 
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.config import EMBEDDED, Settings, load_settings
+from worker.declared.schemas import subjects
 from worker.kafka.admin import inspect_broker
+from worker.kafka.registry import open_registry, schema_ids
 from worker.ledger.open import open_ledger
 from worker.observe.checks import CONFIGURATION, Check
 from worker.ports import UsageError, WorkerError
@@ -128,7 +130,15 @@ def _schemas(settings: Settings) -> list[Check]:
         raise UsageError(
             f"schema_registry.ids names {', '.join(unknown)}; packaged are {', '.join(packaged)}"
         )
-    return [Check("schemas", ok=True, detail=f"{len(packaged)} packaged, all of them parse")]
+    checks = [Check("schemas", ok=True, detail=f"{len(packaged)} packaged, all of them parse")]
+    registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
+    if registry is None:
+        return checks
+    held = schema_ids(settings, registry).values()
+    missing = sorted(set(subjects(settings).values()) - set(held))
+    advice = "ledger-worker schemas register" if missing else ""
+    detail = f"answers; not registered: {', '.join(missing)}" if missing else "answers, holds all"
+    return [*checks, Check("registry", ok=True, detail=detail, advice=advice)]
 
 
 def _kafka(settings: Settings) -> list[Check]:

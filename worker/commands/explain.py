@@ -28,6 +28,7 @@ from worker.ports import UsageError
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
+    from worker.codecs.decode import Decoder
     from worker.commands.held import Held
     from worker.config import Settings
 
@@ -52,12 +53,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain one event; 0 whatever becomes of it."""
-    from worker.codecs.decode import Decoder  # noqa: PLC0415 - Avro, only when it is asked for
-    from worker.config import load_settings  # noqa: PLC0415 - the same
+    from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
 
     settings = load_settings(getattr(arguments, "config", None))
     rulebook = load(arguments.rulebook or settings.rulebook)
-    event = Decoder(settings.schema_registry.ids).decode(_read(arguments.event))
+    event = _decoder(settings).decode(_read(arguments.event))
     if isinstance(event, Dead):
         found = {"outcome": "dead", **_dead(event)}
     else:
@@ -88,6 +88,17 @@ def _held(settings: Settings, translator: Translator, *, wanted: bool) -> Iterat
         yield Held(ledger, translator)
     finally:
         ledger.close()
+
+
+def _decoder(settings: Settings) -> Decoder:
+    from worker.codecs.decode import Decoder  # noqa: PLC0415 - Avro, only when it is asked for
+
+    if not settings.schema_registry.url:
+        return Decoder(settings.schema_registry.ids)
+    from worker.kafka.registry import open_registry  # noqa: PLC0415 - Kafka's, with a registry only
+
+    registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
+    return Decoder({}, registry.reader) if registry else Decoder({})
 
 
 def explain(

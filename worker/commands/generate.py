@@ -103,10 +103,18 @@ def _topics(settings: Settings) -> Mapping[str, str]:
 def _encoder(encoding: str, settings: Settings) -> Callable[[Generated], bytes]:
     if encoding == "json":
         return json_value
-    ids = {name: schema_id for schema_id, name in settings.schema_registry.ids.items()}
+    from worker.kafka.registry import open_registry, schema_ids  # noqa: PLC0415 - Avro only
+
+    found = schema_ids(settings, open_registry(settings))
+    ids = {name: schema_id for schema_id, name in found.items()}
     missing = sorted(set(SCHEMAS.values()) - set(ids))
     if missing:
-        raise UsageError(f"schema_registry.ids names no id for the schema {', '.join(missing)}")
+        where = (
+            "the registry holds no packaged generation of"
+            if settings.schema_registry.url
+            else "schema_registry.ids names no id for"
+        )
+        raise UsageError(f"{where} the schema {', '.join(missing)}")
     return lambda record: avro_value(record, ids)
 
 

@@ -74,6 +74,7 @@ class KafkaSource:
         group: str,
         topics: Sequence[str],
         client: Mapping[str, Any],
+        instance: str = "",
     ) -> None:
         self._trouble = Trouble()
         self._topics = topics
@@ -88,6 +89,8 @@ class KafkaSource:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
         }
+        if instance:
+            own["group.instance.id"] = instance
         config = client_config(
             bootstrap_servers=bootstrap_servers,
             client={**_DEFAULTS, **client},

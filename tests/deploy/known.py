@@ -1,0 +1,31 @@
+"""What documents, chart and compose may name: the worker's own settings and commands."""
+
+from __future__ import annotations
+
+from worker.cli import COMMANDS
+from worker.config import setting_keys, variable
+
+ARRIVING_WITH_ISSUE_6 = {
+    "balances",
+    "export",
+    "reconcile",
+    "redrive",
+    "replay",
+    "statement",
+    "trial-balance",
+}
+"""Commands that runbooks and jobs name and that are being built: to be emptied at the merge."""
+
+ARRIVING = ARRIVING_WITH_ISSUE_6 | {"sync"}
+"""And one that the rulebook's page names already."""
+
+
+def known_variables() -> set[str]:
+    """Every variable that the settings have, and those that name files."""
+    plain = {variable(key) for key in setting_keys()}
+    return plain | {f"{name}_FILE" for name in plain if "__" in name}
+
+
+def known_commands() -> set[str]:
+    """Every command of the command line, and those on their way."""
+    return set(COMMANDS) | ARRIVING

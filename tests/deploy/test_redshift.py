@@ -1,0 +1,177 @@
+"""The Redshift copy: the SQL is Redshift's, and its logic gives the ledger's own balances.
+
+Redshift itself cannot run here. Every statement is parsed in its dialect; those after the stream
+are run on DuckDB, translated by sqlglot, over the outbox of a real run with records doubled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from worker.commands.demo import _play
+from worker.config import load_settings
+from worker.declared.schemas import schema_text
+from worker.demo.page import Page
+
+SQL = Path(__file__).parents[2] / "schemas" / "redshift"
+FILES = sorted(SQL.glob("*.sql"))
+
+NOT_PARSED = {"01_outbox_stream.sql": ["CREATE"]}
+"""What sqlglot's grammar does not know and takes as text: CREATE EXTERNAL SCHEMA … FROM KAFKA."""
+
+
+def statements(name: str) -> list[exp.Expr]:
+    """A file's statements, parsed as Redshift's."""
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    parsed = sqlglot.parse((SQL / name).read_text(), read="redshift")
+    return [one for one in parsed if one is not None]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_statement_is_redshifts(path: Path) -> None:
+    """The Redshift grammar of sqlglot takes each statement whole."""
+    found = statements(path.name)
+    assert found
+    texts = [str(one.this) for one in found if isinstance(one, exp.Command)]
+    assert texts == NOT_PARSED.get(path.name, [])
+
+
+@pytest.fixture(name="page", scope="module")
+def _page() -> Page:
+    """A run of the whole worker on generated traffic, embedded."""
+    settings = load_settings()
+    changes = {"kafka": ("bootstrap_servers", "embedded"), "ledger": ("addresses", "embedded")}
+    update: dict[str, Any] = {
+        name: getattr(settings, name).model_copy(update={key: value})
+        for name, (key, value) in changes.items()
+    }
+    update["http"] = settings.http.model_copy(update={"host": "127.0.0.1", "port": 0})
+    return _play(settings.model_copy(update=update), events=400, seed=7)
+
+
+@pytest.fixture(name="copy")
+def _copy(page: Page, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the stream's rows, every third record twice, one unreadable; and tables."""
+    rows = [
+        {
+            "kafka_partition": record.partition(),
+            "kafka_offset": record.offset() + again * 1_000_000,
+            "kafka_key": (record.key() or b"").decode(),
+            "refresh_time": "2026-01-01 00:00:00",
+            "record": json.loads(record.value() or b""),
+            "unreadable": False,
+        }
+        for number, record in enumerate(page.posted)
+        for again in range(2 if number % 3 == 0 else 1)
+    ]
+    rows.append(rows[0] | {"record": None, "unreadable": True, "kafka_offset": -1})
+    file = tmp_path / "stream.json"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    with duckdb.connect() as database:
+        database.execute(
+            f"CREATE TABLE outbox_records AS SELECT * FROM read_json_auto('{file}',"  # noqa: S608
+            " format='newline_delimited', sample_size=-1)"
+        )
+        run(database, "02_tables.sql")
+        yield database
+
+
+def run(database: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Every statement of a file but COPY, in DuckDB's words."""
+    for statement in statements(name):
+        if not isinstance(statement, exp.Copy):
+            database.execute(statement.sql(dialect="duckdb"))
+
+
+def all_rows(database: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    return database.execute(query).fetchall()
+
+
+def test_each_transfer_is_there_once_however_often_it_came(
+    page: Page, copy: duckdb.DuckDBPyConnection
+) -> None:
+    """Doubled records and a second load add nothing; what cannot be read stops nothing."""
+    for _ in range(2):
+        run(copy, "03_merge.sql")
+        held = all_rows(copy, "SELECT transfer_id, amount, ledger_timestamp FROM ledger.transfers")
+        assert len(held) == len(page.transfers) > 100
+        assert {(key, int(amount), at) for key, amount, at in held} == {
+            (f"{one.id:032x}", one.amount, one.timestamp) for one in page.transfers
+        }
+
+
+def test_balances_are_the_ledgers_own(page: Page, copy: duckdb.DuckDBPyConnection) -> None:
+    """Debits and credits of every account equal what the ledger holds; currencies balance."""
+    run(copy, "03_merge.sql")
+    run(copy, "04_views.sql")
+    found = {
+        key: (int(debits), int(credited))
+        for key, debits, credited in all_rows(
+            copy,
+            "SELECT account_id, SUM(debit), SUM(credit) FROM ledger.entries GROUP BY account_id",
+        )
+    }
+    expected = {
+        f"{one.id:032x}": (one.debits_posted, one.credits_posted)
+        for one in page.accounts
+        if one.debits_posted or one.credits_posted
+    }
+    assert {key: sums for key, sums in found.items() if any(sums)} == expected
+    sums = all_rows(copy, "SELECT currency, SUM(balance) FROM ledger.trial_balance GROUP BY 1")
+    assert sums
+    assert all(int(total) == 0 for _, total in sums)
+
+
+def test_accounts_and_days_add_up(copy: duckdb.DuckDBPyConnection) -> None:
+    """The dimension has each account once; the days' net is the clearing account's balance."""
+    run(copy, "03_merge.sql")
+    run(copy, "04_views.sql")
+    accounts = all_rows(copy, "SELECT account_id FROM ledger.accounts")
+    assert len(accounts) == len(set(accounts)) > 10
+    days = dict(
+        all_rows(copy, "SELECT currency, SUM(net) FROM ledger.daily_settlement GROUP BY currency")
+    )
+    clearing = dict(
+        all_rows(
+            copy,
+            "SELECT currency, balance FROM ledger.trial_balance WHERE account = 'stripe_clearing'",
+        )
+    )
+    assert days == clearing
+    assert days
+
+
+def test_a_load_from_files_adds_only_what_is_new(copy: duckdb.DuckDBPyConnection) -> None:
+    """What COPY brought to the stage twice, and what is in the table already, comes once."""
+    run(copy, "03_merge.sql")
+    before = all_rows(copy, "SELECT COUNT(*) FROM ledger.transfers")
+    first, *rest = statements("05_copy_from_s3.sql")
+    copy.execute(first.sql(dialect="duckdb"))
+    copy.execute("INSERT INTO staged SELECT * FROM ledger.transfers")
+    copy.execute("INSERT INTO staged SELECT * FROM ledger.transfers LIMIT 5")
+    copy.execute("DELETE FROM ledger.transfers WHERE leg_number = 0")
+    for statement in rest:
+        if not isinstance(statement, exp.Copy):
+            copy.execute(statement.sql(dialect="duckdb"))
+    assert all_rows(copy, "SELECT COUNT(*) FROM ledger.transfers") == before
+
+
+def test_columns_are_the_schemas_fields_in_its_order() -> None:
+    """The table, COPY's paths and the Avro schema name the same fields in the same order."""
+    fields = [one["name"] for one in json.loads(schema_text("posted_transfer"))["fields"]]
+    paths = json.loads((SQL / "posted_transfer.jsonpaths.json").read_text())["jsonpaths"]
+    assert paths == [f"$.{name}" for name in fields]
+    table = next(
+        one for one in statements("02_tables.sql") if "transfers" in str(one.find(exp.Table))
+    )
+    columns = [column.name for column in table.find_all(exp.ColumnDef)]
+    assert [{"transaction_name": "transaction"}.get(name, name) for name in columns] == fields

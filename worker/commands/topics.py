@@ -1,0 +1,162 @@
+"""`topics`: the declared topics and grants against a broker, or as Strimzi resources.
+
+The invariant: `plan` and `render` change nothing; `apply` deletes nothing, and does nothing at all
+while the plan holds something that would lose records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ports import DependencyUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from worker.config import Settings
+    from worker.declared.plan import Plan
+    from worker.declared.topics import Declared
+
+HELP: Final = "the declared topics and grants: compare with the broker, make, or render"
+
+SETTLE_SECONDS: Final = 30.0
+"""How long the cluster may take until what was made shows."""
+LOOK_AGAIN_SECONDS: Final = 0.5
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "action",
+        choices=("plan", "apply", "render"),
+        help="plan: print the differences, exit 1 when there are any; apply: make them;"
+        " render: Strimzi resources",
+    )
+    parser.add_argument("--file", type=Path, metavar="FILE", help="default: the packaged one")
+    parser.add_argument(
+        "--replication",
+        type=_positive,
+        metavar="N",
+        help="instead of the declared one, for clusters of fewer brokers",
+    )
+    parser.add_argument(
+        "--topics-only", action="store_true", help="neither compare nor make grants"
+    )
+    parser.add_argument("--cluster", default="kafka", help="render: Strimzi's Kafka resource")
+    parser.add_argument("--namespace", default="", help="render: where the resources go")
+    parser.add_argument(
+        "--authentication",
+        choices=("tls", "scram-sha-512"),
+        default="tls",
+        help="render: how users prove who they are",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan, apply or render."""
+    from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
+    from worker.declared.topics import PACKAGED, load_topics, require_declared  # noqa: PLC0415
+
+    settings = load_settings(arguments.config)
+    path = arguments.file or PACKAGED
+    declared = load_topics(path, replication=arguments.replication)
+    require_declared(settings, declared, path)
+    if arguments.action == "render":
+        return _render(declared, arguments)
+    if arguments.action == "plan":
+        plan = look(settings, declared, grants=not arguments.topics_only)
+        _print(plan, as_json=arguments.json, applied=False)
+        return 1 if plan.differs else 0
+    plan = apply(settings, declared, grants=not arguments.topics_only)
+    _print(plan, as_json=arguments.json, applied=True)
+    return 0
+
+
+def _render(declared: Declared, arguments: argparse.Namespace) -> int:
+    from worker.declared.strimzi import render  # noqa: PLC0415 - only when it is asked for
+
+    text = render(
+        declared,
+        cluster=arguments.cluster,
+        namespace=arguments.namespace,
+        authentication=arguments.authentication,
+    )
+    if arguments.json:
+        import yaml  # noqa: PLC0415 - the same
+
+        text = json.dumps(list(yaml.safe_load_all(text)), indent=2) + "\n"
+    sys.stdout.write(text)
+    return 0
+
+
+def look(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
+    """What would have to change on the broker."""
+    from worker.declared.plan import make_plan  # noqa: PLC0415 - keeps --help quick
+    from worker.kafka.topics import open_topic_admin  # noqa: PLC0415 - the same
+
+    admin = open_topic_admin(settings)
+    found = admin.topics([topic.name for topic in declared.topics])
+    return make_plan(declared, found, admin.grants(declared.users) if grants else None)
+
+
+def apply(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
+    """Bring the broker to what is declared, and see that it is there.
+
+    Raises:
+        UsageError: something would lose records; nothing was done.
+        DependencyUnavailable: the cluster refused, or the result did not show in time.
+    """
+    from worker.kafka.topics import open_topic_admin  # noqa: PLC0415 - keeps --help quick
+
+    plan = look(settings, declared, grants=grants)
+    if plan.refused:
+        told = "\n".join(f"topic {one.topic}: {one.why}" for one in plan.refused)
+        raise UsageError(f"nothing was changed, because some of it is refused:\n{told}")
+    if plan.differs:
+        open_topic_admin(settings).apply(plan)
+        _wait(settings, declared, grants=grants)
+    return plan
+
+
+def _wait(settings: Settings, declared: Declared, *, grants: bool) -> None:
+    """Brokers learn of a new topic one after the other."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while look(settings, declared, grants=grants).differs:
+        if time.monotonic() > deadline:
+            raise DependencyUnavailable(
+                f"the cluster took the changes, but does not show them after {SETTLE_SECONDS:g} s;"
+                " ledger-worker topics plan says which"
+            )
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _print(plan: Plan, *, as_json: bool, applied: bool) -> None:
+    lines = list(plan.lines())
+    if as_json:
+        result: dict[str, Any] = {
+            "differs": plan.differs,
+            "applied": applied,
+            "acls_compared": plan.acls_compared,
+            "changes": [{"do": word, "what": what} for word, what in lines],
+        }
+        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        return
+    for word, what in lines:
+        sys.stdout.write(f"{word:<8}{what}\n")
+    if not plan.acls_compared:
+        sys.stdout.write(
+            "grants were not compared: not asked for, or the broker has no authorizer\n"
+        )
+    done = "done" if applied else "to do"
+    sys.stdout.write(f"{len(lines)} {done}; nothing is ever deleted\n")

@@ -1,0 +1,1 @@
+"""What is declared beside the settings: topics and who may use them."""
