@@ -8,13 +8,17 @@ the core and the ports only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
 from worker.core.chain import Chain
 from worker.core.event import Dead, Skipped
 from worker.core.positions import Assignment
 from worker.ports import Record
+
+NOTHING_EARLIER: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +27,7 @@ class Item:
 
     offset: the record's. size_bytes: of its value. role: under which it came. asked: what the
     rulebook makes of it. attempts: the highest attempt it may be posted under; 0 unless it was
-    redriven.
+    redriven. earlier: what a parked event had before, position to `since`.
     """
 
     record: Record
@@ -33,6 +37,7 @@ class Item:
     role: str
     asked: Chain | Skipped | Dead
     attempts: int = 0
+    earlier: Mapping[int, int] = NOTHING_EARLIER
 
     @property
     def legs(self) -> int:

@@ -280,7 +280,10 @@ class Pipeline:
             role = assignment.role or self._reader.role_of(record)
             asked, attempts = translate(event, record, role=role)
             size = len(record.value() or b"")
-            batch.add(Item(record, assignment, record.offset(), size, role, asked, attempts))
+            item = Item(record, assignment, record.offset(), size, role, asked, attempts)
+            if assignment.tries:
+                item.earlier = self._reader.earlier(record, group=self._inputs.group)
+            batch.add(item)
         self._observer.stage("decode", decoded - started)
         self._observer.stage("translate", self._now() - decoded)
 

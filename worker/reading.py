@@ -6,10 +6,10 @@ Pure but for the decoder it is given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from worker.codecs.parked import parked_at_ms, role_of
+from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
 from worker.ports import Headers, Record
@@ -47,6 +47,10 @@ class EventReader:
     def role_of(self, record: Record) -> str:
         """The role under which a parked record first came."""
         return role_of(record)
+
+    def earlier(self, record: Record, *, group: str) -> Mapping[int, int]:
+        """The positions that a parked record had before in this group, and its `since` there."""
+        return earlier_positions(record, group=group)
 
     def due_ms(self, record: Record, *, delay_ms: int) -> int:
         """When a parked record has waited so long, in milliseconds since 1970."""

@@ -5,7 +5,7 @@ Imports the pure core, the ports and the batch's items only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from worker.batch import Item
@@ -24,6 +24,10 @@ class Reader(Protocol):
 
     def role_of(self, record: Record) -> str:
         """The role under which a parked record first came."""
+        ...
+
+    def earlier(self, record: Record, *, group: str) -> Mapping[int, int]:
+        """The positions that a parked record had before in this group, and its `since` there."""
         ...
 
     def due_ms(self, record: Record, *, delay_ms: int) -> int:

@@ -55,10 +55,7 @@ class AnnouncementWriter:
             elif outcome.rejection is not None:
                 written.append(self._rejection(item, outcome, outcome.rejection))
             elif outcome.dead is not None and outcome.kind is Kind.PARKED:
-                tries = item.assignment.tries
-                written.append(
-                    self._parked.park(item.record, outcome.dead, tries=tries, role=item.role)
-                )
+                written.append(self._wait(item, outcome.dead))
             elif outcome.dead is not None:
                 written.append(self._letter(item, outcome.dead))
         return written
@@ -71,6 +68,12 @@ class AnnouncementWriter:
             leg=rejection.leg,
             reason=rejection.reason,
             attempt=outcome.attempt,
+        )
+
+    def _wait(self, item: Item, dead: Dead) -> Announcement:
+        stay = item.assignment
+        return self._parked.park(
+            item.record, dead, tries=stay.tries, role=item.role, since=stay.since
         )
 
     def _letter(self, item: Item, dead: Dead) -> Announcement:

@@ -118,8 +118,10 @@ class PlainWriter:
                 content = {"reason": outcome.rejection.reason, "of": place}
                 written.append(Announcement("rejected", None, json.dumps(content).encode(), []))
             if outcome.dead is not None and outcome.kind is Kind.PARKED:
-                tries = item.assignment.tries
-                parked = self._parked.park(item.record, outcome.dead, tries=tries, role=item.role)
+                stay = item.assignment
+                parked = self._parked.park(
+                    item.record, outcome.dead, tries=stay.tries, role=item.role, since=stay.since
+                )
                 written.append(parked)
             elif outcome.dead is not None:
                 content = {"reason": outcome.dead.reason, "of": place}

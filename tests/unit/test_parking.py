@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from worker.codecs.dead_letters import DeadLetters
-from worker.codecs.parked import ParkedEvents, parked_at_ms, role_of, waiting_since_ms
+from worker.codecs.parked import (
+    ParkedEvents,
+    earlier_positions,
+    parked_at_ms,
+    role_of,
+    waiting_since_ms,
+)
 from worker.core.event import Dead, Reason
+from worker.core.ids import position_base
 from worker.ports import Announcement, Headers
 
 MISSING = Dead(Reason.PREDECESSOR_MISSING, "leg settle: the transfer it settles is not there")
@@ -51,7 +58,7 @@ def parked(now_ms: int) -> ParkedEvents:
 
 def test_a_parked_record_stays_what_it_was() -> None:
     """Key, value, timestamp and own headers are kept; role, time and reason come after them."""
-    told = parked(5000).park(FIRST, MISSING, tries=0, role="commands")
+    told = parked(5000).park(FIRST, MISSING, tries=0, role="commands", since=7)
     assert told.topic == "parked.1"
     assert (told.key, told.value, told.timestamp_ms) == (b"cus_1", b"{}", 1000)
     assert told.headers[0] == ("trace", b"1")
@@ -66,19 +73,25 @@ def test_a_parked_record_stays_what_it_was() -> None:
 
 def test_each_stay_adds_to_the_history() -> None:
     """The second stay has a time of its own, and the first is still told."""
-    once = Kept(parked(5000).park(FIRST, MISSING, tries=0, role="commands"))
-    twice = parked(9000).park(once, MISSING, tries=1, role=role_of(once))
+    once = Kept(parked(5000).park(FIRST, MISSING, tries=0, role="commands", since=7))
+    twice = parked(9000).park(once, MISSING, tries=1, role=role_of(once), since=9)
     assert twice.topic == "parked.2"
     waiting = Kept(twice)
     assert parked_at_ms(waiting) == 9000
     assert waiting_since_ms(waiting) == 5000
+    places = [("wallet.commands", 7), ("parked.1", 9)]
+    assert earlier_positions(Kept(twice), group="books") == {
+        position_base(group="books", topic=topic, partition=3) | 42: since
+        for topic, since in places
+    }
+    assert not earlier_positions(Kept(twice), group="another")
     topics = [value for name, value in twice.headers if name == "__connect.errors.topic"]
     assert topics == [b"wallet.commands", b"parked.1"]
 
 
 def test_a_record_too_large_to_wait_is_a_dead_letter() -> None:
     """The broker's limit loses nothing: hash and position are kept."""
-    told = parked(5000).park(FIRST, MISSING, tries=0, role="commands")
+    told = parked(5000).park(FIRST, MISSING, tries=0, role="commands", since=7)
     assert told.otherwise is not None
     small = told.otherwise()
     assert small.topic == "dead"

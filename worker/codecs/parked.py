@@ -9,19 +9,24 @@ No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from worker.codecs.dead_letters import DeadLetters, carry
+from worker.codecs.dead_letters import CONNECT, GROUP_HEADER, DeadLetters, carry
 from worker.core.event import Dead
+from worker.core.ids import position_base
 from worker.ports import Announcement, Record
 
 ROLE_HEADER: Final = "ledger_worker.role"
+SINCE_HEADER: Final = "ledger_worker.since"
+"""The `since` under which its last reader answered for it; see `core.positions`."""
+
 PARKED_AT_HEADER: Final = "ledger_worker.parked_ms"
 """When this stay began, in milliseconds since 1970."""
 
 INT64_DIGITS: Final = 19
+_PLACE: Final = ("topic", "partition", "offset")
 
 
 class ParkedEvents:
@@ -34,15 +39,19 @@ class ParkedEvents:
         self._dead = dead
         self._now_ms = now_ms
 
-    def park(self, record: Record, dead: Dead, *, tries: int, role: str) -> Announcement:
+    def park(
+        self, record: Record, dead: Dead, *, tries: int, role: str, since: int
+    ) -> Announcement:
         """The record on its way to wait once more.
 
         dead: what it waits for. tries: how often it waited before, fewer than there are topics.
+        role, since: of the stay that read it.
         A record that the broker finds too large to wait is a dead letter.
         """
         headers = [
             *self._dead.headers(record, dead, "post"),
             (ROLE_HEADER, role.encode()),
+            (SINCE_HEADER, b"%d" % since),
             (PARKED_AT_HEADER, b"%d" % self._now_ms()),
         ]
         waiting = carry(record, topic=self._topics[tries], headers=headers)
@@ -52,23 +61,42 @@ class ParkedEvents:
 def role_of(record: Record) -> str:
     """The role under which a parked record first came; empty where it does not say."""
     told = _told(record, ROLE_HEADER)
-    return (told[-1] or b"").decode(errors="replace") if told else ""
+    return told[-1].decode(errors="replace") if told else ""
+
+
+def earlier_positions(record: Record, *, group: str) -> Mapping[int, int]:
+    """Every position that the event had before in this group, and the `since` it had there.
+
+    A worker that has lost the partition may still post the event from an earlier position after
+    another has parked it; who reads it from here then answers for its announcement.
+    """
+    found: dict[int, int] = {}
+    told: dict[str, bytes] = {}
+    for name, value in record.headers() or ():
+        told[name] = value or b""
+        if name == PARKED_AT_HEADER and told.get(GROUP_HEADER) == group.encode():
+            topic, partition, offset = (told.get(f"{CONNECT}.{part}", b"") for part in _PLACE)
+            base = position_base(
+                group=group, topic=topic.decode(errors="replace"), partition=_number(partition)
+            )
+            found[base | _number(offset)] = _number(told.get(SINCE_HEADER, b""))
+    return found
 
 
 def parked_at_ms(record: Record) -> int:
     """When its stay began; 0, long ago, where it does not say."""
-    return _milliseconds(_told(record, PARKED_AT_HEADER)[-1:])
+    return _number((_told(record, PARKED_AT_HEADER) or [b""])[-1])
 
 
 def waiting_since_ms(record: Record) -> int:
     """When its first stay began; 0 where it does not say."""
-    return _milliseconds(_told(record, PARKED_AT_HEADER)[:1])
+    return _number((_told(record, PARKED_AT_HEADER) or [b""])[0])
 
 
-def _told(record: Record, name: str) -> list[bytes | None]:
-    return [value for header, value in record.headers() or () if header == name]
+def _told(record: Record, name: str) -> list[bytes]:
+    return [value or b"" for header, value in record.headers() or () if header == name]
 
 
-def _milliseconds(told: list[bytes | None]) -> int:
-    digits = (told[0] if told else None) or b""
-    return int(digits) if digits.isdigit() and len(digits) < INT64_DIGITS else 0
+def _number(digits: bytes) -> int:
+    """0 for what is no whole number, or none that 64 bits hold."""
+    return int(digits) if digits.isdigit() and len(digits) <= INT64_DIGITS else 0

@@ -1,0 +1,73 @@
+"""No small history breaks the promises, and every broken rule is found out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from tests.model.histories import Record, Rules, Scope, search
+from worker.core.outcome import Existing, existing
+
+FAULTS = int(os.environ.get("MODEL_FAULTS", "1"))
+
+A, B = Record(0), Record(1)
+REFUSED = Record(0, refused=True)
+NEEDS_A = Record(1, needs=0)
+
+SCOPES = {
+    "redelivered in its partition and in another": Scope(((A, A), (A,)), faults_max=FAULTS),
+    "two events": Scope(((A, B), ()), faults_max=FAULTS),
+    "refused, and redelivered": Scope(((REFUSED, REFUSED), (REFUSED,)), faults_max=FAULTS),
+    "waits for what comes later": Scope(((NEEDS_A,), (A,)), faults_max=FAULTS),
+    "two groups": Scope(((A, A), ()), groups=(0, 1), faults_max=FAULTS),
+    "offsets set back": Scope(((A, A), ()), faults_max=FAULTS, reset=True),
+}
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_no_history_breaks_a_promise(name: str) -> None:
+    """Announced exactly once, refusals told, nothing forgotten, whatever goes wrong and when."""
+    states, wrong = search(SCOPES[name], Rules())
+    assert not wrong
+    assert states > 100
+
+
+def never(**_: Any) -> Existing:
+    return Existing.COUNT
+
+
+def always(**_: Any) -> Existing:
+    return Existing.ANNOUNCE
+
+
+def any_position(**given: Any) -> Existing:
+    return existing(**given | {"position": given["held_position"]})
+
+
+def any_time(**given: Any) -> Existing:
+    return existing(**given | {"since": -1})
+
+
+def no_redo(**_: Any) -> bool:
+    return False
+
+
+MUTANTS = {
+    "announce never": Rules(existing=never),
+    "announce always": Rules(existing=always),
+    "ignore the position": Rules(existing=any_position),
+    "ignore the group": Rules(position=lambda _, partition, offset: partition << 8 | offset),
+    "ignore since": Rules(existing=any_time),
+    "ignore until and redo": Rules(rejected_before=no_redo),
+    "forget where a parked record was": Rules(knows_earlier=False),
+    "keep work over a reassignment": Rules(keeps_work=True),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_rule_is_found(name: str) -> None:
+    """The search is worth something: with any one rule broken, some history shows it."""
+    found = [wrong for scope in SCOPES.values() if (wrong := search(scope, MUTANTS[name])[1])]
+    assert found
