@@ -10,15 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final
 
 from worker.core.chain import Chain
 from worker.core.event import Dead, Skipped
 from worker.core.positions import Assignment
 from worker.ports import Record
-
-NOTHING_EARLIER: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +33,7 @@ class Item:
     role: str
     asked: Chain | Skipped | Dead
     attempts: int = 0
-    earlier: Mapping[int, int] = NOTHING_EARLIER
+    earlier: Mapping[int, int] | None = None
 
     @property
     def legs(self) -> int:

@@ -50,7 +50,7 @@ class _Work:
 
     def answers_for(self, held_position: int) -> tuple[int, int]:
         """The position that it answers for, and since when: its own, or one it had before."""
-        since = self.item.earlier.get(held_position)
+        since = self.item.earlier.get(held_position) if self.item.earlier else None
         if since is not None:
             return held_position, since
         return self.position, self.item.assignment.since
