@@ -9,134 +9,23 @@ after their sender has died.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
 
-from worker.core.outcome import Existing, announce_rejected_before, existing
+from tests.model.states import (
+    OPEN,
+    PARKED,
+    WINDOW,
+    Record,
+    Rules,
+    Scope,
+    State,
+    Stay,
+    Told,
+    Worker,
+    put,
+)
+from worker.core.outcome import Existing
 from worker.core.positions import NO_REDO, Assignment, Stand, opening, parse_metadata
-
-T = TypeVar("T")
-
-WINDOW: Final = 1
-PARKED: Final = 2
-"""The partition of parked records; 0 and 1 are inputs."""
-
-OPEN: Final = -1
-"""The phase of an open stay; 0 or more: the ledger's newest time, whose commit is to come."""
-
-
-class Record(NamedTuple):
-    """One record. refused: the ledger says no. needs: the event that must be there first, or -1."""
-
-    event: int
-    refused: bool = False
-    needs: int = -1
-
-
-class Stay(NamedTuple):
-    """A partition's stay with a worker; `next` is the offset to take."""
-
-    phase: int = OPEN
-    since: int = 0
-    until: int = -1
-    redo: int = NO_REDO
-    committed: int = 0
-    next: int = 0
-
-
-class Told(NamedTuple):
-    """What a worker will tell of a record when it commits: an outcome's kind."""
-
-    partition: int
-    offset: int
-    record: Record
-    kind: str
-
-
-class Worker(NamedTuple):
-    """A process. member: the group knows it. sent: (partition, offset) that the ledger has."""
-
-    group: int
-    member: bool = True
-    stays: tuple[Stay | None, ...] = (None, None, None)
-    items: tuple[Told, ...] = ()
-    sent: tuple[int, int] | None = None
-
-
-class State(NamedTuple):
-    """The world.
-
-    commits, owners: by group and partition: (offset, metadata), and the worker's number or -1.
-    ledger: by event: None, () when it was refused, or (group, partition, offset, time) of the
-    record that posted it. announced, refusals, dead: by event, how often it was told. parked: the
-    records of the parked partition, and (group, partition, offset, since) they came from. ghosts:
-    requests whose sender is gone.
-    """
-
-    commits: tuple[tuple[tuple[int, str], ...], ...]
-    owners: tuple[tuple[int, ...], ...]
-    workers: tuple[Worker, ...]
-    ledger: tuple[tuple[int, ...] | None, ...]
-    announced: tuple[int, ...]
-    refusals: tuple[int, ...]
-    dead: tuple[int, ...]
-    parked: tuple[tuple[Record, tuple[int, int, int, int]], ...] = ()
-    ghosts: tuple[tuple[int, int, int], ...] = ()
-    clock: int = 1
-    faults: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The worker's decisions.
-
-    keeps_work: what is under way survives the loss of its partition. knows_earlier: who reads a
-    parked record answers for what was posted from where the record was before.
-    """
-
-    existing: Callable[..., Existing] = existing
-    rejected_before: Callable[..., bool] = announce_rejected_before
-    position: Callable[[int, int, int], int] = lambda group, partition, offset: (
-        group << 16 | partition << 8 | offset
-    )
-    keeps_work: bool = False
-    knows_earlier: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What is tried: the records of partitions 0 and 1, each worker's group, and the faults.
-
-    reset: the whole group may start over once everything is committed.
-    """
-
-    logs: tuple[tuple[Record, ...], tuple[Record, ...]]
-    groups: tuple[int, ...] = (0, 0)
-    faults_max: int = 2
-    reset: bool = False
-
-    def start(self) -> State:
-        """Nobody has read anything."""
-        records = [record for log in self.logs for record in log]
-        events = 1 + max(record.event for record in records)
-        nothing: tuple[None, ...] = (None,) * events
-        zeros = (0,) * events
-        count = 1 + max(self.groups)
-        return State(
-            commits=(((-1, ""),) * 3,) * count,
-            owners=((-1,) * 3,) * count,
-            workers=tuple(Worker(group) for group in self.groups),
-            ledger=nothing,
-            announced=zeros,
-            refusals=zeros,
-            dead=zeros,
-        )
-
-
-def put(held: tuple[T, ...], at: int, value: T) -> tuple[T, ...]:
-    """The tuple with one member changed."""
-    return (*held[:at], value, *held[at + 1 :])
 
 
 class World:

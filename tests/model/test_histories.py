@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.model.histories import Record, Rules, Scope, search
+from tests.model.histories import search
+from tests.model.states import Record, Rules, Scope
 from worker.core.outcome import Existing, existing
 
 FAULTS = int(os.environ.get("MODEL_FAULTS", "1"))
