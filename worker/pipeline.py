@@ -349,17 +349,20 @@ class Pipeline:
         try:
             self._announcer.announce(announcements, commits, self._source.membership())
         except Aborted as aborted:
-            self._observer.aborted(str(aborted))
             self.partitions.read_again()
-            self._batch.drop_lost(self.partitions.all())
+            self._drop_all(str(aborted))
             return False
         except Unsettled as unsettled:
-            self._observer.aborted(str(unsettled))
             self.partitions.start_over()
-            self._batch.drop_lost(self.partitions.all())
             self._held.clear()
+            self._drop_all(str(unsettled))
             return False
         self._observer.stage("commit", self._now() - started)
         for one, offset, stand in stands:
             one.was_committed(next_offset=offset, stand=stand)
         return True
+
+    def _drop_all(self, reason: str) -> None:
+        """After a transaction that failed: what is batched is nobody's now, and is read again."""
+        self._observer.aborted(reason)
+        self._batch.drop_lost(self.partitions.all())

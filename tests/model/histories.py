@@ -162,19 +162,21 @@ class World:
                 return "dead" if partition == PARKED else "parked"
             return "rejected" if record.refused else "posted"
         if not held:
-            may = self._rules.rejected_before(offset=offset, redo=stay.redo)
-            return "rejected" if may or partition == PARKED else "counted"
-        position, since = self._rules.position(group, partition, offset), stay.since
-        if partition == PARKED and self._rules.knows_earlier:
+            tries = int(partition == PARKED)
+            may = self._rules.rejected_before(offset=offset, redo=stay.redo, tries=tries)
+            return "rejected" if may else "counted"
+        earlier: dict[int, int] = {}
+        if partition == PARKED:
             *place, before = state.parked[offset][1]
-            if place == list(held[:3]) and place[0] == group:
-                position, since = self._rules.position(*held[:3]), before
+            if place[0] == group:
+                earlier[self._rules.position(*place)] = before
         rule = self._rules.existing(
             same=True,
             held_position=self._rules.position(*held[:3]),
             held_at=held[3],
-            position=position,
-            since=since,
+            position=self._rules.position(group, partition, offset),
+            since=stay.since,
+            earlier=earlier,
         )
         return "posted" if rule is Existing.ANNOUNCE else "counted"
 

@@ -82,11 +82,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The worker's decisions.
-
-    keeps_work: what is under way survives the loss of its partition. knows_earlier: who reads a
-    parked record answers for what was posted from where the record was before.
-    """
+    """The worker's decisions. keeps_work: what is under way survives the loss of its partition."""
 
     existing: Callable[..., Existing] = existing
     rejected_before: Callable[..., bool] = announce_rejected_before
@@ -94,7 +90,6 @@ class Rules:
         group << 16 | partition << 8 | offset
     )
     keeps_work: bool = False
-    knows_earlier: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,10 @@ def any_time(**given: Any) -> Existing:
     return existing(**given | {"since": -1})
 
 
+def forgetful(**given: Any) -> Existing:
+    return existing(**given | {"earlier": None})
+
+
 def no_redo(**_: Any) -> bool:
     return False
 
@@ -62,7 +66,7 @@ MUTANTS = {
     "ignore the group": Rules(position=lambda _, partition, offset: partition << 8 | offset),
     "ignore since": Rules(existing=any_time),
     "ignore until and redo": Rules(rejected_before=no_redo),
-    "forget where a parked record was": Rules(knows_earlier=False),
+    "forget where a parked record was": Rules(existing=forgetful),
     "keep work over a reassignment": Rules(keeps_work=True),
 }
 

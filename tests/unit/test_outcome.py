@@ -100,3 +100,17 @@ def test_an_existing_chain(*, same: bool, held_position: int, held_at: int, rule
 def test_rejected_before(*, offset: int, redo: int, announced: bool) -> None:
     """A burned id is announced only where its first announcement may be missing."""
     assert announce_rejected_before(offset=offset, redo=redo) is announced
+
+
+def test_a_parked_record_answers_for_where_it_was() -> None:
+    """What was posted from an earlier position is announced, by the `since` it had there."""
+
+    def rule(held_at: int, earlier: dict[int, int]) -> Existing:
+        return existing(
+            same=True, held_position=5, held_at=held_at, position=7, since=100, earlier=earlier
+        )
+
+    assert rule(50, {5: 40}) is Existing.ANNOUNCE
+    assert rule(50, {5: 50}) is Existing.COUNT
+    assert rule(200, {6: 0}) is Existing.COUNT
+    assert announce_rejected_before(offset=9, redo=-1, tries=1)

@@ -1,9 +1,9 @@
 """Dead letters: the original record, untouched, and why it is one in headers after its own.
 
 The invariant: key, value, headers and timestamp stay as they were, but for a value that is redacted
-because the settings say so, or too large. A letter that was redriven and
-died again keeps its earlier headers; the newest of a name is the last. Parked events are carried
-the same way. Header names are Kafka Connect's where it has them. No I/O.
+because the settings say so, or too large. A letter that was redriven and died again keeps its
+earlier headers; the newest of a name is the last. Parked events are carried the same way. Header
+names are Kafka Connect's where it has them. No I/O.
 """
 
 from __future__ import annotations

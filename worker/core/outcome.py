@@ -227,16 +227,24 @@ class Existing(Enum):
     CONFLICT = "another record posted other money under this key"
 
 
-def existing(
-    *, same: bool, held_position: int, held_at: int, position: int, since: int
+def existing(  # noqa: PLR0913 - both positions and their times
+    *,
+    same: bool,
+    held_position: int,
+    held_at: int,
+    position: int,
+    since: int,
+    earlier: Mapping[int, int] | None = None,
 ) -> Existing:
     """The announcing rule for a chain that exists.
 
     held_position: `user_data_64` of the stored chain. held_at: its ledger timestamp, nanoseconds.
     position: of the record at hand. since: when this group's answer for the partition began.
+    earlier: where a parked record was before, position to `since`: it is answered for as well.
     """
-    ours = held_position == position
-    unannounced = ours and held_at > since
+    answered = {position: since, **(earlier or {})}
+    ours = held_position in answered
+    unannounced = ours and held_at > answered[held_position]
     if same:
         return Existing.ANNOUNCE if unannounced else Existing.COUNT
     if not ours:
@@ -244,13 +252,14 @@ def existing(
     return Existing.ANNOUNCE_AS_HELD if unannounced else Existing.COUNT_AS_HELD
 
 
-def announce_rejected_before(*, offset: int, redo: int) -> bool:
+def announce_rejected_before(*, offset: int, redo: int, tries: int = 0) -> bool:
     """Is an `id_already_failed` announced, because its first announcement may be missing?
 
     redo: the highest offset that may have been submitted before this assignment or the last abort
-    without its commit; -1 when there is none.
+    without its commit; -1 when there is none. tries: how often the event was parked; who had it
+    before may have been refused without telling.
     """
-    return offset <= redo
+    return tries > 0 or offset <= redo
 
 
 def account_conflict(held: Account, row: Account) -> bool:

@@ -48,13 +48,6 @@ class _Work:
     def position(self) -> int:
         return self.item.assignment.base | self.item.offset
 
-    def answers_for(self, held_position: int) -> tuple[int, int]:
-        """The position that it answers for, and since when: its own, or one it had before."""
-        since = self.item.earlier.get(held_position) if self.item.earlier else None
-        if since is not None:
-            return held_position, since
-        return self.position, self.item.assignment.since
-
 
 class Poster:
     """Posts batches to one ledger, one request at a time.
@@ -297,13 +290,13 @@ class Poster:
         stored = [held[leg.id] for leg in chain.legs if leg.id in held]
         if not stored:
             raise BrokenInvariant("a chain that exists was not found")
-        position, since = work.answers_for(stored[0].user_data_64)
         rule = table.existing(
             same=len(stored) == len(chain.legs) and _same(work, stored, reserved),
             held_position=stored[0].user_data_64,
             held_at=stored[0].timestamp,
-            position=position,
-            since=since,
+            position=work.position,
+            since=work.item.assignment.since,
+            earlier=work.item.earlier,
         )
         match rule:
             case Existing.ANNOUNCE:
@@ -311,7 +304,9 @@ class Poster:
             case Existing.COUNT:
                 return Outcome(Kind.REDELIVERED, chain.attempt, chain.transaction)
             case Existing.ANNOUNCE_AS_HELD:
-                legs = self._holdings.legs(chain, self._holdings.posted_by(chain, position))
+                legs = self._holdings.legs(
+                    chain, self._holdings.posted_by(chain, stored[0].user_data_64)
+                )
                 return self._posted(chain, legs, _OTHER_RULEBOOK)
             case Existing.COUNT_AS_HELD:
                 return Outcome(
@@ -354,9 +349,8 @@ def _rejected(chain: Chain, rejection: Rejection) -> Outcome:
 
 
 def _may_announce(item: Item) -> bool:
-    """A parked event always: who had it before may have been refused without telling."""
     one = item.assignment
-    return one.tries > 0 or table.announce_rejected_before(offset=item.offset, redo=one.redo)
+    return table.announce_rejected_before(offset=item.offset, redo=one.redo, tries=one.tries)
 
 
 def _amount_is_told_later(leg: Leg) -> bool:
