@@ -117,14 +117,10 @@ class Cluster:
         Each transaction's marker counts as one more.
         """
         topic = self.topic(name)
-        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "counter"})
         deadline = time.monotonic() + RUN_SECONDS_MAX
-        about = consumer.list_topics(topic, timeout=30).topics[topic]
-        places = [TopicPartition(topic, number) for number in about.partitions]
-        while sum(consumer.get_watermark_offsets(place, 30)[1] for place in places) < records:
+        while sum(ends(self.bootstrap_servers, topic).values()) < records:
             assert time.monotonic() < deadline, f"{topic} did not reach {records} records"
             time.sleep(0.02)
-        consumer.close()
 
     def posted(self) -> list[dict[str, Any]]:
         """The outbox as its readers see it."""
@@ -139,31 +135,52 @@ def finish(process: subprocess.Popen[bytes]) -> str:
 
 
 def read_topic(bootstrap_servers: str, topic: str) -> list[Message]:
-    """All of a topic with isolation read_committed, in order within each partition."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": f"auditor-{uuid.uuid4()}",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    waiting = set(partitions)
+    """All of a topic with isolation read_committed, in order within each partition.
+
+    Up to where it ends now, also where a process died in a transaction: its reader waits there
+    until the broker has aborted it.
+    """
+    missing = ends(bootstrap_servers, topic)
+    consumer = _reader(bootstrap_servers, "read_committed")
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in missing])
     records: list[Message] = []
     deadline = time.monotonic() + READ_SECONDS_MAX
-    while waiting:
+    while missing:
         assert time.monotonic() < deadline, f"the end of {topic} was not reached"
         for message in consumer.consume(1000, 0.5):
             error = message.error()
             if error is None:
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                waiting.discard(message.partition())
+                partition, offset = message.partition(), message.offset()
+                if partition in missing and offset is not None and offset >= missing[partition]:
+                    del missing[partition]
     consumer.close()
     return records
+
+
+def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
+    """Where each partition ends now, open transactions and their markers included."""
+    consumer = _reader(bootstrap_servers, "read_uncommitted")
+    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+    found = {
+        number: consumer.get_watermark_offsets(TopicPartition(topic, number), 30)[1]
+        for number in partitions
+    }
+    consumer.close()
+    return found
+
+
+def _reader(bootstrap_servers: str, isolation: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": f"auditor-{uuid.uuid4()}",
+            "isolation.level": isolation,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
 
 
 def read_ledger(address: str) -> tuple[list[Any], list[Any]]:

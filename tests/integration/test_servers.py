@@ -10,12 +10,14 @@ from confluent_kafka import Consumer, Producer
 
 from tests.servers.kafka import KafkaBroker, create_topics, kafka_broker
 
+ANSWER_SECONDS = 300
+
 
 def produce(broker: KafkaBroker, topic: str, values: list[bytes]) -> None:
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
     for value in values:
         producer.produce(topic, value)
-    assert producer.flush(30) == 0
+    assert producer.flush(ANSWER_SECONDS) == 0
 
 
 def consume(broker: KafkaBroker, topic: str, count: int) -> list[bytes]:
@@ -28,7 +30,7 @@ def consume(broker: KafkaBroker, topic: str, count: int) -> list[bytes]:
     )
     consumer.subscribe([topic])
     try:
-        found = consumer.consume(count, timeout=30)
+        found = consumer.consume(count, timeout=ANSWER_SECONDS)
     finally:
         consumer.close()
     return [value for message in found if (value := message.value()) is not None]

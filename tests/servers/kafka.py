@@ -30,7 +30,7 @@ JAVA_MIN = 17
 HERE = Path(__file__).parent
 JARS = HERE.parent.parent / ".cache" / "kafka" / VERSION
 START_SECONDS = 600  # seconds where it is quiet; a throttled machine has taken 280
-STOP_SECONDS = 30
+STOP_SECONDS = 300
 DOCKER_INFO_SECONDS = 3
 FETCH_SECONDS = 600
 
