@@ -28,6 +28,11 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "generate": "make realistic, deterministic Stripe traffic, for Kafka or a file",
         "check": "validate a rulebook and draw its T-accounts",
         "explain": "show the transfers that an event makes, without posting",
+        "balances": "list what each account holds now",
+        "statement": "show one account's transfers, with opening and closing balance",
+        "trial-balance": "sum every account per currency, now or at a time, and say whether it"
+        " balances",
+        "export": "write all accounts and transfers to Parquet or Avro files, with a digest",
         "doctor": "check every dependency and setting, and say what to do",
     }
 )
@@ -90,7 +95,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _main_parser() -> argparse.ArgumentParser:
-    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog=NAME,
         description="Stripe and wallet events from Kafka become TigerBeetle transfers, announced"
@@ -127,7 +132,7 @@ def _add_config(parser: argparse.ArgumentParser, *, default: Path | None) -> Non
 
 
 def _load(name: str) -> Command:
-    return cast("Command", import_module(f"worker.commands.{name}"))
+    return cast("Command", import_module(f"worker.commands.{name.replace('-', '_')}"))
 
 
 def _log_to_stderr() -> None:
