@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.rejected import RejectedEncoder
 from worker.config import PACKAGED_RULEBOOK, Settings
+from worker.core.chain import Chain
 from worker.core.ids import position_base
 from worker.core.positions import Assignment
 from worker.core.translate import Translator
@@ -139,16 +140,27 @@ def read_items(
 def settle(
     played: Played, poster: Poster, writer: AnnouncementWriter, items: Sequence[Item]
 ) -> None:
-    """Post some items, those with a pending of the same chunk one by one, and announce them."""
-    for item in items:
-        outcomes = poster.post([item])
+    """Post items together, but none with the pending transfer that it settles; announce them."""
+    for together in apart(items):
+        outcomes = poster.post(together)
         played.outcomes.update(outcome.kind.value for outcome in outcomes)
-        for one in writer.write([item], outcomes):
+        for one in writer.write(together, outcomes):
             offset = len(played.records[one.topic])
             headers = list(one.headers)
             played.records[one.topic].append(
                 ArchivedRecord(one.topic, 0, offset, one.key, one.value, headers)
             )
+
+
+def apart(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """The items in order, cut before each one that settles a pending transfer."""
+    together: list[Item] = []
+    for item in items:
+        if isinstance(item.asked, Chain) and any(leg.pending_ids for leg in item.asked.legs):
+            yield together
+            together = []
+        together.append(item)
+    yield together
 
 
 def announcing(settings: Settings, digest: str) -> AnnouncementWriter:

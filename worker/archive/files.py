@@ -117,7 +117,7 @@ def _record(found: Mapping[str, Any], topic: str, numbering: Numbering) -> Archi
         offset_number=_number(found, "offset") if placed else numbering.next(name),
         key_bytes=_bytes(found, "key"),
         value_bytes=_value(found),
-        header_list=_headers(found.get("headers") or []),
+        header_list=_headers(found.get("headers")),
         timestamp_ms=_number(found, "timestamp") if found.get("timestamp") is not None else 0,
         placed=placed,
     )
@@ -172,6 +172,8 @@ def _from_base64(text: object, name: str) -> bytes | None:
 
 
 def _headers(found: object) -> Headers:
+    if found is None:
+        return []
     if not isinstance(found, list):
         raise BadRecord("`headers` is no list")
     return [_header(one) for one in found]

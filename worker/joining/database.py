@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from worker.ports import UsageError
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection as Database
+    from duckdb import DuckDBPyConnection
+
+    Database: TypeAlias = DuckDBPyConnection
 else:
     Database = object
 
