@@ -67,7 +67,9 @@ class Spoiled:
         shutil.copy(day.ledger_file, self.file)
         self.expected: set[tuple[str, str]] = set()
         self._used: set[str] = set()
-        self.posted = [json.loads(one.value() or b"") for one in self.records[OUTBOX]]
+        self.posted: list[dict[str, Any]] = [
+            json.loads(one.value() or b"") for one in self.records[OUTBOX]
+        ]
 
     def legs(self, kind: Callable[[dict[str, Any]], bool], *, again: int = 1) -> dict[str, Any]:
         """A posted leg of an event that is nowhere else spoiled, and whose record came once."""
