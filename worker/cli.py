@@ -30,6 +30,12 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "explain": "show the transfers that an event makes, without posting",
         "topics": "the declared topics and grants: compare with the broker, make, or render",
         "schemas": "the packaged schemas: check what may change in them, register them",
+        "balances": "list what each account holds now",
+        "statement": "show one account's transfers, with opening and closing balance",
+        "trial-balance": "sum every account per currency, now or at a time, and say whether it"
+        " balances",
+        "export": "write all accounts and transfers to Parquet or Avro files, with a digest",
+        "reconcile": "compare events, ledger, announcements and Stripe's report, list what differs",
         "doctor": "check every dependency and setting, and say what to do",
     }
 )
@@ -92,7 +98,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _main_parser() -> argparse.ArgumentParser:
-    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog=NAME,
         description="Stripe and wallet events from Kafka become TigerBeetle transfers, announced"
@@ -129,7 +135,7 @@ def _add_config(parser: argparse.ArgumentParser, *, default: Path | None) -> Non
 
 
 def _load(name: str) -> Command:
-    return cast("Command", import_module(f"worker.commands.{name}"))
+    return cast("Command", import_module(f"worker.commands.{name.replace('-', '_')}"))
 
 
 def _log_to_stderr() -> None:

@@ -5,19 +5,8 @@ from __future__ import annotations
 from worker.cli import COMMANDS
 from worker.config import setting_keys, variable
 
-ARRIVING_WITH_ISSUE_6 = {
-    "balances",
-    "export",
-    "reconcile",
-    "redrive",
-    "replay",
-    "statement",
-    "trial-balance",
-}
-"""Commands that runbooks and jobs name and that are being built: to be emptied at the merge."""
-
-ARRIVING = ARRIVING_WITH_ISSUE_6 | {"sync"}
-"""And one that the rulebook's page names already."""
+ARRIVING = {"redrive", "replay", "sync"}
+"""Commands that runbooks, jobs and the rulebook's page name already, and that are being built."""
 
 
 def known_variables() -> set[str]:

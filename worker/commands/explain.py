@@ -28,7 +28,6 @@ from worker.ports import UsageError
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
-    from worker.codecs.decode import Decoder
     from worker.commands.held import Held
     from worker.config import Settings
 
@@ -54,10 +53,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Explain one event; 0 whatever becomes of it."""
     from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
+    from worker.kafka.decoding import open_decoder  # noqa: PLC0415 - Avro, only when it is asked
 
     settings = load_settings(getattr(arguments, "config", None))
     rulebook = load(arguments.rulebook or settings.rulebook)
-    event = _decoder(settings).decode(_read(arguments.event))
+    event = open_decoder(settings).decode(_read(arguments.event))
     if isinstance(event, Dead):
         found = {"outcome": "dead", **_dead(event)}
     else:
@@ -88,17 +88,6 @@ def _held(settings: Settings, translator: Translator, *, wanted: bool) -> Iterat
         yield Held(ledger, translator)
     finally:
         ledger.close()
-
-
-def _decoder(settings: Settings) -> Decoder:
-    from worker.codecs.decode import Decoder  # noqa: PLC0415 - Avro, only when it is asked for
-
-    if not settings.schema_registry.url:
-        return Decoder(settings.schema_registry.ids)
-    from worker.kafka.registry import open_registry  # noqa: PLC0415 - Kafka's, with a registry only
-
-    registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
-    return Decoder({}, registry.reader) if registry else Decoder({})
 
 
 def explain(

@@ -1,0 +1,41 @@
+"""A day of thousands of records, reconciled clean and spoiled."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.reads.played import Played, play
+from tests.reconcile.stripe import Row, payouts, report_rows
+
+EVENTS = int(os.environ.get("RECONCILE_EVENTS", "1200"))
+
+
+@pytest.fixture(scope="session")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """Its payouts are those of Stripe's report; commands may open the ledger's file."""
+    played = play(
+        EVENTS,
+        seed=11,
+        folder=tmp_path_factory.mktemp("day"),
+        keep=lambda one: "payout" not in one.note,
+        also=payouts,
+    )
+    played.ledger.close()
+    return played
+
+
+@pytest.fixture(scope="session")
+def stripe_rows(day: Played) -> list[Row]:
+    """Stripe's report of that day."""
+    return report_rows(day)
+
+
+@pytest.fixture
+def here(day: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty current folder; the settings name the day's ledger."""
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", f"embedded:{day.ledger_file}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

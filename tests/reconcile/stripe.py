@@ -1,0 +1,128 @@
+"""Stripe's payout reconciliation report, made from the settlement events of a played day."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.reads.played import Played
+from worker.core.money import major_units
+from worker.generate.scene import PAYMENTS, Generated
+from worker.generate.stripe_objects import payout
+
+HEADING = [
+    "automatic_payout_id",
+    "automatic_payout_effective_at_utc",
+    "balance_transaction_id",
+    "created_utc",
+    "available_on_utc",
+    "currency",
+    "gross",
+    "fee",
+    "net",
+    "reporting_category",
+    "source_id",
+    "description",
+]
+ROWS_OF_A_PAYOUT = 25
+PAID_AT = 1_767_600_000  # seconds: the day of the report's rows
+Row = dict[str, Any]
+
+
+def report_rows(day: Played) -> list[Row]:
+    """Every balance transaction once, in payouts of so many rows; the last of each are waiting."""
+    captured = captured_amounts(day)
+    rows: dict[str, list[Row]] = defaultdict(list)
+    seen: set[str] = set()
+    for record in day.records["stripe.settlements"]:
+        about = json.loads(record.value() or b"")["data"]["object"]
+        if about["id"] in seen:
+            continue
+        seen.add(about["id"])
+        rows[about["currency"]].append(
+            row(about["id"], about["reporting_category"], about, about["amount"], about["fee"])
+        )
+        taken = captured.get(about["source"] or "", about["amount"])
+        if taken != about["amount"]:
+            gone = taken - about["amount"]
+            reversal = f"{about['id']}_rest"
+            rows[about["currency"]].append(
+                row(reversal, "partial_capture_reversal", about, gone, 0)
+            )
+    return [one for currency, some in rows.items() for one in paid_out(currency, some)]
+
+
+def captured_amounts(day: Played) -> dict[str, int]:
+    """What was captured of each charge that was captured later."""
+    found = {}
+    for record in day.records["stripe.payments"]:
+        try:
+            event = json.loads(record.value() or b"")
+        except ValueError:
+            continue
+        if event.get("type") == "charge.captured":
+            about = event["data"]["object"]
+            found[about["id"]] = about["amount_captured"]
+    return found
+
+
+def row(txn: str, category: str, about: Row, gross: int, fee: int) -> Row:
+    return {
+        "automatic_payout_id": "",
+        "balance_transaction_id": txn,
+        "created_utc": "2026-01-05 10:00:00",
+        "currency": about["currency"],
+        "gross": gross,
+        "fee": fee,
+        "net": gross - fee,
+        "reporting_category": category,
+        "source_id": about["source"] or "",
+    }
+
+
+def payouts(day: Played) -> Iterable[Generated]:
+    """The events of the payouts that the report tells of."""
+    for one in report_rows(day):
+        if one["reporting_category"] == "payout":
+            number, amount = one["source_id"], -one["gross"]
+            about = payout(
+                payout_id=number, amount=amount, currency=one["currency"], created=PAID_AT
+            )
+            event = {
+                "id": f"evt_{number}",
+                "object": "event",
+                "type": "payout.created",
+                "created": PAID_AT,
+                "livemode": False,
+                "data": {"object": about},
+            }
+            yield Generated(PAYMENTS, number.encode(), event, "payout")
+
+
+def paid_out(currency: str, rows: list[Row]) -> Iterable[Row]:
+    whole = len(rows) // ROWS_OF_A_PAYOUT * ROWS_OF_A_PAYOUT
+    for start in range(0, whole, ROWS_OF_A_PAYOUT):
+        number = f"po_{currency}_{start}"
+        part = rows[start : start + ROWS_OF_A_PAYOUT]
+        for one in part:
+            yield one | {"automatic_payout_id": number}
+        about = {"currency": currency, "source": number}
+        total = -sum(one["net"] for one in part)
+        own = row(f"txn_{number}", "payout", about, total, 0)
+        yield own | {"automatic_payout_id": number}
+    yield from rows[whole:]
+
+
+def write_report(path: Path, rows: Iterable[Row]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, HEADING, restval="")
+        out.writeheader()
+        for one in rows:
+            scale = 0 if one["currency"] == "jpy" else 2
+            amounts = {name: major_units(one[name], scale) for name in ("gross", "fee", "net")}
+            out.writerow(one | amounts)
+    return path

@@ -1,0 +1,57 @@
+"""The same over Kafka: a worker's own run on the embedded broker is reconciled from its topics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from worker.cli import main
+from worker.commands.run import Stop, work
+from worker.compose import open_worker, with_broker
+from worker.config import Settings, load_settings
+from worker.generate.encode import json_value
+from worker.generate.traffic import generate
+from worker.kafka.publisher import open_publisher
+
+EVENTS = 300
+
+
+def produce(settings: Settings, *, skip: int, events: int) -> None:
+    publisher = open_publisher(settings)
+    for number, one in enumerate(generate(events, 3)):
+        if number >= skip:
+            topic = settings.topics.inputs[one.role]
+            publisher.publish(topic=topic, key=one.key, value=json_value(one), timestamp_ms=0)
+    publisher.flush(30)
+
+
+def test_a_drained_group_agrees_and_what_comes_later_is_in_transit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A group that has committed nothing is refused; drained it agrees; news is in transit."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", f"embedded:{tmp_path / 'a.ledger'}")
+    monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", "embedded")
+    monkeypatch.setenv("LEDGER_WORKER_HTTP__PORT", "0")
+    settings = load_settings()
+    topics = settings.topics
+    with with_broker(settings, [topics.outbox, topics.rejected, topics.dead]) as reachable:
+        servers = reachable.kafka.bootstrap_servers
+        produce(reachable, skip=0, events=EVENTS)
+        with open_worker(reachable, embedded_broker=True) as worker:
+            work(worker, stop=Stop(), drain=True)
+        monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", servers)
+        assert main(["reconcile", "--json"]) == 0
+        clean = json.loads(capsys.readouterr().out)["summary"]
+        assert clean["announcements_compared"] is True
+        assert sum(clean["records"][topic] for topic in topics.inputs.values()) == EVENTS
+        produce(reachable, skip=EVENTS, events=EVENTS + 60)
+        assert main(["reconcile", "--json"]) == 0
+        later = json.loads(capsys.readouterr().out)
+        assert later["summary"]["differences"] == 0
+        assert "in_transit" in {item["class"] for item in later["items"]}
+        monkeypatch.setenv("LEDGER_WORKER_KAFKA__GROUP_ID", "another")
+        assert main(["reconcile"]) == 2
+        assert "the group another has committed nothing" in capsys.readouterr().err

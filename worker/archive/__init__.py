@@ -1,0 +1,1 @@
+"""Archives of topics in files: JSON lines or Avro container files, perhaps compressed."""

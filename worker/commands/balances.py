@@ -1,0 +1,56 @@
+"""`balances`: what each account holds now, straight from the ledger.
+
+The invariant: it writes nothing to the ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from worker.config import load_settings
+from worker.reads.balances import balances
+from worker.reads.books import open_books
+from worker.reads.tables import Column, write_json, write_table
+
+HELP: Final = "list what each account holds now"
+
+COLUMNS: Final = (
+    Column("account", "account", 22),
+    Column("key", "key", 24),
+    Column("currency", "ccy", 3),
+    Column("debits", "debits", 16, right=True),
+    Column("credits", "credits", 16, right=True),
+    Column("debits_pending", "held debits", 14, right=True),
+    Column("credits_pending", "held credits", 14, right=True),
+    Column("balance", "balance", 16, right=True),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("account", nargs="?", default="", metavar="ACCOUNT", help="only this one")
+    parser.add_argument("key", nargs="?", default="", metavar="KEY", help="only this key of it")
+    parser.add_argument("--currency", default="", help="only this currency")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the balances."""
+    with open_books(load_settings(arguments.config)) as books:
+        rows = (
+            one.fields()
+            for one in balances(
+                books,
+                account=arguments.account,
+                key=arguments.key,
+                currency=arguments.currency,
+            )
+        )
+        if arguments.json:
+            write_json(sys.stdout, {}, "accounts", rows)
+            return 0
+        count = write_table(sys.stdout, COLUMNS, rows)
+        sys.stdout.write(f"{count:,} accounts, amounts in major units\n")
+    return 0

@@ -1,0 +1,131 @@
+"""`reconcile`: do events, ledger, announcements and Stripe's report agree?
+
+The invariant: 0 only when everything was read and agrees, 1 when something differs; bad input ends
+with 2 or 3 and leaves no report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from worker.config import load_settings
+from worker.reads.times import span
+from worker.reconcile.outputs import json_document, shown_items, suffix_of, write_report
+from worker.reconcile.progress import Progress
+from worker.reconcile.run import Asked, Result, reconcile
+
+HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
+
+LISTED: Final = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--from", dest="start", metavar="TIME", help="first moment of the facts")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="first moment after them")
+    parser.add_argument(
+        "--from-files",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="archives instead of Kafka: JSON lines or Avro containers, plain, gzip or zstd",
+    )
+    parser.add_argument("--topic", default="", help="of events in archives that name none")
+    parser.add_argument("--stripe-report", type=Path, metavar="FILE.csv", help="payouts, itemized")
+    parser.add_argument(
+        "--stripe-balance",
+        action="append",
+        default=[],
+        metavar="CUR=AMOUNT",
+        help="Stripe's balance at the end, in major units; may be given again",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the items: .html, .csv, .parquet or .json; may be given again",
+    )
+    parser.add_argument("--json", action="store_true", help="print summary and items as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reconcile, write the reports, print the summary; 1 when something differs."""
+    start_ns, end_ns = span(arguments.start, arguments.end)
+    for path in arguments.report:
+        suffix_of(path)
+    asked = Asked(
+        start_ns=start_ns,
+        end_ns=end_ns,
+        files=tuple(arguments.from_files),
+        topic=arguments.topic,
+        stripe_report=arguments.stripe_report,
+        stripe_balances=tuple(arguments.stripe_balance),
+    )
+    with reconcile(load_settings(arguments.config), asked, progress=Progress()) as result:
+        for path in arguments.report:
+            write_report(result, path)
+        if arguments.json:
+            json_document(result, sys.stdout)
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in _text(result))
+        return 1 if result.differs else 0
+
+
+def _text(result: Result) -> Iterator[str]:
+    summary = result.summary
+    span_text = f"{summary['from'] or 'the beginning'} to {summary['to'] or 'the end'}"
+    yield f"reconciliation of {span_text}, ledger as of {summary['ledger_read_before']}"
+    for topic, count in summary["records"].items():
+        yield f"  {count:>12,}  {topic}"
+    if not summary["announcements_compared"]:
+        yield "  no announcements were given: they are not compared"
+    for currency, entry in summary["currencies"].items():
+        yield from _currency(currency, entry)
+    payouts = summary["payouts"]
+    if payouts is not None:
+        yield (
+            f"payouts: {payouts['payouts_that_tie']:,} tie,"
+            f" {payouts['payouts_that_do_not']:,} do not"
+        )
+        if not payouts["payouts_are_booked"]:
+            yield "  the rulebook books no payouts: their own rows are not compared"
+    if not summary["trial_balance_agrees"]:
+        yield "debits and credits of the ledger differ"
+    yield from _differences(result)
+
+
+def _currency(currency: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{currency or 'no currency'}"
+    if "clearing_opening" in entry:
+        yield f"  {'Stripe clearing, opening':<28}{entry['clearing_opening']:>30}"
+    for kind, found in entry["classes"].items():
+        yield f"  {kind.replace('_', ' '):<28}{found['items']:>10,}{found['amount']:>20}"
+    if "clearing_opening" in entry:
+        yield f"  {'Stripe clearing, moved':<28}{entry['clearing_moved']:>30}"
+        yield f"  {'Stripe clearing, closing':<28}{entry['clearing_closing']:>30}"
+    if "stripe_balance" in entry:
+        yield f"  {'Stripe says':<28}{entry['stripe_balance']:>30}"
+        yield f"  {'difference':<28}{entry['stripe_difference']:>30}"
+
+
+def _differences(result: Result) -> Iterator[str]:
+    count = result.summary["differences"]
+    if not count:
+        yield "everything agrees"
+        return
+    yield f"{count:,} differences"
+    for item in islice(shown_items(result.database, differing=True), LISTED):
+        amounts = f"{item['expected_amount'] or '–'} / {item['actual_amount'] or '–'}"
+        what = item["event_id"] or item["transfer_id"]
+        yield f"  {item['class']:<18} {amounts} {item['currency']}  {what}  {item['detail']}"
+    listed = sum(result.summary["differences_by_class"].values())
+    if listed > LISTED:
+        yield f"  … {listed - LISTED:,} more: --report FILE.csv lists all"

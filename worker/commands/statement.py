@@ -1,0 +1,111 @@
+"""`statement`: one account's transfers between two balances.
+
+The invariant: it writes nothing to the ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, Final
+
+from worker.config import load_settings
+from worker.core.money import major_units
+from worker.ports import UsageError
+from worker.reads.balances import held_accounts
+from worker.reads.books import Books, open_books
+from worker.reads.statement import Line, Statement, statement
+from worker.reads.tables import Column, write_json, write_table
+from worker.reads.times import shown, span
+
+HELP: Final = "show one account's transfers, with opening and closing balance"
+
+COLUMNS: Final = (
+    Column("at", "posted at", 27),
+    Column("kind", "kind", 7),
+    Column("reason", "for", 18),
+    Column("other_account", "other account", 28),
+    Column("change", "change", 14, right=True),
+    Column("reserved", "reserved", 12, right=True),
+    Column("balance", "balance", 14, right=True),
+    Column("record", "event at", 24),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("account", metavar="ACCOUNT", help="the account's name in the rulebook")
+    parser.add_argument("key", nargs="?", default="", metavar="KEY", help="which one of a family")
+    parser.add_argument("--from", dest="start", metavar="TIME", help="first moment (UTC)")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="first moment after it")
+    parser.add_argument("--currency", default="", help="only this currency")
+    parser.add_argument("--json", action="store_true", help="print JSON, one document per currency")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one statement per currency that the account exists in."""
+    start_ns, end_ns = span(arguments.start, arguments.end)
+    with open_books(load_settings(arguments.config)) as books:
+        held = held_accounts(
+            books, account=arguments.account, key=arguments.key, currency=arguments.currency
+        )
+        if not held:
+            name = f"{arguments.account}[{arguments.key}]" if arguments.key else arguments.account
+            raise UsageError(f"the ledger has no account {name}: nothing was ever posted to it")
+        for one in held:
+            told = statement(books, one, start_ns=start_ns, end_ns=end_ns)
+            (_print_json if arguments.json else _print_text)(books, told)
+    return 0
+
+
+class _Closing:
+    """Passes lines on as fields, and keeps the last balance and the number of lines."""
+
+    def __init__(self, told: Statement) -> None:
+        self._told = told
+        self.balance = told.opening
+        self.count = 0
+
+    def fields(self, line: Line) -> dict[str, Any]:
+        self.balance = line.balance
+        self.count += 1
+        return self._told.line_fields(line)
+
+
+def _about(books: Books, told: Statement) -> dict[str, Any]:
+    currency, scale = books.currency(told.held.ledger)
+    return {
+        "account": told.title,
+        "currency": currency,
+        "from": shown(told.start_ns) if told.start_ns else "",
+        "to": shown(told.end_ns) if told.end_ns else "",
+        "opening_balance": major_units(told.opening, scale),
+        "opening_source": told.source,
+    }
+
+
+def _print_json(books: Books, told: Statement) -> None:
+    closing = _Closing(told)
+    lines = [closing.fields(line) for line in told.lines()]
+    scale = books.currency(told.held.ledger)[1]
+    about = _about(books, told) | {
+        "closing_balance": major_units(closing.balance, scale),
+        "transfers": closing.count,
+    }
+    write_json(sys.stdout, about, "lines", lines)
+
+
+def _print_text(books: Books, told: Statement) -> None:
+    currency, scale = books.currency(told.held.ledger)
+    about = _about(books, told)
+    closing = _Closing(told)
+    sys.stdout.write(f"{told.title}, {currency}\n")
+    sys.stdout.write(
+        f"opening balance {about['opening_balance']} ({told.source})"
+        f"{', from ' + about['from'] if about['from'] else ''}\n"
+    )
+    write_table(sys.stdout, COLUMNS, map(closing.fields, told.lines()))
+    sys.stdout.write(
+        f"closing balance {major_units(closing.balance, scale)} after {closing.count:,} transfers"
+        f"{', before ' + about['to'] if about['to'] else ''}\n"
+    )

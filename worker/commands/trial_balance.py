@@ -1,0 +1,81 @@
+"""`trial-balance`: every declared account per currency, and whether debits equal credits.
+
+The invariant: it writes nothing to the ledger, and ends with 1 when the books do not balance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from worker.config import load_settings
+from worker.core.money import major_units
+from worker.reads.books import open_books
+from worker.reads.tables import Column, write_json, write_table
+from worker.reads.times import past
+from worker.reads.trial import TrialBalance, trial_balance
+
+HELP: Final = "sum every account per currency, now or at a time, and say whether it balances"
+
+COLUMNS: Final = (
+    Column("account", "account", 22),
+    Column("currency", "ccy", 3),
+    Column("debits", "debits", 18, right=True),
+    Column("credits", "credits", 18, right=True),
+    Column("debits_pending", "held debits", 14, right=True),
+    Column("credits_pending", "held credits", 14, right=True),
+    Column("debit_balance", "debit balance", 18, right=True),
+    Column("credit_balance", "credit balance", 18, right=True),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--at", metavar="TIME", help="before this moment (UTC); default: now")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the trial balance; 1 when debits and credits differ."""
+    at_ns = past(arguments.at, option="--at") if arguments.at else 0
+    with open_books(load_settings(arguments.config)) as books:
+        found = trial_balance(books, at_ns=at_ns)
+        if arguments.json:
+            _print_json(found)
+        else:
+            _print_text(found)
+    return 0 if found.agrees else 1
+
+
+def _scale(found: TrialBalance, currency: str) -> int:
+    declared = found.books.rulebook.ledgers.get(currency)
+    return declared.scale if declared else 0
+
+
+def _print_json(found: TrialBalance) -> None:
+    about = {
+        "before": found.as_of,
+        "source": found.source,
+        "balanced": found.agrees,
+        "totals": {
+            currency: {
+                "debits": major_units(debits, _scale(found, currency)),
+                "credits": major_units(credits_, _scale(found, currency)),
+            }
+            for currency, (debits, credits_) in found.balanced().items()
+        },
+    }
+    write_json(sys.stdout, about, "accounts", found.lines())
+
+
+def _print_text(found: TrialBalance) -> None:
+    sys.stdout.write(f"trial balance before {found.as_of} ({found.source})\n")
+    write_table(sys.stdout, COLUMNS, found.lines())
+    for currency, (debits, credits_) in found.balanced().items():
+        scale = _scale(found, currency)
+        sign = "=" if debits == credits_ else "DIFFERS FROM"
+        sys.stdout.write(
+            f"{currency}: debits {major_units(debits, scale)} {sign}"
+            f" credits {major_units(credits_, scale)}\n"
+        )

@@ -1,0 +1,1 @@
+"""Joins of what does not fit in memory, by DuckDB."""

@@ -1,0 +1,205 @@
+"""Reads topics from a time or from their start to the end seen now, in no group.
+
+The invariant: read-committed, it commits nothing, and it gives every record of the range or says
+which offsets are gone. A transaction's markers leave holes in the offsets that are no records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from worker.config import Settings
+from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.ports import DependencyUnavailable, Place, Record, UsageError
+
+SILENT_SECONDS_MAX: Final = 60.0
+"""How long the broker may send nothing before the end is reached."""
+
+CHUNK: Final = 5000
+GROUP: Final = "ledger-worker-reader"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The offsets of one partition that are read: from `start` to before `end`."""
+
+    start: int
+    end: int
+
+
+class Topics:
+    """A reader of whole topics; close it afterwards."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._trouble = Trouble()
+        self._config = self._client(
+            {
+                "group.id": GROUP,
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+            }
+        )
+        self._consumer = open_client(lambda: Consumer(self._config))
+
+    def _client(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        return client_config(
+            bootstrap_servers=self._settings.kafka.bootstrap_servers,
+            client=self._settings.kafka.client,
+            trouble=self._trouble,
+            own=own,
+        )
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._consumer.close()
+
+    def parked(self, prefix: str) -> list[str]:
+        """The topics where events wait, one per delay."""
+        found = self._ask("looking at the topics", self._consumer.list_topics).topics
+        return sorted(name for name in found if name.startswith(f"{prefix}."))
+
+    def ranges(self, topics: Sequence[str], *, start_ms: int) -> dict[Place, Range]:
+        """What to read of these topics.
+
+        start_ms: from the first record of this time or later; 0: from the very first.
+
+        Raises:
+            DependencyUnavailable: a topic is not there, or the broker does not answer.
+            UsageError: records of the range are gone, by retention or compaction.
+        """
+        found = {
+            place: self._range(place, start_ms) for topic in topics for place in self._places(topic)
+        }
+        self._refuse_compacted(topics)
+        return found
+
+    def _places(self, topic: str) -> list[Place]:
+        about = self._ask(
+            f"looking at {topic}", lambda timeout: self._consumer.list_topics(topic, timeout)
+        ).topics[topic]
+        if about.error is not None or not about.partitions:
+            why = about.error.str() if about.error is not None else "it has no partitions"
+            raise DependencyUnavailable(f"the topic {topic} cannot be read: {why}")
+        return [(topic, number) for number in sorted(about.partitions)]
+
+    def _range(self, place: Place, start_ms: int) -> Range:
+        topic, partition = place
+        low, high = self._ask(
+            f"asking for the offsets of {topic}",
+            lambda timeout: self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout
+            ),
+        )
+        start = low
+        if start_ms:
+            (found,) = self._ask(
+                f"asking for the offsets of {topic}",
+                lambda timeout: self._consumer.offsets_for_times(
+                    [TopicPartition(topic, partition, start_ms)], timeout
+                ),
+            )
+            start = found.offset if found.offset >= 0 else high
+        if low and start == low:
+            asked = "that time" if start_ms else "the beginning"
+            raise UsageError(
+                f"offsets 0 to {low - 1} of {topic}/{partition} are gone, and may lie after"
+                f" {asked}: give a later --from, or archives with --from-files"
+            )
+        return Range(start, high)
+
+    def _refuse_compacted(self, topics: Sequence[str]) -> None:
+        """Compaction removes records from the middle, which no reader can see."""
+        admin = open_client(lambda: AdminClient(self._client({})))
+        asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        answers: Mapping[ConfigResource, Future[Any]] = admin.describe_configs(asked)
+        for resource, answer in answers.items():
+            try:
+                policy = answer.result(timeout=REACH_SECONDS).get("cleanup.policy")
+            except KafkaException:  # not every principal may look, and the mock cannot tell
+                continue
+            if policy is not None and "compact" in str(policy.value):
+                raise UsageError(
+                    f"the topic {resource.name} is compacted: records of it are gone, and nothing"
+                    " can be proved from the rest; read an archive with --from-files"
+                )
+
+    def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
+        """A group's committed offsets; negative where it has none."""
+        consumer = open_client(lambda: Consumer({**self._config, "group.id": group}))
+        try:
+            found = self._ask(
+                "asking for committed offsets",
+                lambda timeout: consumer.committed(
+                    [TopicPartition(*place) for place in places], timeout
+                ),
+            )
+        finally:
+            consumer.close()
+        return {(one.topic, one.partition): one.offset for one in found}
+
+    def read(self, ranges: Mapping[Place, Range]) -> Iterator[Record]:
+        """The records of these ranges, in order within each partition.
+
+        Raises:
+            DependencyUnavailable: the broker stopped sending before the end.
+            UsageError: records were removed while they were read.
+        """
+        left = {place: one for place, one in ranges.items() if one.end > one.start}
+        self._consumer.assign([TopicPartition(*place, one.start) for place, one in left.items()])
+        heard = time.monotonic()
+        while left:
+            for message in self._consumer.consume(CHUNK, 0.5):
+                heard = time.monotonic()
+                record = self._sound(message, left)
+                if record is not None:
+                    yield record
+            if time.monotonic() - heard > SILENT_SECONDS_MAX:
+                topic, partition = next(iter(left))
+                raise DependencyUnavailable(
+                    f"Kafka sent nothing of {topic}/{partition} for {SILENT_SECONDS_MAX:g} s,"
+                    f" and its end was not reached"
+                )
+        self._consumer.unassign()
+
+    def _sound(self, message: Any, left: dict[Place, Range]) -> Record | None:  # noqa: ANN401
+        """A record of the range; a partition that is read to its end leaves `left`."""
+        error = message.error()
+        place = (str(message.topic()), int(message.partition() or 0))
+        if error is None:
+            known = left.get(place)
+            if known is None or message.offset() >= known.end:
+                left.pop(place, None)
+                return None
+            if message.offset() == known.end - 1:
+                del left[place]
+            record: Record = message
+            return record
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            left.pop(place, None)
+            return None
+        if error.code() in _GONE:
+            raise UsageError(f"records of {place[0]}/{place[1]} were removed while they were read")
+        if error.retriable():
+            return None
+        raise unreachable(f"reading {place[0]}", KafkaException(error), self._trouble)
+
+    def _ask(self, doing: str, call: Callable[..., Any]) -> Any:  # noqa: ANN401
+        try:
+            return call(timeout=REACH_SECONDS)
+        except KafkaException as error:
+            raise unreachable(doing, error, self._trouble) from None
+
+
+_GONE: Final = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET})  # noqa: SLF001

@@ -1,0 +1,1 @@
+"""Reads of the ledger for people: balances, statements, trial balances and the export."""

@@ -1,0 +1,111 @@
+"""The tables that reconciliation joins, column by column.
+
+The invariant: ids are 32 hex digits, amounts whole minor units, an empty text means there is none.
+Nothing here is null until the joins make it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+TEXT: Final = "VARCHAR"
+INT: Final = "BIGINT"
+AMOUNT: Final = "HUGEINT"
+FLAG: Final = "BOOLEAN"
+
+EVENTS: Final[Mapping[str, str]] = {
+    "origin": TEXT,  # where the record is; `value:` and a hash where its archive does not say
+    "event_id": TEXT,
+    "event_type": TEXT,
+    "transaction_name": TEXT,
+    "object_id": TEXT,
+    "tag": TEXT,
+    "variant": TEXT,  # tells two events of one key that ask for other money
+    "outcome": TEXT,  # chain, dead, ignored, nothing_to_post
+    "reason": TEXT,
+    "time_ms": INT,
+    "in_transit": FLAG,  # the live group has not committed it yet
+}
+EXPECTED: Final[Mapping[str, str]] = {
+    "tag": TEXT,
+    "variant": TEXT,
+    "candidate": INT,  # 0 as sent first, 1 diverted to suspense, 2 and 3 at attempt 1, and so on
+    "leg": INT,
+    "legs": INT,
+    "leg_name": TEXT,
+    "transfer_id": TEXT,
+    "debit": TEXT,
+    "credit": TEXT,
+    "debit_name": TEXT,
+    "credit_name": TEXT,
+    "ledger": INT,
+    "amount": AMOUNT,
+    "amount_rule": TEXT,  # equal, at_most (a balancing leg), reserved (all of its pending)
+    "pendings": TEXT,  # the ids that the pending transfer may have, spaces between
+    "is_fee": FLAG,
+    "clearing_sign": INT,  # +1 debits Stripe's clearing account, -1 credits it
+}
+ACTUAL: Final[Mapping[str, str]] = {
+    "transfer_id": TEXT,
+    "tag": TEXT,
+    "leg": INT,
+    "legs": INT,
+    "debit": TEXT,
+    "credit": TEXT,
+    "ledger": INT,
+    "amount": AMOUNT,
+    "pending_id": TEXT,
+    "kind": TEXT,
+    "place": TEXT,
+    "posted_ns": INT,
+    "in_range": FLAG,
+    "in_transit": FLAG,  # posted by a record that the live group has not committed yet
+}
+ANNOUNCED: Final[Mapping[str, str]] = {
+    "transfer_id": TEXT,
+    "event_id": TEXT,
+    "debit": TEXT,
+    "credit": TEXT,
+    "ledger": INT,
+    "amount": AMOUNT,
+    "posted_ns": INT,
+    "place": TEXT,
+}
+REJECTED: Final[Mapping[str, str]] = {"event_id": TEXT, "reason": TEXT, "place": TEXT}
+DEAD: Final[Mapping[str, str]] = {"origin": TEXT, "reason": TEXT, "place": TEXT}
+SETTLED: Final[Mapping[str, str]] = {
+    "txn": TEXT,
+    "source": TEXT,
+    "category": TEXT,
+    "currency": TEXT,
+    "gross": AMOUNT,
+    "fee": AMOUNT,
+    "net": AMOUNT,
+}
+REPORT: Final[Mapping[str, str]] = {
+    "line": INT,
+    "payout": TEXT,
+    "txn": TEXT,
+    "source": TEXT,
+    "category": TEXT,
+    "currency": TEXT,
+    "gross": AMOUNT,
+    "fee": AMOUNT,
+    "net": AMOUNT,
+    "day": TEXT,
+}
+CURRENCIES: Final[Mapping[str, str]] = {"ledger": INT, "currency": TEXT, "scale": INT}
+
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "events": EVENTS,
+    "expected": EXPECTED,
+    "actual": ACTUAL,
+    "announced": ANNOUNCED,
+    "rejected": REJECTED,
+    "dead": DEAD,
+    "parked": DEAD,
+    "settled": SETTLED,
+    "report": REPORT,
+    "currencies": CURRENCIES,
+}
