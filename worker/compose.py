@@ -19,7 +19,7 @@ from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
-from worker.config import EMBEDDED, Settings, TopicSettings
+from worker.config import EMBEDDED, Settings
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.declared.schemas import POSTED_SCHEMA
@@ -34,10 +34,11 @@ from worker.observe.metrics import Metrics
 from worker.observing import BatchObserver
 from worker.partitions import Input
 from worker.pipeline import Inputs, Pipeline
-from worker.ports import Commit, DependencyUnavailable, Ledger, UsageError
+from worker.ports import Commit, DependencyUnavailable, Ledger, Source, UsageError
 from worker.posting.poster import Poster
 from worker.reading import EventReader
 from worker.rulebooks.load import load
+from worker.stages import Posting
 from worker.writing import AnnouncementWriter
 
 LIVEMODES: Final = {"any": None, "true": True, "false": False}
@@ -58,6 +59,15 @@ class Worker:
     close_ledger: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a worker differs from the live one: what it reads, and what stands before its ports."""
+
+    reads: Callable[[Settings], Mapping[str, Input]]
+    source: Callable[[Source], Source]
+    posting: Callable[[Posting, Ledger, Translator], Posting]
+
+
 @contextmanager
 def open_worker(
     settings: Settings,
@@ -65,18 +75,22 @@ def open_worker(
     events_limit: int = 0,
     ledger: Ledger | None = None,
     embedded_broker: bool = False,
+    variant: Variant | None = None,
 ) -> Iterator[Worker]:
     """Build a worker and take it down again.
 
     settings: with the bootstrap servers of a running broker; see `with_broker`. events_limit: stop
     taking records after so many; 0 means never. ledger: one that is open already, for the demo.
     embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
+    variant: for a worker that is not the live one.
 
     Raises:
         UsageError: the rulebook, the schemas or a setting is wrong.
         DependencyUnavailable: a broker or the ledger did not answer in time.
     """
     rulebook = load(settings.rulebook)
+    variant = variant or _LIVE
+    reads = variant.reads(settings)
     with ExitStack() as stack:
         thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         stack.callback(thread.shutdown)
@@ -84,7 +98,7 @@ def open_worker(
         if ledger is None:
             stack.callback(counted.close)
         legs_max = _reach_ledger(counted, thread, settings)
-        source = _source(settings)
+        source = _source(settings, list(reads))
         stack.callback(source.close)
         metrics, health = _outputs(stack, settings, counted, source, rulebook)
         after_commit = source.commit if embedded_broker else _nothing_more
@@ -100,19 +114,17 @@ def open_worker(
             requests=counted.take_counts,
             deadline_seconds=settings.ledger.deadline_seconds,
         )
+        # The ledger's thread translates too: an attempt is another chain of the same event.
+        rules = _translator(settings, rulebook)
+        poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
         pipeline = Pipeline(
-            inputs=_inputs(settings, legs_max, events_limit),
-            source=source,
+            inputs=_inputs(settings, reads, legs_max, events_limit),
+            source=variant.source(source),
             reader=EventReader(
                 Decoder(schemas, registry.reader if registry else _nobody_knows),
                 _translator(settings, rulebook),
             ),
-            # The ledger's thread translates too: an attempt is another chain of the same event.
-            posting=Poster(
-                counted,
-                _translator(settings, rulebook),
-                parked_max=len(settings.topics.parked_topics),
-            ),
+            posting=variant.posting(poster, counted, rules),
             writer=_writer(settings, rulebook.digest, schemas),
             announcer=announcer,
             observer=observer,
@@ -166,19 +178,22 @@ def _translator(settings: Settings, rulebook: Rulebook) -> Translator:
     return Translator(rulebook, livemode=LIVEMODES[events.livemode], account=events.account)
 
 
-def _inputs(settings: Settings, legs_max: int, events_limit: int) -> Inputs:
+def _inputs(
+    settings: Settings, reads: Mapping[str, Input], legs_max: int, events_limit: int
+) -> Inputs:
     batch = settings.batch
     return Inputs(
         group=settings.kafka.group_id,
-        topics=_read_as(settings.topics),
+        topics=reads,
         limits=Limits(batch.events_max, legs_max, batch.bytes_max),
         linger_seconds=batch.linger_ms / 1000,
         events_limit=events_limit,
     )
 
 
-def _read_as(topics: TopicSettings) -> dict[str, Input]:
+def _read_as(settings: Settings) -> dict[str, Input]:
     """Every topic that is read: the inputs, and one parked topic for each delay."""
+    topics = settings.topics
     read = {topic: Input(role) for role, topic in topics.inputs.items()}
     delays = zip(topics.parked_topics, topics.parked_delays_seconds, strict=True)
     for tries, (topic, seconds) in enumerate(delays, start=1):
@@ -186,15 +201,22 @@ def _read_as(topics: TopicSettings) -> dict[str, Input]:
     return read
 
 
+_LIVE: Final = Variant(
+    reads=_read_as,
+    source=lambda source: source,
+    posting=lambda posting, _ledger, _rules: posting,
+)
+
+
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _source(settings: Settings) -> KafkaSource:
+def _source(settings: Settings, topics: Sequence[str]) -> KafkaSource:
     return KafkaSource(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=settings.kafka.group_id,
-        topics=list(_read_as(settings.topics)),
+        topics=topics,
         client=settings.kafka.client,
         instance=settings.kafka.group_instance_id,
     )
@@ -245,7 +267,7 @@ def _outputs(
 
 def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:
     topics = settings.topics
-    source = f"/ledger-worker/{settings.kafka.group_id}"
+    source = _ce_source(settings)
     dead = DeadLetters(
         topic=topics.dead,
         group=settings.kafka.group_id,
@@ -253,17 +275,28 @@ def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> Anno
         redact=settings.dead_letters.payload == "redact",
     )
     return AnnouncementWriter(
-        outbox=OutboxEncoder(
-            encoding=settings.outbox.format,
-            schema_id=_posted_schema(settings, schemas),
-            topic=topics.outbox,
-            source=source,
-            rulebook_digest=digest,
-        ),
+        outbox=outbox_encoder(settings, digest, schemas, topic=topics.outbox),
         rejected=RejectedEncoder(topic=topics.rejected, source=source, rulebook_digest=digest),
         parked=ParkedEvents(topics=topics.parked_topics, dead=dead, now_ms=_wall_ms),
         dead=dead,
     )
+
+
+def outbox_encoder(
+    settings: Settings, digest: str, schemas: Mapping[int, str], *, topic: str
+) -> OutboxEncoder:
+    """Encodes posted legs as the settings say. digest: of the rulebook in force."""
+    return OutboxEncoder(
+        encoding=settings.outbox.format,
+        schema_id=_posted_schema(settings, schemas),
+        topic=topic,
+        source=_ce_source(settings),
+        rulebook_digest=digest,
+    )
+
+
+def _ce_source(settings: Settings) -> str:
+    return f"/ledger-worker/{settings.kafka.group_id}"
 
 
 def _posted_schema(settings: Settings, schemas: Mapping[int, str]) -> int:

@@ -93,11 +93,21 @@ class Stop:
         self.asked = True
 
 
-def work(worker: Worker, *, stop: Stop, drain: bool, events_limit: int = 0) -> None:
-    """Turn the loop until there is a reason to end, and end it in order."""
-    drained = drain_check(worker) if drain else _never
+def work(
+    worker: Worker,
+    *,
+    stop: Stop,
+    drain: bool = False,
+    events_limit: int = 0,
+    done: Callable[[], bool] | None = None,
+) -> None:
+    """Turn the loop until there is a reason to end, and end it in order.
+
+    done: asked before each turn; without it, `drain` says whether there is an end.
+    """
+    ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
-    while not stop.asked and not drained():
+    while not stop.asked and not ended():
         if events_limit and pipeline.settled >= events_limit:
             break
         pipeline.step()

@@ -188,10 +188,12 @@ class Topics:
         """Compaction removes records from the middle, which no reader can see."""
         admin = open_client(lambda: AdminClient(self._client({})))
         asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
-        answers: Mapping[ConfigResource, Future[Any]] = admin.describe_configs(asked)
+        answers: Mapping[ConfigResource, Future[Any]] = admin.describe_configs(
+            asked, request_timeout=REACH_SECONDS
+        )
         for resource, answer in answers.items():
             try:
-                policy = answer.result(timeout=REACH_SECONDS).get("cleanup.policy")
+                policy = answer.result(timeout=2 * REACH_SECONDS).get("cleanup.policy")
             except KafkaException:  # not every principal may look, and the mock cannot tell
                 continue
             if policy is not None and "compact" in str(policy.value):

@@ -1,0 +1,104 @@
+"""Redrive, replay and announcing again, as people run them: real Kafka, real TigerBeetle."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cluster import Cluster, audit, read_ledger
+from tests.servers.kafka import KafkaBroker, create_topics
+from tests.servers.tigerbeetle import Unavailable, tigerbeetle
+
+EVENTS = 400
+CREATED = 1_760_000_000
+
+pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[str]:
+    """A real ledger of the test's own, because it is read back whole."""
+    try:
+        with tigerbeetle(data_dir=tmp_path) as server:
+            yield server.address
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def other_ledger(tmp_path: Path) -> Iterator[str]:
+    """An empty one, as after a loss."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    try:
+        with tigerbeetle(data_dir=folder) as server:
+            yield server.address
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+
+
+def event(number: str, kind: str, **fields: Any) -> dict[str, Any]:
+    return {"id": number, "type": kind, "created": CREATED, "data": {"object": fields}}
+
+
+def charge(number: str, customer: str, amount: int) -> dict[str, Any]:
+    told = {"id": f"ch_{number}", "created": CREATED, "amount": amount, "currency": "usd"}
+    told |= {"customer": customer, "paid": True, "captured": True, "status": "succeeded"}
+    return event(number, "charge.succeeded", **told)
+
+
+def test_a_rejection_is_redriven_and_posted_once(kafka: KafkaBroker, ledger: str) -> None:
+    """Refused for too little money, it is posted as attempt 1; the same redrive adds nothing."""
+    cluster = Cluster(kafka.bootstrap_servers, ledger)
+    told = {"id": "p_1", "from": "cus_a", "to": "cus_b", "amount": 50, "currency": "usd"}
+    cluster.produce("cmd", [event("evt_p", "wallet.p2p", **told)])
+    assert cluster.drain("g") == Counter(rejected=1)
+    cluster.produce("pay", [charge("evt_c", "cus_a", 100)])
+    assert cluster.drain("g") == Counter(posted=1)
+    command = ["redrive", "--from", "rejected", "--where", "event_id=evt_p", "--new-attempt"]
+    command += ["--reason", "funded", "--operator", "ann", "--json"]
+    assert json.loads(cluster.command("g", *command))["redriven"] == 1
+    assert json.loads(cluster.command("g", *command))["read"] == 0
+    assert cluster.drain("g") == Counter(posted=1)
+    posted = [one for one in cluster.posted() if one["event_id"] == "evt_p"]
+    assert {one["attempt"] for one in posted} == {1}
+    audit(cluster, ledger)
+
+
+def test_a_lost_ledger_is_posted_again_and_announced_from_itself(
+    kafka: KafkaBroker, ledger: str, other_ledger: str
+) -> None:
+    """What the plan calls new is posted; partitions go side by side, so refusals may differ."""
+    cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
+    arguments = ["--events", str(EVENTS), "--seed", "4", "--to", "kafka", "--json"]
+    cluster.command("x", "generate", *arguments)
+    live = cluster.drain("g")
+    clean = json.loads(cluster.command("g", "replay", "--json"))
+    assert "new" not in clean["total"]
+    assert clean["items"] == []
+    create_topics(kafka.bootstrap_servers, {cluster.topic("copy"): 1})
+    told = json.loads(
+        cluster.command(
+            "g", "replay", "--announce-only", "--outbox", cluster.topic("copy"), "--json"
+        )
+    )
+    assert told["untold"] == []
+    again = [json.loads(one.value() or b"") for one in cluster.read("copy")]
+    assert again == sorted(cluster.posted(), key=lambda one: int(one["ledger_timestamp"]))
+    before = {one.id for one in read_ledger(ledger)[1]}
+    cluster.ledger_addresses = other_ledger
+    plan = json.loads(cluster.command("g", "replay", "--json"))
+    assert plan["total"]["new"] > 0
+    done = json.loads(cluster.command("g", "replay", "--apply", "--json"))
+    assert done["whole"] is True
+    assert sum(done["outcomes"].values()) == sum(live.values()) == EVENTS
+    assert done["outcomes"]["posted"] >= plan["total"]["new"] - live["rejected"]
+    made = {one.id for one in read_ledger(other_ledger)[1]}
+    assert len(made & before) > len(before) // 2
+    resumed = json.loads(cluster.command("g", "replay", "--apply", "--json"))
+    assert resumed["outcomes"] == {}

@@ -1,0 +1,138 @@
+"""Applied, a replay posts what the ledger lacks, announces it, and stops at the live group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.commands.run import Stop, work
+from worker.compose import open_worker, with_broker
+from worker.config import Settings, load_settings
+from worker.generate.encode import json_value
+from worker.generate.traffic import generate
+from worker.kafka.publisher import open_publisher
+from worker.kafka.ranges import Topics
+from worker.kafka.reader import read_all
+from worker.ledger.embedded import EmbeddedLedger
+from worker.ports import UsageError
+from worker.reconcile.progress import Progress
+from worker.replay.announce import Rewritten, announce_again
+from worker.replay.bounds import ALL, Moment, Part, bounds, moment
+from worker.replay.run import Applied, Asked, apply
+
+EVENTS = 80
+MORE = 20
+
+
+def produce(settings: Settings, *, skip: int, events: int) -> None:
+    publisher = open_publisher(settings)
+    for number, one in enumerate(generate(events, 3)):
+        if number >= skip:
+            topic = settings.topics.inputs[one.role]
+            publisher.publish(topic=topic, key=one.key, value=json_value(one), timestamp_ms=0)
+    publisher.flush(30)
+
+
+@pytest.fixture
+def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", "embedded")
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", "embedded")
+    monkeypatch.setenv("LEDGER_WORKER_HTTP__PORT", "0")
+    settings = load_settings()
+    topics = settings.topics
+    with with_broker(settings, [topics.outbox, topics.rejected, topics.dead, "copy"]) as reachable:
+        yield reachable
+
+
+def replayed(settings: Settings, ledger: EmbeddedLedger, *, name: str = "") -> Applied:
+    asked = Asked(Moment(), Moment(), name=name)
+    return apply(settings, asked, started_from="", stop=Stop(), ledger=ledger, embedded_broker=True)
+
+
+def test_a_ledger_that_lost_everything_gets_what_the_live_group_posted(broker: Settings) -> None:
+    """As many posted as before, announced again; what the live group has not reached waits."""
+    produce(broker, skip=0, events=EVENTS)
+    with open_worker(broker, ledger=EmbeddedLedger(), embedded_broker=True) as worker:
+        work(worker, stop=Stop(), drain=True)
+        live = dict(worker.observer.outcomes)
+    first = read_all(broker, broker.topics.outbox)
+    produce(broker, skip=EVENTS, events=EVENTS + MORE)
+    ledger = EmbeddedLedger()
+    done = replayed(broker, ledger)
+    assert done.whole
+    assert done.group.startswith("ledger-worker-replay-")
+    assert sum(done.outcomes.values()) == EVENTS
+    assert done.outcomes["posted"] == live["posted"]
+    told = [json.loads(one.value() or b"") for one in read_all(broker, broker.topics.outbox)]
+    assert len(told) == 2 * len(first)
+    assert len({one["transfer_id"] for one in told}) == len(first)
+    with pytest.raises(UsageError, match="there is no stripe"):
+        _bounds(broker, "stripe.payments/99@0")
+    half = _bounds(broker, "", Part(0, 2)).keys(), _bounds(broker, "", Part(1, 2)).keys()
+    assert not half[0] & half[1]
+    assert half[0] | half[1] == _bounds(broker, "").keys() == done.ranges.keys()
+
+
+def _bounds(settings: Settings, start: str, part: Part = ALL) -> dict[tuple[str, int], object]:
+    topics = Topics(settings)
+    try:
+        return dict(
+            bounds(
+                topics,
+                group=settings.kafka.group_id,
+                names=list(settings.topics.inputs.values()),
+                start=moment(start, option="--from") if start else Moment(),
+                end=Moment(),
+                part=part,
+            )
+        )
+    finally:
+        topics.close()
+
+
+def test_a_group_that_has_committed_nothing_is_refused(broker: Settings) -> None:
+    """Everything is the live worker's to post then."""
+    produce(broker, skip=0, events=5)
+    with pytest.raises(UsageError, match="has committed nothing"):
+        replayed(broker, EmbeddedLedger())
+
+
+def test_announced_again_it_is_what_it_was(broker: Settings) -> None:
+    """Every transfer once, in the ledger's order, as it was announced but for the marker."""
+    produce(broker, skip=0, events=EVENTS)
+    ledger = EmbeddedLedger()
+    with open_worker(broker, ledger=ledger, embedded_broker=True) as worker:
+        work(worker, stop=Stop(), drain=True)
+    was = {one.value() for one in read_all(broker, broker.topics.outbox)}
+    done = announced(broker, ledger)
+    assert done.untold == []
+    again = read_all(broker, "copy")
+    assert {one.value() for one in again} == was
+    assert len(again) == len(was) == done.transfers > EVENTS
+    assert all(("ledger_worker.rebuilt", b"1") in (one.headers() or []) for one in again)
+    for partition in {one.partition() for one in again}:
+        times = [
+            int(json.loads(one.value() or b"")["ledger_timestamp"])
+            for one in again
+            if one.partition() == partition
+        ]
+        assert times == sorted(times)
+    repeated = announced(broker, ledger)
+    assert repeated.since > 0
+    assert (repeated.transfers, repeated.untold) == (0, [])
+
+
+def announced(settings: Settings, ledger: EmbeddedLedger) -> Rewritten:
+    return announce_again(
+        settings,
+        outbox="copy",
+        start_ns=0,
+        end_ns=0,
+        progress=Progress(),
+        ledger=ledger,
+        embedded_broker=True,
+    )

@@ -1,0 +1,247 @@
+"""`replay`: what old records would post, posting it, or announcing again what was posted.
+
+The invariant: without `--apply` or `--announce-only` nothing is written. 1 when a record meets
+other money in the ledger, or its fact under other ids, or a transfer cannot be announced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from worker.commands.run import Stop
+from worker.config import EMBEDDED, Settings, load_settings
+from worker.observe.logs import configure_logging
+from worker.ports import UsageError
+from worker.reads.times import shown, span
+from worker.reconcile.progress import Progress
+from worker.replay.announce import Rewritten, announce_again
+from worker.replay.bounds import ALL, Moment, moment, part
+from worker.replay.plan import CLASSES
+from worker.replay.run import Applied, Asked, Planned, apply, plan, shown_ranges
+
+HELP: Final = "say what old records would post, or post it; write lost announcements again"
+
+LISTED: Final = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="TIME|OFFSETS",
+        help="a time, or topic/partition@offset with commas between (default: the beginning)",
+    )
+    parser.add_argument(
+        "--to",
+        dest="end",
+        metavar="TIME|OFFSETS",
+        help="where to stop; never beyond what the live group has committed, which is the default",
+    )
+    parser.add_argument(
+        "--topics",
+        nargs="+",
+        default=[],
+        metavar="TOPIC",
+        help="some of the inputs, or their roles",
+    )
+    parser.add_argument(
+        "--from-files",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="archives instead of Kafka: JSON lines or Avro containers, plain, gzip or zstd",
+    )
+    parser.add_argument("--topic", default="", help="of events in archives that name none")
+    parser.add_argument("--partitions", metavar="I/N", help="the part of one of several jobs: 0/4")
+    parser.add_argument("--apply", action="store_true", help="post what is new, and announce it")
+    parser.add_argument(
+        "--announce-only",
+        action="store_true",
+        help="post nothing: write the announcements of what the ledger holds again",
+    )
+    parser.add_argument(
+        "--outbox", default="", metavar="TOPIC", help="where to, with --announce-only"
+    )
+    parser.add_argument("--name", default="", help="of the replay's group <group>-replay-<name>")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where the replay of this name stood"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan or apply, and print what was found."""
+    settings = load_settings(arguments.config)
+    if arguments.outbox and not arguments.announce_only:
+        raise UsageError("--outbox goes with --announce-only; a replay announces to topics.outbox")
+    if arguments.announce_only:
+        return _announce(settings, arguments)
+    asked = _asked(arguments)
+    if not asked.files and settings.kafka.bootstrap_servers == EMBEDDED:
+        raise UsageError("an embedded broker is new and holds no records: name a running one")
+    if arguments.apply:
+        return _apply(settings, asked, arguments)
+    planned = plan(settings, asked, progress=Progress())
+    if arguments.json:
+        sys.stdout.write(json.dumps(_plan_document(planned)) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _plan_text(planned))
+    return 1 if planned.plan.items else 0
+
+
+def _asked(arguments: argparse.Namespace) -> Asked:
+    start = moment(arguments.start, option="--from") if arguments.start else Moment()
+    end = moment(arguments.end, option="--to") if arguments.end else Moment()
+    if end.time_ms and end.time_ms <= start.time_ms:
+        raise UsageError(f"--to {arguments.end} is not later than --from {arguments.start}")
+    if arguments.apply and arguments.from_files:
+        raise UsageError(
+            "--apply works from Kafka only, because no group could answer for the announcements of"
+            " an archive's records: write the archive back to its topics first"
+        )
+    if arguments.from_files and arguments.partitions:
+        raise UsageError("--partitions splits topics in Kafka: give each job its own files instead")
+    return Asked(
+        start=start,
+        end=end,
+        topics=tuple(arguments.topics),
+        files=tuple(arguments.from_files),
+        topic=arguments.topic,
+        part=part(arguments.partitions) if arguments.partitions else ALL,
+        name=arguments.name,
+        resume=arguments.resume,
+    )
+
+
+# Plan
+
+
+def _plan_document(planned: Planned) -> dict[str, Any]:
+    counts = planned.plan.counts
+    return {
+        "applied": False,
+        "ranges": list(shown_ranges(planned.ranges)),
+        "transactions": {name: dict(counts[name]) for name in sorted(counts)},
+        "total": dict(planned.plan.total()),
+        "items": [
+            {
+                "class": one.kind,
+                "transaction": one.transaction,
+                "event_id": one.event_id,
+                "origin": one.origin,
+            }
+            for one in planned.plan.items
+        ],
+    }
+
+
+def _plan_text(planned: Planned) -> Iterator[str]:
+    total = planned.plan.total()
+    shown = [name for name in CLASSES if total[name]]
+    yield f"{sum(total.values()):,} records read, nothing written"
+    width = max([len(name) for name in planned.plan.counts] + [12])
+    if shown:
+        yield " " * width + "".join(f"{name.replace('_', ' '):>16}" for name in shown)
+    for name, counts in sorted(planned.plan.counts.items()):
+        yield f"{name or '(undecodable)':<{width}}" + "".join(
+            f"{counts[one]:>16,}" for one in shown
+        )
+    for one in planned.plan.items[:LISTED]:
+        yield f"  {one.kind}: {one.transaction} {one.event_id} at {one.origin}"
+    if len(planned.plan.items) > LISTED:
+        yield f"  … more: --json lists {len(planned.plan.items):,}"
+    if total["new"]:
+        yield f"{total['new']:,} would be posted: the same command with --apply does it"
+    else:
+        yield "nothing would be posted"
+
+
+# Apply
+
+
+def _apply(settings: Settings, asked: Asked, arguments: argparse.Namespace) -> int:
+    if settings.ledger.in_memory:
+        raise UsageError("an in-memory ledger ends with this process: name the one to post to")
+    configure_logging(level=settings.log.level, format=settings.log.format)
+    stop = Stop()
+    stop.listen()
+    told = f"{arguments.start or ''}\0{arguments.end or ''}"
+    applied = apply(settings, asked, started_from=told, stop=stop)
+    if arguments.json:
+        sys.stdout.write(json.dumps(_applied_document(applied)) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _applied_text(applied))
+    return 0
+
+
+def _applied_document(applied: Applied) -> dict[str, Any]:
+    return {
+        "applied": True,
+        "group": applied.group,
+        "ranges": list(shown_ranges(applied.ranges)),
+        "outcomes": dict(applied.outcomes),
+        "whole": applied.whole,
+    }
+
+
+def _applied_text(applied: Applied) -> Iterator[str]:
+    total = sum(applied.outcomes.values())
+    told = ", ".join(
+        f"{count} {kind.replace('_', ' ')}" for kind, count in applied.outcomes.items()
+    )
+    yield f"{total:,} records replayed in the group {applied.group}: {told or 'none'}"
+    if not applied.whole:
+        yield "stopped before the end: the same command goes on there"
+
+
+# Announce only
+
+
+def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
+    others = ("topics", "from_files", "partitions", "apply", "name", "resume")
+    given = [name for name in others if getattr(arguments, name)]
+    if given:
+        option = given[0].replace("_", "-")
+        raise UsageError(f"--announce-only reads the ledger and takes no --{option}")
+    if settings.kafka.bootstrap_servers == EMBEDDED:
+        raise UsageError("an embedded broker is new and holds no records: name a running one")
+    start_ns, end_ns = span(arguments.start, arguments.end)
+    result = announce_again(
+        settings,
+        outbox=arguments.outbox or settings.topics.outbox,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        progress=Progress(),
+    )
+    if arguments.json:
+        sys.stdout.write(json.dumps(_announced_document(result)) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _announced_text(result))
+    return 1 if result.untold else 0
+
+
+def _announced_document(result: Rewritten) -> dict[str, Any]:
+    return {
+        "group": result.group,
+        "outbox": result.outbox,
+        "since": result.since,
+        "announced": result.transfers,
+        "untold": [
+            {"transfer_id": one.transfer_id, "ledger_timestamp": str(one.timestamp), "why": one.why}
+            for one in result.untold
+        ],
+    }
+
+
+def _announced_text(result: Rewritten) -> Iterator[str]:
+    after = f", after {shown(result.since)}" if result.since else ""
+    yield f"{result.transfers:,} transfers announced again on {result.outbox}{after}"
+    for one in result.untold:
+        yield f"  cannot: {one.transfer_id} of {shown(one.timestamp)}: {one.why}"
