@@ -10,7 +10,7 @@ import pytest
 from tests.reads.played import Played, play
 from tests.reconcile.stripe import Row, payouts, report_rows
 
-EVENTS = int(os.environ.get("RECONCILE_EVENTS", "1200"))
+EVENTS = int(os.environ.get("RECONCILE_EVENTS", "700"))
 
 
 @pytest.fixture(scope="session")
