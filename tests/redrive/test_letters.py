@@ -102,7 +102,7 @@ def test_what_nobody_of_us_wrote_is_no_letter() -> None:
     assert rejection(FIRST) is None
 
 
-FIELDS = {
+FIELDS: dict[str, str | int] = {
     "event_id": 'evt"1',
     "event_type": "wallet.p2p",
     "reason": "no_rule",

@@ -20,6 +20,7 @@ from worker.redrive.letters import (
     Lost,
     Original,
     RecordAt,
+    Rejection,
     of_carried,
     read_back,
     reason_of,
@@ -138,22 +139,10 @@ class Choosing:
     def _rejected(self, name: str, letter: Record) -> _Meant:
         told = rejection(letter)
         if told is None:
-            empty = dict.fromkeys(("event_id", "event_type", "transaction", "reason", "topic"), "")
-            fields = {**empty, "partition": -1, "offset": -1, "attempt": 0, "time": time_of(letter)}
-            return _Meant(name, fields, Lost("it is no rejection that the worker wrote"))
-        topic, partition, offset = told.at
-        fields = {
-            "event_id": told.event_id,
-            "event_type": told.event_type,
-            "transaction": told.transaction,
-            "reason": told.reason,
-            "topic": topic,
-            "partition": partition,
-            "offset": offset,
-            "attempt": told.attempt,
-            "time": time_of(letter),
-        }
-        return _Meant(name, fields, Elsewhere(told.at, "", told.event_id))
+            return _Meant(
+                name, _refused(_NONE, letter), Lost("it is no rejection that the worker wrote")
+            )
+        return _Meant(name, _refused(told, letter), Elsewhere(told.at, "", told.event_id))
 
     # What is written for it
 
@@ -196,3 +185,22 @@ class Choosing:
         if attempt > ATTEMPT_MAX:
             return Lost(f"it was refused at attempt {ATTEMPT_MAX}, and there is none after that")
         return [*added, (ATTEMPT_HEADER, b"%d" % attempt)]
+
+
+_NONE: Final = Rejection("", "", "", "", 0, ("", -1, -1))
+
+
+def _refused(told: Rejection, letter: Record) -> dict[str, str | int]:
+    """What a filter sees of a rejection."""
+    topic, partition, offset = told.at
+    return {
+        "event_id": told.event_id,
+        "event_type": told.event_type,
+        "transaction": told.transaction,
+        "reason": told.reason,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "attempt": told.attempt,
+        "time": time_of(letter),
+    }
