@@ -38,6 +38,7 @@ class Cluster:
     partitions: int = 4
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}")
     extra: dict[str, str] = field(default_factory=dict)
+    module: str = "worker"
 
     def __post_init__(self) -> None:
         inputs = {self.topic(role): self.partitions for role in ("pay", "settle", "cmd")}
@@ -77,11 +78,11 @@ class Cluster:
             **self.extra,
         }
 
-    def start(self, group: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, group: str, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
         """One process of `ledger-worker`; its result is JSON on standard output."""
         return subprocess.Popen(
-            [sys.executable, "-m", "worker", *arguments],
-            env=self.environment(group),
+            [sys.executable, "-m", self.module, *arguments],
+            env=self.environment(group) | more,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
