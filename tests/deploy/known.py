@@ -5,7 +5,7 @@ from __future__ import annotations
 from worker.cli import COMMANDS
 from worker.config import setting_keys, variable
 
-ARRIVING = {"redrive", "replay", "sync"}
+ARRIVING = {"replay", "sync"}
 """Commands that runbooks, jobs and the rulebook's page name already, and that are being built."""
 
 

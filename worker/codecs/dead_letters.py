@@ -22,6 +22,19 @@ SHA256_HEADER: Final = "ledger_worker.value_sha256"
 SIZE_HEADER: Final = "ledger_worker.value_bytes"
 LEFT_OUT_HEADER: Final = "ledger_worker.left_out"
 
+BLOCK: Final = (
+    f"{CONNECT}.topic",
+    f"{CONNECT}.partition",
+    f"{CONNECT}.offset",
+    f"{CONNECT}.stage",
+    f"{CONNECT}.exception.class.name",
+    f"{CONNECT}.exception.message",
+    REASON_HEADER,
+    GROUP_HEADER,
+    RULEBOOK_HEADER,
+)
+"""The headers that follow a carried record's own, in this order; a redrive takes them off again."""
+
 ENVELOPE_BYTES_MAX: Final = 65_536
 """The most that key and headers of a too large record may take together to be kept."""
 
@@ -33,7 +46,7 @@ def carry(record: Record, *, topic: str, headers: Headers) -> Announcement:
         record.key(),
         record.value(),
         [*(record.headers() or ()), *headers],
-        _timestamp_ms(record),
+        timestamp_ms(record),
     )
 
 
@@ -65,7 +78,7 @@ class DeadLetters:
         marks: Headers = [*_marks(value), (LEFT_OUT_HEADER, b"value")]
         own = record.headers() or []
         return Announcement(
-            self._topic, record.key(), b"", [*own, *headers, *marks], _timestamp_ms(record)
+            self._topic, record.key(), b"", [*own, *headers, *marks], timestamp_ms(record)
         )
 
     def too_large(self, record: Record, dead: Dead, *, stage: str) -> Announcement:
@@ -83,22 +96,22 @@ class DeadLetters:
         if _size(key, own) > ENVELOPE_BYTES_MAX:
             key, own = None, []
             headers.append((LEFT_OUT_HEADER, b"key, headers"))
-        return Announcement(self._topic, key, b"", [*own, *headers], _timestamp_ms(record))
+        return Announcement(self._topic, key, b"", [*own, *headers], timestamp_ms(record))
 
     def headers(self, record: Record, dead: Dead, stage: str) -> Headers:
         """Where the record was, what it died of, and who says so."""
-        texts = {
-            f"{CONNECT}.topic": record.topic(),
-            f"{CONNECT}.partition": str(record.partition()),
-            f"{CONNECT}.offset": str(record.offset()),
-            f"{CONNECT}.stage": stage,
-            f"{CONNECT}.exception.class.name": f"ledger_worker.{dead.reason}",
-            f"{CONNECT}.exception.message": dead.detail,
-            REASON_HEADER: dead.reason.value,
-            GROUP_HEADER: self._group,
-            RULEBOOK_HEADER: self._rulebook_digest,
-        }
-        return [(name, text.encode()) for name, text in texts.items()]
+        texts = (
+            record.topic(),
+            str(record.partition()),
+            str(record.offset()),
+            stage,
+            f"ledger_worker.{dead.reason}",
+            dead.detail,
+            dead.reason.value,
+            self._group,
+            self._rulebook_digest,
+        )
+        return [(name, text.encode()) for name, text in zip(BLOCK, texts, strict=True)]
 
 
 def _marks(value: bytes) -> Headers:
@@ -109,7 +122,8 @@ def _marks(value: bytes) -> Headers:
     ]
 
 
-def _timestamp_ms(record: Record) -> int:
+def timestamp_ms(record: Record) -> int:
+    """A record's own time in milliseconds since 1970; 0 where it has none."""
     kind, milliseconds = record.timestamp()
     return milliseconds if kind else 0
 

@@ -7,7 +7,7 @@ which offsets are gone. A transaction's markers leave holes in the offsets that 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,6 +34,13 @@ class Range:
 
     start: int
     end: int
+
+
+RecordAt = tuple[str, int, int]
+"""A topic, a partition and an offset."""
+
+RUN_GAP_MAX: Final = 500
+"""Wanted offsets that are nearer to each other are read in one go, with what is between them."""
 
 
 class Topics:
@@ -89,6 +96,61 @@ class Topics:
         self._refuse_compacted(topics)
         return found
 
+    def whole(self, topics: Sequence[str]) -> dict[Place, Range]:
+        """All that these topics still hold.
+
+        Raises:
+            DependencyUnavailable: a topic is not there, or the broker does not answer.
+        """
+        return {
+            place: Range(*self._watermarks(place))
+            for topic in topics
+            for place in self._places(topic)
+        }
+
+    def at(self, wanted: Iterable[RecordAt]) -> dict[RecordAt, Record]:
+        """The records at these places; what is gone, or was never there, is left out."""
+        by_place: dict[Place, list[int]] = {}
+        for topic, partition, offset in sorted(set(wanted)):
+            by_place.setdefault((topic, partition), []).append(offset)
+        known = self._existing({topic for topic, _ in by_place})
+        runs = {
+            place: _runs(offsets, self._watermarks(place))
+            for place, offsets in by_place.items()
+            if place in known
+        }
+        found: dict[RecordAt, Record] = {}
+        while any(runs.values()):
+            now = {place: left.pop() for place, left in runs.items() if left}
+            for record in self.read(now):
+                found[record.topic(), record.partition(), record.offset()] = record
+        return {
+            (topic, partition, offset): found[topic, partition, offset]
+            for (topic, partition), offsets in by_place.items()
+            for offset in offsets
+            if (topic, partition, offset) in found
+        }
+
+    def _existing(self, topics: Iterable[str]) -> set[Place]:
+        """The partitions of those topics that there are."""
+        about = self._ask("looking at the topics", self._consumer.list_topics).topics
+        return {
+            (topic, number)
+            for topic in topics
+            if topic in about
+            for number in about[topic].partitions
+        }
+
+    def _watermarks(self, place: Place) -> tuple[int, int]:
+        topic, partition = place
+        low, high = self._ask(
+            f"asking for the offsets of {topic}",
+            lambda timeout: self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout
+            ),
+        )
+        return low, high
+
     def _places(self, topic: str) -> list[Place]:
         about = self._ask(
             f"looking at {topic}", lambda timeout: self._consumer.list_topics(topic, timeout)
@@ -100,21 +162,10 @@ class Topics:
 
     def _range(self, place: Place, start_ms: int) -> Range:
         topic, partition = place
-        low, high = self._ask(
-            f"asking for the offsets of {topic}",
-            lambda timeout: self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout
-            ),
-        )
+        low, high = self._watermarks(place)
         start = low
         if start_ms:
-            (found,) = self._ask(
-                f"asking for the offsets of {topic}",
-                lambda timeout: self._consumer.offsets_for_times(
-                    [TopicPartition(topic, partition, start_ms)], timeout
-                ),
-            )
-            start = found.offset if found.offset >= 0 else high
+            start = self.offsets_at({place: high}, start_ms)[place]
         if low and start == low:
             asked = "that time" if start_ms else "the beginning"
             raise UsageError(
@@ -122,6 +173,20 @@ class Topics:
                 f" {asked}: give a later --from, or archives with --from-files"
             )
         return Range(start, high)
+
+    def offsets_at(self, ends: Mapping[Place, int], time_ms: int) -> dict[Place, int]:
+        """The first offset of this time or later in each partition; its end where there is none."""
+        asked = [TopicPartition(*place, time_ms) for place in ends]
+        found = self._ask(
+            "asking for offsets by time",
+            lambda timeout: self._consumer.offsets_for_times(asked, timeout),
+        )
+        return {
+            (one.topic, one.partition): one.offset
+            if one.offset >= 0
+            else ends[one.topic, one.partition]
+            for one in found
+        }
 
     def _refuse_compacted(self, topics: Sequence[str]) -> None:
         """Compaction removes records from the middle, which no reader can see."""
@@ -208,6 +273,20 @@ class Topics:
             return call(timeout=REACH_SECONDS)
         except KafkaException as error:
             raise unreachable(doing, error, self._trouble) from None
+
+
+def _runs(offsets: Sequence[int], marks: tuple[int, int]) -> list[Range]:
+    """Sorted offsets between two watermarks as ranges to read."""
+    low, high = marks
+    runs: list[Range] = []
+    for offset in offsets:
+        if not low <= offset < high:
+            continue
+        if runs and offset - runs[-1].end < RUN_GAP_MAX:
+            runs[-1] = Range(runs[-1].start, offset + 1)
+        else:
+            runs.append(Range(offset, offset + 1))
+    return runs
 
 
 _GONE: Final = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET})  # noqa: SLF001

@@ -1,0 +1,118 @@
+"""`redrive`: chosen dead letters, rejections and parked events go through again.
+
+The invariant: 0 only when every chosen letter went through, or would; 1 when some cannot, and each
+of them is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from worker.config import EMBEDDED, load_settings
+from worker.ports import UsageError
+from worker.reconcile.progress import Progress
+from worker.redrive.choosing import Asked, Choice
+from worker.redrive.run import Result, redrive
+from worker.redrive.where import NAMES, Where
+
+HELP: Final = "send chosen dead letters, rejections or parked events through again"
+
+LISTED: Final = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--from",
+        dest="kind",
+        required=True,
+        choices=["dead", "rejected", "parked"],
+        help="which topic's letters",
+    )
+    parser.add_argument(
+        "--where",
+        required=True,
+        metavar="EXPRESSION",
+        help=f"which of them, in the rulebook's expressions over {', '.join(NAMES)};"
+        ' reason=no_rule is short for reason == "no_rule"; `true` means all',
+    )
+    parser.add_argument(
+        "--new-attempt",
+        action="store_true",
+        help="under the attempt after the highest refused one: a rejection is final for its own",
+    )
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, kept in a header")
+    parser.add_argument("--operator", default="", metavar="NAME", help="who, kept in a header")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="from the first letter, not from where the same redrive stood",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, write nothing")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Redrive, and say what went and what could not."""
+    if not arguments.dry_run and not (arguments.reason.strip() and arguments.operator.strip()):
+        raise UsageError("--reason and --operator are needed: they stay with every redriven record")
+    asked = Asked(
+        kind=arguments.kind,
+        where=Where(arguments.where),
+        new_attempt=arguments.new_attempt,
+        dry_run=arguments.dry_run,
+        again=arguments.again,
+        note=arguments.reason,
+        operator=arguments.operator,
+    )
+    settings = load_settings(arguments.config)
+    if settings.kafka.bootstrap_servers == EMBEDDED:
+        raise UsageError("an embedded broker is new and holds no letters: name a running one")
+    result = redrive(settings, asked, progress=Progress())
+    if arguments.json:
+        sys.stdout.write(json.dumps(_document(result, asked)) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _text(result, asked))
+    return 1 if result.lost else 0
+
+
+def _document(result: Result, asked: Asked) -> dict[str, Any]:
+    return {
+        "from": asked.kind,
+        "where": asked.where.text,
+        "group": result.group,
+        "dry_run": asked.dry_run,
+        "read": result.read,
+        "chosen": result.chosen,
+        "redriven": 0 if asked.dry_run else result.redriven,
+        "redrivable": result.redriven,
+        "records": [{"letter": one.letter, **one.fields} for one in result.records],
+        "not_redrivable": [
+            {"letter": one.letter, **one.fields, "why": one.why} for one in result.lost
+        ],
+    }
+
+
+def _text(result: Result, asked: Asked) -> Iterator[str]:
+    went = "would go through again" if asked.dry_run else "went through again"
+    yield (
+        f"{result.read:,} letters read since {result.group} stood, {result.chosen:,} chosen,"
+        f" {result.redriven:,} {went}, {len(result.lost):,} cannot"
+    )
+    for one in result.records[:LISTED] if asked.dry_run else ():
+        yield f"  {_named(one)}"
+    if asked.dry_run and result.redriven > LISTED:
+        yield f"  … {result.redriven - LISTED:,} more"
+    for one in result.lost:
+        yield f"  cannot: {_named(one)}: {one.why}"
+
+
+def _named(one: Choice) -> str:
+    told = one.fields
+    origin = f"{told['topic']}/{told['partition']}@{told['offset']}" if told["topic"] else ""
+    shown = (one.letter, told["reason"], told["event_type"], told["event_id"], origin)
+    return "  ".join(str(part) for part in shown if part)

@@ -1,0 +1,1 @@
+"""Redrive: chosen dead letters, rejections and parked events go through again."""
