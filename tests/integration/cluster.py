@@ -118,10 +118,12 @@ class Cluster:
         Each transaction's marker counts as one more.
         """
         topic = self.topic(name)
+        consumer = _reader(self.bootstrap_servers, "read_uncommitted")
         deadline = time.monotonic() + RUN_SECONDS_MAX
-        while sum(ends(self.bootstrap_servers, topic).values()) < records:
+        while sum(_ends(consumer, topic).values()) < records:
             assert time.monotonic() < deadline, f"{topic} did not reach {records} records"
-            time.sleep(0.02)
+            time.sleep(0.1)
+        consumer.close()
 
     def posted(self) -> list[dict[str, Any]]:
         """The outbox as its readers see it."""
@@ -163,13 +165,17 @@ def read_topic(bootstrap_servers: str, topic: str) -> list[Message]:
 def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
     """Where each partition ends now, open transactions and their markers included."""
     consumer = _reader(bootstrap_servers, "read_uncommitted")
-    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-    found = {
-        number: consumer.get_watermark_offsets(TopicPartition(topic, number), 30)[1]
-        for number in partitions
-    }
+    found = _ends(consumer, topic)
     consumer.close()
     return found
+
+
+def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
+    partitions = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic].partitions
+    return {
+        number: consumer.get_watermark_offsets(TopicPartition(topic, number), READ_SECONDS_MAX)[1]
+        for number in partitions
+    }
 
 
 def _reader(bootstrap_servers: str, isolation: str) -> Consumer:
