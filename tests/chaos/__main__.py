@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.campaign import broker_of_its_own, run, servers
+from tests.chaos.campaign import run, servers
 from tests.chaos.plan import Plan, alone, every_fault, mix, plan_from
-from tests.servers.kafka import KafkaBroker, Unavailable
+from tests.servers.kafka import KafkaBroker, Unavailable, kafka_broker
 from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     until = time.monotonic() + given.minutes * 60
     passed = _passed(given.results)
     try:
-        with tempfile.TemporaryDirectory() as folder, broker_of_its_own(Path(folder)) as broker:
+        with tempfile.TemporaryDirectory() as folder, kafka_broker(Path(folder)) as broker:
             for name, plan in _plans(given):
                 if time.monotonic() >= until:
                     break

@@ -24,7 +24,7 @@ from tests.chaos.auditor import check, event_id
 from tests.chaos.plan import OUTSIDE, Fault, Plan
 from tests.chaos.proxy import Mode, Proxy
 from tests.integration.cluster import Cluster, ends, read_ledger
-from tests.servers.kafka import KafkaBroker, kafka_broker
+from tests.servers.kafka import KafkaBroker
 from tests.servers.tigerbeetle import Server, tigerbeetle
 from worker.generate.encode import json_value
 from worker.generate.traffic import generate
@@ -63,13 +63,6 @@ def servers(broker: KafkaBroker, folder: Path) -> Iterator[Servers]:
             yield Servers(broker, ledger, proxy)
         finally:
             proxy.close()
-
-
-@contextmanager
-def broker_of_its_own(folder: Path) -> Iterator[KafkaBroker]:
-    """A broker that faults may kill."""
-    with kafka_broker(folder) as broker:
-        yield broker
 
 
 def _restart_ledger(servers: Servers) -> None:

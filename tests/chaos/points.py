@@ -3,7 +3,7 @@
 The seam is what the composition root builds: these functions put a counter around methods of the
 adapters before the worker is composed. The worker's own code knows nothing of it.
 
-A hit is written `POINT:COUNT:ACTION`, such as `commit:3:kill`: at the third pass of that point.
+A hit is written `POINT:COUNT:ACTION`, such as `committing:3:kill`: at the third pass of that point.
 """
 
 from __future__ import annotations
@@ -77,11 +77,12 @@ class Trap:
 
     def under_way(self, point: str) -> None:
         """As `passed`, but a moment later, while the worker goes on."""
-        if point == self._hit.point and self._passes + 1 == self._hit.at:
+        if point != self._hit.point:
+            return
+        self._passes += 1
+        if self._passes == self._hit.at:
             delay = random.uniform(0, WITHIN_SECONDS)
             threading.Thread(target=self._later, args=(delay,), daemon=True).start()
-        if point == self._hit.point:
-            self._passes += 1
 
     def _later(self, delay: float) -> None:
         time.sleep(delay)

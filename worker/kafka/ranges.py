@@ -19,7 +19,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from worker.config import Settings
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
-from worker.ports import DependencyUnavailable, Place, Record, UsageError
+from worker.ports import DependencyUnavailable, Place, Record, RecordAt, UsageError
 
 SILENT_SECONDS_MAX: Final = 60.0
 """How long the broker may send nothing before the end is reached."""
@@ -35,9 +35,6 @@ class Range:
     start: int
     end: int
 
-
-RecordAt = tuple[str, int, int]
-"""A topic, a partition and an offset."""
 
 RUN_GAP_MAX: Final = 500
 """Wanted offsets that are nearer to each other are read in one go, with what is between them."""
