@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench docs lock audit sbom clean
+.PHONY: help demo test lint format bench chaos docs lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,7 @@ help:
 	@echo 'make test    every test that this machine can run; what is missing is named'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   benchmarks'
+	@echo 'make chaos   faults on real servers: CHAOS_ARGS=--help'
 	@echo 'make docs    docs/configuration.md from the settings'
 	@echo 'make lock    pin the newest versions that pyproject.toml allows'
 	@echo 'make audit   known weaknesses of the packages in the image'
@@ -37,6 +38,9 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+chaos: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m worker.settings_page > docs/configuration.md

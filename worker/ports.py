@@ -153,6 +153,9 @@ Stage = Literal["decode", "translate", "post", "announce", "commit"]
 Place = tuple[str, int]
 """A topic and a partition."""
 
+RecordAt = tuple[str, int, int]
+"""A topic, a partition and an offset."""
+
 
 class Polled(NamedTuple):
     """What one poll brought. Facts only: the loop acts on them.

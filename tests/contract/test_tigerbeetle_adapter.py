@@ -26,7 +26,7 @@ NOBODY = "127.0.0.1:9"
 @pytest.fixture
 def paused(contract_server: Server) -> Iterator[Server]:
     """The server, to pause; it goes on after the test."""
-    if contract_server.pid is None:
+    if contract_server.process is None:
         pytest.skip("a server in a container is not paused: put `tigerbeetle` on PATH")
     yield contract_server
     contract_server.resume()

@@ -38,6 +38,7 @@ class Cluster:
     partitions: int = 4
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}")
     extra: dict[str, str] = field(default_factory=dict)
+    module: str = "worker"
 
     def __post_init__(self) -> None:
         inputs = {self.topic(role): self.partitions for role in ("pay", "settle", "cmd")}
@@ -77,11 +78,11 @@ class Cluster:
             **self.extra,
         }
 
-    def start(self, group: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, group: str, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
         """One process of `ledger-worker`; its result is JSON on standard output."""
         return subprocess.Popen(
-            [sys.executable, "-m", "worker", *arguments],
-            env=self.environment(group),
+            [sys.executable, "-m", self.module, *arguments],
+            env=self.environment(group) | more,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -117,10 +118,12 @@ class Cluster:
         Each transaction's marker counts as one more.
         """
         topic = self.topic(name)
+        consumer = _reader(self.bootstrap_servers, "read_uncommitted")
         deadline = time.monotonic() + RUN_SECONDS_MAX
-        while sum(ends(self.bootstrap_servers, topic).values()) < records:
+        while sum(_ends(consumer, topic).values()) < records:
             assert time.monotonic() < deadline, f"{topic} did not reach {records} records"
-            time.sleep(0.02)
+            time.sleep(0.1)
+        consumer.close()
 
     def posted(self) -> list[dict[str, Any]]:
         """The outbox as its readers see it."""
@@ -162,13 +165,17 @@ def read_topic(bootstrap_servers: str, topic: str) -> list[Message]:
 def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
     """Where each partition ends now, open transactions and their markers included."""
     consumer = _reader(bootstrap_servers, "read_uncommitted")
-    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-    found = {
-        number: consumer.get_watermark_offsets(TopicPartition(topic, number), 30)[1]
-        for number in partitions
-    }
+    found = _ends(consumer, topic)
     consumer.close()
     return found
+
+
+def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
+    partitions = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic].partitions
+    return {
+        number: consumer.get_watermark_offsets(TopicPartition(topic, number), READ_SECONDS_MAX)[1]
+        for number in partitions
+    }
 
 
 def _reader(bootstrap_servers: str, isolation: str) -> Consumer:

@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[str]:
-    """A real ledger of the test's own, because it is read back whole."""
+    """A small real ledger of the test's own, because it is read back whole."""
     try:
-        with tigerbeetle(data_dir=tmp_path) as server:
+        with tigerbeetle(development=True, data_dir=tmp_path) as server:
             yield server.address
     except Unavailable as missing:
         pytest.skip(str(missing))

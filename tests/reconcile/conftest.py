@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.reads.played import Played, play
 from tests.reconcile.stripe import Row, payouts, report_rows
+from worker.rulebooks.load import load
 
-EVENTS = int(os.environ.get("RECONCILE_EVENTS", "1200"))
+read_once = cache(load)
+EVENTS = int(os.environ.get("RECONCILE_EVENTS", "700"))
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +34,12 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def stripe_rows(day: Played) -> list[Row]:
     """Stripe's report of that day."""
     return report_rows(day)
+
+
+@pytest.fixture(autouse=True)
+def _rulebook_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of one run share the rulebook, which never changes once it is read."""
+    monkeypatch.setattr("worker.reads.books.load", read_once)
 
 
 @pytest.fixture

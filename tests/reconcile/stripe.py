@@ -35,7 +35,6 @@ Row = dict[str, Any]
 
 def report_rows(day: Played) -> list[Row]:
     """Every balance transaction once, in payouts of so many rows; the last of each are waiting."""
-    captured = captured_amounts(day)
     rows: dict[str, list[Row]] = defaultdict(list)
     seen: set[str] = set()
     for record in day.records["stripe.settlements"]:
@@ -46,28 +45,7 @@ def report_rows(day: Played) -> list[Row]:
         rows[about["currency"]].append(
             row(about["id"], about["reporting_category"], about, about["amount"], about["fee"])
         )
-        taken = captured.get(about["source"] or "", about["amount"])
-        if taken != about["amount"]:
-            gone = taken - about["amount"]
-            reversal = f"{about['id']}_rest"
-            rows[about["currency"]].append(
-                row(reversal, "partial_capture_reversal", about, gone, 0)
-            )
     return [one for currency, some in rows.items() for one in paid_out(currency, some)]
-
-
-def captured_amounts(day: Played) -> dict[str, int]:
-    """What was captured of each charge that was captured later."""
-    found = {}
-    for record in day.records["stripe.payments"]:
-        try:
-            event = json.loads(record.value() or b"")
-        except ValueError:
-            continue
-        if event.get("type") == "charge.captured":
-            about = event["data"]["object"]
-            found[about["id"]] = about["amount_captured"]
-    return found
 
 
 def row(txn: str, category: str, about: Row, gross: int, fee: int) -> Row:

@@ -43,6 +43,7 @@ def test_a_drained_group_agrees_and_what_comes_later_is_in_transit(
         with open_worker(reachable, embedded_broker=True) as worker:
             work(worker, stop=Stop(), drain=True)
         monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", servers)
+        capsys.readouterr()  # what the worker said
         assert main(["reconcile", "--json"]) == 0
         clean = json.loads(capsys.readouterr().out)["summary"]
         assert clean["announcements_compared"] is True

@@ -115,7 +115,7 @@ def test_a_dead_letter_goes_through_again_once(books: Books) -> None:
     assert told.pop("own") == b"1"
     assert told["ledger_worker.redrive_reason"] == b"mended"
     assert told["ledger_worker.redrive_operator"] == b"ann"
-    assert told["ledger_worker.redriven_from"].startswith(b"ledger.events.dead/")
+    assert (told["ledger_worker.redriven_from"] or b"").startswith(b"ledger.events.dead/")
     assert len(told) == 3
     repeated = books.redrive("dead", "reason=no_rule")
     assert (repeated.read, repeated.redriven) == (0, 0)

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,25 +37,50 @@ class Unavailable(Exception):
     """There is no server to be had; the message is the one line that a skipped test shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Server:
-    """A running server. address: IP:port. pid: of its own process, None in a container."""
+    """A running server. address: IP:port. process: its own, None in a container.
+
+    again: starts it anew on the same data file.
+    """
 
     address: str
-    pid: int | None
+    process: subprocess.Popen[str] | None = None
+    again: Callable[[], subprocess.Popen[str]] | None = None
 
     def pause(self) -> None:
         """Let it answer nothing, as a cluster that is down does, until `resume`."""
-        self._signal(signal.SIGSTOP)
+        self._own().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on where it was."""
-        self._signal(signal.SIGCONT)
+        self._own().send_signal(signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self.pid is None:
-            raise Unavailable("a server in a container cannot be paused: put `tigerbeetle` on PATH")
-        os.kill(self.pid, number)
+    def restart(self) -> None:
+        """End it as a power cut would, and start it again on another port."""
+        self._own().kill()
+        self._own().wait()
+        if self.again is not None:
+            self.process = self.again()
+            self.address = self.listening()
+
+    def listening(self) -> str:
+        """Wait until it says its port; the address."""
+        said = self._own().stdout
+        if said is None or not (port := said.readline().strip()):
+            raise RuntimeError("the ledger's server ended before it listened")
+        return f"127.0.0.1:{port}"
+
+    def end(self) -> None:
+        """For good."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+    def _own(self) -> subprocess.Popen[str]:
+        if self.process is None:
+            raise Unavailable("a server in a container is not ours: put `tigerbeetle` on PATH")
+        return self.process
 
 
 def find_tigerbeetle() -> str | None:
@@ -104,19 +129,22 @@ def _process(binary: str, mode: list[str], options: list[str], file: Path) -> It
         subprocess.run([binary, *FORMAT, *mode, str(file)], check=True, capture_output=True)
     except FileNotFoundError as error:
         raise Unavailable(f"there is no TigerBeetle server at {binary}") from error
-    with subprocess.Popen(
-        [binary, "start", "--addresses=0", *options, str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        try:
-            if process.stdout is None or not (port := process.stdout.readline().strip()):
-                raise RuntimeError(f"the TigerBeetle server {binary} ended before it listened")
-            yield Server(f"127.0.0.1:{port}", process.pid)
-        finally:
-            process.kill()
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [binary, "start", "--addresses=0", *options, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    server = Server("", start(), start)
+    try:
+        server.address = server.listening()
+        yield server
+    finally:
+        server.end()
 
 
 def _docker_runs() -> bool:
@@ -150,4 +178,4 @@ def _container(mode: list[str], options: list[str], file: Path) -> Iterator[Serv
     serving = container("start", "--addresses=0.0.0.0:3000", *options)
     with serving.with_exposed_ports(3000):
         wait_for_logs(serving, "listening on", timeout=START_SECONDS)
-        yield Server(f"127.0.0.1:{serving.get_exposed_port(3000)}", None)
+        yield Server(f"127.0.0.1:{serving.get_exposed_port(3000)}")

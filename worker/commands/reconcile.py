@@ -87,6 +87,8 @@ def _text(result: Result) -> Iterator[str]:
         yield f"  {count:>12,}  {topic}"
     if not summary["announcements_compared"]:
         yield "  no announcements were given: they are not compared"
+    if unchecked := summary["not_checked_for_compaction"]:
+        yield f"  the broker did not say whether these are compacted: {', '.join(unchecked)}"
     for currency, entry in summary["currencies"].items():
         yield from _currency(currency, entry)
     payouts = summary["payouts"]

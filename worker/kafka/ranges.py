@@ -19,7 +19,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from worker.config import Settings
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
-from worker.ports import DependencyUnavailable, Place, Record, UsageError
+from worker.ports import DependencyUnavailable, Place, Record, RecordAt, UsageError
 
 SILENT_SECONDS_MAX: Final = 60.0
 """How long the broker may send nothing before the end is reached."""
@@ -36,17 +36,18 @@ class Range:
     end: int
 
 
-RecordAt = tuple[str, int, int]
-"""A topic, a partition and an offset."""
-
 RUN_GAP_MAX: Final = 500
 """Wanted offsets that are nearer to each other are read in one go, with what is between them."""
 
 
 class Topics:
-    """A reader of whole topics; close it afterwards."""
+    """A reader of whole topics; close it afterwards.
+
+    unchecked: topics of which the broker did not say whether they are compacted.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.unchecked: list[str] = []
         self._settings = settings
         self._trouble = Trouble()
         self._config = self._client(
@@ -193,8 +194,10 @@ class Topics:
         )
         for resource, answer in answers.items():
             try:
-                policy = answer.result(timeout=2 * REACH_SECONDS).get("cleanup.policy")
-            except KafkaException:  # not every principal may look, and the mock cannot tell
+                policy = answer.result(timeout=REACH_SECONDS).get("cleanup.policy")
+            except (KafkaException, TimeoutError):
+                # Not every principal may look, and the embedded broker never answers.
+                self.unchecked.append(resource.name)
                 continue
             if policy is not None and "compact" in str(policy.value):
                 raise UsageError(

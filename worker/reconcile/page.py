@@ -77,6 +77,9 @@ def _head(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f'<p class="quiet">Records read: {read}. Rulebook {escape(summary["rulebook"])}.</p>\n'
     if not summary["announcements_compared"]:
         yield '<p class="bad">No announcements were given: they are not compared.</p>\n'
+    if unchecked := summary["not_checked_for_compaction"]:
+        names = escape(", ".join(unchecked))
+        yield f'<p class="bad">The broker did not say whether these are compacted: {names}.</p>\n'
     if not summary["trial_balance_agrees"]:
         yield '<p class="bad">Debits and credits of the ledger differ.</p>\n'
 

@@ -88,6 +88,7 @@ def read_inputs(
             place: min(max(committed[place], 0), one.end) for place, one in ranges.items()
         }
         records: Iterable[Record] = topics.read(ranges)
+        staging.unchecked += topics.unchecked
         total = sum(one.end - one.start for one in ranges.values())
         for record in progress.over(records, "events", total=total):
             staging.take(record)
@@ -106,6 +107,7 @@ def read_outputs(
         names = [settings.topics.outbox, settings.topics.rejected, settings.topics.dead]
         names += topics.parked(settings.topics.parked)
         ranges = topics.ranges(names, start_ms=start_ms_of(start_ns))
+        staging.unchecked += topics.unchecked
         total = sum(one.end - one.start for one in ranges.values())
         for record in progress.over(topics.read(ranges), "announcements", total=total):
             staging.take(record)

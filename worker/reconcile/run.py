@@ -89,6 +89,7 @@ def reconcile(settings: Settings, asked: Asked, *, progress: Progress) -> Iterat
             "ledger_read_before": shown(cut_ns),
             "records": dict(sorted(staging.taken.items())),
             "announcements_compared": announced,
+            "not_checked_for_compaction": sorted(staging.unchecked),
             "trial_balance_agrees": trial.agrees,
             "rulebook": books.rulebook.digest,
             "stripe_report": str(report) if report else "",

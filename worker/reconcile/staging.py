@@ -37,7 +37,7 @@ class Staging:
 
     committed: says whether the live group has a record behind it. clearing_ids: Stripe's clearing
     account in every currency. taken: records by topic. clearing: by ledger, what moved on that
-    account within the range and after it.
+    account within the range and after it. unchecked: topics that may be compacted for all we know.
     """
 
     settings: Settings
@@ -48,6 +48,7 @@ class Staging:
     clearing_ids: frozenset[int]
     taken: dict[str, int] = field(default_factory=dict)
     clearing: dict[int, list[int]] = field(default_factory=dict)
+    unchecked: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
         """One record of any of our topics; records of others are counted only."""

@@ -13,13 +13,12 @@ from typing import Final, Literal, NamedTuple
 
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
-from worker.ports import Announcement, Headers, Record
+from worker.ports import Announcement, Headers, Record, RecordAt
 from worker.reading import ATTEMPT_HEADER, EventReader, asked_attempt
 from worker.redrive.letters import (
     Elsewhere,
     Lost,
     Original,
-    RecordAt,
     Rejection,
     of_carried,
     read_back,

@@ -15,10 +15,7 @@ import orjson
 
 from worker.codecs.announcements import iso_seconds
 from worker.codecs.dead_letters import BLOCK, CONNECT, REASON_HEADER, SHA256_HEADER, timestamp_ms
-from worker.ports import Headers, Record
-
-RecordAt = tuple[str, int, int]
-"""A topic, a partition and an offset."""
+from worker.ports import Headers, Record, RecordAt
 
 INT64_DIGITS: Final = 19
 

@@ -27,7 +27,7 @@ from worker.core.ids import hex_id
 from worker.core.translate import Translator
 from worker.core.wire import Transfer
 from worker.kafka.announcer import KafkaAnnouncer
-from worker.kafka.ranges import RecordAt, Topics
+from worker.kafka.ranges import Topics
 from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.standing import Standing
 from worker.ports import (
@@ -37,6 +37,7 @@ from worker.ports import (
     DependencyUnavailable,
     Ledger,
     Record,
+    RecordAt,
     Unsettled,
 )
 from worker.posting.holdings import Holdings

@@ -1,0 +1,109 @@
+"""`make chaos`: faults on real servers, for minutes or for hours; the results go to a file.
+
+Without --seed it goes through every fault alone, then through mixes of them, and leaves out what
+the results file has passed already. A run that fails is made smaller, and its plan is printed:
+--plan runs that plan again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.chaos.campaign import run, servers
+from tests.chaos.plan import Plan, alone, every_fault, mix, plan_from
+from tests.servers.kafka import KafkaBroker, Unavailable, kafka_broker
+from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="begin no run after so long")
+    parser.add_argument("--events", type=int, default=2000, help="records of each run's workload")
+    parser.add_argument("--faults", type=int, default=6, help="faults of each mix")
+    parser.add_argument("--seed", type=int, help="the mix of this seed only")
+    parser.add_argument("--plan", help="a plan that was printed, as JSON: this one only")
+    parser.add_argument("--shrink", type=int, default=6, help="runs to make a failing plan smaller")
+    parser.add_argument("--results", type=Path, default=Path("chaos-results.jsonl"))
+    given = parser.parse_args()
+    until = time.monotonic() + given.minutes * 60
+    passed = _passed(given.results)
+    try:
+        with tempfile.TemporaryDirectory() as folder, kafka_broker(Path(folder)) as broker:
+            for name, plan in _plans(given):
+                if time.monotonic() >= until:
+                    break
+                if name in passed:
+                    continue
+                wrong = _one(name, plan, broker, given.results)
+                if wrong:
+                    smallest = _shrunk(plan, broker, given.shrink)
+                    print(f"FAILED {name}: {wrong}\nrun it again with --plan '{smallest.text()}'")
+                    return 1
+    except (Unavailable, NoTigerBeetle) as missing:
+        print(missing, file=sys.stderr)
+        return 3
+    return 0
+
+
+def _plans(given: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
+    if given.plan:
+        yield f"plan {given.plan}", plan_from(given.plan)
+    elif given.seed is not None:
+        yield _mixed(given.seed, given)
+    else:
+        for kind in every_fault():
+            yield f"{kind}, {given.events} events", alone(kind, seed=1, events=given.events)
+        for seed in range(1, 1_000_000):
+            yield _mixed(seed, given)
+
+
+def _mixed(seed: int, given: argparse.Namespace) -> tuple[str, Plan]:
+    name = f"mix {seed}, {given.faults} faults, {given.events} events"
+    return name, mix(seed, events=given.events, faults=given.faults)
+
+
+def _one(name: str, plan: Plan, broker: KafkaBroker, results: Path) -> str:
+    """Run a plan on a new ledger and note what came of it; what is wrong, or nothing."""
+    result: dict[str, object] = {"name": name, "plan": json.loads(plan.text())}
+    with tempfile.TemporaryDirectory() as folder, servers(broker, Path(folder)) as with_:
+        try:
+            result |= {"verdict": "passed", **run(plan, with_)}
+        except AssertionError as wrong:
+            result |= {"verdict": "failed", "wrong": str(wrong)}
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+    said = {key: value for key, value in result.items() if key not in {"name", "plan"}}
+    print(f"{name}: {json.dumps(said)}", flush=True)
+    return str(result.get("wrong", ""))
+
+
+def _shrunk(plan: Plan, broker: KafkaBroker, tries: int) -> Plan:
+    """The smallest plan found that still fails, after so many runs."""
+    smaller = list(plan.smaller())
+    while smaller and tries:
+        tries -= 1
+        candidate = smaller.pop(0)
+        with tempfile.TemporaryDirectory() as folder, servers(broker, Path(folder)) as with_:
+            try:
+                run(candidate, with_)
+            except AssertionError:
+                plan, smaller = candidate, list(candidate.smaller())
+    return plan
+
+
+def _passed(results: Path) -> set[str]:
+    """The names of the runs that the results file says have passed."""
+    if not results.exists():
+        return set()
+    lines = (json.loads(line) for line in results.read_text(encoding="utf-8").splitlines())
+    return {line["name"] for line in lines if line["verdict"] == "passed"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

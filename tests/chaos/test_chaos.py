@@ -1,0 +1,145 @@
+"""A short campaign with fixed seeds, and that its parts are what they say."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.auditor import in_order, plain
+from tests.chaos.campaign import HEALS, ON_SERVERS, SIGNALS, run, servers
+from tests.chaos.plan import AFTER, OUTSIDE, Fault, Plan, alone, every_fault, mix, plan_from
+from tests.chaos.points import POINTS, Hit, parse
+from tests.chaos.proxy import Proxy
+from tests.servers.kafka import KafkaBroker
+from tests.servers.tigerbeetle import Unavailable
+from worker.core.wire import Transfer
+
+EVENTS = int(os.environ.get("CHAOS_EVENTS", "0"))
+PLAN = Plan(
+    seed=7,
+    events=EVENTS or 150,
+    workers=2,
+    faults=(
+        Fault("committing:2:kill"),
+        Fault("committing:2:abort"),
+        Fault("ledger_deaf", at=0.3, seconds=2),
+        Fault("kill", at=0.6),
+    ),
+)
+
+
+@pytest.mark.kafka
+@pytest.mark.tigerbeetle
+@pytest.mark.skipif(not EVENTS, reason="takes minutes: set CHAOS_EVENTS=150, or run make chaos")
+def test_a_short_campaign(kafka: KafkaBroker, tmp_path: Path) -> None:
+    """A kill inside and one outside, an abort and lost answers: every promise holds at the end."""
+    try:
+        with servers(kafka, tmp_path) as with_:
+            found = run(PLAN, with_)
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+    assert {"committing:2:kill", "ledger_deaf", "kill"} <= set(found["struck"])  # type: ignore[call-overload]
+
+
+def test_every_fault_has_its_way() -> None:
+    """No kind of fault is named that nothing carries out, and each makes a plan."""
+    ways = {*ON_SERVERS, *SIGNALS, "add_worker"}
+    assert set(OUTSIDE) == ways
+    assert set(HEALS) < ways
+    for kind in every_fault():
+        plan = alone(kind, seed=1, events=800)
+        assert plan.after == (kind,) if kind in AFTER else len(plan.faults) == 2
+        for fault in plan.faults:
+            if kind not in OUTSIDE:
+                assert parse(fault.kind).point in POINTS
+
+
+def test_a_plan_is_its_text() -> None:
+    """A printed plan runs again as it was; a smaller one has one part less."""
+    plan = mix(3, events=100, faults=5)
+    assert plan == mix(3, events=100, faults=5)
+    assert plan_from(plan.text()) == plan
+    assert plan != mix(4, events=100, faults=5)
+    for smaller in plan.smaller():
+        assert len(smaller.faults) + len(smaller.after) < len(plan.faults) + len(plan.after)
+
+
+def test_a_hit_is_its_text() -> None:
+    """What is wrong in a hit is refused where it is read."""
+    assert parse(Hit("begun", 3, "kill").text()) == Hit("begun", 3, "kill")
+    with pytest.raises(ValueError, match="no such hit"):
+        parse("nowhere:1:kill")
+
+
+def test_the_auditor_sees_disorder() -> None:
+    """A later offset of one partition that was posted earlier is found, unless it was parked."""
+
+    def at(offset: int, timestamp: int) -> Transfer:
+        return Transfer(
+            id=offset,
+            debit_account_id=1,
+            credit_account_id=2,
+            amount=1,
+            user_data_64=5 << 40 | offset,
+            ledger=1,
+            code=1,
+            timestamp=timestamp,
+        )
+
+    in_order([at(1, 10), at(2, 20)], set())
+    in_order([at(1, 30), at(2, 20)], {1})
+    with pytest.raises(AssertionError, match="out of order"):
+        in_order([at(1, 30), at(2, 20)], set())
+
+
+def test_notes_are_read_without_their_way() -> None:
+    """Lateness and redelivery say nothing of what an event should come to."""
+    assert plain("late: charge") == "charge"
+    assert plain("redelivery: ignored: customer") == "ignored: customer"
+
+
+@pytest.fixture
+def echo() -> Iterator[str]:
+    """A server that gives back what it gets."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                while chunk := connection.recv(100):
+                    connection.sendall(chunk)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_the_proxy_loses_what_it_should(echo: str) -> None:
+    """Through a hole nothing comes back; healed, a new connection works."""
+    proxy = Proxy(echo)
+    proxy.open()
+    host, _, port = proxy.address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=30) as wire:
+            wire.sendall(b"a")
+            assert wire.recv(1) == b"a"
+            proxy.mode = "hole"
+            wire.sendall(b"b")
+            wire.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                wire.recv(1)
+            proxy.heal()
+            wire.settimeout(30)
+            assert wire.recv(1) == b""
+        with socket.create_connection((host, int(port)), timeout=30) as wire:
+            wire.sendall(b"c")
+            assert wire.recv(1) == b"c"
+    finally:
+        proxy.close()
