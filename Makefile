@@ -80,6 +80,7 @@ lock: $(VENV)/dev.stamp
 	  --output-file requirements-image.lock pyproject.toml
 	@$(LOCK) --extra tigerbeetle --extra registry --extra dev --constraint requirements-image.lock \
 	  --output-file requirements-dev.lock pyproject.toml
+	@$(LOCK) --output-file .ci/uv.lock .ci/uv.in
 
 # Over the image's lock file: nothing is installed or resolved for it.
 AUDIT := $(BIN)/python -m pip_audit --require-hashes --disable-pip --requirement requirements-image.lock

@@ -24,13 +24,13 @@ def _skipping_server(*, development: bool, data_dir: Path) -> Iterator[Server]:
         pytest.skip(str(missing))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A real server, shared by all tests: each uses ids and a ledger of its own."""
+    """A real server, shared by all tests here: each uses ids and a ledger of its own."""
     yield from _skipping_server(development=False, data_dir=tmp_path_factory.mktemp("tigerbeetle"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def development_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real server that takes small batches only."""
     yield from _skipping_server(development=True, data_dir=tmp_path_factory.mktemp("development"))
@@ -47,13 +47,13 @@ def _opened(server: Server) -> Iterator[Ledger]:
     ledger.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real_ledger(contract_server: Server) -> Iterator[Ledger]:
     """The adapter to the real server, one session for all tests."""
     yield from _opened(contract_server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def development_ledger(development_server: Server) -> Iterator[Ledger]:
     """The adapter to the `--development` server."""
     yield from _opened(development_server)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -51,7 +52,7 @@ class Books:
         self._translator = Translator(rulebook)
         self._currencies = {one.ledger: one for one in rulebook.ledgers.values()}
         self._named: dict[int, AccountRef] = {}
-        self._places = known_places(settings)
+        self._settings = settings
         self._legs = _legs_by_code(rulebook)
 
     def name(self, account: HeldAccount) -> AccountRef:
@@ -101,6 +102,10 @@ class Books:
         """Does this account grow by debits? An unknown one is taken to grow by credits."""
         declared = self.rulebook.accounts.get(name)
         return declared is not None and declared.type in DEBIT_NORMAL
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[str, int]]:
+        return known_places(self._settings)
 
     def place(self, position: int) -> RecordPlace | None:
         """The record at a position (`user_data_64`); None for another group's or topic's."""
