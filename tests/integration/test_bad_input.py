@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,6 @@ from confluent_kafka import Producer
 
 from tests.integration.cluster import Cluster, audit
 from tests.servers.kafka import KafkaBroker
-from tests.servers.tigerbeetle import Unavailable, tigerbeetle
 from worker.codecs.avro import encode_event
 
 CREATED = 1_760_000_000
@@ -72,23 +69,13 @@ BAD: list[tuple[str, bytes | dict[str, Any], str]] = [
 ]
 
 
-@pytest.fixture
-def small_ledger(tmp_path: Path) -> Iterator[str]:
-    """A real ledger that takes 253 legs in a request."""
-    try:
-        with tigerbeetle(development=True, data_dir=tmp_path) as server:
-            yield server.address
-    except Unavailable as missing:
-        pytest.skip(str(missing))
-
-
 def headers(letter: Any) -> dict[str, str]:
     return {name: (value or b"").decode() for name, value in letter.headers() or ()}
 
 
-def test_each_bad_record_is_a_dead_letter(kafka: KafkaBroker, small_ledger: str) -> None:
+def test_each_bad_record_is_a_dead_letter(kafka: KafkaBroker, ledger: str) -> None:
     """Original bytes and key, a reason a person understands, and the events after it are posted."""
-    cluster = Cluster(kafka.bootstrap_servers, small_ledger, partitions=1)
+    cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     sent: dict[tuple[str, str], tuple[bytes, str]] = {}
     for number, (name, content, reason) in enumerate(BAD):
@@ -111,4 +98,4 @@ def test_each_bad_record_is_a_dead_letter(kafka: KafkaBroker, small_ledger: str)
     }
     assert found == sent
     assert all(headers(one)["__connect.errors.exception.message"] for one in letters)
-    assert audit(cluster, small_ledger) == (len(good), len(good))
+    assert audit(cluster, ledger) == (len(good), len(good))

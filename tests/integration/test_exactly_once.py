@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.integration.cluster import Cluster, audit, finish, read_ledger
 from tests.servers.kafka import KafkaBroker
-from tests.servers.tigerbeetle import Unavailable, tigerbeetle
 from worker.codecs.decode import Decoder
 from worker.core.chain import BALANCING, Chain, Leg
 from worker.core.event import Event
@@ -26,16 +23,6 @@ KILLS = 3
 CREATED = 1_760_000_000
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[str]:
-    """A small real ledger of the test's own, because it is read back whole."""
-    try:
-        with tigerbeetle(development=True, data_dir=tmp_path) as server:
-            yield server.address
-    except Unavailable as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture

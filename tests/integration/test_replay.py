@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.cluster import Cluster, audit, read_ledger
 from tests.servers.kafka import KafkaBroker, create_topics
-from tests.servers.tigerbeetle import Unavailable, tigerbeetle
 
 EVENTS = 400
 CREATED = 1_760_000_000
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[str]:
-    """A real ledger of the test's own, because it is read back whole."""
-    try:
-        with tigerbeetle(data_dir=tmp_path) as server:
-            yield server.address
-    except Unavailable as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture
-def other_ledger(tmp_path: Path) -> Iterator[str]:
-    """An empty one, as after a loss."""
-    folder = tmp_path / "other"
-    folder.mkdir()
-    try:
-        with tigerbeetle(data_dir=folder) as server:
-            yield server.address
-    except Unavailable as missing:
-        pytest.skip(str(missing))
 
 
 def event(number: str, kind: str, **fields: Any) -> dict[str, Any]:
