@@ -33,7 +33,7 @@ ALL_JOBS: dict[str, Any] = {
     "topics": {"enabled": True, "replication": 3},
     "schemas": {"enabled": True},
     "replay": {"enabled": True, "parts": 4},
-    "reconcile": {"enabled": True, "parts": 2},
+    "reconcile": {"enabled": True},
     "nightlyReconcile": {"enabled": True},
 }
 REGISTRY = {"url": "https://registry.example.internal", "existingSecret": {"name": "registry"}}

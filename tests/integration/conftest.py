@@ -1,4 +1,4 @@
-"""Real ledgers that a test has for itself, because it reads them back whole."""
+"""A real ledger that a test has for itself, because it reads it back whole."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ import pytest
 from tests.servers.tigerbeetle import Unavailable, tigerbeetle
 
 
-def _small_ledger(folder: Path) -> Iterator[str]:
-    """A `--development` server starts soonest, and takes 253 legs in a request."""
-    folder.mkdir()
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[str]:
+    """The address of an empty ledger: `--development`, because that starts soonest."""
     try:
-        with tigerbeetle(development=True, data_dir=folder) as server:
+        with tigerbeetle(development=True, data_dir=tmp_path) as server:
             yield server.address
     except Unavailable as missing:
         pytest.skip(str(missing))
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[str]:
-    """The address of an empty ledger."""
-    yield from _small_ledger(tmp_path / "ledger")
-
-
-@pytest.fixture
-def other_ledger(tmp_path: Path) -> Iterator[str]:
-    """The address of a second one, as after a loss."""
-    yield from _small_ledger(tmp_path / "other")
