@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.cluster import Cluster, audit, read_ledger
 from tests.servers.kafka import KafkaBroker, create_topics
+from worker.ledger.embedded import EmbeddedLedger
 
 EVENTS = 400
 CREATED = 1_760_000_000
@@ -67,7 +68,9 @@ def test_a_lost_ledger_is_posted_again_and_announced_from_itself(
     again = [json.loads(one.value() or b"") for one in cluster.read("copy")]
     assert again == sorted(cluster.posted(), key=lambda one: int(one["ledger_timestamp"]))
     before = {f"{one.id:032x}" for one in read_ledger(ledger)[1]}
-    cluster.ledger_addresses = f"embedded:{tmp_path / 'another'}"  # it starts much sooner
+    empty = tmp_path / "another"
+    EmbeddedLedger(path=empty).close()
+    cluster.ledger_addresses = f"embedded:{empty}"  # it starts much sooner than a server
     plan = json.loads(cluster.command("g", "replay", "--json"))
     assert plan["total"]["new"] > 0
     done = json.loads(cluster.command("g", "replay", "--apply", "--json"))
