@@ -7,24 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.produced import produce
 from worker.cli import main
 from worker.commands.run import Stop, work
 from worker.compose import open_worker, with_broker
-from worker.config import Settings, load_settings
-from worker.generate.encode import json_value
-from worker.generate.traffic import generate
-from worker.kafka.publisher import open_publisher
+from worker.config import load_settings
 
 EVENTS = 300
-
-
-def produce(settings: Settings, *, skip: int, events: int) -> None:
-    publisher = open_publisher(settings)
-    for number, one in enumerate(generate(events, 3)):
-        if number >= skip:
-            topic = settings.topics.inputs[one.role]
-            publisher.publish(topic=topic, key=one.key, value=json_value(one), timestamp_ms=0)
-    publisher.flush(30)
 
 
 def test_a_drained_group_agrees_and_what_comes_later_is_in_transit(

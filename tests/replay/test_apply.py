@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.produced import produce
 from worker.commands.run import Stop, work
 from worker.compose import open_worker, with_broker
 from worker.config import Settings, load_settings
-from worker.generate.encode import json_value
-from worker.generate.traffic import generate
-from worker.kafka.publisher import open_publisher
 from worker.kafka.ranges import Topics
 from worker.kafka.reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
@@ -25,15 +23,6 @@ from worker.replay.run import Applied, Asked, apply
 
 EVENTS = 80
 MORE = 20
-
-
-def produce(settings: Settings, *, skip: int, events: int) -> None:
-    publisher = open_publisher(settings)
-    for number, one in enumerate(generate(events, 3)):
-        if number >= skip:
-            topic = settings.topics.inputs[one.role]
-            publisher.publish(topic=topic, key=one.key, value=json_value(one), timestamp_ms=0)
-    publisher.flush(30)
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from worker.archive.files import read_archives
-from worker.codecs.decode import Decoder
 from worker.commands.run import Stop, work
 from worker.compose import Variant, Worker, open_worker
 from worker.config import Settings
 from worker.core.translate import Translator
+from worker.kafka.decoding import open_decoder
 from worker.kafka.ranges import Range, Topics
-from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.standing import Standing
 from worker.partitions import Input
 from worker.ports import Commit, Ledger, Place, Record, UsageError
@@ -40,7 +39,7 @@ CHECK_SECONDS: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person asked for. start_text: `--from` as given, for the name of the replay."""
+    """What a person asked for. topic: of events in archives that name none."""
 
     start: Moment
     end: Moment
@@ -76,7 +75,7 @@ def plan(settings: Settings, asked: Asked, *, progress: Progress) -> Planned:
         topics = None if asked.files else _opened(stack, settings)
         ranges = _ranges(settings, asked, topics) if topics else {}
         planner = Planner(
-            reader=_reader(settings, Translator(books.rulebook)),
+            reader=EventReader(open_decoder(settings), Translator(books.rulebook)),
             standings=Standings(books.ledger, Translator(books.rulebook)),
             roles={topic: role for role, topic in settings.topics.inputs.items()},
             rejected=set(_rejected(settings, asked, topics)),
@@ -101,12 +100,6 @@ def _ranges(settings: Settings, asked: Asked, topics: Topics) -> dict[Place, Ran
         end=asked.end,
         part=asked.part,
     )
-
-
-def _reader(settings: Settings, translator: Translator) -> EventReader:
-    registry = open_registry(settings)
-    known = registry.reader if registry else lambda _: None
-    return EventReader(Decoder(schema_ids(settings, registry), known), translator)
 
 
 def _rejected(settings: Settings, asked: Asked, topics: Topics | None) -> Iterator[str]:

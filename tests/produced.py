@@ -1,0 +1,21 @@
+"""Generated traffic, written to the input topics of a broker that is running."""
+
+from __future__ import annotations
+
+from worker.config import Settings
+from worker.generate.encode import json_value
+from worker.generate.traffic import generate
+from worker.kafka.publisher import open_publisher
+
+SEED = 3
+FLUSH_SECONDS = 30
+
+
+def produce(settings: Settings, *, skip: int, events: int) -> None:
+    """Write the first so many events of one traffic, without those that were written before."""
+    publisher = open_publisher(settings)
+    for number, one in enumerate(generate(events, SEED)):
+        if number >= skip:
+            topic = settings.topics.inputs[one.role]
+            publisher.publish(topic=topic, key=one.key, value=json_value(one), timestamp_ms=0)
+    publisher.flush(FLUSH_SECONDS)
