@@ -114,7 +114,6 @@ class Pipeline:
         self._batch = Batch(inputs.limits)
         self._batch_since = 0.0
         self._in_flight: _InFlight | None = None
-        self._held: list[Record] = []
         self._paused = False
         self.settled = 0
         """Records whose outcome is committed, since the start."""
@@ -149,13 +148,13 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Is nothing under way?"""
-        return not (self._batch.items or self._in_flight or self._held or self.partitions.opening)
+        return not (self._batch.items or self._in_flight or self.partitions.opening)
 
     @property
     def _taken(self) -> int:
         """Records that are settled or under way."""
         flying = len(self._in_flight.items) if self._in_flight is not None else 0
-        return self.settled + flying + len(self._batch.items) + len(self._held)
+        return self.settled + flying + len(self._batch.items)
 
     def commit_tails(self) -> None:
         """Stand at the very end of every partition that was read to its end."""
@@ -208,7 +207,6 @@ class Pipeline:
     def _rebalance(self, polled: Polled) -> None:
         """Drop unsubmitted work that is not ours any more."""
         self._batch.drop_lost(self.partitions.all())
-        self._held = [one for one in self._held if self.partitions.get(one) is not None]
         held = self.partitions.places()
         self._observer.rebalanced(lost=polled.lost, gained=polled.gained, held=held)
 
@@ -222,8 +220,6 @@ class Pipeline:
             self._observer.opened(opened)
             if not self._paused:
                 self._source.resume(opened)
-            held, self._held = self._held, []
-            self._take(held)
 
     def _ask_newest(self) -> Future[int]:
         return self._ledger_thread.submit(self._posting.newest_timestamp)
@@ -231,16 +227,19 @@ class Pipeline:
     # Decode and translate
 
     def _take(self, records: Sequence[Record]) -> None:
-        """Each record becomes an item of the batch, or is held until its partition opens."""
+        """Each record of an open partition becomes an item of the batch.
+
+        What comes before a partition opens is read again from where it opens, and what lies below
+        its commit has its outcome.
+        """
         ready: list[tuple[Record, Assignment]] = []
         for record in records:
             assignment = self.partitions.get(record)
-            if assignment is None:
+            if assignment is None or not assignment.opened:
                 continue
-            if not assignment.opened:
-                if not self.partitions.astray((assignment.topic, assignment.partition)):
-                    self._held.append(record)
-            elif not assignment.delay_ms or self._is_due(record, assignment):
+            if record.offset() < assignment.committed:
+                continue
+            if not assignment.delay_ms or self._is_due(record, assignment):
                 ready.append((record, assignment))
         if ready:
             self._fill(ready)
@@ -354,7 +353,6 @@ class Pipeline:
             return False
         except Unsettled as unsettled:
             self.partitions.start_over()
-            self._held.clear()
             self._drop_all(str(unsettled))
             return False
         self._observer.stage("commit", self._now() - started)
