@@ -17,15 +17,18 @@ from typing import NamedTuple
 from worker.batch import Item
 from worker.core.ids import position_base
 from worker.core.positions import NO_REDO, Assignment, Opening, Stand
+from worker.core.rulebook import Priority
 from worker.ports import Place, Polled, Record, Source
+from worker.turns import resting
 
 
 class Input(NamedTuple):
-    """What a topic is read as: see `Assignment`."""
+    """What a topic is read as: see `Assignment`, and `worker.turns` for the priority."""
 
     role: str
     tries: int = 0
     delay_ms: int = 0
+    priority: Priority = "normal"
 
 
 class Partitions:
@@ -48,6 +51,8 @@ class Partitions:
         self._newest: Future[int] | None = None
         self._asked_for: dict[Place, Opening] = {}
         self._asleep: dict[Place, int] = {}
+        self._resting: frozenset[Place] = frozenset()
+        self._ranked = len({one.priority for one in topics.values()}) > 1
 
     # Whose is what
 
@@ -74,7 +79,11 @@ class Partitions:
 
     def awake(self) -> list[Place]:
         """The partitions whose records are taken now."""
-        return [place for place in self.opened() if place not in self._asleep]
+        return [
+            place
+            for place in self.opened()
+            if place not in self._asleep and place not in self._resting
+        ]
 
     @property
     def opening(self) -> bool:
@@ -118,6 +127,7 @@ class Partitions:
     def _forget(self, place: Place) -> None:
         for held in (self._assignments, self._openings, self._ends, self._asleep):
             held.pop(place, None)
+        self._resting -= {place}
 
     def read_again(self) -> None:
         """After an abort: every open partition starts over at its last commit."""
@@ -158,7 +168,31 @@ class Partitions:
         woken = [place for place, wake_ms in self._asleep.items() if wake_ms <= now_ms]
         for place in woken:
             del self._asleep[place]
-        return woken
+        return [place for place in woken if place not in self._resting]
+
+    # Turns
+
+    @property
+    def rested(self) -> bool:
+        """Does somebody rest?"""
+        return bool(self._resting)
+
+    def take_turns(self, turn: int | None) -> None:
+        """Let the less urgent rest while others are behind; None: there is time for all."""
+        if not self._ranked:
+            return
+        ranked = {place: self._topics[place[0]].priority for place in self.opened()}
+        before = self._resting
+        self._resting = (
+            frozenset() if turn is None else resting(ranked, behind=self._behind, turn=turn)
+        )
+        self._source.pause(self._resting - before)
+        self._source.resume([place for place in self.awake() if place in before])
+
+    def _behind(self, place: Place) -> bool:
+        """Is there more than what was committed, or read to an end?"""
+        taken = max(self._assignments[place].committed, self._ends.get(place, 0))
+        return not self.sleeps(place) and bool(self._source.lag(place, taken))
 
     # Opening
 

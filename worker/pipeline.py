@@ -31,6 +31,7 @@ from worker.ports import (
     Unsettled,
 )
 from worker.stages import Observer, Posting, Reader, Writer
+from worker.turns import TURN_SECONDS
 
 IDLE_SECONDS: Final = 0.1
 """How long one poll waits when there is nothing to do."""
@@ -115,6 +116,10 @@ class Pipeline:
         self._batch_since = 0.0
         self._in_flight: _InFlight | None = None
         self._paused = False
+        self._full_batches = 0
+        self._saturated = False
+        self._turn = 0
+        self._turn_until = 0.0
         self.settled = 0
         """Records whose outcome is committed, since the start."""
 
@@ -122,6 +127,7 @@ class Pipeline:
         """One turn of the loop: at most one poll, one request to the ledger, one transaction."""
         self._observer.beat()
         self._wake()
+        self._take_turns()
         polled = self._poll()
         if self.partitions.follow(polled):
             self._rebalance(polled)
@@ -267,6 +273,19 @@ class Pipeline:
         if woken and not self._paused:
             self._source.resume(woken)
 
+    def _take_turns(self) -> None:
+        """After a turn with full batches the less urgent rest, until nobody else is behind."""
+        now = self._now()
+        if now >= self._turn_until:
+            self._turn_until = now + TURN_SECONDS
+            self._turn += 1
+            self._saturated = self._full_batches > 0
+            self._full_batches = 0
+        elif not self.partitions.rested:
+            return
+        if not self._paused:
+            self.partitions.take_turns(self._turn if self._saturated else None)
+
     def _fill(self, ready: list[tuple[Record, Assignment]]) -> None:
         """A flat loop: it runs for every record."""
         started = self._now()
@@ -297,6 +316,7 @@ class Pipeline:
         return batch.full or batch.urgent or waited >= self._inputs.linger_seconds
 
     def _submit(self) -> None:
+        self._full_batches += self._batch.full
         items = self._batch.cut()
         now = self._now()
         self._batch_since = now
