@@ -31,6 +31,7 @@ from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
+from worker.observe.watchdog import Watchdog
 from worker.observing import BatchObserver
 from worker.partitions import Input
 from worker.pipeline import Inputs, Pipeline
@@ -48,14 +49,15 @@ LIVEMODES: Final = {"any": None, "true": True, "false": False}
 class Worker:
     """A composed worker.
 
-    inputs: the topics whose end is the end of a drain. close_ledger: ends a request that would
-    wait for ever.
+    inputs: the topics whose end is the end of a drain. watchdog: ends the process when the loop
+    hangs. close_ledger: ends a request that would wait for ever.
     """
 
     inputs: frozenset[str]
     pipeline: Pipeline
     source: KafkaSource
     observer: BatchObserver
+    watchdog: Watchdog
     close_ledger: Callable[[], None]
 
 
@@ -100,9 +102,10 @@ def open_worker(
         if ledger is None:
             stack.callback(counted.close)
         legs_max = _reach_ledger(counted, thread, settings)
-        source = _source(settings, list(reads))
+        health = Health(deadline_seconds=settings.ledger.deadline_seconds)
+        source = _source(settings, list(reads), health)
         stack.callback(source.close)
-        metrics, health = _outputs(stack, settings, counted, source, rulebook)
+        metrics = _outputs(stack, settings, health, counted, source, rulebook)
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
@@ -133,7 +136,8 @@ def open_worker(
             wall_ms=_wall_ms,
         )
         inputs = frozenset(settings.topics.inputs.values())
-        yield Worker(inputs, pipeline, source, observer, counted.close)
+        watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
+        yield Worker(inputs, pipeline, source, observer, watchdog, counted.close)
 
 
 @contextmanager
@@ -219,13 +223,14 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _source(settings: Settings, topics: Sequence[str]) -> KafkaSource:
+def _source(settings: Settings, topics: Sequence[str], health: Health) -> KafkaSource:
     return KafkaSource(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=settings.kafka.group_id,
         topics=topics,
         client=settings.kafka.client,
         instance=settings.kafka.group_instance_id,
+        while_waiting=health.beat,
     )
 
 
@@ -249,17 +254,17 @@ def _nothing_more(_: Sequence[Commit]) -> None:
     """A real broker keeps the offsets of a transaction."""
 
 
-def _outputs(
+def _outputs(  # noqa: PLR0913, PLR0917 - what is watched, and by what
     stack: ExitStack,
     settings: Settings,
+    health: Health,
     ledger: Ledger,
     source: KafkaSource,
     rulebook: Rulebook,
-) -> tuple[Metrics, Health]:
+) -> Metrics:
     metrics = Metrics()
     metrics.build(version=__version__, rulebook=rulebook.digest)
     metrics.ledger_waiting(lambda: ledger.waiting_seconds)
-    health = Health(deadline_seconds=settings.ledger.deadline_seconds)
     health.ledger_waiting_seconds = lambda: ledger.waiting_seconds
     health.kafka_waiting_seconds = lambda: source.waiting_seconds
     server = HealthServer(
@@ -269,7 +274,7 @@ def _outputs(
         port=settings.http.port,
     )
     stack.callback(server.close)
-    return metrics, health
+    return metrics
 
 
 def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:

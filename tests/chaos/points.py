@@ -36,7 +36,7 @@ POINTS = (
     "during_commit",
     "committed",
 )
-ACTIONS = ("kill", "stop", "abort")
+ACTIONS = ("kill", "stop", "abort", "hang")
 WITHIN_SECONDS = 0.05
 
 
@@ -89,6 +89,8 @@ class Trap:
         self._act()
 
     def _act(self) -> None:
+        if self._hit.action == "hang":
+            threading.Event().wait()  # as a call of the client that never returns
         if self._hit.action == "abort":
             raise KafkaException(
                 KafkaError(KafkaError._STATE, "chaos", False, False, True)  # noqa: FBT003

@@ -107,13 +107,14 @@ def work(
     """
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
-    while not stop.asked and not ended():
-        if events_limit and pipeline.settled >= events_limit:
-            break
-        pipeline.step()
-    if not pipeline.finish(GRACE_SECONDS):
-        _log.warning("ledger_did_not_answer", grace_seconds=GRACE_SECONDS)
-        worker.close_ledger()
+    with worker.watchdog.watching():
+        while not stop.asked and not ended():
+            if events_limit and pipeline.settled >= events_limit:
+                break
+            pipeline.step()
+        if not pipeline.finish(GRACE_SECONDS):
+            _log.warning("ledger_did_not_answer", grace_seconds=GRACE_SECONDS)
+            worker.close_ledger()
 
 
 def _never() -> bool:

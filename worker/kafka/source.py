@@ -56,18 +56,13 @@ def _passing(error: BaseException) -> bool:
     return not cause.fatal() and cause.code() not in _FATAL
 
 
-_patiently = retry(
-    retry=retry_if_exception(_passing),
-    stop=stop_after_delay(CALM_SECONDS_MAX),
-    wait=wait_random_exponential(multiplier=0.05, max=2.0),
-    reraise=True,
-)
-
-
 class KafkaSource:
-    """Consumes the input topics as one member of the group."""
+    """Consumes the input topics as one member of the group.
 
-    def __init__(
+    while_waiting: called between tries, so that a slow broker is seen to be waited for.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a member of a group needs to be told
         self,
         *,
         bootstrap_servers: str,
@@ -75,7 +70,9 @@ class KafkaSource:
         topics: Sequence[str],
         client: Mapping[str, Any],
         instance: str = "",
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
+        self._while_waiting = while_waiting
         self._trouble = Trouble()
         self._topics = topics
         self._looked_at = self._silent_at = 0.0
@@ -121,8 +118,15 @@ class KafkaSource:
         return places
 
     def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        patiently = retry(
+            retry=retry_if_exception(_passing),
+            stop=stop_after_delay(CALM_SECONDS_MAX),
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
+            before_sleep=lambda _: self._while_waiting(),
+            reraise=True,
+        )
         try:
-            return _patiently(call)(*arguments, timeout=REACH_SECONDS)
+            return patiently(call)(*arguments, timeout=REACH_SECONDS)
         except KafkaException as error:
             raise unreachable(doing, error, self._trouble) from None
 
@@ -196,6 +200,7 @@ class KafkaSource:
         """The group's commit against the partition's watermarks; None: not now, ask again."""
         if time.monotonic() - self._silent_at < TRY_SECONDS:
             return None
+        self._while_waiting()  # a member with many partitions asks about them one by one
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
