@@ -29,6 +29,7 @@ from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
+from worker.ledger.probe import LedgerProbe
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
 from worker.observe.watchdog import Watchdog
@@ -49,14 +50,16 @@ LIVEMODES: Final = {"any": None, "true": True, "false": False}
 class Worker:
     """A composed worker.
 
-    inputs: the topics whose end is the end of a drain. watchdog: ends the process when the loop
-    hangs. close_ledger: ends a request that would wait for ever.
+    inputs: the topics whose end is the end of a drain. probe: looks whether the ledger answers.
+    watchdog: ends the process when the loop hangs. close_ledger: ends a request that would wait
+    for ever.
     """
 
     inputs: frozenset[str]
     pipeline: Pipeline
     source: KafkaSource
     observer: BatchObserver
+    probe: LedgerProbe
     watchdog: Watchdog
     close_ledger: Callable[[], None]
 
@@ -98,7 +101,8 @@ def open_worker(
     with ExitStack() as stack:
         thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         stack.callback(thread.shutdown)
-        counted = CountedLedger(ledger or _open_ledger(settings))
+        opened = ledger or _open_ledger(settings)
+        counted = CountedLedger(opened)
         if ledger is None:
             stack.callback(counted.close)
         legs_max = _reach_ledger(counted, thread, settings)
@@ -137,7 +141,8 @@ def open_worker(
         )
         inputs = frozenset(settings.topics.inputs.values())
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
-        yield Worker(inputs, pipeline, source, observer, watchdog, counted.close)
+        probe = LedgerProbe(ledger=opened, ledger_thread=thread)
+        yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
 
 @contextmanager

@@ -111,6 +111,7 @@ def work(
         while not stop.asked and not ended():
             if events_limit and pipeline.settled >= events_limit:
                 break
+            worker.probe.look()
             pipeline.step()
         if not pipeline.finish(GRACE_SECONDS):
             _log.warning("ledger_did_not_answer", grace_seconds=GRACE_SECONDS)
