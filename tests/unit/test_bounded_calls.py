@@ -34,4 +34,5 @@ def test_a_call_that_hangs_is_left_behind() -> None:
     error = caught.value.args[0]
     assert error.code() == KafkaError._TIMED_OUT
     assert error.str() == "wait did not return"
-    assert not (error.retriable() or error.txn_requires_abort())
+    assert not error.retriable()
+    assert not error.txn_requires_abort()
