@@ -1,0 +1,33 @@
+"""The server beside a worker, as two clients of one real TigerBeetle cluster."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from secrets import token_hex
+
+import pytest
+
+from tests.serving.money import Money
+from tests.serving.served import PATIENCE_SECONDS, WALLET, serve
+from worker.ledger.open import open_ledger
+
+
+@pytest.mark.tigerbeetle
+def test_a_reader_beside_the_writer_sees_its_postings(tigerbeetle_address: str) -> None:
+    """Whatever the writing client was told to be posted, the reading one shows at once."""
+    name = token_hex(4)
+    path = f"{WALLET}/cus_{name}?currency=usd"
+    writing = open_ledger(
+        addresses=tigerbeetle_address, cluster_id=0, deadline_seconds=PATIENCE_SECONDS
+    )
+    reading = open_ledger(addresses=tigerbeetle_address, cluster_id=0, deadline_seconds=None)
+    with closing(writing), serve(reading) as served:
+        assert served.get(path).json["exists"] is False
+        money = Money(ledger=writing, name=name)
+        for paid in range(1, 21):
+            money.charged(f"cus_{name}", 100)
+            assert served.get(path).json["available"] == str(100 * paid)
+        money.withdrawn(f"cus_{name}", 500)
+        found = served.get(path).json
+        assert (found["posted"], found["pending"], found["available"]) == ("2000", "500", "1500")
+        assert found["limit"] == "debits_must_not_exceed_credits"
