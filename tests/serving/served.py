@@ -20,7 +20,7 @@ from worker.observe.metrics import ServeMetrics
 from worker.ports import LedgerClosed
 from worker.rulebooks.load import load
 from worker.serving.api import Api
-from worker.serving.lookups import Lookups, ReadLedger
+from worker.serving.lookups import READERS_MAX, Lookups, ReadLedger
 from worker.serving.server import Server, listen
 from worker.serving.tokens import Tokens
 
@@ -120,11 +120,17 @@ def serve(
     rulebook: Rulebook | None = None,
     tokens: Tokens | None = None,
     deadline_seconds: float = PATIENCE_SECONDS,
+    readers_max: int = READERS_MAX,
 ) -> Iterator[Served]:
     """A server on this ledger; it closes the ledger."""
     metrics = ServeMetrics()
     with closing(
-        Lookups(ledger, deadline_seconds=deadline_seconds, observe=metrics.lookup)
+        Lookups(
+            ledger,
+            deadline_seconds=deadline_seconds,
+            observe=metrics.lookup,
+            readers_max=readers_max,
+        )
     ) as lookups:
         metrics.ledger_waiting(lambda: lookups.waiting_seconds)
         api = Api(

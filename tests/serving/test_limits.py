@@ -18,7 +18,8 @@ from worker.core.ids import account_id
 from worker.core.wire import Account
 from worker.observe.logs import configure_logging
 from worker.serving import server as limits
-from worker.serving.lookups import READERS_MAX
+
+CROWD = 40
 
 
 def test_no_log_line_names_a_customer() -> None:
@@ -65,8 +66,8 @@ def test_the_ledger_is_down() -> None:
 def test_many_readers_share_requests() -> None:
     """A crowd on kept-alive connections is answered by few requests, each with its own figures."""
     ledger = StuckLedger(lambda number: Account(id=number, credits_posted=number % 1_000))
-    with serve(ledger) as served, ThreadPoolExecutor(READERS_MAX) as pool:
-        everybody = threading.Barrier(READERS_MAX)
+    with serve(ledger) as served, ThreadPoolExecutor(CROWD) as pool:
+        everybody = threading.Barrier(CROWD)
 
         def read(reader: int) -> bool:
             number = account_id(ledger=840, name="customer_wallet", key=f"cus_{reader}")
@@ -79,25 +80,22 @@ def test_many_readers_share_requests() -> None:
                 ]
             return all(one.json["posted"] == str(number % 1_000) for one in replies)
 
-        reads = [pool.submit(read, reader) for reader in range(READERS_MAX)]
+        reads = [pool.submit(read, reader) for reader in range(CROWD)]
         assert ledger.reached.wait(PATIENCE_SECONDS)
-        until(lambda: len(served.lookups._queue) == READERS_MAX - len(ledger.asked[0]))
+        until(lambda: len(served.lookups._queue) == CROWD - len(ledger.asked[0]))
         ledger.free.set()
         assert all(one.result(PATIENCE_SECONDS) for one in reads)
-        assert sum(map(len, ledger.asked)) == READERS_MAX * 5
-        assert len(ledger.asked[1]) == READERS_MAX - len(ledger.asked[0])
-        assert len(ledger.asked) < READERS_MAX * 5 / 2
+        assert sum(map(len, ledger.asked)) == CROWD * 5
+        assert len(ledger.asked[1]) == CROWD - len(ledger.asked[0])
+        assert len(ledger.asked) < CROWD * 5 / 2
 
 
 def test_one_reader_too_many() -> None:
     """While as many wait as may, another is refused at once, and probes are still answered."""
     ledger = StuckLedger()
-    with serve(ledger) as served, ThreadPoolExecutor(READERS_MAX) as pool:
-        reads = [
-            pool.submit(served.get, f"{WALLET}/{reader}?currency=usd")
-            for reader in range(READERS_MAX)
-        ]
-        until(lambda: served.lookups._readers == READERS_MAX)
+    with serve(ledger, readers_max=4) as served, ThreadPoolExecutor(4) as pool:
+        reads = [pool.submit(served.get, f"{WALLET}/{reader}?currency=usd") for reader in range(4)]
+        until(lambda: served.lookups._readers == 4)
         refused = served.get(f"{WALLET}/late?currency=usd")
         assert refused.refusal == (503, "too_busy")
         assert refused.headers["retry-after"] == "1"

@@ -12,13 +12,20 @@ import pytest
 from tests.serving.served import PATIENCE_SECONDS, StuckLedger, until
 from worker.core.wire import Account
 from worker.ports import BrokenInvariant, DependencyUnavailable, LedgerClosed
-from worker.serving.lookups import READERS_MAX, Busy, Lookups, ReadLedger, Silent
+from worker.serving.lookups import Busy, Lookups, ReadLedger, Silent
 
 
 @contextmanager
-def reading(ledger: ReadLedger, deadline_seconds: float = PATIENCE_SECONDS) -> Iterator[Lookups]:
+def reading(
+    ledger: ReadLedger, *, deadline_seconds: float = PATIENCE_SECONDS, readers_max: int = 8
+) -> Iterator[Lookups]:
     sizes: list[int] = []
-    lookups = Lookups(ledger, deadline_seconds=deadline_seconds, observe=sizes.append)
+    lookups = Lookups(
+        ledger,
+        deadline_seconds=deadline_seconds,
+        observe=sizes.append,
+        readers_max=readers_max,
+    )
     yield lookups
     lookups.close()
 
@@ -35,7 +42,7 @@ def ask(pool: ThreadPoolExecutor, lookups: Lookups, *numbers: int) -> list[Futur
 def test_who_comes_meanwhile_shares_the_next_request() -> None:
     """While one request is under way, all others gather in the next, each account once."""
     ledger = StuckLedger(lambda number: Account(id=number) if number % 2 else None)
-    with reading(ledger) as lookups, ThreadPoolExecutor(READERS_MAX) as pool:
+    with reading(ledger) as lookups, ThreadPoolExecutor(8) as pool:
         first = ask(pool, lookups, 7)
         assert ledger.reached.wait(PATIENCE_SECONDS)
         others = ask(pool, lookups, 1, 2, 3, 1, 2, 7)
@@ -89,13 +96,13 @@ def test_a_silent_ledger_is_told_within_the_deadline() -> None:
 
 
 def test_readers_are_counted() -> None:
-    """One more than `READERS_MAX` is refused at once, and let in when one has been answered."""
+    """One more than may wait is refused at once, and let in when one has been answered."""
     ledger = StuckLedger()
-    with reading(ledger) as lookups, ThreadPoolExecutor(READERS_MAX) as pool:
+    with reading(ledger, readers_max=8) as lookups, ThreadPoolExecutor(8) as pool:
         asked = ask(pool, lookups, 1)
         assert ledger.reached.wait(PATIENCE_SECONDS)
-        asked += ask(pool, lookups, *range(2, READERS_MAX + 1))
-        waiting(lookups, READERS_MAX - 1)
+        asked += ask(pool, lookups, *range(2, 9))
+        waiting(lookups, 7)
         with pytest.raises(Busy):
             lookups.account(100)
         ledger.free.set()

@@ -9,19 +9,20 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.serving.served import PATIENCE_SECONDS, WALLET, StuckLedger
+from tests.serving.served import PATIENCE_SECONDS, WALLET, serve
 from worker.cli import main
-from worker.commands.serve import open_serving
+from worker.commands.run import Stop
+from worker.commands.serve import Serving, open_serving, watch
 from worker.config import Settings, load_settings
+from worker.core.wire import Account
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import UsageError
+from worker.ports import DependencyUnavailable, UsageError
 from worker.serving.server import is_loopback, listen
 
 TOKEN = "0123456789abcdef" * 2
@@ -113,18 +114,22 @@ def test_without_the_library(
     assert "pip install ledger-worker[serve]" in capsys.readouterr().err
 
 
-def test_a_ledger_that_does_not_answer(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A ledger that is not there is told at the start, with exit code 3."""
+class Evicted:
+    """A ledger whose session the cluster has ended."""
 
-    def stuck(**_: Any) -> StuckLedger:
-        return StuckLedger()
+    def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
+        del ids
+        raise DependencyUnavailable("the cluster ended this client's session")
 
-    monkeypatch.setattr("worker.commands.serve.open_ledger", stuck)
-    monkeypatch.setenv("LEDGER_WORKER_LEDGER__DEADLINE_SECONDS", "0.1")
-    assert main(["serve"]) == 3
-    assert "the ledger did not answer in 0.1 s" in capsys.readouterr().err
+    def close(self) -> None: ...
+
+
+def test_a_client_that_is_of_no_use_ends_the_process() -> None:
+    """Its last reader gets 503, and the command ends with the client's own error, for a restart."""
+    with serve(Evicted()) as served:
+        assert served.get(f"{WALLET}/a?currency=usd").refusal == (503, "stopping")
+        with pytest.raises(DependencyUnavailable, match="ended this client's session"):
+            watch(Serving(served.server, served.lookups), Stop())
 
 
 @contextmanager

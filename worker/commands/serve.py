@@ -60,15 +60,19 @@ def run(arguments: argparse.Namespace) -> int:
             ledger=settings.ledger.addresses,
             tokens=bool(settings.serve.tokens_file),
         )
-        while not stop.asked and not serving.lookups.failure:
-            if not serving.server.running:
-                raise BrokenInvariant("the thread that takes requests has ended")
-            time.sleep(LOOK_SECONDS)
-        failure = serving.lookups.failure
-    if failure:
-        raise failure
+        watch(serving, stop)
     _log.info("stopped")
     return 0
+
+
+def watch(serving: Serving, stop: Stop) -> None:
+    """Return when told to stop; raise what makes it useless to go on."""
+    while not stop.asked:
+        if serving.lookups.failure:
+            raise serving.lookups.failure
+        if not serving.server.running:
+            raise BrokenInvariant("the thread that takes requests has ended")
+        time.sleep(LOOK_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from worker.core.wire import Account
 from worker.ports import DependencyUnavailable, LedgerClosed
 
-READERS_MAX: Final = 56
+READERS_MAX: Final = 256
 """Readers that wait at once, and so the accounts of one request; one more is refused."""
 
 NOBODY: Final = 1
@@ -41,7 +41,7 @@ class Silent(Exception):
 
 
 class Busy(Exception):
-    """`READERS_MAX` readers wait already."""
+    """As many readers wait already as may."""
 
 
 class _Asked:
@@ -61,6 +61,7 @@ class Lookups:
 
     ledger: without a deadline, so that an outage is waited out on one request. deadline_seconds:
     how long a reader waits. observe: is told how many accounts each request asked for.
+    readers_max: how many may wait at once.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class Lookups:
         *,
         deadline_seconds: float,
         observe: Callable[[int], None],
-        now: Callable[[], float] = time.monotonic,
+        readers_max: int = READERS_MAX,
     ) -> None:
         self._ledger = ledger
         self._deadline_seconds = deadline_seconds
         self._observe = observe
-        self._now = now
+        self._readers_max = readers_max
         self._turn = Condition()
         self._queue: list[_Asked] = []
         self._readers = 0
@@ -89,7 +90,7 @@ class Lookups:
     def waiting_seconds(self) -> float:
         """How long the request under way has been waiting; 0.0 when there is none."""
         since = self._since
-        return 0.0 if since is None else self._now() - since
+        return 0.0 if since is None else time.monotonic() - since
 
     def account(self, number: int, *, deadline_seconds: float | None = None) -> Account | None:
         """What the ledger holds under an id; None where there is no account.
@@ -141,8 +142,8 @@ class Lookups:
                 raise LedgerClosed("the server stops")
             if (waited := self.waiting_seconds) >= limit:
                 raise Silent(f"the ledger has not answered for {waited:.0f} s")
-            if self._readers >= READERS_MAX:
-                raise Busy(f"{READERS_MAX} readers wait already")
+            if self._readers >= self._readers_max:
+                raise Busy(f"{self._readers} readers wait already")
             asked = _Asked(number)
             self._readers += 1
             self._queue.append(asked)
@@ -173,7 +174,7 @@ class Lookups:
                 for asked in batch:
                     _refuse(asked)
                 return []
-            self._since = self._now()
+            self._since = time.monotonic()
             return batch
 
     def _look_up(self, batch: list[_Asked]) -> None:

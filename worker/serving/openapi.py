@@ -147,7 +147,21 @@ def _account(operation: str, *names: str) -> dict[str, Any]:
 
 
 def _parameter(name: str, place: str, *, required: bool) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": required, "schema": {"type": "string"}}
+    return {
+        "name": name,
+        "in": place,
+        "required": required,
+        "description": _PARAMETERS[name],
+        "schema": {"type": "string"},
+    }
+
+
+_PARAMETERS: Final = {
+    "account": "an account's name in the rulebook, as customer_wallet",
+    "key": "which of the family, as a customer's id; a / in it is written %2F",
+    "currency": "a currency of the rulebook, as usd",
+    "If-None-Match": "the ETag of an earlier answer: 304 when nothing has moved since",
+}
 
 
 def _document(operation: str, summary: str) -> dict[str, Any]:

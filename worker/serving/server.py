@@ -24,7 +24,7 @@ from worker.serving.answers import Refused, problem
 from worker.serving.lookups import READERS_MAX
 
 THREADS: Final = READERS_MAX + 8
-"""Readers that wait for the ledger leave eight threads to refuse others and to answer probes."""
+"""Readers that wait for the ledger leave some threads to refuse others and to answer probes."""
 
 CONNECTIONS_MAX: Final = 500
 """Open at once; whoever comes later waits to be accepted."""
