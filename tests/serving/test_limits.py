@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import socket
 import threading
 import time
@@ -40,6 +41,10 @@ def test_no_log_line_names_a_customer() -> None:
     with serve(StuckLedger(), deadline_seconds=0.05) as served:
         served.get(f"{WALLET}/cus_1?currency=usd")
         served.get(f"{WALLET}/cus_1%zz")
+        # What waitress says when a client leaves, which cannot be brought about at will.
+        gone = "Client disconnected while serving %s"
+        logging.getLogger("waitress").info(gone, f"{WALLET}/cus_1")
+    assert "while serving a request" in lines.getvalue()
     assert "cus_1" not in lines.getvalue()
 
 

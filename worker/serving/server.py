@@ -96,8 +96,7 @@ class Server:
     """Serves a WSGI application from threads of its own until `close()`."""
 
     def __init__(self, app: Callable[..., Any], listening: socket.socket) -> None:
-        # Without these, a busy minute writes a line for each request that waits for a thread.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        _configure_logs()
         self._map: dict[int, Any] = {}
         self._server = cast(
             "Any",
@@ -153,6 +152,19 @@ class Server:
     def _busy(self) -> bool:
         channels = list(self._server.active_channels.values())
         return any(one.requests or one.total_outbufs_len for one in channels)
+
+
+def _configure_logs() -> None:
+    """Waitress names paths in two of its messages, and a key is in a path."""
+    logging.getLogger("waitress").addFilter(_without_path)
+    # A busy minute would write a line for each request that waits for a thread.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+def _without_path(record: logging.LogRecord) -> bool:
+    if "serving %s" in str(record.msg):
+        record.args = ("a request",)
+    return True
 
 
 class _Refusal(ErrorTask):
