@@ -73,21 +73,27 @@ class Variant:
     posting: Callable[[Posting, Ledger, Translator], Posting]
 
 
+def _nobody_stops() -> float:
+    return 0.0
+
+
 @contextmanager
-def open_worker(
+def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
     settings: Settings,
     *,
     events_limit: int = 0,
     ledger: Ledger | None = None,
     embedded_broker: bool = False,
     variant: Variant | None = None,
+    stopping_seconds: Callable[[], float] = _nobody_stops,
 ) -> Iterator[Worker]:
     """Build a worker and take it down again.
 
     settings: with the bootstrap servers of a running broker; see `with_broker`. events_limit: stop
     taking records after so many; 0 means never. ledger: one that is open already, for the demo.
     embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
-    variant: for a worker that is not the live one.
+    variant: for a worker that is not the live one. stopping_seconds: how long ago it was told to
+    stop; 0.0 while it was not.
 
     Raises:
         UsageError: the rulebook, the schemas or a setting is wrong.
@@ -109,11 +115,14 @@ def open_worker(
         health = Health(deadline_seconds=settings.ledger.deadline_seconds)
         source = _source(settings, list(reads), health)
         stack.callback(source.close)
-        metrics = _outputs(stack, settings, health, counted, source, rulebook)
+        metrics = _outputs(stack, settings, health, counted, rulebook)
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
-        announcer = _announcer(settings, after_commit, health)
+        announcer = _announcer(settings, after_commit, health, stopping_seconds)
+        health.kafka_waiting_seconds = lambda: max(
+            source.waiting_seconds, announcer.waiting_seconds
+        )
         stack.callback(announcer.close)
         observer = BatchObserver(
             metrics=metrics,
@@ -240,7 +249,10 @@ def _source(settings: Settings, topics: Sequence[str], health: Health) -> KafkaS
 
 
 def _announcer(
-    settings: Settings, after_commit: Callable[[Sequence[Commit]], None], health: Health
+    settings: Settings,
+    after_commit: Callable[[Sequence[Commit]], None],
+    health: Health,
+    stopping_seconds: Callable[[], float],
 ) -> KafkaAnnouncer:
     return KafkaAnnouncer(
         bootstrap_servers=settings.kafka.bootstrap_servers,
@@ -248,6 +260,7 @@ def _announcer(
         client=settings.kafka.client,
         after_commit=after_commit,
         while_waiting=health.beat,
+        stopping_seconds=stopping_seconds,
     )
 
 
@@ -259,19 +272,17 @@ def _nothing_more(_: Sequence[Commit]) -> None:
     """A real broker keeps the offsets of a transaction."""
 
 
-def _outputs(  # noqa: PLR0913, PLR0917 - what is watched, and by what
+def _outputs(
     stack: ExitStack,
     settings: Settings,
     health: Health,
     ledger: Ledger,
-    source: KafkaSource,
     rulebook: Rulebook,
 ) -> Metrics:
     metrics = Metrics()
     metrics.build(version=__version__, rulebook=rulebook.digest)
     metrics.ledger_waiting(lambda: ledger.waiting_seconds)
     health.ledger_waiting_seconds = lambda: ledger.waiting_seconds
-    health.kafka_waiting_seconds = lambda: source.waiting_seconds
     server = HealthServer(
         health=health,
         registry=metrics.registry,

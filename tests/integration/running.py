@@ -1,14 +1,12 @@
 """A worker process that a test watches: its log as it comes, its probes, its place in the group.
 
-The invariant: its pipes are emptied all the time, so that it never waits for us, and every wait
-for it has a limit.
+The invariant: every wait for it has a limit.
 """
 
 from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -31,19 +29,20 @@ class Running:
         self._cluster = cluster
         self._group = cluster.environment(group)["LEDGER_WORKER_KAFKA__GROUP_ID"]
         self.process = cluster.start(group, "run", "--json", **more)
-        self.log: list[dict[str, Any]] = []
-        self.said: list[str] = []
-        """What was no log line: the sentence that it ends with."""
-        self._reading = threading.Thread(target=self._read, daemon=True)
-        self._reading.start()
 
-    def _read(self) -> None:
-        for line in self.process.stderr or ():
-            text = line.decode(errors="replace").strip()
-            if text.startswith("{"):
-                self.log.append(json.loads(text))
-            else:
-                self.said.append(text)
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Its log lines until now."""
+        return [json.loads(one) for one in self._said() if one.startswith("{")]
+
+    @property
+    def sentences(self) -> list[str]:
+        """What it said in plain words."""
+        return [one for one in self._said() if not one.startswith("{")]
+
+    def _said(self) -> list[str]:
+        whole, _, _ = self.process.said().decode(errors="replace").rpartition("\n")
+        return whole.splitlines()
 
     def told(self, event: str) -> dict[str, Any]:
         """The first log line of this name, when it has come."""
@@ -52,7 +51,7 @@ class Running:
 
     def trouble(self) -> str:
         """Why a wait for it was in vain."""
-        return f"exit code {self.process.poll()}: {self.said[-5:]} {self.log[-5:]}"
+        return f"exit code {self.process.poll()}: {self._said()[-8:]}"
 
     def probe(self, path: str) -> tuple[int, dict[str, Any]]:
         """The status and the figures of /livez or /readyz."""
@@ -82,9 +81,7 @@ class Running:
 
     def ended(self) -> int:
         """Wait for its end; its exit code."""
-        code = self.process.wait(SECONDS_MAX)
-        self._reading.join(SECONDS_MAX)
-        return code
+        return self.process.wait(SECONDS_MAX)
 
     def kill(self) -> None:
         """Whatever it does."""
