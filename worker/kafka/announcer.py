@@ -17,7 +17,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from worker.kafka.bounded import HANG_SECONDS, within
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.connection import (
+    NOT_ALLOWED,
+    REACH_SECONDS,
+    Trouble,
+    client_config,
+    not_allowed,
+    open_client,
+    unreachable,
+)
 from worker.ports import Aborted, Announcement, Commit, DependencyUnavailable, Unsettled
 
 TRY_SECONDS: Final = 5.0
@@ -26,9 +34,9 @@ TRY_SECONDS: Final = 5.0
 OUTAGE_SECONDS_MAX: Final = 1800.0
 """How long a broker may be away in the middle of a transaction before the process ends."""
 
-STOPPING_SECONDS_MAX: Final = 35.0
-"""How long after a signal to stop a broker that is away is waited for; an orchestrator's patience
-(the chart: 40 s) must be longer. The ledger's last answer may take 20 of them."""
+STOPPING_SECONDS_MAX: Final = 20.0
+"""How long after a signal to stop a broker that is away is waited for. The call under way then may
+take 15 more: three of the client's own steps. The chart's grace is 40."""
 
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """What a dead worker leaves open blocks read-committed readers for at most so long."""
@@ -223,6 +231,8 @@ class KafkaAnnouncer:
                 "Kafka did not answer after the signal to stop: what was under way is dropped, and"
                 " whoever starts next goes on from the last commit"
             ) from None
+        if cause.code() in NOT_ALLOWED:
+            raise not_allowed("writing announcements and offsets", cause) from None
         if not cause.txn_requires_abort():
             self._renew(cause)
         _log.warning("kafka_transaction_aborted", error=cause.name())

@@ -15,7 +15,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker.core.positions import Opening, opening
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.connection import (
+    NOT_ALLOWED,
+    REACH_SECONDS,
+    Trouble,
+    client_config,
+    not_allowed,
+    open_client,
+    unreachable,
+)
 from worker.ports import Commit, DependencyUnavailable, Place, Polled, Record
 
 CALM_SECONDS_MAX: Final = 60.0
@@ -35,8 +43,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 
 _FATAL: Final = frozenset(
     {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        *NOT_ALLOWED,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - confluent_kafka names its local errors so
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
@@ -166,6 +173,8 @@ class KafkaSource:
 
     def _note(self, error: KafkaError) -> None:
         """Stop for what will not pass by itself; the client retries the rest."""
+        if error.code() in NOT_ALLOWED:
+            raise not_allowed("reading the input topics", error)
         if error.fatal() or error.code() in _FATAL:
             raise DependencyUnavailable(f"Kafka refused to serve the input topics: {error.str()}")
         _log.warning("kafka_consumer", error=error.name())

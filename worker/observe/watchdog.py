@@ -33,7 +33,7 @@ LOOK_SECONDS: Final = 1.0
 SAY_SECONDS: Final = 5.0
 """How long the last line may take: what hangs may be the writing of lines."""
 
-FRAMES_MAX: Final = 6
+FRAMES_MAX: Final = 12
 """So many calls are named, the innermost first."""
 
 _log = structlog.get_logger(__name__)
