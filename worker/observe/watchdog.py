@@ -1,9 +1,9 @@
 """Ends the process when a call of its loop never returns.
 
-librdkafka's `send_offsets_to_transaction` can hang for ever, whatever timeout it is given
-(librdkafka#5456). Nothing in the process can end such a call, so the process ends, at once: its
-successor begins with the same transactional id, which aborts what this one left open, and reads
-again from the last commit.
+A client's call can hang for ever, whatever timeout it is given (librdkafka#5456 is one; calls of
+the Kafka transaction are given up in `kafka.bounded`). Nothing in the process can end such a call,
+so the process ends, at once: its successor begins with the same transactional id, which aborts what
+this one left open, and reads again from the last commit.
 
 The invariant: a loop that waits is not ended, however long. Whatever waits for the ledger or for
 Kafka beats between its tries, and time in which the process itself stood still is not counted.
