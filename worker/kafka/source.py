@@ -1,13 +1,16 @@
 """A member of the consumer group: records and facts in, pauses and seeks out.
 
 The invariant: callbacks only record facts, and nothing is committed here: offsets travel in the
-announcer's transaction.
+announcer's transaction. Where the group stands is asked in threads of their own, because a dead
+worker's open transaction can hide it for many seconds; an answer counts only for the stay it was
+asked in.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
@@ -22,7 +25,10 @@ CALM_SECONDS_MAX: Final = 60.0
 """How long a call that must succeed is tried again and again."""
 
 TRY_SECONDS: Final = 2.0
-"""How long a broker may take to say where the group stands before the loop goes on without."""
+"""How long a broker may take to say where the group stands before it is asked again."""
+
+ASKING_MAX: Final = 8
+"""How many partitions are asked about at a time: one that is hidden must not hold up the others."""
 
 LOOK_EVERY_SECONDS: Final = 2.0
 
@@ -78,7 +84,9 @@ class KafkaSource:
     ) -> None:
         self._trouble = Trouble()
         self._topics = topics
-        self._looked_at = self._silent_at = 0.0
+        self._looked_at = 0.0
+        self._asking = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="offsets")
+        self._asked: dict[Place, Future[Opening | None]] = {}
         self._lost: list[Place] = []
         self._gained: list[Place] = []
         own = {
@@ -143,6 +151,8 @@ class KafkaSource:
         lost, gained = self._lost[:], self._gained[:]
         self._lost.clear()
         self._gained.clear()
+        for place in (*lost, *gained):
+            self._asked.pop(place, None)
         return Polled(records, lost, gained, ends)
 
     def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[Place, int]]:
@@ -193,9 +203,15 @@ class KafkaSource:
     # Offsets
 
     def opening(self, place: Place) -> Opening | None:
-        """The group's commit against the partition's watermarks; None: not now, ask again."""
-        if time.monotonic() - self._silent_at < TRY_SECONDS:
+        """The group's commit against the partition's watermarks; None: not yet, ask again."""
+        if place not in self._asked:
+            self._asked[place] = self._asking.submit(self._ask_opening, place)
+        if not self._asked[place].done():
             return None
+        return self._asked.pop(place).result()
+
+    def _ask_opening(self, place: Place) -> Opening | None:
+        """In the thread that asks; None when nobody knows for now."""
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
@@ -203,7 +219,6 @@ class KafkaSource:
                 doing = "asking for committed offsets"
                 raise unreachable(doing, error, self._trouble) from None
             _log.warning("kafka_offsets_unknown", error=error.args[0].name())
-            self._silent_at = time.monotonic()
             return None
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
@@ -261,7 +276,8 @@ class KafkaSource:
         self._consumer.commit(offsets=offsets, asynchronous=False)
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group, when nobody asks any more."""
+        self._asking.shutdown(cancel_futures=True)
         self._consumer.close()
 
 
