@@ -42,13 +42,14 @@ class Life:
 
     def settle(
         self, category: str, amount: int, currency: str, *, fee: int = 0, **more: Any
-    ) -> None:
+    ) -> dict[str, Any]:
         """A balance transaction: Stripe's balance moves by its net."""
         parts = [{"type": "tax", "amount": fee // 5}] if fee // 5 else []
         if fee - fee // 5:
             parts.append({"type": "stripe_fee", "amount": fee - fee // 5})
         about = {
-            "id": self.new_id("txn"), "created": 1_700_000_000, "amount": amount, "fee": fee,
+            "id": self.new_id("txn"), "created": 1_700_000_000 + self.numbered,
+            "amount": amount, "fee": fee,
             "net": amount - fee, "currency": currency, "reporting_category": category,
             "fee_details": parts, "exchange_rate": None, "source": None, **more,
         }  # fmt: skip
@@ -56,6 +57,7 @@ class Life:
         if category in HELD_BACK:
             self.reserved[currency] -= amount
         self.tell("balance_transaction.created", about)
+        return about
 
     def made(self, prefix: str, amount: int, currency: str, **more: Any) -> dict[str, Any]:
         """A Stripe object."""
@@ -123,17 +125,45 @@ def _refund(life: Life, paid: dict[str, Any]) -> None:
 
 
 def _dispute(life: Life, paid: dict[str, Any]) -> None:
+    """Funds are withdrawn, in one or two parts, and come back when it is won.
+
+    What a refund anticipates is withdrawn never, and lost all the same.
+    """
+    rng = life.rng
     currency = paid["currency"]
     dispute = life.made("dp", paid["amount_captured"], currency, charge=paid["id"])
-    life.tell("charge.dispute.created", dispute)
-    life.tell("charge.dispute.funds_withdrawn", dispute)
-    _converted(life, "dispute", dispute, -1)
-    if life.rng.random() < 0.5:
-        life.tell("charge.dispute.funds_reinstated", dispute)
-        life.tell("charge.dispute.closed", dispute | {"status": "won"})
-        _converted(life, "dispute_reversal", dispute, 1)
-    else:
-        life.tell("charge.dispute.closed", dispute | {"status": "lost"})
+    moved: list[dict[str, Any]] = []
+    life.tell("charge.dispute.created", dispute | {"balance_transactions": []})
+    if rng.random() < 0.1:
+        life.tell("charge.dispute.closed", dispute | {"status": "lost", "balance_transactions": []})
+        return
+    for part in _parts(rng, dispute):
+        moved = [*moved, _disputed(life, "dispute", dispute, -part)]
+        life.tell("charge.dispute.funds_withdrawn", dispute | {"balance_transactions": moved})
+    won = rng.random() < 0.5
+    for part in _parts(rng, dispute) if won else ():
+        moved = [_disputed(life, "dispute_reversal", dispute, part), *moved]
+        life.tell("charge.dispute.funds_reinstated", dispute | {"balance_transactions": moved})
+    ended = {"status": "won" if won else "lost", "balance_transactions": moved}
+    life.tell("charge.dispute.closed", dispute | ended)
+
+
+def _parts(rng: Random, dispute: dict[str, Any]) -> list[int]:
+    """All at once, or two parts where no exchange rate comes between."""
+    amount = dispute["amount"]
+    if dispute["currency"] == "eur" or amount < 2 or rng.random() < 0.6:
+        return [amount]
+    part = rng.randint(1, amount - 1)
+    return [part, amount - part]
+
+
+def _disputed(life: Life, category: str, dispute: dict[str, Any], amount: int) -> dict[str, Any]:
+    """Stripe names no exchange rate for disputes, and the feed did not expand them."""
+    currency = dispute["currency"]
+    fee = life.rng.choice([0, 1500 if amount < 0 else -1500])
+    if currency == "eur":
+        return life.settle(category, amount * 11 // 10, "usd", fee=fee, source=dispute["id"])
+    return life.settle(category, amount, currency, fee=fee, source=dispute["id"])
 
 
 def _fail(life: Life, paid: dict[str, Any]) -> None:

@@ -32,11 +32,24 @@ OWED = "user_receivable[origin.gross.credit.key] else unallocated"
 AGAIN = "origin.principal.debit"
 OWED_AGAIN = "user_receivable[origin.principal.debit.key] else unallocated"
 CTL = "shortfall_control"
-LOST = OBJECTS["dispute"] | {"status": "lost"}
 TRANSFER = OBJECTS["transfer"]
 CONNECTED = "connected_accounts[acct_1PgafTB7WZ01zgkW]"
 PAYOUT = OBJECTS["payout"] | {"id": "po_1"}
 PARTLY = TRANSFER | {"amount_reversed": 400}
+
+
+def moved(*steps: tuple[int, int], currency: str = "usd") -> dict[str, Any]:
+    """A dispute's balance transactions: when, and how much."""
+    listed = [
+        {"id": f"txn_{number}", "amount": amount, "created": created, "currency": currency}
+        for number, (created, amount) in enumerate(steps)
+    ]
+    return {"balance_transactions": listed}
+
+
+DISPUTE = OBJECTS["dispute"] | {"amount": 1000, "created": 5}
+OLD = {name: value for name, value in DISPUTE.items() if name != "balance_transactions"}
+LOST = DISPUTE | {"status": "lost"}
 
 
 def taken(wallet: str, other: str, from_: str, into: str, amount: int) -> str:
@@ -69,13 +82,42 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
      f"stripe_clearing>{CTL} 100 usd, {CTL}>{OWED_AGAIN} 100 usd, {CTL}>{AGAIN} 100 usd"),
     ("refund.updated", OBJECTS["refund"], {}, "ignored"),
     ("charge.refunded", CHARGE | {"amount_refunded": 100}, {}, "ignored"),
-    ("charge.dispute.created", OBJECTS["dispute"], {}, "ignored"),
-    ("charge.dispute.funds_withdrawn", OBJECTS["dispute"], {},
+    ("charge.dispute.created", DISPUTE, {}, "ignored"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000)), {},
      "disputes_held>stripe_clearing 1000 usd"),
-    ("charge.dispute.funds_reinstated", OBJECTS["dispute"], {},
+    ("charge.dispute.funds_withdrawn", DISPUTE, {}, "disputes_held>stripe_clearing 1000 usd"),
+    ("charge.dispute.funds_withdrawn", OLD, {}, "disputes_held>stripe_clearing 1000 usd"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (8, -600)), {},
+     "disputes_held>stripe_clearing 600 usd"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((8, -600), (6, -400), (8, -3)), {},
+     "disputes_held>stripe_clearing 603 usd"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000), (7, 1000), (9, -990)), {},
+     "disputes_held>stripe_clearing 990 usd"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="eur"), {},
+     "disputes_held>fx_liquidity 1000 usd, fx_liquidity>stripe_clearing 928 eur"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (7, -528), currency="eur"), {},
+     "no_rule"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="xau"), {},
+     "unknown_currency"),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 1000)), {},
      "stripe_clearing>disputes_held 1000 usd"),
-    ("charge.dispute.closed", LOST, {},
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000)), {},
+     "stripe_clearing>disputes_held 1000 usd"),
+    ("charge.dispute.funds_reinstated", OLD, {}, "stripe_clearing>disputes_held 1000 usd"),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 300), (9, 200)), {},
+     "stripe_clearing>disputes_held 200 usd"),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -928), (9, 930), currency="eur"), {},
+     "fx_liquidity>disputes_held 1000 usd, stripe_clearing>fx_liquidity 930 eur"),
+    ("charge.dispute.closed", LOST | moved((6, -1000)), {},
      taken(ORIGIN, "chargeback_losses", CTL, "disputes_held", 1000)),
+    ("charge.dispute.closed", LOST | moved((6, -1000), (8, 300)), {},
+     taken(ORIGIN, "chargeback_losses", CTL, "disputes_held", 700)),
+    ("charge.dispute.closed", LOST | moved((6, -928), currency="eur"), {},
+     taken(ORIGIN, "chargeback_losses", CTL, "disputes_held", 1000)),
+    ("charge.dispute.closed", OLD | {"status": "lost"}, {},
+     taken(ORIGIN, "chargeback_losses", CTL, "disputes_held", 1000)),
+    ("charge.dispute.closed", LOST, {}, "nothing_to_post"),
+    ("charge.dispute.closed", LOST | moved((6, -9), (7, 9), currency="eur"), {}, "nothing_to_post"),
     ("charge.dispute.closed", LOST | {"status": "won"}, {}, "ignored"),
     ("charge.dispute.closed", LOST | {"status": "warning_closed"}, {}, "ignored"),
     ("charge.dispute.closed", LOST | {"status": "never_heard_of"}, {}, "no_rule"),
@@ -232,10 +274,9 @@ def test_a_dispute_s_funds_can_move_more_than_once(translator: Translator) -> No
     """Another withdrawal is another fact; the same told again, in another order, is not."""
     chains = []
     for created in ([5, 7], [7, 5], [5, 7, 9]):
-        listed = [{"id": f"txn_{each}", "amount": -1, "created": each} for each in created]
-        dispute = OBJECTS["dispute"] | {"created": 5, "balance_transactions": listed}
+        about = DISPUTE | moved(*((second, -second) for second in created))
         body = OBJECTS["event"] | {
-            "type": "charge.dispute.funds_withdrawn", "data": {"object": dispute},
+            "type": "charge.dispute.funds_withdrawn", "data": {"object": about},
         }  # fmt: skip
         for event in both(body, "stripe_payment_event"):
             found = translator.translate(event, role="payments")
@@ -244,4 +285,5 @@ def test_a_dispute_s_funds_can_move_more_than_once(translator: Translator) -> No
     ids = [chain.legs[0].id for chain in chains]
     assert ids[0] == ids[1] == ids[2] == ids[3]
     assert ids[4] == ids[5] != ids[0]
+    assert [chain.legs[0].amount for chain in chains] == [7, 7, 7, 7, 9, 9]
     assert len({chain.tag for chain in chains}) == 1
