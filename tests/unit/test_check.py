@@ -16,7 +16,7 @@ version: 1
 ledgers:
   usd: {id: 840, scale: 2}
 accounts:
-  clearing: {code: 1, type: asset}
+  clearing: {code: 1, type: asset, clearing: false}
   wallet: {code: 2, type: liability, per: customer}
   owed: {code: 3, type: asset, per: customer}
   unused: {code: 4, type: asset}

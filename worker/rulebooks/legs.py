@@ -105,6 +105,7 @@ class _LegReader:
             shortfall=self._helper("shortfall", debit),
             repay_first=self._helper("repay_first", credit),
             suspense=self._suspense(debit, credit),
+            line=fields.here,
         )
         if not (currency or fields.has("currency")):
             fields.wrong("currency", "neither the leg nor its transaction has a `currency`")

@@ -108,7 +108,7 @@ def _rule(rule: Transaction) -> dict[str, Any]:
 
 def rule_digest(rule: Transaction) -> str:
     """SHA-256 of all that a rule says but for its place in the file and its end."""
-    said = _said(replace(rule, end=None, line=0, priority="normal", sync=False))
+    said = _said(replace(rule, end=None, priority="normal", sync=False))
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -121,7 +121,8 @@ def _said(value: Any) -> Any:  # noqa: ANN401 - any part of a rule
     if hasattr(value, "_asdict"):
         return {key: _said(each) for key, each in value._asdict().items()}
     if hasattr(value, "__dataclass_fields__"):
-        return {key: _said(getattr(value, key)) for key in value.__dataclass_fields__}
+        names = (key for key in value.__dataclass_fields__ if key != "line")
+        return {key: _said(getattr(value, key)) for key in names}
     if isinstance(value, list | tuple):
         return [_said(each) for each in value]
     return value
