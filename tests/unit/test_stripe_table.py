@@ -6,24 +6,15 @@ legs that it becomes, `debit>credit amount currency`.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from worker.codecs.avro import PACKAGED_IDS, encode_event
-from worker.codecs.decode import Decoder
+from tests.unit.delivered import FEED, OBJECTS, delivered
 from worker.core.chain import AccountRef, Chain
 from worker.core.event import Dead, Event, Skipped
 from worker.core.translate import Translator
 from worker.rulebooks.load import PACKAGED, load
-
-OBJECTS = json.loads(
-    (Path(__file__).parents[1] / "stripe" / "objects" / "objects.json").read_text()
-)
-SCHEMA_IDS = {name: number for number, name in PACKAGED_IDS.items()}
-FEED = "balance_transaction.created"
 
 CHARGE = OBJECTS["charge"] | {"captured": True, "amount_captured": 100}
 WALLET = CHARGE | {"customer": "cus_1"}
@@ -80,7 +71,10 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
      f"stripe_clearing>{CTL} 100 usd, {CTL}>{OWED_AGAIN} 100 usd, {CTL}>{AGAIN} 100 usd"),
     ("refund.updated", OBJECTS["refund"] | {"status": "canceled"}, {},
      f"stripe_clearing>{CTL} 100 usd, {CTL}>{OWED_AGAIN} 100 usd, {CTL}>{AGAIN} 100 usd"),
+    ("charge.refund.updated", OBJECTS["refund"] | {"status": "failed"}, {},
+     f"stripe_clearing>{CTL} 100 usd, {CTL}>{OWED_AGAIN} 100 usd, {CTL}>{AGAIN} 100 usd"),
     ("refund.updated", OBJECTS["refund"], {}, "ignored"),
+    ("charge.refund.updated", OBJECTS["refund"], {}, "ignored"),
     ("charge.refunded", CHARGE | {"amount_refunded": 100}, {}, "ignored"),
     ("charge.dispute.created", DISPUTE, {}, "ignored"),
     ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000)), {},
@@ -128,6 +122,8 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("payout.canceled", PAYOUT, {},
      "stripe_clearing>origin.arrived.debit else payouts_in_transit[data.object.id] 1100 usd"),
     ("payout.created", PAYOUT | {"amount": -5}, {}, "bad_amount"),
+    ("payout.updated", PAYOUT, {}, "ignored"),
+    ("payout.reconciliation_completed", PAYOUT, {}, "ignored"),
     ("application_fee.created", OBJECTS["application_fee"], {},
      "stripe_clearing>fee_income 100 usd"),
     ("application_fee.refunded", OBJECTS["application_fee"] | {"amount_refunded": 90},
@@ -141,8 +137,11 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
      f"stripe_clearing>{CONNECTED} 300 usd"),
     ("topup.succeeded", OBJECTS["topup"] | {"source": None}, {}, "stripe_clearing>bank 1000 usd"),
     ("topup.reversed", OBJECTS["topup"] | {"source": None}, {}, "bank>stripe_clearing 1000 usd"),
+    ("topup.failed", OBJECTS["topup"], {}, "ignored"),
+    ("topup.canceled", OBJECTS["topup"], {}, "ignored"),
     ("topup.created", OBJECTS["topup"] | {"source": None}, {}, "ignored"),
     ("reserve.hold.created", OBJECTS["reserve.hold"], {}, "ignored"),
+    ("reserve.release.created", OBJECTS["reserve.release"], {}, "ignored"),
     ("charge.teleported", CHARGE, {}, "no_rule"),
 ]  # fmt: skip
 
@@ -159,10 +158,12 @@ BACK_LEGS = "stripe_clearing>input_tax 9 usd, stripe_clearing>processor_fees 50 
 PLATFORM = {"fee": 30, "fee_details": fees(("application_fee", 20), ("withheld_tax", 10))}
 PLATFORM_LEGS = "processor_fees>stripe_clearing 20 usd, processor_fees>stripe_clearing 10 usd"
 DISPUTED = {"fee": 1500, "fee_details": fees(("stripe_fee", 1500))}
-EUROS = {"exchange_rate": 1.1, "source": {"id": "ch_1", "amount": 900, "currency": "eur"},
-         "source_object": {"amount": 900, "currency": "eur"}}  # fmt: skip
+EUROS = {"exchange_rate": 1.1, "source": {"id": "ch_1", "amount": 900, "currency": "eur"}}
+PARTLY_CAPTURED = {"id": "ch_1", "amount": 900, "amount_captured": 600, "currency": "eur"}
+NO_RATE = EUROS | {"exchange_rate": None}
+DOLLARS = {"exchange_rate": 1.0, "source": {"id": "ch_1", "amount": 990, "currency": "usd"}}
 
-SETTLED: list[tuple[str, int, dict[str, Any], str]] = [
+SETTLED: list[tuple[str | None, int, dict[str, Any], str]] = [
     # reporting_category  amount  more                 legs
     ("charge", 1000, CARD, CARD_LEGS),
     ("charge", 1000, {"fee": 0, "fee_details": []}, "nothing_to_post"),
@@ -170,8 +171,15 @@ SETTLED: list[tuple[str, int, dict[str, Any], str]] = [
     ("charge", 1000, {"fee": 7, "fee_details": []}, "processor_fees>stripe_clearing 7 usd"),
     ("charge", 990, CARD | EUROS,
      f"{CARD_LEGS}, fx_liquidity>stripe_clearing 900 eur, stripe_clearing>fx_liquidity 990 usd"),
-    ("charge", 990, CARD | EUROS | {"source": "ch_1", "source_object": None}, "missing_field"),
+    ("charge", 990, CARD | NO_RATE,
+     f"{CARD_LEGS}, fx_liquidity>stripe_clearing 900 eur, stripe_clearing>fx_liquidity 990 usd"),
+    ("charge", 990, CARD | DOLLARS, CARD_LEGS),
+    ("charge", 990, CARD | EUROS | {"source": "ch_1"}, "missing_field"),
     ("partial_capture_reversal", -400, BACK, BACK_LEGS),
+    ("partial_capture_reversal", -330, EUROS | {"fee_details": [], "source": PARTLY_CAPTURED},
+     "stripe_clearing>fx_liquidity 300 eur, fx_liquidity>stripe_clearing 330 usd"),
+    ("partial_capture_reversal", -330, EUROS | {"fee_details": []},
+     "stripe_clearing>fx_liquidity 900 eur, fx_liquidity>stripe_clearing 330 usd"),
     ("refund", -1000, BACK, BACK_LEGS),
     ("refund", -990, EUROS | {"fee": 0, "fee_details": []},
      "stripe_clearing>fx_liquidity 900 eur, fx_liquidity>stripe_clearing 990 usd"),
@@ -180,6 +188,8 @@ SETTLED: list[tuple[str, int, dict[str, Any], str]] = [
     ("dispute", -1000, DISPUTED, "dispute_fees>stripe_clearing 1500 usd"),
     ("dispute", -1000, DISPUTED | {"net": -2600},
      "dispute_fees>stripe_clearing 1500 usd, adjustments>stripe_clearing 100 usd"),
+    ("dispute", -1000, {"fee": 1500, "fee_details": [], "exchange_rate": 1.1},
+     "dispute_fees>stripe_clearing 1500 usd"),
     ("dispute_reversal", 1000, {"fee": 0, "fee_details": []}, "nothing_to_post"),
     ("dispute_reversal", 1000, {"fee": -1500, "fee_details": fees(("stripe_fee", -1500))},
      "stripe_clearing>dispute_fees 1500 usd"),
@@ -194,13 +204,20 @@ SETTLED: list[tuple[str, int, dict[str, Any], str]] = [
     ("risk_reserved_funds", -700, {}, "stripe_reserve>stripe_clearing 700 usd"),
     ("risk_reserved_funds", 700, {}, "stripe_clearing>stripe_reserve 700 usd"),
     ("connect_reserved_funds", -700, {}, "stripe_reserve>stripe_clearing 700 usd"),
+    ("connect_reserved_funds", 700, {}, "stripe_clearing>stripe_reserve 700 usd"),
     ("fee", -200, {}, "processor_fees>stripe_clearing 200 usd"),
+    ("fee", 200, {}, "stripe_clearing>processor_fees 200 usd"),
     ("network_cost", -20, {}, "processor_fees>stripe_clearing 20 usd"),
+    ("network_cost", 20, {}, "stripe_clearing>processor_fees 20 usd"),
     ("tax", -30, {}, "input_tax>stripe_clearing 30 usd"),
+    ("tax", 30, {}, "stripe_clearing>input_tax 30 usd"),
     ("other_adjustment", -40, {}, "adjustments>stripe_clearing 40 usd"),
     ("other_adjustment", 40, {}, "stripe_clearing>adjustments 40 usd"),
     ("connect_collection_transfer", -40, {}, "adjustments>stripe_clearing 40 usd"),
+    ("connect_collection_transfer", 40, {}, "stripe_clearing>adjustments 40 usd"),
     ("issuing_transaction", -40, {}, "no_rule"),
+    ("climate_order_purchase", -40, {}, "no_rule"),
+    (None, -40, {}, "no_rule"),
 ]  # fmt: skip
 
 
@@ -232,42 +249,24 @@ def side(ref: AccountRef | None) -> str:
     return f"{ref.name}[{ref.key}]" if ref.key else ref.name
 
 
-def both(body: dict[str, Any], schema: str) -> tuple[Event, Event]:
-    """The event as JSON and as Avro bring it."""
-    decoder = Decoder()
-    by_json = decoder.decode(json.dumps(body).encode())
-    source = body["data"]["object"].get("source")
-    if isinstance(source, dict):  # Avro holds its id, and its money beside it
-        flat = body["data"]["object"] | {"source": source["id"]}
-        body = body | {"data": {"object": flat}}
-    by_avro = decoder.decode(encode_event(body, schema, SCHEMA_IDS[schema]))
-    assert isinstance(by_json, Event)
-    assert isinstance(by_avro, Event)
-    return by_json, by_avro
-
-
 @pytest.mark.parametrize(("kind", "content", "more", "expected"), EVENTS)
 def test_payment_event(
     translator: Translator, kind: str, content: dict[str, Any], more: dict[str, Any], expected: str
 ) -> None:
     """A payment event makes these legs, the same from JSON and from Avro."""
-    body = OBJECTS["event"] | {"type": kind, "data": {"object": content, **more}}
-    by_json, by_avro = both(body, "stripe_payment_event")
-    assert become(translator, by_json, "payments") == expected
-    assert become(translator, by_avro, "payments") == expected
+    for event in delivered(kind, content, data=more):
+        assert become(translator, event, "payments") == expected
 
 
 @pytest.mark.parametrize(("category", "amount", "more", "expected"), SETTLED)
 def test_settlement_event(
-    translator: Translator, category: str, amount: int, more: dict[str, Any], expected: str
+    translator: Translator, category: str | None, amount: int, more: dict[str, Any], expected: str
 ) -> None:
     """A balance transaction makes these legs, the same from JSON and from Avro."""
     settled = OBJECTS["balance_transaction"] | {"amount": amount, "reporting_category": category}
     settled = {**settled, "net": amount - more.get("fee", 0), **more}
-    body = OBJECTS["event"] | {"type": FEED, "data": {"object": settled}}
-    by_json, by_avro = both(body, "stripe_settlement_event")
-    assert become(translator, by_json, "settlements") == expected
-    assert become(translator, by_avro, "settlements") == expected
+    for event in delivered(FEED, settled):
+        assert become(translator, event, "settlements") == expected
 
 
 def test_a_dispute_s_funds_can_move_more_than_once(translator: Translator) -> None:
@@ -275,10 +274,7 @@ def test_a_dispute_s_funds_can_move_more_than_once(translator: Translator) -> No
     chains = []
     for created in ([5, 7], [7, 5], [5, 7, 9]):
         about = DISPUTE | moved(*((second, -second) for second in created))
-        body = OBJECTS["event"] | {
-            "type": "charge.dispute.funds_withdrawn", "data": {"object": about},
-        }  # fmt: skip
-        for event in both(body, "stripe_payment_event"):
+        for event in delivered("charge.dispute.funds_withdrawn", about):
             found = translator.translate(event, role="payments")
             assert isinstance(found, Chain)
             chains.append(found)
