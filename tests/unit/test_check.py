@@ -48,7 +48,7 @@ PICTURE = """\
 take: wallet.take, wallet.grab
   when data.object.yes
   from 2025-01-01T00:00:00Z
-  once per data.object.id
+  once per data.object.id at data.object.created
                                                 debit | credit
     shortfall_control                           taken | taken.account, taken.shortfall
     clearing                                          | taken, fee

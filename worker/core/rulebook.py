@@ -28,7 +28,7 @@ class Account:
     code: unique in the rulebook; in the ledger it says which account this is.
     flags: wire.AccountFlags. sync_to: where `sync` copies balances, as `table.column`.
     reserved: declared for rules to come, so that its code is never given away. clearing: money only
-    passes through, so it must return to zero. line: in its file.
+    passes through, so there must be a way back to zero. line: in its file.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Clearing accounts that can never return to zero: a warning for `check`.
+"""Clearing accounts that can never be cleared: a warning for `check`.
 
 The invariant: a clearing account only passes money through, so whatever debits it waits for
 something that credits it, and the other way round. A leg is told when no leg that is in force at
@@ -37,7 +37,7 @@ def never_balanced(rulebook: Rulebook) -> Iterator[tuple[int, str]]:
             back = "credits" if move.side == "debit" else "debits"
             it = f"it in {move.currency}" if move.currency else "it"
             message = f"{move.side}s {move.account}, and nothing in force then or later {back} {it}"
-            yield move.leg.line, f"{place} {message}: a clearing account must return to zero"
+            yield move.leg.line, f"{place} {message}: it can never be cleared"
 
 
 def _balances(other: Move, move: Move) -> bool:
