@@ -257,6 +257,10 @@ def test_balances(
     taken = next(leg for leg in found["legs"] if leg["leg"] == "principal.account")
     assert (taken["debit"]["name"], taken["debit"]["key"]) == ("customer_wallet", "cus_1")
     assert taken["debit"]["balance"]["posted"] == "12.50"
+    assert found["in_ledger"] == 0
+    assert explained(tmp_path, capsys, CHARGE, "--balances")["in_ledger"] == 1
+    assert run(tmp_path, CHARGE, "--balances") == 0
+    assert "  1 transfer with these ids in the ledger already\n" in capsys.readouterr().out
     assert run(tmp_path, refund, "--balances") == 0
     printed = capsys.readouterr().out
     assert "holds 12.50 USD" in printed

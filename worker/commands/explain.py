@@ -117,6 +117,7 @@ def explain(
         return {**found, "outcome": asked.outcome, "ignored_by": ignored}
     told = {**found, "outcome": "posts", **_chain(translator.rulebook, asked)}
     if held is not None:
+        told["in_ledger"] = held.posted(asked)
         _show_balances(translator.rulebook, asked, told["legs"], held)
     return told
 

@@ -48,6 +48,8 @@ def _outcome(found: dict[str, Any]) -> Iterator[str]:
 def _chain(found: dict[str, Any]) -> Iterator[str]:
     many = _count(len(found["legs"]), "transfer")
     yield f"posts {found['transaction']}, key {found['key']}, {many}"
+    if found.get("in_ledger"):
+        yield f"  {_count(found['in_ledger'], 'transfer')} with these ids in the ledger already"
     for name, group in groupby(found["waits_for"], key=lambda need: need["as"]):
         needs = list(group)
         words = "if it is there" if needs[0]["optional"] else "which must be there"
