@@ -259,6 +259,18 @@ def test_parts_of_what_is_reversed(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", READ)
+def test_withdrawals_that_disagree_are_never_booked_twice(encoding: str) -> None:
+    """Two events of one second with different lists: the first stands, the second is a conflict."""
+    _, first = disputed("funds_withdrawn", -60)
+    listed = [*first["balance_transactions"], {**first["balance_transactions"][0], "id": "txn_9"}]
+    second = first | {"balance_transactions": listed}
+    told = [("charge.dispute.funds_withdrawn", each) for each in (first, second)]
+    books = Books(RULEBOOK)
+    assert books.kinds(*events(tuple(told), encoding)) == ["posted", "conflict"]
+    assert balances(books) == {"disputes_held": 60, "stripe_clearing": -60}
+
+
+@pytest.mark.parametrize("encoding", READ)
 def test_a_bill_of_two_hundred(encoding: str) -> None:
     """Two hundred debtors pay one bill together, or, where one cannot, none does."""
     debtors = [f"c{number}" for number in range(200)]
