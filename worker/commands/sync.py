@@ -16,7 +16,7 @@ from worker.commands.run import Stop
 from worker.config import EMBEDDED, Settings, load_settings
 from worker.observe.logs import configure_logging
 from worker.ports import UsageError
-from worker.sync.run import Synced, statements, sync
+from worker.sync.run import Synced, lacks_of, sync
 
 HELP: Final = "follow the outbox and keep a balance cache in PostgreSQL"
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_statements(settings: Settings, *, as_json: bool) -> int:
-    found = statements(settings)
+    found = [lack.statement for lack in lacks_of(settings)]
     if as_json:
         sys.stdout.write(json.dumps({"statements": found}) + "\n")
     else:

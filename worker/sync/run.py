@@ -42,8 +42,8 @@ class Synced:
     made: Sequence[str]
 
 
-def statements(settings: Settings) -> list[str]:
-    """What `--create` would run; empty when nothing is missing.
+def lacks_of(settings: Settings) -> list[Lack]:
+    """What is missing in the database, and would be made by `--create`.
 
     Raises:
         UsageError: a table cannot be what the cache needs, or a setting is wrong.
@@ -51,7 +51,7 @@ def statements(settings: Settings) -> list[str]:
     """
     targets = find_targets(load(settings.rulebook), settings.sync)
     with closing(_open_cache(settings)) as cache:
-        return [lack.statement for lack in cache.lacking(targets.columns)]
+        return cache.lacking(targets.columns)
 
 
 def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> Synced:
