@@ -89,8 +89,10 @@ def rows(settings: Settings, query: str = BALANCES) -> set[tuple[Any, ...]]:
         return set(connection.execute(query.encode()).fetchall())
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+def told(capsys: pytest.CaptureFixture[str], *, whole: bool = False) -> dict[str, Any]:
+    """The result on the last line, below the worker's own log; whole: on all of them."""
+    out = capsys.readouterr().out
+    found: dict[str, Any] = json.loads(out if whole else out.splitlines()[-1])
     return found
 
 
@@ -138,6 +140,28 @@ def test_nothing_is_made_unless_it_is_asked_for(
         connection.execute(statement.encode())
     assert main(["sync", "--sql", "--json"]) == 0
     assert told(capsys) == {"statements": []}
+
+
+@pytest.mark.postgres
+def test_doctor_looks_at_the_tables(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `--create` would make is a finding with what to do; then all is well."""
+    assert doctor(capsys) == {
+        "name": "balance cache",
+        "ok": False,
+        "detail": "PostgreSQL lacks the table customers",
+        "advice": "ledger-worker sync --create makes what is missing, --sql prints how",
+        "exit_code": 2,
+    }
+    assert main(["sync", "--sql"]) == 0
+    with psycopg.connect(settings.sync.dsn, autocommit=True) as connection:
+        connection.execute(capsys.readouterr().out.encode())
+    assert doctor(capsys)["ok"] is True
+
+
+def doctor(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    main(["doctor", "--json"])
+    checks: list[dict[str, Any]] = told(capsys, whole=True)["checks"]
+    return next(check for check in checks if check["name"] == "balance cache")
 
 
 @pytest.mark.postgres
@@ -199,6 +223,19 @@ def test_an_unreachable_database_ends_with_3(
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
         "ledger-worker: PostgreSQL (sync.dsn) could not be reached for 0.5 s: Connection refused"
+    )
+
+
+@pytest.mark.usefixtures("settings")
+def test_without_its_package_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PostgreSQL's client is an extra: who lacks it reads one sentence."""
+    monkeypatch.delitem(sys.modules, "worker.sync.postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    assert main(["sync", "--sql"]) == 2
+    assert capsys.readouterr().err == (
+        "ledger-worker: sync needs one more package: pip install 'ledger-worker[sync]'\n"
     )
 
 

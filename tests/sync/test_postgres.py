@@ -70,7 +70,7 @@ def test_rows_of_peoples_own_table_are_updated(database: str) -> None:
             cache.write({TARGET: [row("cus_2", 8, 3), row("cus_9", 9, 3)]})
         assert cache.write({TARGET: [row("cus_1", 8, 4)]}) == Written(1)
     assert str(refused.value) == (
-        "PostgreSQL refused the balances: not null violation, customers.email;"
+        "PostgreSQL refused: not null violation, customers.email;"
         " sync.add_rows = false leaves keys without a row out"
     )
     with opened(database, add_rows=False) as cache:
@@ -155,6 +155,37 @@ def test_a_broken_connection_is_made_again(postgres: PostgresServer, database: s
             time.sleep(0.3)
             postgres.start()  # here, because it ends with the thread that started it
             assert written.result() == Written(1)
+
+
+def test_a_standby_is_left_for_a_new_connection(database: str) -> None:
+    """After a failover the old connection may still reach the old server, which only reads."""
+    do(database, PEOPLES)
+    name = database.rpartition("/")[2]
+    do(database, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with opened(database) as cache, ThreadPoolExecutor(1) as waiting:
+        written = waiting.submit(cache.write, {TARGET: [row("cus_1", 3, 3)]})
+        time.sleep(0.3)
+        do(database, f"BEGIN READ WRITE; ALTER DATABASE {name} RESET ALL; COMMIT")
+        assert written.result() == Written(1)
+
+
+def test_two_who_add_one_row_leave_the_newer(database: str) -> None:
+    """Who waited for the other's row looks at its time again."""
+    do(database, PEOPLES)
+    do(database, "ALTER TABLE customers ALTER email DROP NOT NULL")
+    with (
+        psycopg.connect(database) as other,
+        opened(database) as cache,
+        ThreadPoolExecutor(1) as waiting,
+    ):
+        other.execute("INSERT INTO customers VALUES ('cus_3', NULL, 100, 100)")
+        written = waiting.submit(cache.write, {TARGET: [row("cus_3", 50, 50)]})
+        while not ask(database, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not written.done()
+        other.commit()
+        assert written.result() == Written(0)
+    newer = ("cus_3", None, 100, 100)
+    assert ask(database, "SELECT * FROM customers WHERE id = 'cus_3'") == [newer]
 
 
 def test_a_database_that_stays_away_is_given_up() -> None:

@@ -129,6 +129,10 @@ class MemoryOutbox:
         self.ends: dict[Place, int] = {}
         self.committed: dict[Place, int] = {}
 
+    def add(self, batch: Sequence[Record]) -> None:
+        """One more, after the others."""
+        self._batches.append(batch)
+
     def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
         del records_max, timeout_seconds
         records = self._batches.pop(0) if self._batches else ()

@@ -93,17 +93,18 @@ class Follower:
         """
         polled = self._outbox.poll(records_max=RECORDS_MAX, timeout_seconds=POLL_SECONDS)
         self.idle = not polled.records
-        for place in polled.lost:
-            self._done.pop(place, None)
         self._copy(polled.records)
+        self._finish(polled)
+
+    def _finish(self, polled: Polled) -> None:
+        """Commit what is done, but for partitions that are another's now: it may be further."""
         for record in polled.records:
             place = (record.topic(), record.partition())
             self._done[place] = max(self._done.get(place, 0), record.offset() + 1)
         for place, end in polled.ends.items():
             self._done[place] = max(self._done.get(place, 0), end)
-        self._commit()
-
-    def _commit(self) -> None:
+        for place in set(polled.lost) - set(polled.gained):
+            self._done.pop(place, None)
         commits = [Commit(*place, offset, "") for place, offset in self._done.items()]
         if commits and self._outbox.try_commit(commits):
             self._done.clear()

@@ -238,7 +238,7 @@ class PostgresCache:
         advice = ""
         if isinstance(error, psycopg.errors.NotNullViolation):
             advice = "; sync.add_rows = false leaves keys without a row out"
-        return UsageError(f"PostgreSQL refused the balances: {_why(error)}{advice}")
+        return UsageError(f"PostgreSQL refused: {_why(error)}{advice}")
 
 
 def _understood(dsn: str) -> str:
