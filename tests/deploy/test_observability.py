@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.observe.catalogue import CATALOGUE, PREFIX
+from worker.observe.catalogue import CATALOGUE, PREFIX, SERVE_CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "helm" / "ledger-worker" / "files"
@@ -34,11 +34,11 @@ GENERAL_LABELS = {"job", "le", "__name__"}
 
 
 def exposed() -> dict[str, set[str]]:
-    """Every series that a worker shows, with its labels."""
+    """Every series that a worker or `serve` shows, with its labels."""
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     return {
         f"{PREFIX}{one.name}{suffix}": set(one.labels)
-        for one in CATALOGUE
+        for one in (*CATALOGUE, *SERVE_CATALOGUE)
         for suffix in suffixes[one.kind]
     }
 

@@ -17,6 +17,9 @@ Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "income", "expense"]
 Side = Literal["debit", "credit"]
 
+DEBIT_NORMAL: Final[frozenset[AccountType]] = frozenset({"asset", "expense"})
+"""Account types that grow by debits."""
+
 CONTROL: Final = "shortfall_control"
 """The account that a shortfall's parts go through; it ends every chain at zero."""
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from worker.config import EMBEDDED, Settings
 from worker.core.chain import AccountRef
 from worker.core.ids import OFFSET_BITS, OFFSET_MASK, position_base
-from worker.core.rulebook import Account, Rulebook
+from worker.core.rulebook import DEBIT_NORMAL, Account, Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account as HeldAccount
 from worker.core.wire import Transfer
@@ -27,7 +27,6 @@ PARTITIONS_KNOWN: Final = 1024
 """Partitions per topic whose positions are recognised; a position holds a hash of its place."""
 
 NAMED_MAX: Final = 100_000
-DEBIT_NORMAL: Final = frozenset({"asset", "expense"})
 
 
 class RecordPlace(NamedTuple):
@@ -80,12 +79,7 @@ class Books:
         Raises:
             UsageError: there is none.
         """
-        found = self.rulebook.accounts.get(name)
-        if found is None:
-            close = get_close_matches(name, self.rulebook.accounts, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            raise UsageError(f"the rulebook declares no account {name!r}{meant}")
-        return found
+        return declared_account(self.rulebook, name)
 
     def ledger_of(self, currency: str) -> int:
         """The ledger of a currency.
@@ -115,6 +109,20 @@ class Books:
     def reason(self, transfer: Transfer) -> str:
         """What a transfer's code stands for: the rulebook's legs, or the number."""
         return self._legs.get(transfer.code, str(transfer.code))
+
+
+def declared_account(rulebook: Rulebook, name: str) -> Account:
+    """A declared account by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = rulebook.accounts.get(name)
+    if found is None:
+        close = get_close_matches(name, rulebook.accounts, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(f"the rulebook declares no account {name!r}{meant}")
+    return found
 
 
 def known_places(settings: Settings) -> dict[int, tuple[str, int]]:
