@@ -12,9 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from worker.core.ids import FAMILY_KEY_BYTES, account_id, account_key, account_user_data
 from worker.core.origins import HASHED_KEY
-from worker.core.rulebook import Account
+from worker.core.rulebook import DEBIT_NORMAL, Account
 from worker.ports import Record, UsageError
-from worker.reads.books import DEBIT_NORMAL
 from worker.reconcile.records import posted_fields
 from worker.sync.targets import Target, Targets
 
