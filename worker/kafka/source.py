@@ -1,9 +1,9 @@
 """A member of the consumer group: records and facts in, pauses and seeks out.
 
-The invariant: callbacks only record facts, and nothing is committed here: offsets travel in the
-announcer's transaction. Where the group stands is asked in threads of their own, because a dead
-worker's open transaction can hide it for many seconds; an answer counts only for the stay it was
-asked in.
+The invariant: callbacks only record facts, and nothing is committed unless it is asked for: a
+worker's offsets travel in the announcer's transaction. Where the group stands is asked in threads
+of their own, because a dead worker's open transaction can hide it for many seconds; an answer
+counts only for the stay it was asked in.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ _FATAL: Final = frozenset(
         KafkaError._FATAL,  # noqa: SLF001
     }
 )
+_MOVING: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+"""The group is between two assignments; only polling goes on from there."""
+
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 
 _log = structlog.get_logger(__name__)
@@ -270,10 +279,32 @@ class KafkaSource:
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Only for the embedded broker, which forgets offsets that come in a transaction."""
+        self._commit(commits)
+
+    def try_commit(self, commits: Sequence[Commit]) -> bool:
+        """For a group whose work is in no topic. False: the group is changing, and took nothing."""
+        try:
+            return bool(_patiently(self._commit_unless_moving)(commits))
+        except KafkaException as error:
+            raise unreachable("committing offsets", error, self._trouble) from None
+
+    def _commit_unless_moving(self, commits: Sequence[Commit]) -> bool:
+        try:
+            self._commit(commits)
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING:
+                raise
+            _log.warning("kafka_commit_refused", error=error.args[0].name())
+            return False
+        return True
+
+    def _commit(self, commits: Sequence[Commit]) -> None:
         offsets = [
             TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
         ]
-        self._consumer.commit(offsets=offsets, asynchronous=False)
+        for one in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
+            if one.error is not None:
+                raise KafkaException(one.error)
 
     def close(self) -> None:
         """Leave the group, when nobody asks any more."""
