@@ -76,9 +76,9 @@ LOCK := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upgrade 
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: $(VENV)/dev.stamp
 	@$(LOCK) --output-file requirements.lock pyproject.toml
-	@$(LOCK) --extra tigerbeetle --extra registry --extra serve --constraint requirements.lock \
-	  --output-file requirements-image.lock pyproject.toml
-	@$(LOCK) --extra tigerbeetle --extra registry --extra serve --extra dev \
+	@$(LOCK) --extra tigerbeetle --extra registry --extra serve --extra sync \
+	  --constraint requirements.lock --output-file requirements-image.lock pyproject.toml
+	@$(LOCK) --extra tigerbeetle --extra registry --extra serve --extra sync --extra dev \
 	  --constraint requirements-image.lock --output-file requirements-dev.lock pyproject.toml
 	@$(LOCK) --output-file .ci/uv.lock .ci/uv.in
 

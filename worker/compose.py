@@ -124,14 +124,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source.waiting_seconds, announcer.waiting_seconds
         )
         stack.callback(announcer.close)
-        observer = BatchObserver(
-            metrics=metrics,
-            health=health,
-            ledger=counted,
-            source=source,
-            requests=counted.take_counts,
-            deadline_seconds=settings.ledger.deadline_seconds,
-        )
+        observer = _observer(settings, metrics, health, counted, source)
         poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
@@ -291,6 +284,23 @@ def _outputs(
     )
     stack.callback(server.close)
     return metrics
+
+
+def _observer(
+    settings: Settings,
+    metrics: Metrics,
+    health: Health,
+    ledger: CountedLedger,
+    source: KafkaSource,
+) -> BatchObserver:
+    return BatchObserver(
+        metrics=metrics,
+        health=health,
+        ledger=ledger,
+        source=source,
+        requests=ledger.take_counts,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
 
 
 def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:

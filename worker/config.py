@@ -30,6 +30,7 @@ from worker.setting_types import (
     topic_roles,
     why,
 )
+from worker.sync_settings import SyncSettings
 
 PREFIX: Final = "LEDGER_WORKER_"
 DEFAULT_FILE: Final = Path("ledger-worker.toml")
@@ -279,6 +280,7 @@ class Settings(BaseSettings):
     events: EventSettings = Field(default_factory=EventSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
+    sync: SyncSettings = Field(default_factory=SyncSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

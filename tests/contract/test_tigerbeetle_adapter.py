@@ -76,7 +76,7 @@ def test_a_cluster_that_refuses_us(status: str, says: str) -> None:
     from worker.ledger import tigerbeetle  # noqa: PLC0415 - only where the client is installed
 
     request = tigerbeetle._Request(tigerbeetle.Operation.LOOKUP_ACCOUNTS, bytes(16))
-    request.status = int(tigerbeetle.Status[status])
+    request.status = int(getattr(tigerbeetle.Status, status))
     with pytest.raises(DependencyUnavailable, match=says):
         tigerbeetle._reply(request)
 

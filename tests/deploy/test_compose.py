@@ -33,8 +33,8 @@ SERVICE_KEYS = {
 """Those of the specification that are used: another one is looked up there first, then added."""
 
 NEEDED = {
-    "grafana", "kafka", "postgres", "prometheus", "registry", "schemas", "statsd", "tigerbeetle",
-    "topics", "traffic", "worker",
+    "grafana", "kafka", "postgres", "prometheus", "registry", "schemas", "statsd", "sync",
+    "tigerbeetle", "topics", "traffic", "worker",
 }  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def test_what_is_waited_for_can_happen(name: str) -> None:
 
 def test_services_that_stay_have_health_checks() -> None:
     """Every service that is not done after a while is checked: ours by the image's own check."""
-    passing = {"topics", "schemas", "traffic"}
+    passing = {"topics", "schemas", "traffic", "sync"}
     for name in set(SERVICES) - passing - {"worker"}:
         assert SERVICES[name]["healthcheck"]["test"], name
     assert "healthcheck" not in SERVICES["worker"]
