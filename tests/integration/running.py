@@ -46,11 +46,19 @@ class Running:
 
     def told(self, event: str) -> dict[str, Any]:
         """The first log line of this name, when it has come."""
-        found = until(lambda: [one for one in self.log if one["event"] == event], self.trouble)
+        found = self.until(lambda: [one for one in self.log if one["event"] == event])
         return dict(found[0])
 
-    def trouble(self) -> str:
-        """Why a wait for it was in vain."""
+    def until(self, found: Callable[[], Any]) -> Any:
+        """Wait until this is true, and give it, while the process lives."""
+        deadline = time.monotonic() + SECONDS_MAX
+        while not (answer := found()):
+            assert self.process.poll() is None, self._trouble()
+            assert time.monotonic() < deadline, self._trouble()
+            time.sleep(LOOK_SECONDS)
+        return answer
+
+    def _trouble(self) -> str:
         return f"exit code {self.process.poll()}: {self._said()[-8:]}"
 
     def probe(self, path: str) -> tuple[int, dict[str, Any]]:
@@ -66,7 +74,7 @@ class Running:
     def is_ready(self, *, ready: bool = True) -> None:
         """Wait until /readyz says so."""
         wanted = 200 if ready else 503
-        until(lambda: self.probe("/readyz")[0] == wanted, self.trouble)
+        self.until(lambda: self.probe("/readyz")[0] == wanted)
 
     def members(self) -> list[str]:
         """The ids of its group's members, as the coordinator has them."""
@@ -87,12 +95,3 @@ class Running:
         """Whatever it does."""
         self.process.kill()
         self.process.wait()
-
-
-def until(found: Callable[[], Any], trouble: Callable[[], str] = lambda: "it never came") -> Any:
-    """Wait until this is true, and give it."""
-    deadline = time.monotonic() + SECONDS_MAX
-    while not (answer := found()):
-        assert time.monotonic() < deadline, trouble()
-        time.sleep(LOOK_SECONDS)
-    return answer
