@@ -8,7 +8,7 @@ compares them. Caches are bounded and hold encoded constants only. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 import orjson
@@ -16,10 +16,9 @@ import orjson
 from worker.codecs.announcements import (
     AVRO_TYPE,
     JSON_TYPE,
-    NANOSECONDS,
     TRACEPARENT,
     cloud_headers,
-    iso_seconds,
+    iso_nanoseconds,
 )
 from worker.codecs.avro import frame
 from worker.codecs.outbox_fields import (
@@ -29,19 +28,22 @@ from worker.codecs.outbox_fields import (
     event_fields,
     leg_fields,
 )
-from worker.core.chain import AccountRef, LegSpec, PostedLeg
+from worker.core.chain import AccountRef, Currency, LegSpec, PostedLeg, new
 from worker.core.event import Event
 from worker.ports import Announcement
 
 KEPT_MAX: Final = 50_000
-"""The most encoded runs that each of the three caches keeps; a run is about 150 bytes."""
+"""The most encoded runs that each of the four caches keeps; a run is about 150 bytes."""
 
 SHORT_BYTES: Final = 64
 """More than the longest part that is not in a run: an amount has 39 digits."""
 
+ID_DIGITS: Final = 32
+
 POSTED: Final = "ledger.transfer.posted"
 
-LegPlace = tuple[LegSpec, str, int, int, int, int, int, int]
+LegPlace = tuple[LegSpec, Currency, int, int, int, int]
+EventKind = tuple[str, int, int]
 Join = Callable[[bytes, bytes, bytes, bytes, bytes, bytes], bytes]
 """transfer_id, pending_id, amount, the runs between, posted_at, ledger_timestamp."""
 Key = TypeVar("Key")
@@ -69,6 +71,7 @@ class OutboxEncoder:
         self._kept_max = kept_max
         self._run = json_run if encoding == "json" else avro_run
         self._join = _join_json if encoding == "json" else _avro_join(schema_id)
+        self._event_id = _json_event_id if encoding == "json" else _avro_event_id
         content_type = JSON_TYPE if encoding == "json" else AVRO_TYPE
         self._fixed_headers = cloud_headers(
             kind=POSTED, source=source, content_type=content_type, rulebook=rulebook_digest
@@ -76,42 +79,48 @@ class OutboxEncoder:
         self._legs: dict[LegPlace, bytes] = {}
         self._debits: dict[AccountRef, bytes] = {}
         self._credits: dict[AccountRef, bytes] = {}
-        self._event: Event | None = None
-        self._attempt = 0
-        self._event_run = b""
-        self._key = b""
+        self._events: dict[EventKind, bytes] = {}
+        self._posted_us = -1
+        self._posted_at = b""
 
     def encode(
-        self, event: Event, attempt: int, leg: PostedLeg, traceparent: bytes | None
-    ) -> Announcement:
-        """The outbox record of one leg; the legs of an event are best given one after another."""
-        spec, currency, number, debit, credit, amount, pending, code, flags, timestamp, at, of = leg
-        if event is not self._event or attempt != self._attempt:
-            self._begin(event, attempt)
-        place = (spec, currency.name, currency.ledger, currency.scale, code, flags, at, of)
-        leg_run = self._legs.get(place) or self._new_leg(place, leg)
-        debit_run = self._debits.get(debit) or self._new_account(self._debits, "debit", debit)
-        credit_run = self._credits.get(credit) or self._new_account(self._credits, "credit", credit)
-        transfer_id = b"%032x" % number
-        seconds, rest = divmod(timestamp, NANOSECONDS)
-        posted_at = f"{iso_seconds(seconds)}.{rest // 1000:06d}Z".encode()
-        value = self._join(
-            transfer_id,
-            b"%032x" % pending if pending else b"",
-            b"%d" % amount,
-            leg_run + debit_run + credit_run + self._event_run,
-            posted_at,
-            b"%d" % timestamp,
-        )
-        headers = [("ce_id", transfer_id), ("ce_time", posted_at), *self._fixed_headers]
+        self, event: Event, attempt: int, legs: Iterable[PostedLeg], traceparent: bytes | None
+    ) -> list[Announcement]:
+        """The outbox records of an event's legs, in order."""
+        topic, join, fixed = self._topic, self._join, self._fixed_headers
         if traceparent is not None:
-            headers.append((TRACEPARENT, traceparent))
-        return Announcement(self._topic, self._key, value, headers, 0)
+            fixed = [*fixed, (TRACEPARENT, traceparent)]
+        key = event.id.encode()
+        kind = (event.type, event.created, attempt)
+        event_run = self._event_id(event.id, key) + (
+            self._events.get(kind) or self._new_event(kind, event)
+        )
+        written = []
+        for leg in legs:
+            spec, currency, number, debit, credit, amount, pending, code, flags, stamp, at, of = leg
+            place = (spec, currency, code, flags, at, of)
+            runs = (
+                (self._legs.get(place) or self._new_leg(place, leg))
+                + (self._debits.get(debit) or self._new_account(self._debits, "debit", debit))
+                + (self._credits.get(credit) or self._new_account(self._credits, "credit", credit))
+                + event_run
+            )
+            if stamp // 1000 != self._posted_us:
+                self._posted_us = stamp // 1000
+                self._posted_at = iso_nanoseconds(stamp).encode()
+            posted_at = self._posted_at
+            transfer_id = b"%032x" % number
+            pending_id = b"%032x" % pending if pending else b""
+            value = join(transfer_id, pending_id, b"%d" % amount, runs, posted_at, b"%d" % stamp)
+            headers = [("ce_id", transfer_id), ("ce_time", posted_at), *fixed]
+            written.append(new(Announcement, (topic, key, value, headers, 0, None)))
+        return written
 
-    def _begin(self, event: Event, attempt: int) -> None:
-        self._event, self._attempt = event, attempt
-        self._event_run = self._run(event_fields(event, attempt))
-        self._key = event.id.encode()
+    def _new_event(self, kind: EventKind, event: Event) -> bytes:
+        """What follows the id in an event's fields: thousands were made in the same second."""
+        fields = event_fields(event, kind[2])
+        del fields["event_id"]
+        return _kept(self._events, self._kept_max, kind, self._run(fields))
 
     def _new_leg(self, place: LegPlace, leg: PostedLeg) -> bytes:
         return _kept(self._legs, self._kept_max, place, self._run(leg_fields(leg)))
@@ -131,6 +140,15 @@ def _kept(cache: dict[Key, bytes], limit: int, key: Key, run: bytes) -> bytes:
 def json_run(fields: Fields) -> bytes:
     """Some fields of a JSON object, each followed by a comma."""
     return orjson.dumps(fields)[1:-1] + b","
+
+
+def _json_event_id(event_id: str, _: bytes) -> bytes:
+    """The first of an event's fields; orjson quotes what needs it."""
+    return b'"event_id":' + orjson.dumps(event_id) + b","
+
+
+def _avro_event_id(_: str, encoded: bytes) -> bytes:
+    return avro_long(len(encoded)) + encoded
 
 
 def _join_json(  # noqa: PLR0913, PLR0917 - one argument per part, called in one place
@@ -186,15 +204,20 @@ def avro_string(text: str) -> bytes:
 
 
 def _avro_join(schema_id: int) -> Join:
-    begin = frame(schema_id)
+    begin = frame(schema_id) + avro_long(ID_DIGITS)
     sizes = tuple(avro_long(size) for size in range(SHORT_BYTES))
 
-    def join_avro(*parts: bytes) -> bytes:
-        transfer_id, pending_id, amount, runs, posted_at, timestamp = parts
+    def join_avro(  # noqa: PLR0913, PLR0917 - one argument per part, called in one place
+        transfer_id: bytes,
+        pending_id: bytes,
+        amount: bytes,
+        runs: bytes,
+        posted_at: bytes,
+        timestamp: bytes,
+    ) -> bytes:
         return b"".join(
             (
                 begin,
-                sizes[len(transfer_id)],
                 transfer_id,
                 sizes[len(pending_id)],
                 pending_id,
