@@ -105,19 +105,25 @@ class Bench:
 
     def rulebook(self, name: str, *, rules: int = 1) -> Path:
         """The rules with accounts and legs of this name; with others that never match before."""
-        text = (ROOT / "bench" / "rules.yaml").read_text()
-        for word in ("bench_clearing", "bench_wallet", "      gross", "      held"):
-            text = text.replace(word, f"{word}_{name}")
-        head, rule = text.split("transactions:\n")
-        others = [
-            rule.replace("  charge:", f"  other_{number}:").replace(
-                "on: charge.succeeded", f"on: other.type_{number}"
-            )
-            for number in range(rules - 1)
-        ]
         path = self.work / f"rules-{name}.yaml"
-        path.write_text(f"{head}transactions:\n{''.join(others)}{rule}")
+        path.write_text(rules_text(name, rules=rules))
         return path
+
+
+def rules_text(name: str, *, rules: int) -> str:
+    """The benchmark's rules under names of their own, after so many more that never match."""
+    text = (ROOT / "bench" / "rules.yaml").read_text()
+    for word in ("bench_clearing", "bench_wallet", "bench_purse", "      gross", "      held"):
+        text = text.replace(word, f"{word}_{name}")
+    head, transactions = text.split("transactions:\n")
+    rule, _ = transactions.split("  overdraft:\n")
+    others = [
+        rule.replace("  charge:", f"  other_{number}:").replace(
+            "on: charge.succeeded", f"on: other.type_{number}"
+        )
+        for number in range(rules - 1)
+    ]
+    return f"{head}transactions:\n{''.join(others)}{transactions}"
 
 
 def contend(module: list[str], environment: Mapping[str, str] | None = None) -> Figures:
