@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from worker.core.accounts import Accounts
 from worker.core.chain import Chain, Currency, Leg, LegSpec, new
-from worker.core.event import Event
+from worker.core.event import CREATED_MAX, Event
 from worker.core.expressions import Run
-from worker.core.facts import fact_of, seconds
+from worker.core.facts import fact_of
 from worker.core.money import AMOUNT_LIMIT
 from worker.core.plans import AccountPlan, LegPlan, TransactionPlan
 from worker.core.rulebook import Account
@@ -87,7 +87,9 @@ class PlainChains:
         known, ref = accounts.known, accounts.ref
         key = f"event/{event.id}" if plan.key is None else fact_of(plan, body)
         created = event.created if plan.time is None else plan.time.run(body)
-        time = (seconds(created, plan.time) * 1000).to_bytes(6, "little")
+        if type(created) is not int or not 0 <= created <= CREATED_MAX:
+            raise Otherwise
+        time = (created * 1000).to_bytes(6, "little")
         encoded = key.encode()
         key_field = len(encoded).to_bytes(4, "little") + encoded
         shared = None if plan.currency is None else ledgers[plan.currency.run(body)]
@@ -98,10 +100,13 @@ class PlainChains:
                 continue
             currency = shared if currency_of is None else ledgers[currency_of(body)]
             amount = amount_of(body)
-            if currency is None or type(amount) is not int or abs(amount) > AMOUNT_LIMIT:
+            if currency is None or type(amount) is not int:
                 raise Otherwise
-            if not amount:
-                continue
+            if not 0 < amount <= AMOUNT_LIMIT:
+                if not amount:
+                    continue
+                if not signed or amount > 0 or amount < -AMOUNT_LIMIT:
+                    raise Otherwise
             place = (debit.code, currency.ledger, "" if first is None else first(body))
             debited = known.get(place) or ref(debit, place[1], place[2])
             place = (credit.code, currency.ledger, "" if second is None else second(body))
@@ -109,8 +114,6 @@ class PlainChains:
             if debited.id == credited.id:
                 raise Otherwise
             if amount < 0:
-                if not signed:
-                    raise Otherwise
                 debited, credited, amount = credited, debited, -amount
             digest = blake2b(key_field + suffix, digest_size=10).digest()
             number = int.from_bytes(digest + time, "little")

@@ -276,9 +276,12 @@ class Poster:
                 continue
             if number < last:
                 flags |= LINKED
-            place = (number, last + 1)
-            told = (spec, currency, leg_id, debit, credit, amount, 0, spec.code, flags, stamp)
-            posted.append(new(PostedLeg, told + place))
+            # fmt: off
+            posted.append(new(PostedLeg, (
+                spec, currency, leg_id, debit, credit, amount, 0, spec.code, flags, stamp,
+                number, last + 1,
+            )))
+            # fmt: on
         return tuple(posted)
 
     def _existing(
