@@ -8,8 +8,8 @@ compares them. Caches are bounded and hold encoded constants only. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -39,13 +39,12 @@ SHORT_BYTES: Final = 64
 """More than the longest part that is not in a run: an amount has 39 digits."""
 
 ID_DIGITS: Final = 32
+TIME_BYTES: Final = len("2026-01-31T23:59:59.000000Z")
 
 POSTED: Final = "ledger.transfer.posted"
 
 LegPlace = tuple[LegSpec, Currency, int, int, int, int]
 EventKind = tuple[str, int, int]
-Join = Callable[[bytes, bytes, bytes, bytes, bytes, bytes], bytes]
-"""transfer_id, pending_id, amount, the runs between, posted_at, ledger_timestamp."""
 Key = TypeVar("Key")
 
 
@@ -70,7 +69,7 @@ class OutboxEncoder:
         self._topic = topic
         self._kept_max = kept_max
         self._run = json_run if encoding == "json" else avro_run
-        self._join = _join_json if encoding == "json" else _avro_join(schema_id)
+        self._between = _between_json() if encoding == "json" else _between_avro(schema_id)
         self._event_id = _json_event_id if encoding == "json" else _avro_event_id
         content_type = JSON_TYPE if encoding == "json" else AVRO_TYPE
         self._fixed_headers = cloud_headers(
@@ -87,7 +86,10 @@ class OutboxEncoder:
         self, event: Event, attempt: int, legs: Iterable[PostedLeg], traceparent: bytes | None
     ) -> list[Announcement]:
         """The outbox records of an event's legs, in order."""
-        topic, join, fixed = self._topic, self._join, self._fixed_headers
+        topic, fixed = self._topic, self._fixed_headers
+        begin, before_pending, before_amount, after_amount, before_time, before_stamp, end = (
+            self._between
+        )
         if traceparent is not None:
             fixed = [*fixed, (TRACEPARENT, traceparent)]
         key = event.id.encode()
@@ -99,11 +101,10 @@ class OutboxEncoder:
         for leg in legs:
             spec, currency, number, debit, credit, amount, pending, code, flags, stamp, at, of = leg
             place = (spec, currency, code, flags, at, of)
-            runs = (
-                (self._legs.get(place) or self._new_leg(place, leg))
-                + (self._debits.get(debit) or self._new_account(self._debits, "debit", debit))
-                + (self._credits.get(credit) or self._new_account(self._credits, "credit", credit))
-                + event_run
+            leg_run = self._legs.get(place) or self._new_leg(place, leg)
+            debited = self._debits.get(debit) or self._new_account(self._debits, "debit", debit)
+            credited = self._credits.get(credit) or self._new_account(
+                self._credits, "credit", credit
             )
             if stamp // 1000 != self._posted_us:
                 self._posted_us = stamp // 1000
@@ -111,7 +112,19 @@ class OutboxEncoder:
             posted_at = self._posted_at
             transfer_id = b"%032x" % number
             pending_id = b"%032x" % pending if pending else b""
-            value = join(transfer_id, pending_id, b"%d" % amount, runs, posted_at, b"%d" % stamp)
+            held = b"%d" % amount
+            time = b"%d" % stamp
+            # fmt: off
+            value = b"".join((
+                begin, transfer_id,
+                before_pending[len(pending_id)], pending_id,
+                before_amount[len(held)], held,
+                after_amount, leg_run, debited, credited, event_run,
+                before_time, posted_at,
+                before_stamp[len(time)], time,
+                end,
+            ))
+            # fmt: on
             headers = [("ce_id", transfer_id), ("ce_time", posted_at), *fixed]
             written.append(new(Announcement, (topic, key, value, headers, 0, None)))
         return written
@@ -151,30 +164,44 @@ def _avro_event_id(_: str, encoded: bytes) -> bytes:
     return avro_long(len(encoded)) + encoded
 
 
-def _join_json(  # noqa: PLR0913, PLR0917 - one argument per part, called in one place
-    transfer_id: bytes,
-    pending_id: bytes,
-    amount: bytes,
-    runs: bytes,
-    posted_at: bytes,
-    timestamp: bytes,
-) -> bytes:
-    return b"".join(
-        (
-            b'{"transfer_id":"',
-            transfer_id,
-            b'","pending_id":"',
-            pending_id,
-            b'","amount":"',
-            amount,
-            b'",',
-            runs,
-            b'"posted_at":"',
-            posted_at,
-            b'","ledger_timestamp":"',
-            timestamp,
-            b'"}',
-        )
+class Between(NamedTuple):
+    """What stands between the parts of a record that differ from leg to leg.
+
+    A tuple gives it by the length of the part that follows.
+    """
+
+    begin: bytes
+    before_pending: tuple[bytes, ...]
+    before_amount: tuple[bytes, ...]
+    after_amount: bytes
+    before_time: bytes
+    before_stamp: tuple[bytes, ...]
+    end: bytes
+
+
+def _between_json() -> Between:
+    return Between(
+        begin=b'{"transfer_id":"',
+        before_pending=(b'","pending_id":"',) * SHORT_BYTES,
+        before_amount=(b'","amount":"',) * SHORT_BYTES,
+        after_amount=b'",',
+        before_time=b'"posted_at":"',
+        before_stamp=(b'","ledger_timestamp":"',) * SHORT_BYTES,
+        end=b'"}',
+    )
+
+
+def _between_avro(schema_id: int) -> Between:
+    """Avro writes the length before each text, and nothing else."""
+    sizes = tuple(avro_long(size) for size in range(SHORT_BYTES))
+    return Between(
+        begin=frame(schema_id) + sizes[ID_DIGITS],
+        before_pending=sizes,
+        before_amount=sizes,
+        after_amount=b"",
+        before_time=sizes[TIME_BYTES],
+        before_stamp=sizes,
+        end=b"",
     )
 
 
@@ -201,34 +228,3 @@ def avro_string(text: str) -> bytes:
     """A string: its length in bytes, then its UTF-8."""
     encoded = text.encode()
     return avro_long(len(encoded)) + encoded
-
-
-def _avro_join(schema_id: int) -> Join:
-    begin = frame(schema_id) + avro_long(ID_DIGITS)
-    sizes = tuple(avro_long(size) for size in range(SHORT_BYTES))
-
-    def join_avro(  # noqa: PLR0913, PLR0917 - one argument per part, called in one place
-        transfer_id: bytes,
-        pending_id: bytes,
-        amount: bytes,
-        runs: bytes,
-        posted_at: bytes,
-        timestamp: bytes,
-    ) -> bytes:
-        return b"".join(
-            (
-                begin,
-                transfer_id,
-                sizes[len(pending_id)],
-                pending_id,
-                sizes[len(amount)],
-                amount,
-                runs,
-                sizes[len(posted_at)],
-                posted_at,
-                sizes[len(timestamp)],
-                timestamp,
-            )
-        )
-
-    return join_avro
