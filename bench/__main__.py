@@ -111,7 +111,7 @@ def _contest(bench: Bench, rounds: int) -> dict[str, Any]:
         for told, (top, bottom, key) in RATIOS.items()
     }
     show(medians, ratios)
-    show_stages({name: one["stages_us"] for name, one in medians.items() if "stages_us" in one})
+    show_stages(medians)
     return {"rounds": ran, "medians": medians, "ratios": ratios}
 
 

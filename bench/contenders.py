@@ -163,5 +163,6 @@ def finished(process: subprocess.Popen[str]) -> Figures:
     }
     if "stages" in figures:
         stages = figures["stages"].items()
+        told["events_per_batch"] = figures["batch"]
         told["stages_us"] = {stage: seconds / events * 1e6 for stage, seconds in stages}
     return told

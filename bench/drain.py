@@ -36,6 +36,7 @@ class Stages:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.spent: dict[str, float] = defaultdict(float)
+        self.batches = 0
 
     def watch(self, worker: Worker) -> None:
         """Put a stopwatch around the calls of PORTS. The pipeline looks them up at each turn."""
@@ -52,6 +53,8 @@ class Stages:
                 return call(*given, **named)
             finally:
                 self.spent[stage] += time.thread_time() - began
+                if stage == "post":
+                    self.batches += 1
                 if stage == "commit" and self._clock.began:
                     self._clock.lap()
 
@@ -76,7 +79,9 @@ def main() -> None:
         began = time.thread_time()
         work(worker, stop=Stop(), drain=True)
         main_cpu = time.thread_time() - began
-        clock.report(worker.pipeline.settled, stages=stages.figures(main_cpu=main_cpu))
+        settled = worker.pipeline.settled
+        figures = stages.figures(main_cpu=main_cpu)
+        clock.report(settled, stages=figures, batch=settled / max(stages.batches, 1))
 
 
 if __name__ == "__main__":

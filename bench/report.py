@@ -26,13 +26,16 @@ def show(medians: Mapping[str, Figures], ratios: Mapping[str, float]) -> None:
         print(f"{told:<44}{ratio:>6.2f}")
 
 
-def show_stages(workers: Mapping[str, Mapping[str, float]]) -> None:
+def show_stages(medians: Mapping[str, Figures]) -> None:
     """CPU µs per event by stage, a column for each way the worker ran."""
+    ran = {name: one for name, one in medians.items() if "stages_us" in one}
+    workers = {name: one["stages_us"] for name, one in ran.items()}
     stages = next(iter(workers.values()))
     print(f"\nCPU µs/event by stage{''.join(f'{name:>22}' for name in workers)}")
     for stage in sorted(stages, key=lambda one: -stages[one]):
         print(f"{stage:<21}" + "".join(f"{one[stage]:>22.1f}" for one in workers.values()))
-    print()
+    print(f"{'events in a batch':<21}", end="")
+    print("".join(f"{one['events_per_batch']:>22,.0f}" for one in ran.values()) + "\n")
 
 
 def plot(found: Mapping[str, Any]) -> str:
