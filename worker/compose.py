@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from worker import __version__
+from worker import __version__, collector
 from worker.batch import Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
@@ -133,6 +133,7 @@ def open_worker(
             wall_ms=_wall_ms,
         )
         inputs = frozenset(settings.topics.inputs.values())
+        stack.enter_context(collector.seldom())
         yield Worker(inputs, pipeline, source, observer, counted.close)
 
 
