@@ -29,8 +29,10 @@ from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
+from worker.ledger.probe import LedgerProbe
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
+from worker.observe.watchdog import Watchdog
 from worker.observing import BatchObserver
 from worker.partitions import Input
 from worker.pipeline import Inputs, Pipeline
@@ -48,14 +50,17 @@ LIVEMODES: Final = {"any": None, "true": True, "false": False}
 class Worker:
     """A composed worker.
 
-    inputs: the topics whose end is the end of a drain. close_ledger: ends a request that would
-    wait for ever.
+    inputs: the topics whose end is the end of a drain. probe: looks whether the ledger answers.
+    watchdog: ends the process when the loop hangs. close_ledger: ends a request that would wait
+    for ever.
     """
 
     inputs: frozenset[str]
     pipeline: Pipeline
     source: KafkaSource
     observer: BatchObserver
+    probe: LedgerProbe
+    watchdog: Watchdog
     close_ledger: Callable[[], None]
 
 
@@ -68,21 +73,27 @@ class Variant:
     posting: Callable[[Posting, Ledger, Translator], Posting]
 
 
+def _nobody_stops() -> float:
+    return 0.0
+
+
 @contextmanager
-def open_worker(
+def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
     settings: Settings,
     *,
     events_limit: int = 0,
     ledger: Ledger | None = None,
     embedded_broker: bool = False,
     variant: Variant | None = None,
+    stopping_seconds: Callable[[], float] = _nobody_stops,
 ) -> Iterator[Worker]:
     """Build a worker and take it down again.
 
     settings: with the bootstrap servers of a running broker; see `with_broker`. events_limit: stop
     taking records after so many; 0 means never. ledger: one that is open already, for the demo.
     embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
-    variant: for a worker that is not the live one.
+    variant: for a worker that is not the live one. stopping_seconds: how long ago it was told to
+    stop; 0.0 while it was not.
 
     Raises:
         UsageError: the rulebook, the schemas or a setting is wrong.
@@ -96,26 +107,24 @@ def open_worker(
     with ExitStack() as stack:
         thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         stack.callback(thread.shutdown)
-        counted = CountedLedger(ledger or _open_ledger(settings))
+        opened = ledger or _open_ledger(settings)
+        counted = CountedLedger(opened)
         if ledger is None:
             stack.callback(counted.close)
         legs_max = _reach_ledger(counted, thread, settings)
-        source = _source(settings, list(reads))
+        health = Health(deadline_seconds=settings.ledger.deadline_seconds)
+        source = _source(settings, list(reads), health)
         stack.callback(source.close)
-        metrics, health = _outputs(stack, settings, counted, source, rulebook)
+        metrics = _outputs(stack, settings, health, counted, rulebook)
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
-        announcer = _announcer(settings, after_commit, health)
-        stack.callback(announcer.close)
-        observer = BatchObserver(
-            metrics=metrics,
-            health=health,
-            ledger=counted,
-            source=source,
-            requests=counted.take_counts,
-            deadline_seconds=settings.ledger.deadline_seconds,
+        announcer = _announcer(settings, after_commit, health, stopping_seconds)
+        health.kafka_waiting_seconds = lambda: max(
+            source.waiting_seconds, announcer.waiting_seconds
         )
+        stack.callback(announcer.close)
+        observer = _observer(settings, metrics, health, counted, source)
         poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
@@ -133,8 +142,10 @@ def open_worker(
             wall_ms=_wall_ms,
         )
         inputs = frozenset(settings.topics.inputs.values())
+        watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
+        probe = LedgerProbe(ledger=opened, ledger_thread=thread)
         stack.enter_context(collector.seldom())
-        yield Worker(inputs, pipeline, source, observer, counted.close)
+        yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
 
 @contextmanager
@@ -220,18 +231,22 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _source(settings: Settings, topics: Sequence[str]) -> KafkaSource:
+def _source(settings: Settings, topics: Sequence[str], health: Health) -> KafkaSource:
     return KafkaSource(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=settings.kafka.group_id,
         topics=topics,
         client=settings.kafka.client,
         instance=settings.kafka.group_instance_id,
+        while_waiting=health.beat,
     )
 
 
 def _announcer(
-    settings: Settings, after_commit: Callable[[Sequence[Commit]], None], health: Health
+    settings: Settings,
+    after_commit: Callable[[Sequence[Commit]], None],
+    health: Health,
+    stopping_seconds: Callable[[], float],
 ) -> KafkaAnnouncer:
     return KafkaAnnouncer(
         bootstrap_servers=settings.kafka.bootstrap_servers,
@@ -239,6 +254,7 @@ def _announcer(
         client=settings.kafka.client,
         after_commit=after_commit,
         while_waiting=health.beat,
+        stopping_seconds=stopping_seconds,
     )
 
 
@@ -253,16 +269,14 @@ def _nothing_more(_: Sequence[Commit]) -> None:
 def _outputs(
     stack: ExitStack,
     settings: Settings,
+    health: Health,
     ledger: Ledger,
-    source: KafkaSource,
     rulebook: Rulebook,
-) -> tuple[Metrics, Health]:
+) -> Metrics:
     metrics = Metrics()
     metrics.build(version=__version__, rulebook=rulebook.digest)
     metrics.ledger_waiting(lambda: ledger.waiting_seconds)
-    health = Health(deadline_seconds=settings.ledger.deadline_seconds)
     health.ledger_waiting_seconds = lambda: ledger.waiting_seconds
-    health.kafka_waiting_seconds = lambda: source.waiting_seconds
     server = HealthServer(
         health=health,
         registry=metrics.registry,
@@ -270,7 +284,24 @@ def _outputs(
         port=settings.http.port,
     )
     stack.callback(server.close)
-    return metrics, health
+    return metrics
+
+
+def _observer(
+    settings: Settings,
+    metrics: Metrics,
+    health: Health,
+    ledger: CountedLedger,
+    source: KafkaSource,
+) -> BatchObserver:
+    return BatchObserver(
+        metrics=metrics,
+        health=health,
+        ledger=ledger,
+        source=source,
+        requests=ledger.take_counts,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
 
 
 def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:

@@ -66,6 +66,10 @@ class KafkaSettings(Section):
     """A name that stays with this member over restarts (static membership), one per process: it
     comes back to its partitions without a rebalance; empty: none."""
 
+    hang_seconds: float = Field(default=300, ge=60, le=86_400, allow_inf_nan=False)
+    """Seconds after which a call of the loop that does not return ends the process with exit code
+    3; an outage that is waited for does not count. At least 60: a call that is well takes less."""
+
     client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
         default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}
     )

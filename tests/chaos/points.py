@@ -39,7 +39,7 @@ POINTS = (
     "during_commit",
     "committed",
 )
-ACTIONS = ("kill", "stop", "abort", "ahead", "behind")
+ACTIONS = ("kill", "stop", "abort", "hang", "ahead", "behind")
 JUMP_MS = {"ahead": 7_200_000, "behind": -7_200_000}
 STRUCK = b"chaos: struck\n"
 WITHIN_SECONDS = 0.05
@@ -99,6 +99,8 @@ class Trap:
             self.jumped_ms = JUMP_MS[self._hit.action]
             os.write(2, STRUCK)
             return
+        if self._hit.action == "hang":
+            threading.Event().wait()  # as a call of the client that never returns
         if self._hit.action == "abort":
             os.write(2, STRUCK)
             raise KafkaException(

@@ -37,6 +37,16 @@ _FIXED: Final = frozenset(
     }
 )
 
+NOT_ALLOWED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+"""A grant is missing: the same call will not do better."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -97,11 +107,21 @@ def client_config(
 def unreachable(doing: str, error: KafkaException, trouble: Trouble) -> DependencyUnavailable:
     """One sentence about a broker that did not answer or refused us."""
     reason = str(error.args[0].str()) if error.args else str(error)
+    if error.args and error.args[0].code() in NOT_ALLOWED:
+        return not_allowed(doing, error.args[0])
     if trouble.authentication:
         return DependencyUnavailable(f"Kafka refused the credentials while {doing}: {trouble.text}")
     if trouble.text:
         reason = f"{reason} ({trouble.text})"
     return DependencyUnavailable(f"Kafka could not be reached while {doing}: {reason}")
+
+
+def not_allowed(doing: str, error: KafkaError) -> DependencyUnavailable:
+    """One sentence about a grant that is missing."""
+    return DependencyUnavailable(
+        f"Kafka refused us while {doing}: {error.str()};"
+        " `ledger-worker topics plan` lists the grants that a worker needs"
+    )
 
 
 T = TypeVar("T")

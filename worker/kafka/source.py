@@ -15,10 +15,18 @@ from typing import Any, Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker.core.positions import Opening, opening
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.connection import (
+    NOT_ALLOWED,
+    REACH_SECONDS,
+    Trouble,
+    client_config,
+    not_allowed,
+    open_client,
+    unreachable,
+)
 from worker.ports import Commit, DependencyUnavailable, Place, Polled, Record
 
 CALM_SECONDS_MAX: Final = 60.0
@@ -41,8 +49,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 
 _FATAL: Final = frozenset(
     {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        *NOT_ALLOWED,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - confluent_kafka names its local errors so
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
@@ -71,18 +78,13 @@ def _passing(error: BaseException) -> bool:
     return not cause.fatal() and cause.code() not in _FATAL
 
 
-_patiently = retry(
-    retry=retry_if_exception(_passing),
-    stop=stop_after_delay(CALM_SECONDS_MAX),
-    wait=wait_random_exponential(multiplier=0.05, max=2.0),
-    reraise=True,
-)
-
-
 class KafkaSource:
-    """Consumes the input topics as one member of the group."""
+    """Consumes the input topics as one member of the group.
 
-    def __init__(
+    while_waiting: called between tries, so that a slow broker is seen to be waited for.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a member of a group needs to be told
         self,
         *,
         bootstrap_servers: str,
@@ -90,7 +92,9 @@ class KafkaSource:
         topics: Sequence[str],
         client: Mapping[str, Any],
         instance: str = "",
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
+        self._while_waiting = while_waiting
         self._trouble = Trouble()
         self._topics = topics
         self._looked_at = 0.0
@@ -139,9 +143,20 @@ class KafkaSource:
 
     def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         try:
-            return _patiently(call)(*arguments, timeout=REACH_SECONDS)
+            return self._patiently(call, *arguments, timeout=REACH_SECONDS)
         except KafkaException as error:
             raise unreachable(doing, error, self._trouble) from None
+
+    def _patiently(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        """The same call again while it may yet succeed."""
+        tries = Retrying(
+            retry=retry_if_exception(_passing),
+            stop=stop_after_delay(CALM_SECONDS_MAX),
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
+            before_sleep=lambda _: self._while_waiting(),
+            reraise=True,
+        )
+        return tries(call, *arguments, **named)
 
     # Polling
 
@@ -181,6 +196,8 @@ class KafkaSource:
 
     def _note(self, error: KafkaError) -> None:
         """Stop for what will not pass by itself; the client retries the rest."""
+        if error.code() in NOT_ALLOWED:
+            raise not_allowed("reading the input topics", error)
         if error.fatal() or error.code() in _FATAL:
             raise DependencyUnavailable(f"Kafka refused to serve the input topics: {error.str()}")
         _log.warning("kafka_consumer", error=error.name())
@@ -284,7 +301,7 @@ class KafkaSource:
     def try_commit(self, commits: Sequence[Commit]) -> bool:
         """For a group whose work is in no topic. False: the group is changing, and took nothing."""
         try:
-            return bool(_patiently(self._commit_unless_moving)(commits))
+            return bool(self._patiently(self._commit_unless_moving, commits))
         except KafkaException as error:
             raise unreachable("committing offsets", error, self._trouble) from None
 
