@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench chaos docs lock audit sbom clean
+.PHONY: help demo test lint format bench chaos docs helm lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,7 @@ help:
 	@echo 'make bench   benchmarks'
 	@echo 'make chaos   faults on real servers: CHAOS_ARGS=--help'
 	@echo 'make docs    docs/configuration.md from the settings'
+	@echo 'make helm    builds Helm with Go, for the tests of the chart'
 	@echo 'make lock    pin the newest versions that pyproject.toml allows'
 	@echo 'make audit   known weaknesses of the packages in the image'
 	@echo 'make sbom    sbom.cdx.json: what is in the image'
@@ -44,6 +45,12 @@ chaos: $(VENV)/dev.stamp
 
 docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m worker.settings_page > docs/configuration.md
+
+# From an empty cache of Go two to four minutes, once.
+HELM := v3.19.5
+helm: .cache/bin/helm
+.cache/bin/helm:
+	@GOBIN=$(CURDIR)/.cache/bin go install helm.sh/helm/v3/cmd/helm@$(HELM)
 
 # The virtual environment, from the first Python that is new enough and can make one.
 $(BIN)/python:
