@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 from worker import __version__
@@ -20,6 +21,8 @@ from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
 from worker.config import EMBEDDED, Settings
+from worker.core.event import Reason
+from worker.core.outcome import Kind
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.declared.schemas import POSTED_SCHEMA
@@ -101,6 +104,7 @@ def open_worker(
         source = _source(settings, list(reads))
         stack.callback(source.close)
         metrics, health = _outputs(stack, settings, counted, source, rulebook)
+        metrics.expect(product(reads, Kind), product((Kind.DEAD,), Reason))
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
@@ -111,6 +115,7 @@ def open_worker(
             health=health,
             ledger=counted,
             source=source,
+            sessions_lost=lambda: source.sessions_lost,
             requests=counted.take_counts,
             deadline_seconds=settings.ledger.deadline_seconds,
         )

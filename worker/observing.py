@@ -31,7 +31,8 @@ class BatchObserver:
     """Feeds metrics, logs and health from what the pipeline tells.
 
     deadline_seconds: after so long without an answer the ledger counts as unavailable.
-    requests: takes the ledger's requests since the last call, by operation.
+    requests: takes the ledger's requests since the last call, by operation. sessions_lost: how
+    often the group took partitions back because it had not heard from us.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per output
@@ -41,6 +42,7 @@ class BatchObserver:
         health: Health,
         ledger: Ledger,
         source: Source,
+        sessions_lost: Callable[[], int],
         requests: Callable[[], dict[str, int]],
         deadline_seconds: float,
     ) -> None:
@@ -48,6 +50,8 @@ class BatchObserver:
         self._health = health
         self._ledger = ledger
         self._source = source
+        self._sessions_lost = sessions_lost
+        self._sessions_lost_before = 0
         self._requests = requests
         self._deadline_seconds = deadline_seconds
         self._stages: dict[Stage, float] = {}
@@ -100,8 +104,11 @@ class BatchObserver:
             self._committed.pop(place, None)
             if place in self._parked_since_ms:
                 self._parked_since_ms[place] = 0
+        sessions_lost = self._sessions_lost()
         if lost:
-            self._metrics.rebalance("revoked")
+            expired = sessions_lost > self._sessions_lost_before
+            self._metrics.rebalance("lost" if expired else "revoked")
+        self._sessions_lost_before = sessions_lost
         if gained:
             self._metrics.rebalance("assigned")
         _log.info("rebalanced", lost=_names(lost), gained=_names(gained), held=len(held))

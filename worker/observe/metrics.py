@@ -6,7 +6,7 @@ on prometheus_client's global one. Imports prometheus_client and this package on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -46,6 +46,19 @@ class Metrics:
         self._build = _gauge("build_info", registry)
         registry.register(self._end_to_end)
         registry.register(self._lag)
+
+    def expect(
+        self, outcomes: Iterable[tuple[str, str]], reasons: Iterable[tuple[str, str]]
+    ) -> None:
+        """Show these (topic, outcome)s and (outcome, reason)s as 0 before the first of them.
+
+        A counter that begins with 1 is no increase to Prometheus: the first conflict would not be
+        told to anybody.
+        """
+        for labels in outcomes:
+            self._outcomes.labels(*labels)
+        for labels in reasons:
+            self._reasons.labels(*labels)
 
     def consumed(self, records: Mapping[str, int]) -> None:
         """Count records read, by topic."""
