@@ -89,13 +89,11 @@ lock: $(VENV)/dev.stamp
 	  --output-file requirements-dev.lock pyproject.toml
 	@$(LOCK) --output-file .ci/uv.lock .ci/uv.in
 
-# Over the image's lock file: nothing is installed or resolved for it.
-AUDIT := $(BIN)/python -m pip_audit --require-hashes --disable-pip --requirement requirements-image.lock
 audit: $(VENV)/dev.stamp
-	@$(AUDIT)
+	@$(BIN)/python .ci/supply_chain.py audit
 
 sbom: $(VENV)/dev.stamp
-	@$(AUDIT) --format cyclonedx-json --output sbom.cdx.json
+	@$(BIN)/python .ci/supply_chain.py sbom sbom.cdx.json
 
 clean:
 	@rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
