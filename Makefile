@@ -81,11 +81,13 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upgrade --strip-extras \
   --allow-unsafe --generate-hashes --build-deps-for editable --no-emit-options \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# Every command works in the image: the chart's jobs reconcile there.
+IMAGE := --extra tigerbeetle --extra registry --extra reconcile
 lock: $(VENV)/dev.stamp
 	@$(LOCK) --output-file requirements.lock pyproject.toml
-	@$(LOCK) --extra tigerbeetle --extra registry --constraint requirements.lock \
+	@$(LOCK) $(IMAGE) --constraint requirements.lock \
 	  --output-file requirements-image.lock pyproject.toml
-	@$(LOCK) --extra tigerbeetle --extra registry --extra dev --constraint requirements-image.lock \
+	@$(LOCK) $(IMAGE) --extra dev --constraint requirements-image.lock \
 	  --output-file requirements-dev.lock pyproject.toml
 	@$(LOCK) --output-file .ci/uv.lock .ci/uv.in
 

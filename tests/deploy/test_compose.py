@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,14 @@ def test_the_image_is_slim_not_root_and_has_no_compiler() -> None:
     assert 'ENTRYPOINT ["ledger-worker"]' in final
     for name in set(re.findall(r"LEDGER_WORKER_[A-Z_]+", text)):
         assert name in known_variables()
+
+
+def test_every_command_works_in_the_image() -> None:
+    """The image's lock file has what each optional feature needs: a job there reconciles too."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = (ROOT / "requirements-image.lock").read_text()
+    pinned = set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))
+    for extra, needs in extras["optional-dependencies"].items():
+        if extra != "dev":
+            names = {re.split(r"[\[<>=~!;]", need)[0] for need in needs}
+            assert names <= pinned, extra
