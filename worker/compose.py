@@ -14,6 +14,7 @@ from itertools import product
 from typing import Final
 
 from worker import __version__
+from worker.balance_gauges import BalanceGauges, asked_accounts
 from worker.batch import Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
@@ -110,14 +111,13 @@ def open_worker(
         schemas = schema_ids(settings, registry)
         announcer = _announcer(settings, after_commit, health)
         stack.callback(announcer.close)
-        observer = BatchObserver(
+        observer = _observer(
+            settings,
             metrics=metrics,
             health=health,
             ledger=counted,
             source=source,
-            sessions_lost=lambda: source.sessions_lost,
-            requests=counted.take_counts,
-            deadline_seconds=settings.ledger.deadline_seconds,
+            balances=_balances(settings, rulebook, counted, thread, metrics),
         )
         # The ledger's thread translates too: an attempt is another chain of the same event.
         rules = _translator(settings, rulebook)
@@ -268,6 +268,43 @@ def _outputs(
     )
     stack.callback(server.close)
     return metrics, health
+
+
+def _balances(
+    settings: Settings,
+    rulebook: Rulebook,
+    ledger: Ledger,
+    thread: ThreadPoolExecutor,
+    metrics: Metrics,
+) -> BalanceGauges:
+    return BalanceGauges(
+        ledger=ledger,
+        thread=thread,
+        accounts=asked_accounts(rulebook, settings.metrics.balances),
+        show=metrics.balance,
+        every_seconds=settings.metrics.balances_seconds,
+    )
+
+
+def _observer(  # noqa: PLR0913 - one argument per part
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    health: Health,
+    ledger: CountedLedger,
+    source: KafkaSource,
+    balances: BalanceGauges,
+) -> BatchObserver:
+    return BatchObserver(
+        metrics=metrics,
+        health=health,
+        ledger=ledger,
+        source=source,
+        balances=balances,
+        sessions_lost=lambda: source.sessions_lost,
+        requests=ledger.take_counts,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
 
 
 def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:

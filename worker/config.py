@@ -27,6 +27,7 @@ from worker.setting_types import (
     client_settings,
     from_json,
     mode_text,
+    names,
     topic_roles,
     why,
 )
@@ -220,6 +221,18 @@ class BatchSettings(Section):
     """Legs in a batch; `0`: as many as the ledger takes in one request."""
 
 
+class MetricsSettings(Section):
+    """What is measured only when asked for."""
+
+    balances: Annotated[tuple[Text, ...], BeforeValidator(names)] = Field(
+        default=(), max_length=100
+    )
+    """Accounts without `per:` whose balances are shown as gauges: a JSON list, or commas."""
+
+    balances_seconds: int = Field(default=30, ge=5, le=86_400)
+    """Seconds between two looks at them."""
+
+
 class LogSettings(Section):
     """What is logged, to stderr."""
 
@@ -257,6 +270,7 @@ class Settings(BaseSettings):
     events: EventSettings = Field(default_factory=EventSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from worker.balance_gauges import BalanceGauges
 from worker.batch import Item
 from worker.codecs.parked import waiting_since_ms
 from worker.core.chain import Chain
@@ -42,6 +43,7 @@ class BatchObserver:
         health: Health,
         ledger: Ledger,
         source: Source,
+        balances: BalanceGauges,
         sessions_lost: Callable[[], int],
         requests: Callable[[], dict[str, int]],
         deadline_seconds: float,
@@ -50,6 +52,7 @@ class BatchObserver:
         self._health = health
         self._ledger = ledger
         self._source = source
+        self._balances = balances
         self._sessions_lost = sessions_lost
         self._sessions_lost_before = 0
         self._requests = requests
@@ -71,6 +74,7 @@ class BatchObserver:
         if late > 0:
             self._metrics.ledger_unavailable(min(late, now - self._beat_at))
         self._beat_at = now
+        self._balances.turn(now)
         if now - self._lag_at > LAG_SECONDS:
             self._lag_at = now
             self._show_lag()

@@ -28,6 +28,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "serviceMonitor": {"enabled": True},
         "prometheusRule": {"enabled": True, "runbookBaseUrl": "https://books.example/"},
         "dashboard": {"enabled": True},
+        "metrics": {"balances": ["stripe_clearing", "suspense"]},
     },
     "rulebook": {"rulebook": {"content": "version: 1\n"}},
     "own rulebook": {"rulebook": {"existingConfigMap": "rules"}},

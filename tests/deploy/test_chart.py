@@ -73,6 +73,7 @@ def test_the_rendered_environment_is_understood(name: str, monkeypatch: pytest.M
     assert settings.kafka.group_id == "ledger-worker"
     assert settings.kafka.transactional_id == "ledger-worker-$(POD_NAME)"
     assert settings.batch.bytes_max == 8_388_608
+    assert list(settings.metrics.balances) == MATRIX[name].get("metrics", {}).get("balances", [])
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

@@ -77,7 +77,7 @@ def test_expressions_use_what_exists(place: str, text: str) -> None:
 
 
 def test_the_dashboard_shows_what_the_design_asks_for() -> None:
-    """Throughput, outcomes, latency, lag, batch size, ledger health, parked events."""
+    """Throughput, outcomes, latency, lag, batch size, ledger health, parked age, balances."""
     shown = " ".join(text for _, text in EXPRESSIONS)
     for name in (
         "records_consumed_total",
@@ -89,8 +89,20 @@ def test_the_dashboard_shows_what_the_design_asks_for() -> None:
         "batch_events_sum",
         "ledger_waiting_seconds",
         'outcome="parked"',
+        "parked_age_seconds",
+        "account_balance",
     ):
         assert name in shown
+    places = [
+        (panel["gridPos"]["x"] + column, panel["gridPos"]["y"] + line)
+        for panel in dashboard()["panels"]
+        for column in range(panel["gridPos"]["w"])
+        for line in range(panel["gridPos"]["h"])
+    ]
+    assert len(places) == len(set(places))
+    assert max(column for column, _ in places) < 24
+    identities = [panel["id"] for panel in dashboard()["panels"]]
+    assert len(identities) == len(set(identities))
     titles = [panel["title"] for panel in dashboard()["panels"]]
     assert len(titles) == len(set(titles))
     assert all(panel.get("description") for panel in dashboard()["panels"] if "targets" in panel)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from confluent_kafka import TopicPartition
 from prometheus_client import generate_latest
 
+from worker.balance_gauges import BalanceGauges
 from worker.core.event import Reason
 from worker.core.outcome import Kind
 from worker.kafka.connection import EmbeddedBroker
@@ -24,6 +27,16 @@ def member(broker: EmbeddedBroker) -> KafkaSource:
     )
 
 
+def no_balances(ledger: EmbeddedLedger) -> BalanceGauges:
+    return BalanceGauges(
+        ledger=ledger,
+        thread=ThreadPoolExecutor(1),
+        accounts={},
+        show=lambda *_: None,
+        every_seconds=30,
+    )
+
+
 def test_a_lost_session_is_no_handover() -> None:
     """Partitions that go with the session are counted as lost, those that are given as revoked."""
     broker = EmbeddedBroker()
@@ -34,6 +47,7 @@ def test_a_lost_session_is_no_handover() -> None:
         health=Health(deadline_seconds=10),
         ledger=ledger,
         source=source,
+        balances=no_balances(ledger),
         sessions_lost=lambda: source.sessions_lost,
         requests=dict,
         deadline_seconds=10,

@@ -40,6 +40,11 @@ class Account:
     reserved: bool = False
     line: int = 0
 
+    @property
+    def debit_normal(self) -> bool:
+        """Does it grow by debits?"""
+        return self.type in {"asset", "expense"}
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -43,6 +43,7 @@ class Metrics:
         self._waiting = _gauge("ledger_waiting_seconds", registry)
         self._aborts = _counter("transaction_aborts", registry)
         self._rebalances = _counter("rebalances", registry)
+        self._balance = _gauge("account_balance", registry)
         self._build = _gauge("build_info", registry)
         registry.register(self._end_to_end)
         registry.register(self._lag)
@@ -110,6 +111,10 @@ class Metrics:
     def ledger_waiting(self, seconds: Callable[[], float]) -> None:
         """Where every scrape reads how long the request under way has been waiting."""
         self._waiting.set_function(seconds)
+
+    def balance(self, account: str, currency: str, major_units: float) -> None:
+        """Show what one account holds."""
+        self._balance.labels(account, currency).set(major_units)
 
     def build(self, *, version: str, rulebook: str) -> None:
         """Show the version and the rulebook's digest."""

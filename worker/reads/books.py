@@ -27,7 +27,6 @@ PARTITIONS_KNOWN: Final = 1024
 """Partitions per topic whose positions are recognised; a position holds a hash of its place."""
 
 NAMED_MAX: Final = 100_000
-DEBIT_NORMAL: Final = frozenset({"asset", "expense"})
 
 
 class RecordPlace(NamedTuple):
@@ -101,7 +100,7 @@ class Books:
     def debit_normal(self, name: str) -> bool:
         """Does this account grow by debits? An unknown one is taken to grow by credits."""
         declared = self.rulebook.accounts.get(name)
-        return declared is not None and declared.type in DEBIT_NORMAL
+        return declared is not None and declared.debit_normal
 
     @cached_property
     def _places(self) -> dict[int, tuple[str, int]]:

@@ -132,6 +132,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - {name: LEDGER_WORKER_BATCH__LINGER_MS, value: {{ .Values.batch.lingerMs | int64 | toString | quote }}}
 - {name: LEDGER_WORKER_BATCH__LEGS_MAX, value: {{ .Values.batch.legsMax | int64 | toString | quote }}}
 - {name: LEDGER_WORKER_DEAD_LETTERS__PAYLOAD, value: {{ .Values.deadLetters.payload | quote }}}
+{{- with .Values.metrics.balances }}
+- {name: LEDGER_WORKER_METRICS__BALANCES, value: {{ toJson . | quote }}}
+{{- end }}
 - {name: LEDGER_WORKER_HTTP__PORT, value: {{ .Values.http.port | int64 | toString | quote }}}
 - {name: LEDGER_WORKER_LOG__LEVEL, value: {{ .Values.log.level | quote }}}
 - {name: LEDGER_WORKER_LOG__FORMAT, value: {{ .Values.log.format | quote }}}
