@@ -31,6 +31,16 @@ GENERAL_LABELS = {"job", "le", "__name__"}
 """Prometheus's own: where it was scraped, and a histogram's bucket."""
 
 
+TIGERBEETLE = {
+    "tb_replica_request_us_count": {"operation", "replica", "cluster"},
+    "tb_replica_request_us_sum": {"operation", "replica", "cluster"},
+    "tb_replica_status": {"replica", "cluster"},
+    "tb_journal_faulty": {"replica", "cluster"},
+    "tb_grid_blocks_missing": {"replica", "cluster"},
+}
+"""What a server sends, and is shown: tests/contract/test_tigerbeetle_metrics.py asks a real one."""
+
+
 def exposed() -> dict[str, set[str]]:
     """Every series that a worker shows, with its labels."""
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -67,9 +77,11 @@ EXPRESSIONS = list(expressions())
 def test_expressions_use_what_exists(place: str, text: str) -> None:
     """It is PromQL; metrics are in the catalogue, and labels are theirs."""
     promql_parser.parse(text.replace("$job", "any"))
-    metrics = set(re.findall(rf"{PREFIX}\w+", text))
-    assert metrics <= set(exposed()), place
-    labels = GENERAL_LABELS.union(*(exposed()[name] for name in metrics))
+    there = exposed() | TIGERBEETLE
+    metrics = set(re.findall(rf"\b(?:{PREFIX}|tb_)\w+", text))
+    assert metrics
+    assert metrics <= set(there), place
+    labels = GENERAL_LABELS.union(*(there[name] for name in metrics))
     grouped = re.findall(r"(?:by|on) \(([^)]*)\)", text)
     matched = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", text)
     used = {name.strip() for group in grouped for name in group.split(",")} | set(matched)
