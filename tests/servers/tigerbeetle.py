@@ -56,10 +56,14 @@ class Server:
         """Let it go on where it was."""
         self._own().send_signal(signal.SIGCONT)
 
-    def restart(self) -> None:
-        """End it as a power cut would, and start it again on another port."""
+    def restart(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """End it as a power cut would, and start it again on another port.
+
+        meanwhile: called while it is down.
+        """
         self._own().kill()
         self._own().wait()
+        meanwhile()
         if self.again is not None:
             self.process = self.again()
             self.address = self.listening()
