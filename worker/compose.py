@@ -93,8 +93,10 @@ def open_worker(
         DependencyUnavailable: a broker or the ledger did not answer in time.
     """
     rulebook = load(settings.rulebook)
+    # The ledger's thread translates too: an attempt is another chain of the same event.
+    rules = _translator(settings, rulebook)
     variant = variant or _LIVE
-    reads = variant.reads(settings)
+    reads = _ranked(variant.reads(settings), rules)
     with ExitStack() as stack:
         thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         stack.callback(thread.shutdown)
@@ -119,8 +121,6 @@ def open_worker(
             source=source,
             balances=_balances(settings, rulebook, counted, thread, metrics),
         )
-        # The ledger's thread translates too: an attempt is another chain of the same event.
-        rules = _translator(settings, rulebook)
         poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
@@ -204,6 +204,13 @@ def _read_as(settings: Settings) -> dict[str, Input]:
     for tries, (topic, seconds) in enumerate(delays, start=1):
         read[topic] = Input("", tries, seconds * 1000)
     return read
+
+
+def _ranked(reads: Mapping[str, Input], rules: Translator) -> dict[str, Input]:
+    """With the rulebook's priority of each role; parked topics, which have none, are normal."""
+    return {
+        topic: one._replace(priority=rules.role_priority(one.role)) for topic, one in reads.items()
+    }
 
 
 _LIVE: Final = Variant(

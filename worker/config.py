@@ -187,6 +187,23 @@ class HttpSettings(Section):
     """The port; `0` takes a free one and logs it."""
 
 
+class ServeSettings(Section):
+    """Where `serve` answers, and whom."""
+
+    host: Text = "127.0.0.1"
+    """The address that `serve` listens on; anything but loopback needs `serve.tokens_file`."""
+
+    port: int = Field(default=9465, ge=0, le=65_535)
+    """The port of `serve`; `0` takes a free one and logs it."""
+
+    tokens_file: str = ""
+    """A file of bearer tokens for `serve`, one on a line, read again when it changes; empty: no
+    token is asked for, which only a loopback address allows."""
+
+    deadline_seconds: float = Field(default=2, gt=0, le=60, allow_inf_nan=False)
+    """Seconds without an answer of the ledger after which `serve` answers 503."""
+
+
 class EventSettings(Section):
     """Whose money may enter the books."""
 
@@ -267,6 +284,7 @@ class Settings(BaseSettings):
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     schema_registry: SchemaRegistrySettings = Field(default_factory=SchemaRegistrySettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     events: EventSettings = Field(default_factory=EventSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)

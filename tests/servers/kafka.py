@@ -120,8 +120,10 @@ def _properties(*, port: int, controller_port: int, log_dir: str) -> dict[str, s
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
-        # A machine that is busy for half a minute must not fence its only broker.
-        "broker.session.timeout.ms": "60000",
+        # A machine that is busy for half a minute must not fence its only broker; after a kill the
+        # next one is let in when that time is over.
+        "broker.session.timeout.ms": "30000",
+        "initial.broker.registration.timeout.ms": "300000",
         "num.network.threads": "2",
         "num.io.threads": "4",
         "background.threads": "2",

@@ -23,6 +23,7 @@ ADAPTERS = (
     "worker.ledger",
     "worker.observe",
     "worker.rulebooks",
+    "worker.serving",
 )
 ABOVE_ADAPTERS = (
     "worker.cli",
@@ -175,6 +176,11 @@ def test_only_the_kafka_package_imports_its_client() -> None:
     assert [
         one for one in importers_of("confluent_kafka") if not within(one, ("worker.kafka",))
     ] == []
+
+
+def test_only_the_server_imports_waitress() -> None:
+    """One module imports the HTTP library, so that everything else runs without it."""
+    assert importers_of("waitress") == {"worker.serving.server"}
 
 
 def test_importing_does_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "income", "expense"]
 Side = Literal["debit", "credit"]
 
+DEBIT_NORMAL: Final[frozenset[AccountType]] = frozenset({"asset", "expense"})
+"""Account types that grow by debits."""
+
 CONTROL: Final = "shortfall_control"
 """The account that a shortfall's parts go through; it ends every chain at zero."""
 
@@ -43,7 +46,7 @@ class Account:
     @property
     def debit_normal(self) -> bool:
         """Does it grow by debits?"""
-        return self.type in {"asset", "expense"}
+        return self.type in DEBIT_NORMAL
 
 
 @dataclass(frozen=True, slots=True)

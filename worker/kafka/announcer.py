@@ -16,6 +16,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from worker.kafka.bounded import HANG_SECONDS, within
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
 from worker.ports import Aborted, Announcement, Commit, DependencyUnavailable, Unsettled
 
@@ -110,7 +111,7 @@ class KafkaAnnouncer:
         self._after_commit(commits)
 
     def _calmly(self, call: Callable[..., object], *arguments: object) -> None:
-        """The same call again while Kafka says it may pass."""
+        """The same call again while Kafka says it may pass; one that hangs is given up."""
 
         def waiting(_: object) -> None:
             self._while_waiting()
@@ -123,7 +124,7 @@ class KafkaAnnouncer:
             reraise=True,
         ):
             with attempt:
-                call(*arguments)
+                within(HANG_SECONDS, call, *arguments)
 
     def _produce(self, announcements: Iterable[Announcement]) -> None:
         """A flat loop: it runs for every leg."""
@@ -193,6 +194,7 @@ class KafkaAnnouncer:
     def _renew(self, cause: KafkaError) -> NoReturn:
         """A transaction that took too long, for one, makes the broker refuse this producer.
 
+        Or a call never returned: then its thread keeps the old one, which the new one fences.
         The new one takes over its id, and so ends whatever was open, before it answers.
         """
         now = time.monotonic()

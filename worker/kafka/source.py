@@ -236,12 +236,16 @@ class KafkaSource:
         _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
         return max(0, high - offset) if high >= 0 else None
 
-    def seek(self, place: Place, offset: int) -> None:
-        """Read from here on; waits until the partition's fetcher has started."""
+    def seek(self, place: Place, offset: int) -> bool:
+        """Read from here on; False while the partition's fetcher has not started, or has ended."""
         try:
-            _patiently(self._consumer.seek)(TopicPartition(*place, offset))
+            self._consumer.seek(TopicPartition(*place, offset))
         except KafkaException as error:
-            raise unreachable("seeking", error, self._trouble) from None
+            if not _passing(error):
+                raise unreachable("seeking", error, self._trouble) from None
+            _log.debug("kafka_not_placed", error=error.args[0].name())
+            return False
+        return True
 
     def pause(self, places: Iterable[Place]) -> None:
         """Paused partitions are still ours, and polling keeps them so."""

@@ -79,12 +79,7 @@ class Books:
         Raises:
             UsageError: there is none.
         """
-        found = self.rulebook.accounts.get(name)
-        if found is None:
-            close = get_close_matches(name, self.rulebook.accounts, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            raise UsageError(f"the rulebook declares no account {name!r}{meant}")
-        return found
+        return declared_account(self.rulebook, name)
 
     def ledger_of(self, currency: str) -> int:
         """The ledger of a currency.
@@ -114,6 +109,20 @@ class Books:
     def reason(self, transfer: Transfer) -> str:
         """What a transfer's code stands for: the rulebook's legs, or the number."""
         return self._legs.get(transfer.code, str(transfer.code))
+
+
+def declared_account(rulebook: Rulebook, name: str) -> Account:
+    """A declared account by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = rulebook.accounts.get(name)
+    if found is None:
+        close = get_close_matches(name, rulebook.accounts, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(f"the rulebook declares no account {name!r}{meant}")
+    return found
 
 
 def known_places(settings: Settings) -> dict[int, tuple[str, int]]:
