@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 
 FILES = Path(__file__).parent / "specifications"
-CUSTOM = {"ScaledObject", "ServiceMonitor", "PrometheusRule"}
+CUSTOM = {"ScaledObject", "ServiceMonitor", "PrometheusRule", "KafkaTopic", "KafkaUser"}
 """Kinds of resources that are not Kubernetes' own."""
 
 
