@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from typing import Any
@@ -170,11 +171,39 @@ def test_who_needs_the_profile_runs_where_it_is(name: str) -> None:
 def test_the_seccomp_profile_lets_io_uring_through() -> None:
     """Of all calls, those of io_uring and what Python and librdkafka need are not refused."""
     profile = json.loads((CHART / "files" / "seccomp-io-uring.json").read_text())
-    refused = {name for rule in profile["syscalls"] for name in rule["names"]}
+    whole = [rule for rule in profile["syscalls"] if "args" not in rule]
+    refused = {name for rule in whole for name in rule["names"]}
     assert profile["defaultAction"] == "SCMP_ACT_ALLOW"
     assert {rule["action"] for rule in profile["syscalls"]} == {"SCMP_ACT_ERRNO"}
     assert not refused & {"io_uring_setup", "io_uring_enter", "io_uring_register", "mlock", "clone"}
-    assert {"mount", "ptrace", "bpf", "kexec_load", "init_module", "setns"} <= refused
+    assert {"mount", "ptrace", "bpf", "kexec_load", "init_module", "setns", "unshare"} <= refused
+
+
+NAMESPACES = {
+    "mount": 0x0002_0000,
+    "cgroup": 0x0200_0000,
+    "uts": 0x0400_0000,
+    "ipc": 0x0800_0000,
+    "user": 0x1000_0000,
+    "pid": 0x2000_0000,
+    "net": 0x4000_0000,
+}
+"""The flags of clone(2) that make one."""
+
+
+def test_the_seccomp_profile_lets_nobody_make_a_namespace() -> None:
+    """`clone` is refused with each of their flags.
+
+    No filter sees those of `clone3`: it is said not to exist, and programs fall back to `clone`.
+    """
+    profile = json.loads((CHART / "files" / "seccomp-io-uring.json").read_text())
+    rules = [rule for rule in profile["syscalls"] if rule["names"] == ["clone"]]
+    assert [rule["args"] for rule in rules] == [
+        [{"index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ"}]
+        for flag in NAMESPACES.values()
+    ]
+    (newer,) = (rule for rule in profile["syscalls"] if "clone3" in rule["names"])
+    assert newer["errnoRet"] == errno.ENOSYS
 
 
 def test_keda_scales_on_lag_above_what_rests() -> None:
