@@ -81,8 +81,8 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upgrade --strip-extras \
   --allow-unsafe --generate-hashes --build-deps-for editable --no-emit-options \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-# Every command works in the image: the chart's jobs reconcile there, and it serves.
-IMAGE := --extra tigerbeetle --extra registry --extra reconcile --extra serve
+# Every command works in the image: the chart's jobs reconcile there, and it serves and syncs.
+IMAGE := --extra tigerbeetle --extra registry --extra reconcile --extra serve --extra sync
 lock: $(VENV)/dev.stamp
 	@$(LOCK) --output-file requirements.lock pyproject.toml
 	@$(LOCK) $(IMAGE) --constraint requirements.lock \

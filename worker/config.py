@@ -31,6 +31,7 @@ from worker.setting_types import (
     topic_roles,
     why,
 )
+from worker.sync_settings import SyncSettings
 
 PREFIX: Final = "LEDGER_WORKER_"
 DEFAULT_FILE: Final = Path("ledger-worker.toml")
@@ -289,6 +290,7 @@ class Settings(BaseSettings):
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    sync: SyncSettings = Field(default_factory=SyncSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

@@ -202,9 +202,8 @@ class Partitions:
             if assignment.opened or place in self._openings:
                 continue
             found = self._source.opening(place)
-            if found is None:
-                break
-            self._openings[place] = found
+            if found is not None:
+                self._openings[place] = found
         known = [(place, one.stand) for place, one in self._openings.items() if one.stand]
         return [place for place, stand in known if self._open(place, stand, redo=stand.until)]
 

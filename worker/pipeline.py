@@ -39,6 +39,9 @@ IDLE_SECONDS: Final = 0.1
 BUSY_SECONDS: Final = 0.002
 """How long one poll waits while the ledger works on a batch."""
 
+OPENING_SECONDS: Final = 0.02
+"""How long one poll waits while the group is being asked where it stands on a partition."""
+
 SLOW_LEDGER_SECONDS: Final = 1.0
 """Past this a full worker pauses its partitions and polls on, to stay in its group."""
 
@@ -196,7 +199,7 @@ class Pipeline:
         if self._batch.items:
             left = self._batch_since + self._inputs.linger_seconds - self._now()
             return min(max(left, 0.0), IDLE_SECONDS)
-        return IDLE_SECONDS
+        return OPENING_SECONDS if self.partitions.opening else IDLE_SECONDS
 
     def _wait_for_ledger(self, seconds: float) -> bool:
         """Wait for the batch in flight; True when there is none, or it was answered."""

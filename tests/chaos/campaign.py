@@ -198,6 +198,8 @@ class Run:
                 code == -signal.SIGKILL and worker.may_be_killed
             )
             assert explained, f"a worker ended with {code}: {tail(said)}"
+            if worker.hit is not None:  # another fault was quicker: its successor takes the hit
+                self.hits.append(worker.hit)
         self.workers.remove(worker)
         self.start_worker()
 

@@ -43,8 +43,10 @@ def test_a_short_campaign(kafka: KafkaBroker, tmp_path: Path) -> None:
     """
     with servers(kafka, tmp_path) as with_:
         found = run(PLAN, with_)
-    # The abort may have been meant for the very process that the kill from outside hit.
-    assert {"committing:2:kill", "ledger_deaf", "kill"} <= set(found["struck"])  # type: ignore[call-overload]
+    struck = set(found["struck"])  # type: ignore[call-overload]
+    assert {"ledger_deaf", "kill"} <= struck
+    # Which worker has how much to do is Kafka's to say: one that idles is not hit inside.
+    assert {"committing:2:kill", "committing:2:abort"} & struck
 
 
 def test_every_fault_has_its_way() -> None:

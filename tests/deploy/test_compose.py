@@ -29,8 +29,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, one in SERVICES.items() if one["image"] == "ledger-worker:local"]
 
 NEEDED = {
-    "grafana", "kafka", "postgres", "prometheus", "registry", "schemas", "statsd", "tigerbeetle",
-    "topics", "traffic", "worker",
+    "grafana", "kafka", "postgres", "prometheus", "registry", "schemas", "statsd", "sync",
+    "tigerbeetle", "topics", "traffic", "worker",
 }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_what_is_waited_for_can_happen(name: str) -> None:
 
 def test_services_that_stay_have_health_checks() -> None:
     """Every service that is not done after a while is checked: ours by the image's own check."""
-    passing = {"topics", "schemas", "traffic"}
+    passing = {"topics", "schemas", "traffic", "sync"}
     for name in set(SERVICES) - passing - {"worker"}:
         assert SERVICES[name]["healthcheck"]["test"], name
     assert "healthcheck" not in SERVICES["worker"]

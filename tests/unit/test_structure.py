@@ -32,7 +32,12 @@ ABOVE_ADAPTERS = (
     "worker.observing",
     "worker.pipeline",
 )
-SETTINGS = ("worker.config", "worker.setting_types", "worker.settings_page")
+SETTINGS = (
+    "worker.config",
+    "worker.setting_types",
+    "worker.settings_page",
+    "worker.sync_settings",
+)
 
 
 def sources(*folders: str) -> list[Path]:
@@ -176,6 +181,12 @@ def test_only_the_kafka_package_imports_its_client() -> None:
     assert [
         one for one in importers_of("confluent_kafka") if not within(one, ("worker.kafka",))
     ] == []
+
+
+def test_only_the_cache_imports_psycopg() -> None:
+    """One module imports PostgreSQL's client, and it is imported only when `sync` runs."""
+    assert importers_of("psycopg") == {"worker.sync.postgres"}
+    assert importers_of("worker.sync.postgres") == {"worker.sync.run"}
 
 
 def test_only_the_server_imports_waitress() -> None:

@@ -1,13 +1,16 @@
 """A member of the consumer group: records and facts in, pauses and seeks out.
 
-The invariant: callbacks only record facts, and nothing is committed here: offsets travel in the
-announcer's transaction.
+The invariant: callbacks only record facts, and nothing is committed unless it is asked for: a
+worker's offsets travel in the announcer's transaction. Where the group stands is asked in threads
+of their own, because a dead worker's open transaction can hide it for many seconds; an answer
+counts only for the stay it was asked in.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
@@ -22,7 +25,10 @@ CALM_SECONDS_MAX: Final = 60.0
 """How long a call that must succeed is tried again and again."""
 
 TRY_SECONDS: Final = 2.0
-"""How long a broker may take to say where the group stands before the loop goes on without."""
+"""How long a broker may take to say where the group stands before it is asked again."""
+
+ASKING_MAX: Final = 8
+"""How many partitions are asked about at a time: one that is hidden must not hold up the others."""
 
 LOOK_EVERY_SECONDS: Final = 2.0
 
@@ -43,6 +49,15 @@ _FATAL: Final = frozenset(
         KafkaError._FATAL,  # noqa: SLF001
     }
 )
+_MOVING: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+"""The group is between two assignments; only polling goes on from there."""
+
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 
 _log = structlog.get_logger(__name__)
@@ -78,7 +93,9 @@ class KafkaSource:
     ) -> None:
         self._trouble = Trouble()
         self._topics = topics
-        self._looked_at = self._silent_at = 0.0
+        self._looked_at = 0.0
+        self._asking = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="offsets")
+        self._asked: dict[Place, Future[Opening | None]] = {}
         self._lost: list[Place] = []
         self.sessions_lost = 0
         """How often partitions were lost with the session, not handed over."""
@@ -149,6 +166,8 @@ class KafkaSource:
         lost, gained = self._lost[:], self._gained[:]
         self._lost.clear()
         self._gained.clear()
+        for place in (*lost, *gained):
+            self._asked.pop(place, None)
         return Polled(records, lost, gained, ends)
 
     def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[Place, int]]:
@@ -199,9 +218,15 @@ class KafkaSource:
     # Offsets
 
     def opening(self, place: Place) -> Opening | None:
-        """The group's commit against the partition's watermarks; None: not now, ask again."""
-        if time.monotonic() - self._silent_at < TRY_SECONDS:
+        """The group's commit against the partition's watermarks; None: not yet, ask again."""
+        if place not in self._asked:
+            self._asked[place] = self._asking.submit(self._ask_opening, place)
+        if not self._asked[place].done():
             return None
+        return self._asked.pop(place).result()
+
+    def _ask_opening(self, place: Place) -> Opening | None:
+        """In the thread that asks; None when nobody knows for now."""
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
@@ -209,7 +234,6 @@ class KafkaSource:
                 doing = "asking for committed offsets"
                 raise unreachable(doing, error, self._trouble) from None
             _log.warning("kafka_offsets_unknown", error=error.args[0].name())
-            self._silent_at = time.monotonic()
             return None
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
@@ -261,13 +285,36 @@ class KafkaSource:
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Only for the embedded broker, which forgets offsets that come in a transaction."""
+        self._commit(commits)
+
+    def try_commit(self, commits: Sequence[Commit]) -> bool:
+        """For a group whose work is in no topic. False: the group is changing, and took nothing."""
+        try:
+            return bool(_patiently(self._commit_unless_moving)(commits))
+        except KafkaException as error:
+            raise unreachable("committing offsets", error, self._trouble) from None
+
+    def _commit_unless_moving(self, commits: Sequence[Commit]) -> bool:
+        try:
+            self._commit(commits)
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING:
+                raise
+            _log.warning("kafka_commit_refused", error=error.args[0].name())
+            return False
+        return True
+
+    def _commit(self, commits: Sequence[Commit]) -> None:
         offsets = [
             TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
         ]
-        self._consumer.commit(offsets=offsets, asynchronous=False)
+        for one in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
+            if one.error is not None:
+                raise KafkaException(one.error)
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group, when nobody asks any more."""
+        self._asking.shutdown(cancel_futures=True)
         self._consumer.close()
 
 
