@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench chaos docs helm lock audit sbom clean
+.PHONY: help demo test lint format bench profile chaos docs helm lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,8 @@ help:
 	@echo 'make demo    generated Stripe traffic through the whole worker, in under a minute'
 	@echo 'make test    every test that this machine can run; what is missing is named'
 	@echo 'make lint    ruff and mypy'
-	@echo 'make bench   benchmarks'
+	@echo 'make bench   benchmarks on real servers: BENCH_ARGS=--help'
+	@echo 'make profile where the CPU goes, without servers'
 	@echo 'make chaos   faults on real servers: CHAOS_ARGS=--help'
 	@echo 'make docs    docs/configuration.md from the settings'
 	@echo 'make helm    builds Helm with Go, for the tests of the chart'
@@ -39,6 +40,9 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+profile: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench.offline
 
 chaos: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from worker import __version__
+from worker import __version__, collector
 from worker.balance_gauges import BalanceGauges, asked_accounts
 from worker.batch import Limits
 from worker.codecs.dead_letters import DeadLetters
@@ -138,6 +138,7 @@ def open_worker(
             wall_ms=_wall_ms,
         )
         inputs = frozenset(settings.topics.inputs.values())
+        stack.enter_context(collector.seldom())
         yield Worker(inputs, pipeline, source, observer, counted.close)
 
 

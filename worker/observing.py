@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import structlog
@@ -133,12 +134,11 @@ class BatchObserver:
 
     def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """Count one batch, and log what a person should look at."""
-        for item in items:
-            one = item.assignment
-            self._committed[one.topic, one.partition] = item.offset + 1
+        for one, offset in {item.assignment: item.offset for item in items}.items():
+            self._committed[one.topic, one.partition] = offset + 1
         report = _report(items, outcomes, self._stages, self._requests())
         self._stages = {}
-        self._metrics.consumed(Counter(item.assignment.topic for item in items))
+        self._metrics.consumed(Counter(map(_topic, items)))
         self._metrics.batch(report)
         for (_, kind), count in report.outcomes.items():
             self.outcomes[kind] += count
@@ -195,14 +195,17 @@ def _report(
     stages: dict[Stage, float],
     requests: dict[str, int],
 ) -> BatchReport:
-    pairs = list(zip(items, outcomes, strict=True))
+    # Getters and no names: this runs for every event.
+    kinds = Counter(zip(map(_topic, items), map(_kind, outcomes), strict=True))
     stamps = (item.record.timestamp() for item in items)
     return BatchReport(
         events=len(items),
         legs=sum(len(item.asked.legs) for item in items if isinstance(item.asked, Chain)),
-        outcomes=Counter((item.assignment.topic, outcome.kind.value) for item, outcome in pairs),
+        outcomes=Counter({(topic, kind.value): count for (topic, kind), count in kinds.items()}),
         reasons=Counter(
-            (outcome.kind.value, reason) for outcome in outcomes if (reason := _reason(outcome))
+            (outcome.kind.value, _reason(outcome))
+            for outcome in outcomes
+            if outcome.rejection is not None or outcome.dead is not None
         ),
         transfers=Counter(
             (leg.currency.name, outcome.transaction) for outcome in outcomes for leg in outcome.legs
@@ -212,6 +215,10 @@ def _report(
         committed_ms=time.time_ns() // 1_000_000,
         ledger_requests=requests,
     )
+
+
+_topic: Final = attrgetter("assignment.topic")
+_kind: Final = attrgetter("kind")
 
 
 def _reason(outcome: Outcome) -> str:
