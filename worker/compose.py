@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
-from worker import __version__
+from worker import __version__, collector
+from worker.balance_gauges import BalanceGauges, asked_accounts
 from worker.batch import Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
-from worker.config import EMBEDDED, Settings
+from worker.config import Settings
+from worker.core.event import Reason
+from worker.core.outcome import Kind
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.declared.schemas import POSTED_SCHEMA
@@ -40,6 +44,7 @@ from worker.ports import Commit, DependencyUnavailable, Ledger, Source, UsageErr
 from worker.posting.poster import Poster
 from worker.reading import EventReader
 from worker.rulebooks.load import load
+from worker.setting_sections import EMBEDDED
 from worker.stages import Posting
 from worker.writing import AnnouncementWriter
 
@@ -116,6 +121,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         source = _source(settings, list(reads), health)
         stack.callback(source.close)
         metrics = _outputs(stack, settings, health, counted, rulebook)
+        metrics.expect(product(reads, Kind), product((Kind.DEAD,), Reason))
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
@@ -124,7 +130,14 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source.waiting_seconds, announcer.waiting_seconds
         )
         stack.callback(announcer.close)
-        observer = _observer(settings, metrics, health, counted, source)
+        observer = _observer(
+            settings,
+            metrics=metrics,
+            health=health,
+            ledger=counted,
+            source=source,
+            balances=_balances(settings, rulebook, counted, thread, metrics),
+        )
         poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
@@ -144,6 +157,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         inputs = frozenset(settings.topics.inputs.values())
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(ledger=opened, ledger_thread=thread)
+        stack.enter_context(collector.seldom())
         yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
 
@@ -286,18 +300,38 @@ def _outputs(
     return metrics
 
 
-def _observer(
+def _balances(
     settings: Settings,
+    rulebook: Rulebook,
+    ledger: Ledger,
+    thread: ThreadPoolExecutor,
+    metrics: Metrics,
+) -> BalanceGauges:
+    return BalanceGauges(
+        ledger=ledger,
+        thread=thread,
+        accounts=asked_accounts(rulebook, settings.metrics.balances),
+        show=metrics.balance,
+        every_seconds=settings.metrics.balances_seconds,
+    )
+
+
+def _observer(  # noqa: PLR0913 - one argument per part
+    settings: Settings,
+    *,
     metrics: Metrics,
     health: Health,
     ledger: CountedLedger,
     source: KafkaSource,
+    balances: BalanceGauges,
 ) -> BatchObserver:
     return BatchObserver(
         metrics=metrics,
         health=health,
         ledger=ledger,
         source=source,
+        balances=balances,
+        sessions_lost=lambda: source.sessions_lost,
         requests=ledger.take_counts,
         deadline_seconds=settings.ledger.deadline_seconds,
     )

@@ -337,6 +337,8 @@ class Pipeline:
         self._in_flight = None
         outcomes = flight.answer.result()
         self._observer.stage("post", self._now() - flight.since)
+        if all(map(self.partitions.ours, flight.items)):
+            return flight.items, outcomes
         pairs = [
             (item, outcome)
             for item, outcome in zip(flight.items, outcomes, strict=True)

@@ -16,13 +16,13 @@ from worker.core.ids import account_id
 from worker.core.wire import AccountFilter, Transfer
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ports import DependencyUnavailable, Record, UsageError
+from worker.setting_sections import SyncSettings
 from worker.sync import balances, follow
 from worker.sync.announced import as_held
 from worker.sync.balances import read_nets
 from worker.sync.cache import BalanceRow, Written
 from worker.sync.follow import Follower
 from worker.sync.targets import Target, find_targets
-from worker.sync_settings import SyncSettings
 
 LONG = "b7e23ec29af22b0b4e41da31e868d572"
 PLACE = (OUTBOX, 0)

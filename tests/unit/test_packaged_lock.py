@@ -66,7 +66,7 @@ def told(lock: Lock, place: int, sources: tuple[Source, ...]) -> list[str]:
 def changed() -> Iterator[tuple[str, Rulebook]]:
     """The packaged rulebook with one thing otherwise."""
     for name, ledger in BOOK.ledgers.items():
-        ledgers = {**BOOK.ledgers, name: replace(ledger, scale=ledger.scale + 1)}
+        ledgers = {**BOOK.ledgers, name: ledger._replace(scale=ledger.scale + 1)}
         yield f"ledger {name}", replace(BOOK, ledgers=ledgers, digest="other")
     for name, account in BOOK.accounts.items():
         accounts = {**BOOK.accounts, name: replace(account, code=account.code + 1)}

@@ -36,7 +36,7 @@ SETTINGS = (
     "worker.config",
     "worker.setting_types",
     "worker.settings_page",
-    "worker.sync_settings",
+    "worker.setting_sections",
 )
 
 

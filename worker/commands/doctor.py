@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
-from worker.config import EMBEDDED, Settings, load_settings
+from worker.config import Settings, load_settings
 from worker.declared.schemas import subjects
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
@@ -28,6 +28,7 @@ from worker.ledger.open import open_ledger
 from worker.observe.checks import CONFIGURATION, Check
 from worker.ports import UsageError, WorkerError
 from worker.rulebooks.load import load
+from worker.setting_sections import EMBEDDED
 from worker.sync.run import lacks_of
 
 HELP = "check every dependency and setting, and say what to do"

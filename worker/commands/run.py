@@ -18,10 +18,11 @@ from typing import Final
 import structlog
 
 from worker.compose import Worker, open_worker, with_broker
-from worker.config import EMBEDDED, Settings, load_settings
+from worker.config import Settings, load_settings
 from worker.kafka.admin import require_topics
 from worker.observe.logs import configure_logging
 from worker.ports import Place
+from worker.setting_sections import EMBEDDED
 
 HELP: Final = "read events from Kafka, post them to the ledger, announce what became of them"
 

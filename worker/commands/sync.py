@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from worker.commands.run import Stop
-from worker.config import EMBEDDED, Settings, load_settings
+from worker.config import Settings, load_settings
 from worker.observe.logs import configure_logging
 from worker.ports import UsageError
+from worker.setting_sections import EMBEDDED
 from worker.sync.run import Synced, lacks_of, sync
 
 HELP: Final = "follow the outbox and keep a balance cache in PostgreSQL"

@@ -45,6 +45,11 @@ class Account:
     clearing: bool = False
     line: int = 0
 
+    @property
+    def debit_normal(self) -> bool:
+        """Does it grow by debits?"""
+        return self.type in DEBIT_NORMAL
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -101,6 +101,8 @@ class KafkaSource:
         self._asking = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="offsets")
         self._asked: dict[Place, Future[Opening | None]] = {}
         self._lost: list[Place] = []
+        self.sessions_lost = 0
+        """How often partitions were lost with the session, not handed over."""
         self._gained: list[Place] = []
         own = {
             "group.id": group,
@@ -124,8 +126,12 @@ class KafkaSource:
             list(topics),
             on_assign=_recorder(self._gained),
             on_revoke=_recorder(self._lost),
-            on_lost=_recorder(self._lost),
+            on_lost=self._expired,
         )
+
+    def _expired(self, _: object, partitions: list[TopicPartition]) -> None:
+        self.sessions_lost += 1
+        self._lost.extend((one.topic, one.partition) for one in partitions)
 
     def _input_places(self) -> list[Place]:
         """Every partition of the input topics; a missing topic is said by name."""

@@ -130,6 +130,14 @@ CATALOGUE: Final = (
         "Changes of the assignment: assigned, revoked, or lost with the session.",
         ("kind",),
     ),
+    # For a chart, not for the books: a float, and as old as the last look.
+    Declared(
+        "gauge",
+        "account_balance",
+        "What an account holds, in major units, positive on the side that it grows by; only the"
+        " accounts that metrics.balances names.",
+        ("account", "currency"),
+    ),
     Declared(
         "gauge",
         "build_info",

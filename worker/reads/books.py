@@ -12,16 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from worker.config import EMBEDDED, Settings
+from worker.config import Settings
 from worker.core.chain import AccountRef
 from worker.core.ids import OFFSET_BITS, OFFSET_MASK, position_base
-from worker.core.rulebook import DEBIT_NORMAL, Account, Rulebook
+from worker.core.rulebook import Account, Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account as HeldAccount
 from worker.core.wire import Transfer
 from worker.ledger.open import open_ledger
 from worker.ports import Ledger, UsageError
 from worker.rulebooks.load import load
+from worker.setting_sections import EMBEDDED
 
 PARTITIONS_KNOWN: Final = 1024
 """Partitions per topic whose positions are recognised; a position holds a hash of its place."""
@@ -95,7 +96,7 @@ class Books:
     def debit_normal(self, name: str) -> bool:
         """Does this account grow by debits? An unknown one is taken to grow by credits."""
         declared = self.rulebook.accounts.get(name)
-        return declared is not None and declared.type in DEBIT_NORMAL
+        return declared is not None and declared.debit_normal
 
     @cached_property
     def _places(self) -> dict[int, tuple[str, int]]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from worker.config import Settings
 from worker.core.rulebook import Account, Rulebook
 from worker.ports import UsageError
-from worker.sync_settings import SyncSettings
+from worker.setting_sections import SyncSettings
 
 
 class Target(NamedTuple):
