@@ -29,7 +29,7 @@ from worker.core.translate import Translator
 from worker.declared.schemas import POSTED_SCHEMA
 from worker.kafka.announcer import KafkaAnnouncer
 from worker.kafka.connection import EmbeddedBroker
-from worker.kafka.registry import open_registry, schema_ids
+from worker.kafka.registry import Registry, open_registry, schema_ids
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
@@ -126,9 +126,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
         announcer = _announcer(settings, after_commit, health, stopping_seconds)
-        health.kafka_waiting_seconds = lambda: max(
-            source.waiting_seconds, announcer.waiting_seconds
-        )
+        health.kafka_waiting_seconds = _longer_wait(source, announcer)
         stack.callback(announcer.close)
         observer = _observer(
             settings,
@@ -142,10 +140,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=EventReader(
-                Decoder(schemas, registry.reader if registry else _nobody_knows),
-                _translator(settings, rulebook),
-            ),
+            reader=_reader(settings, rulebook, schemas, registry),
             posting=variant.posting(poster, counted, rules),
             writer=_writer(settings, rulebook.digest, schemas),
             announcer=announcer,
@@ -154,11 +149,10 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             now=time.monotonic,
             wall_ms=_wall_ms,
         )
-        inputs = frozenset(settings.topics.inputs.values())
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(ledger=opened, ledger_thread=thread)
         stack.enter_context(collector.seldom())
-        yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
+        yield Worker(_ends(settings), pipeline, source, observer, probe, watchdog, counted.close)
 
 
 @contextmanager
@@ -269,6 +263,22 @@ def _announcer(
         while_waiting=health.beat,
         stopping_seconds=stopping_seconds,
     )
+
+
+def _ends(settings: Settings) -> frozenset[str]:
+    return frozenset(settings.topics.inputs.values())
+
+
+def _longer_wait(source: KafkaSource, announcer: KafkaAnnouncer) -> Callable[[], float]:
+    """The consumer hears of an outage when it is polled, and in a transaction it is not."""
+    return lambda: max(source.waiting_seconds, announcer.waiting_seconds)
+
+
+def _reader(
+    settings: Settings, rulebook: Rulebook, schemas: Mapping[int, str], registry: Registry | None
+) -> EventReader:
+    reader_of = registry.reader if registry else _nobody_knows
+    return EventReader(Decoder(schemas, reader_of), _translator(settings, rulebook))
 
 
 def _nobody_knows(_: int) -> None:
