@@ -29,7 +29,7 @@ from worker.core.translate import Translator
 from worker.declared.schemas import POSTED_SCHEMA
 from worker.kafka.announcer import KafkaAnnouncer
 from worker.kafka.connection import EmbeddedBroker
-from worker.kafka.registry import open_registry, schema_ids
+from worker.kafka.registry import Registry, open_registry, schema_ids
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
@@ -126,10 +126,8 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
         announcer = _announcer(settings, after_commit, health, stopping_seconds)
-        health.kafka_waiting_seconds = lambda: max(
-            source.waiting_seconds, announcer.waiting_seconds
-        )
         stack.callback(announcer.close)
+        _watch_kafka(health, source, announcer)
         observer = _observer(
             settings,
             metrics=metrics,
@@ -142,10 +140,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=EventReader(
-                Decoder(schemas, registry.reader if registry else _nobody_knows),
-                _translator(settings, rulebook),
-            ),
+            reader=EventReader(_decoder(schemas, registry), _translator(settings, rulebook)),
             posting=variant.posting(poster, counted, rules),
             writer=_writer(settings, rulebook.digest, schemas),
             announcer=announcer,
@@ -269,6 +264,14 @@ def _announcer(
         while_waiting=health.beat,
         stopping_seconds=stopping_seconds,
     )
+
+
+def _watch_kafka(health: Health, source: KafkaSource, announcer: KafkaAnnouncer) -> None:
+    health.kafka_waiting_seconds = lambda: max(source.waiting_seconds, announcer.waiting_seconds)
+
+
+def _decoder(schemas: Mapping[int, str], registry: Registry | None) -> Decoder:
+    return Decoder(schemas, registry.reader if registry else _nobody_knows)
 
 
 def _nobody_knows(_: int) -> None:
