@@ -126,8 +126,8 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
         announcer = _announcer(settings, after_commit, health, stopping_seconds)
-        health.kafka_waiting_seconds = _longer_wait(source, announcer)
         stack.callback(announcer.close)
+        _watch_kafka(health, source, announcer)
         observer = _observer(
             settings,
             metrics=metrics,
@@ -140,7 +140,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=_reader(settings, rulebook, schemas, registry),
+            reader=EventReader(_decoder(schemas, registry), _translator(settings, rulebook)),
             posting=variant.posting(poster, counted, rules),
             writer=_writer(settings, rulebook.digest, schemas),
             announcer=announcer,
@@ -149,10 +149,11 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             now=time.monotonic,
             wall_ms=_wall_ms,
         )
+        inputs = frozenset(settings.topics.inputs.values())
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(ledger=opened, ledger_thread=thread)
         stack.enter_context(collector.seldom())
-        yield Worker(_ends(settings), pipeline, source, observer, probe, watchdog, counted.close)
+        yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
 
 @contextmanager
@@ -265,20 +266,12 @@ def _announcer(
     )
 
 
-def _ends(settings: Settings) -> frozenset[str]:
-    return frozenset(settings.topics.inputs.values())
+def _watch_kafka(health: Health, source: KafkaSource, announcer: KafkaAnnouncer) -> None:
+    health.kafka_waiting_seconds = lambda: max(source.waiting_seconds, announcer.waiting_seconds)
 
 
-def _longer_wait(source: KafkaSource, announcer: KafkaAnnouncer) -> Callable[[], float]:
-    """The consumer hears of an outage when it is polled, and in a transaction it is not."""
-    return lambda: max(source.waiting_seconds, announcer.waiting_seconds)
-
-
-def _reader(
-    settings: Settings, rulebook: Rulebook, schemas: Mapping[int, str], registry: Registry | None
-) -> EventReader:
-    reader_of = registry.reader if registry else _nobody_knows
-    return EventReader(Decoder(schemas, reader_of), _translator(settings, rulebook))
+def _decoder(schemas: Mapping[int, str], registry: Registry | None) -> Decoder:
+    return Decoder(schemas, registry.reader if registry else _nobody_knows)
 
 
 def _nobody_knows(_: int) -> None:
