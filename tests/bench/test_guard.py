@@ -6,6 +6,7 @@ speed; `make profile` shows where, `make bench` what it costs on real servers.
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,18 @@ def test_five_hundred_rules_cost_what_one_does(records: list[Consumed], tmp_path
         lambda: one.run(records), lambda: hundreds.run(records), rounds=ROUNDS
     )
     assert several < 1.3 * single
+
+
+def test_a_batch_leaves_nothing_for_the_collector(records: list[Consumed]) -> None:
+    """No rings among its objects: that the collector looks seldom lets no memory pile up."""
+    path = WorkersPath(RULES)
+    gc.collect()
+    gc.disable()
+    try:
+        path.run(records)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_both_paths_do_the_same_work(records: list[Consumed]) -> None:
