@@ -17,7 +17,7 @@ from worker.config import load_settings
 from worker.reads.times import span
 from worker.reconcile.outputs import json_document, shown_items, suffix_of, write_report
 from worker.reconcile.progress import Progress
-from worker.reconcile.run import Asked, Result, reconcile
+from worker.reconcile.run import Comparison, Result, reconcile
 
 HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     start_ns, end_ns = span(arguments.start, arguments.end)
     for path in arguments.report:
         suffix_of(path)
-    asked = Asked(
+    asked = Comparison(
         start_ns=start_ns,
         end_ns=end_ns,
         files=tuple(arguments.from_files),

@@ -22,7 +22,7 @@ from worker.reconcile.progress import Progress
 from worker.replay.announce import Rewritten, announce_again
 from worker.replay.bounds import ALL, Moment, moment, part
 from worker.replay.plan import CLASSES
-from worker.replay.run import Applied, Asked, Planned, apply, plan, shown_ranges
+from worker.replay.run import Applied, Planned, Replay, apply, plan, shown_ranges
 
 HELP: Final = "say what old records would post, or post it; write lost announcements again"
 
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if planned.plan.items else 0
 
 
-def _asked(arguments: argparse.Namespace) -> Asked:
+def _asked(arguments: argparse.Namespace) -> Replay:
     start = moment(arguments.start, option="--from") if arguments.start else Moment()
     end = moment(arguments.end, option="--to") if arguments.end else Moment()
     if end.time_ms and end.time_ms <= start.time_ms:
@@ -108,7 +108,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         )
     if arguments.from_files and arguments.partitions:
         raise UsageError("--partitions splits topics in Kafka: give each job its own files instead")
-    return Asked(
+    return Replay(
         start=start,
         end=end,
         topics=tuple(arguments.topics),
@@ -166,7 +166,7 @@ def _plan_text(planned: Planned) -> Iterator[str]:
 # Apply
 
 
-def _apply(settings: Settings, asked: Asked, arguments: argparse.Namespace) -> int:
+def _apply(settings: Settings, asked: Replay, arguments: argparse.Namespace) -> int:
     if settings.ledger.in_memory:
         raise UsageError("an in-memory ledger ends with this process: name the one to post to")
     configure_logging(level=settings.log.level, format=settings.log.format)

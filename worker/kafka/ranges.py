@@ -19,6 +19,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from worker.config import Settings
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.standing import Standing
 from worker.ports import DependencyUnavailable, Place, Record, RecordAt, UsageError
 
 SILENT_SECONDS_MAX: Final = 60.0
@@ -207,17 +208,11 @@ class Topics:
 
     def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
         """A group's committed offsets; negative where it has none."""
-        consumer = open_client(lambda: Consumer({**self._config, "group.id": group}))
+        standing = Standing(self._settings, group)
         try:
-            found = self._ask(
-                "asking for committed offsets",
-                lambda timeout: consumer.committed(
-                    [TopicPartition(*place) for place in places], timeout
-                ),
-            )
+            return standing.committed(places)
         finally:
-            consumer.close()
-        return {(one.topic, one.partition): one.offset for one in found}
+            standing.close()
 
     def read(self, ranges: Mapping[Place, Range]) -> Iterator[Record]:
         """The records of these ranges, in order within each partition.

@@ -38,7 +38,7 @@ from worker.reconcile.tables import REPORT
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Comparison:
     """What to reconcile.
 
     Times are in nanoseconds, 0 leaves a side open. files: archives instead of
@@ -67,7 +67,7 @@ class Result:
 
 
 @contextmanager
-def reconcile(settings: Settings, asked: Asked, *, progress: Progress) -> Iterator[Result]:
+def reconcile(settings: Settings, asked: Comparison, *, progress: Progress) -> Iterator[Result]:
     """Reconcile; the result lives as long as the context.
 
     Raises:
@@ -102,7 +102,7 @@ def reconcile(settings: Settings, asked: Asked, *, progress: Progress) -> Iterat
 
 
 def _read(
-    settings: Settings, asked: Asked, books: Books, database: Database, progress: Progress
+    settings: Settings, asked: Comparison, books: Books, database: Database, progress: Progress
 ) -> tuple[Staging, int, Any]:
     """Read every side; the staging, the ledger's cut and its trial balance of that moment."""
     reach = Reach()

@@ -1,0 +1,28 @@
+"""Every form in which an event's chain may have been posted: at each attempt, and to suspense.
+
+The invariant: these are the chains that the worker itself sends for an event, in the order in which
+it tries them. Pure; imports the core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.core.chain import Chain
+from worker.core.event import ATTEMPT_MAX, Event
+from worker.posting.holdings import Rules
+
+
+def forms(
+    rules: Rules, event: Event, *, role: str, first: int = 0, last: int = ATTEMPT_MAX
+) -> Iterator[Chain]:
+    """The chain at each attempt from `first` to `last`, and each diverted to suspense after it."""
+    for attempt in range(first, last + 1):
+        asked = rules.translate(event, role=role, attempt=attempt)
+        if not isinstance(asked, Chain):
+            continue
+        yield asked
+        if asked.suspends:
+            diverted = rules.translate(event, role=role, attempt=attempt, diverted=True)
+            if isinstance(diverted, Chain):
+                yield diverted
