@@ -1,7 +1,8 @@
-"""`replay`: what old records would post, posting it, or announcing again what was posted.
+"""`replay`: what old records would post, posting it, or making a lost side again from the others.
 
-The invariant: without `--apply` or `--announce-only` nothing is written. 1 when a record meets
-other money in the ledger, or its fact under other ids, or a transfer cannot be announced.
+The invariant: without `--apply`, `--announce-only` or `--rebuild` nothing is written. 1 when a
+record meets other money in the ledger, or its fact under other ids, when a transfer cannot be
+announced, or when two ledgers differ.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from worker.commands.rebuilding import rebuild_and_verify
 from worker.commands.run import Stop
 from worker.config import EMBEDDED, Settings, load_settings
 from worker.observe.logs import configure_logging
@@ -24,7 +26,7 @@ from worker.replay.bounds import ALL, Moment, moment, part
 from worker.replay.plan import CLASSES
 from worker.replay.run import Applied, Planned, Replay, apply, plan, shown_ranges
 
-HELP: Final = "say what old records would post, or post it; write lost announcements again"
+HELP: Final = "say what old records would post, or post it; make a lost ledger or outbox again"
 
 LISTED: Final = 20
 
@@ -69,6 +71,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--outbox", default="", metavar="TOPIC", help="where to, with --announce-only"
     )
+    parser.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="post in an empty ledger what the outbox tells of a lost one, and announce nothing",
+    )
+    parser.add_argument(
+        "--verify-against",
+        default="",
+        metavar="ADDRESS|embedded:FILE",
+        help="compare the ledger with another, in everything but timestamps and positions",
+    )
     parser.add_argument("--name", default="", help="of the replay's group <group>-replay-<name>")
     parser.add_argument(
         "--resume", action="store_true", help="go on where the replay of this name stood"
@@ -81,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     if arguments.outbox and not arguments.announce_only:
         raise UsageError("--outbox goes with --announce-only; a replay announces to topics.outbox")
+    if arguments.rebuild or arguments.verify_against:
+        return rebuild_and_verify(settings, arguments)
     if arguments.announce_only:
         return _announce(settings, arguments)
     asked = _asked(arguments)

@@ -92,6 +92,11 @@ class Stage:
         self._rows: list[list[object]] = []
         self.count = 0
 
+    @property
+    def taken(self) -> int:
+        """How many rows have come."""
+        return self.count + len(self._rows)
+
     def add(self, row: Iterable[object]) -> None:
         """Take one more row."""
         self._rows.append([one.replace("\0", " ") if isinstance(one, str) else one for one in row])
