@@ -33,7 +33,7 @@ ALL_JOBS: dict[str, Any] = {
     "topics": {"enabled": True, "replication": 3},
     "schemas": {"enabled": True},
     "replay": {"enabled": True, "parts": 4},
-    "reconcile": {"enabled": True},
+    "reconcile": {"enabled": True, "parts": 3, "args": ["--part-to", "/parts"]},
     "nightlyReconcile": {"enabled": True},
 }
 REGISTRY = {"url": "https://registry.example.internal", "existingSecret": {"name": "registry"}}
@@ -299,6 +299,9 @@ def test_jobs_split_their_work_by_index() -> None:
         4,
     )
     assert "--partitions=$(JOB_COMPLETION_INDEX)/4" in containers({"spec": replay})[0]["args"]
+    reconcile = only(found, "Job", "reconcile")["spec"]
+    asked = ["reconcile", "--part-to", "/parts", "--partitions=$(JOB_COMPLETION_INDEX)/3"]
+    assert (reconcile["completions"], containers({"spec": reconcile})[0]["args"]) == (3, asked)
     nightly = only(found, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert "ledger-worker reconcile --from" in nightly["containers"][0]["command"][2]
 

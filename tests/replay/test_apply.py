@@ -15,10 +15,11 @@ from worker.config import Settings, load_settings
 from worker.kafka.ranges import Topics
 from worker.kafka.reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
+from worker.parts import ALL, Part
 from worker.ports import UsageError
 from worker.reconcile.progress import Progress
 from worker.replay.announce import Rewritten, announce_again
-from worker.replay.bounds import ALL, Moment, Part, bounds, moment
+from worker.replay.bounds import Moment, bounds, moment
 from worker.replay.run import Applied, Replay, apply
 
 EVENTS = 80

@@ -18,11 +18,12 @@ from worker.commands.rebuilding import rebuild_and_verify
 from worker.commands.run import Stop
 from worker.config import EMBEDDED, Settings, load_settings
 from worker.observe.logs import configure_logging
+from worker.parts import ALL, part
 from worker.ports import UsageError
 from worker.reads.times import shown, span
 from worker.reconcile.progress import Progress
 from worker.replay.announce import Rewritten, announce_again
-from worker.replay.bounds import ALL, Moment, moment, part
+from worker.replay.bounds import Moment, moment
 from worker.replay.plan import CLASSES
 from worker.replay.run import Applied, Planned, Replay, apply, plan, shown_ranges
 

@@ -74,6 +74,14 @@ class Topics:
         """Release the connection."""
         self._consumer.close()
 
+    def places(self, topics: Sequence[str]) -> list[Place]:
+        """Every partition of these topics.
+
+        Raises:
+            DependencyUnavailable: a topic is not there, or the broker does not answer.
+        """
+        return [place for topic in topics for place in self._places(topic)]
+
     def parked(self, prefix: str) -> list[str]:
         """The topics where events wait, one per delay."""
         found = self._ask("looking at the topics", self._consumer.list_topics).topics
@@ -88,9 +96,7 @@ class Topics:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
             UsageError: records of the range are gone, by retention or compaction.
         """
-        found = {
-            place: self._range(place, start_ms) for topic in topics for place in self._places(topic)
-        }
+        found = {place: self._range(place, start_ms) for place in self.places(topics)}
         self._refuse_compacted(topics)
         return found
 
@@ -100,11 +106,7 @@ class Topics:
         Raises:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
         """
-        return {
-            place: Range(*self._watermarks(place))
-            for topic in topics
-            for place in self._places(topic)
-        }
+        return {place: Range(*self._watermarks(place)) for place in self.places(topics)}
 
     def at(self, wanted: Iterable[RecordAt]) -> dict[RecordAt, Record]:
         """The records at these places; what is gone, or was never there, is left out."""

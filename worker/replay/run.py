@@ -23,6 +23,7 @@ from worker.kafka.decoding import open_decoder
 from worker.kafka.ranges import Range, Topics
 from worker.kafka.standing import Standing
 from worker.partitions import Input
+from worker.parts import ALL, Part
 from worker.ports import Commit, Ledger, Place, Record, UsageError
 from worker.posting.guarded import Guarded
 from worker.posting.standing import Standings
@@ -31,7 +32,7 @@ from worker.reads.books import open_books
 from worker.reconcile.progress import Progress
 from worker.redrive.letters import rejection
 from worker.replay.bounded import BoundedSource
-from worker.replay.bounds import ALL, Moment, Part, bounds, topics_of
+from worker.replay.bounds import Moment, bounds, topics_of
 from worker.replay.plan import Plan, Planner
 
 CHECK_SECONDS: Final = 0.25
