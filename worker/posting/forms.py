@@ -14,11 +14,15 @@ from worker.posting.holdings import Rules
 
 
 def forms(
-    rules: Rules, event: Event, *, role: str, first: int = 0, last: int = ATTEMPT_MAX
+    rules: Rules, event: Event, *, role: str, last: int = ATTEMPT_MAX, known: Chain | None = None
 ) -> Iterator[Chain]:
-    """The chain at each attempt from `first` to `last`, and each diverted to suspense after it."""
-    for attempt in range(first, last + 1):
-        asked = rules.translate(event, role=role, attempt=attempt)
+    """The chain at each attempt up to `last`, and each diverted to suspense after it.
+
+    known: the one at attempt 0, where it was translated before.
+    """
+    for attempt in range(last + 1):
+        known = known if not attempt else None
+        asked = known or rules.translate(event, role=role, attempt=attempt)
         if not isinstance(asked, Chain):
             continue
         yield asked

@@ -76,7 +76,7 @@ class Standings:
         if not stored:
             return chain
         ids = {transfer.id for transfer in stored}
-        for other in forms(self._rules, chain.event, role=one.role):
+        for other in forms(self._rules, chain.event, role=one.role, known=chain):
             if any(leg.id in ids for leg in other.legs):
                 return other
         return Held.OTHER_IDS

@@ -109,7 +109,7 @@ class Expecting:
         """What the worker may have sent: the chain at each attempt, and diverted to suspense."""
         if not attempts and not chain.suspends:
             return [chain]
-        return list(forms(self.translator, chain.event, role=role, last=attempts))
+        return list(forms(self.translator, chain.event, role=role, last=attempts, known=chain))
 
     def flush(self) -> None:
         """Look up the accounts that waiting chains take from their origins, and write their rows.
