@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,16 +156,31 @@ def produce(cluster: Cluster, events: Iterable[Generated]) -> None:
 
 def said(doing: str, process: subprocess.Popen[bytes]) -> None:
     """Wait for a command that succeeds; say what it took, if many events are played."""
+    if "RECONCILE_EVENTS" not in os.environ:
+        finish(process)
+        return
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    finish(process)
+    with ThreadPoolExecutor(1) as watching:
+        peak = watching.submit(peak_mib, process.pid)
+        finish(process)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    if "RECONCILE_EVENTS" in os.environ:
-        print(
-            f"{doing}: {time.monotonic() - began:.1f} s, {cpu:.1f} s of CPU;"
-            f" no command so far took more than {after.ru_maxrss // 1024} MiB",
-            file=sys.__stderr__,
-        )
+    took = time.monotonic() - began
+    print(f"{doing}: {took:.1f} s, {cpu:.1f} s of CPU, {peak.result()} MiB", file=sys.__stderr__)
+
+
+def peak_mib(pid: int) -> int:
+    """The most memory that a process has held, watched until it ends; 0 where nobody tells."""
+    status, peak = Path(f"/proc/{pid}/status"), 0
+    while True:
+        try:
+            told = status.read_text(encoding="ascii").partition("VmHWM:")[2].split()
+        except OSError:
+            return peak
+        if not told:
+            return peak
+        peak = int(told[0]) // 1024
+        time.sleep(0.1)
 
 
 def assert_parts_agree(cluster: Cluster, folder: Path) -> None:

@@ -209,12 +209,23 @@ class Topics:
                 )
 
     def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
-        """A group's committed offsets; negative where it has none."""
+        """A group's committed offsets; negative where it has none.
+
+        Raises:
+            UsageError: it has committed more than there is: the topic was made anew.
+        """
         standing = Standing(self._settings, group)
         try:
-            return standing.committed(places)
+            found = standing.committed(places)
         finally:
             standing.close()
+        for (topic, partition), offset in found.items():
+            if offset > 0 and offset > (end := self._watermarks((topic, partition))[1]):
+                raise UsageError(
+                    f"the group {group} has committed {topic}/{partition}@{offset}, which ends at"
+                    f" {end}: the topic was deleted and made anew; read archives with --from-files"
+                )
+        return found
 
     def read(self, ranges: Mapping[Place, Range]) -> Iterator[Record]:
         """The records of these ranges, in order within each partition.

@@ -21,7 +21,7 @@ from worker.kafka.ranges import Topics
 from worker.ledger.open import open_ledger
 from worker.ports import Ledger, Record, UsageError
 from worker.reading import Decoder
-from worker.reads.walk import all_transfers
+from worker.reads.walk import all_transfers, newest_timestamp
 from worker.reconcile.progress import Progress
 from worker.replay.again import Again
 from worker.replay.told import Step, Told, open_told
@@ -69,6 +69,9 @@ def rebuild(
         raise UsageError("an in-memory ledger ends with this process: name the one to rebuild")
     rulebook = load(settings.rulebook)
     with ExitStack() as stack:
+        if ledger is None:
+            ledger = _opened(stack, settings)
+        newest_timestamp(ledger)  # a ledger that is down is said before anything is read
         told = stack.enter_context(open_told())
         decoder = open_decoder(settings)
         taking = _Taking(settings, told, decoder)
@@ -76,8 +79,6 @@ def rebuild(
             taking.files(files, topic, progress)
         else:
             taking.topics(progress)
-        if ledger is None:
-            ledger = _opened(stack, settings)
         for transfer in progress.over(all_transfers(ledger), "transfers there"):
             told.held(transfer)
         found = told.join()

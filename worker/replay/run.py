@@ -29,6 +29,7 @@ from worker.posting.guarded import Guarded
 from worker.posting.standing import Standings
 from worker.reading import EventReader
 from worker.reads.books import open_books
+from worker.reads.walk import newest_timestamp
 from worker.reconcile.progress import Progress
 from worker.redrive.letters import rejection
 from worker.replay.bounded import BoundedSource
@@ -73,6 +74,7 @@ def plan(settings: Settings, asked: Replay, *, progress: Progress) -> Planned:
     topics_of(settings.topics.inputs, asked.topics)  # said before anything is read
     with ExitStack() as stack:
         books = stack.enter_context(open_books(settings))
+        newest_timestamp(books.ledger)  # a ledger that is down is said before anything is read
         topics = None if asked.files else _opened(stack, settings)
         ranges = _ranges(settings, asked, topics) if topics else {}
         planner = Planner(
