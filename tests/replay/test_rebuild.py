@@ -328,6 +328,7 @@ def test_a_ledger_that_holds_something_else_is_refused(
         (["--verify-against", "embedded:absent"],          "there is no ledger file"),
         (["--verify-against", "1", "--from-files", "x"],   "takes no --from-files"),
         (["--rebuild", "--from-files", "absent.jsonl"],    "cannot be read"),
+        (["--verify-cluster-id", "3"],                     "goes with --verify-against"),
         (["--rebuild"],                                    "an embedded broker is new"),
     ],
 )  # fmt: skip

@@ -50,7 +50,12 @@ def rebuild_and_verify(settings: Settings, arguments: argparse.Namespace) -> int
         )
     verified = None
     if arguments.verify_against:
-        verified = verify(settings, arguments.verify_against, progress=progress)
+        verified = verify(
+            settings,
+            arguments.verify_against,
+            cluster_id=arguments.verify_cluster_id,
+            progress=progress,
+        )
     if arguments.json:
         document = (_rebuilt_document(rebuilt) if rebuilt else {}) | (
             {"verified": _verified_document(verified)} if verified else {}

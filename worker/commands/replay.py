@@ -83,6 +83,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS|embedded:FILE",
         help="compare the ledger with another, in everything but timestamps and positions",
     )
+    parser.add_argument(
+        "--verify-cluster-id", type=int, metavar="ID", help="of that other ledger, if it differs"
+    )
     parser.add_argument("--name", default="", help="of the replay's group <group>-replay-<name>")
     parser.add_argument(
         "--resume", action="store_true", help="go on where the replay of this name stood"
@@ -95,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     if arguments.outbox and not arguments.announce_only:
         raise UsageError("--outbox goes with --announce-only; a replay announces to topics.outbox")
+    if arguments.verify_cluster_id is not None and not arguments.verify_against:
+        raise UsageError("--verify-cluster-id goes with --verify-against")
     if arguments.rebuild or arguments.verify_against:
         return rebuild_and_verify(settings, arguments)
     if arguments.announce_only:

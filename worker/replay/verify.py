@@ -106,10 +106,12 @@ class Verified:
     items: list[Difference]
 
 
-def verify(settings: Settings, against: str, *, progress: Progress) -> Verified:
+def verify(
+    settings: Settings, against: str, *, progress: Progress, cluster_id: int | None = None
+) -> Verified:
     """Compare the ledger of the settings with another one.
 
-    against: as in `ledger.addresses`, of the same cluster id.
+    against: as in `ledger.addresses`. cluster_id: its own; None for that of the settings.
 
     Raises:
         UsageError: there is no such ledger, or both are the same.
@@ -120,8 +122,13 @@ def verify(settings: Settings, against: str, *, progress: Progress) -> Verified:
     if settings.ledger.addresses.strip() == against.strip():
         raise UsageError(f"{OPTION} {against} is the ledger of the settings itself")
     with open_database() as database:
-        for side, addresses in (("a", settings.ledger.addresses), ("b", against)):
-            with _ledger(settings, addresses) as ledger:
+        own = settings.ledger.cluster_id
+        other = own if cluster_id is None else cluster_id
+        for side, addresses, number in (
+            ("a", settings.ledger.addresses, own),
+            ("b", against, other),
+        ):
+            with _ledger(settings, addresses, number) as ledger:
                 _stage(database, side, ledger, progress)
         return _compared(database, against)
 
@@ -138,10 +145,10 @@ def _refuse_absent(name: str, addresses: str) -> None:
 
 
 @contextmanager
-def _ledger(settings: Settings, addresses: str) -> Iterator[Ledger]:
+def _ledger(settings: Settings, addresses: str, cluster_id: int) -> Iterator[Ledger]:
     ledger = open_ledger(
         addresses=addresses,
-        cluster_id=settings.ledger.cluster_id,
+        cluster_id=cluster_id,
         deadline_seconds=settings.ledger.deadline_seconds,
     )
     try:
