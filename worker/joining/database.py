@@ -24,7 +24,7 @@ else:
     Database = object
 
 MEMORY_LIMIT: Final = "512MB"
-STAGED_ROWS: Final = 100_000
+STAGED_ROWS: Final = 20_000
 """Rows of one staging file."""
 
 NO_NULL: Final = "\x01NULL"

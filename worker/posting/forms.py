@@ -1,7 +1,7 @@
 """Every form in which an event's chain may have been posted: at each attempt, and to suspense.
 
 The invariant: these are the chains that the worker itself sends for an event, in the order in which
-it tries them. Pure; imports the core only.
+it tries them. Asks nothing but the rules.
 """
 
 from __future__ import annotations
