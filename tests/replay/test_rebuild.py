@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.reads.played import Played, line_of, play
-from tests.replay.lost import BEGAN, Lost
+from tests.replay.lost import BEGAN, TOPIC, Lost
 from worker.archive.records import ArchivedRecord
 from worker.cli import main
 from worker.core.translate import Translator
@@ -134,6 +134,17 @@ def test_attempts_suspense_shortfalls_and_settled_reservations(
     found = again(lost, new, monkeypatch, capsys)
     assert found["verified"]["differences"] == 0
     assert found["ids_spent"] == 2  # of m1 at attempt 0, and of f2 before it went to suspense
+
+
+def test_another_event_of_the_same_id_is_not_taken_for_it(
+    new: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two records of one id the posted one is found, also where the other is read first."""
+    lost = Lost(new.parent)
+    lost.take("f1", "fund", at=0, to="a", amount=100)
+    assert lost.take("f1", "fund", at=1, to="a", amount=101) == "conflict"
+    lost.played.records[TOPIC].reverse()
+    assert again(lost, new, monkeypatch, capsys)["verified"]["differences"] == 0
 
 
 def again(

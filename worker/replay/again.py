@@ -89,6 +89,10 @@ class Again:
         self._flush(late=late)
 
     def _add(self, made: Made, *, late: bool) -> None:
+        if len(made.told) > self.ledger.batch_max:
+            raise _otherwise(
+                made.told[0], f"this ledger takes {self.ledger.batch_max} legs in one request"
+            )
         if self._size + len(made.told) > self.ledger.batch_max:
             self._flush(late=late)
         self._waiting.append(made)
@@ -119,26 +123,37 @@ class Again:
     # One chain
 
     def _made(self, step: Step) -> Made:
+        """The chain of the record that was posted: another one of the same id may ask otherwise."""
+        problem: UsageError | None = None
         for source in step.sources:
-            (event,) = self.decoder.decode_all([source.value])
-            if not isinstance(event, Event) or source.topic not in self.roles:
+            try:
+                made = self._of(source, step.legs)
+            except UsageError as why:
+                problem = problem or why
                 continue
-            attempt, role = step.legs[0].attempt, self.roles[source.topic]
-            wanted = [one.transfer_id for one in step.legs]
-            earlier: list[Leg] = []
-            for found in forms(self.rules, event, role=role, last=attempt):
-                if [hex_id(leg.id) for leg in found.legs] == wanted:
-                    position = self._position(source)
-                    return self._as_told(found, step.legs)._replace(
-                        position=position, spent=earlier
-                    )
-                earlier.append(found.legs[0])
+            if made is not None:
+                return made
         first = step.legs[0]
-        raise UsageError(
+        raise problem or UsageError(
             f"the rulebook makes other transfers of the event {first.event_id} than the outbox"
             f" tells ({first.transfer_id} and {len(step.legs) - 1} more): is it the one that was"
             " in force?"
         )
+
+    def _of(self, source: Source, told: Sequence[ToldLeg]) -> Made | None:
+        """This record's chain at the attempt that was announced; None when its ids are others."""
+        (event,) = self.decoder.decode_all([source.value])
+        if not isinstance(event, Event) or source.topic not in self.roles:
+            return None
+        wanted = [one.transfer_id for one in told]
+        earlier: list[Leg] = []
+        role = self.roles[source.topic]
+        for found in forms(self.rules, event, role=role, last=told[0].attempt):
+            if [hex_id(leg.id) for leg in found.legs] == wanted:
+                made = self._as_told(found, told)
+                return made._replace(position=self._position(source), spent=earlier)
+            earlier.append(found.legs[0])
+        return None
 
     def _position(self, source: Source) -> int:
         """The record's position in the live group; 0, of no record, where it is not known."""
