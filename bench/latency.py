@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -34,7 +34,7 @@ OVERDRAFT_EVERY = 20
 TICK_SECONDS = 0.005
 LEDGER_ROWS = 32
 """In a request of the probe: about what a batch of the worker holds at this rate."""
-LATE_SECONDS = 30
+LATE_SECONDS = 60
 
 
 def measure(bench: Bench) -> dict[str, Any]:
@@ -96,20 +96,22 @@ class _Run:
         }
 
     def _produce(self) -> None:
-        """What is sent in the first seconds only warms everything up."""
+        """Some seconds' worth to warm everything up; what counts begins when all of it came out."""
         producer = Producer({"bootstrap.servers": self._bench.kafka, "linger.ms": 0})
         rate = POSTINGS_PER_SECOND // LEGS
-        total = rate * (SECONDS + WARM_SECONDS)
-        events = charges(total, seed=3, customers=1000)
-        began, done = time.monotonic(), 0
-        while done < total:
-            due = min(int((time.monotonic() - began) * rate), total) - done
-            self._measuring = done >= rate * WARM_SECONDS
-            for number, event in enumerate(islice(events, max(due, 0)), start=done):
-                self._send(producer, event, overdraft=number % OVERDRAFT_EVERY == 0)
-            done += max(due, 0)
-            producer.poll(0)
-            time.sleep(TICK_SECONDS)
+        events = charges(rate * (SECONDS + WARM_SECONDS), seed=3, customers=1000)
+        self._steadily(producer, islice(events, rate * WARM_SECONDS), rate)
+        self._measuring = True
+        self._steadily(producer, events, rate)
+
+    def _steadily(self, producer: Producer, events: Iterable[dict[str, Any]], rate: int) -> None:
+        """Send at this rate, then wait until everything was announced."""
+        began = time.monotonic()
+        for number, event in enumerate(events):
+            while (early := number / rate - (time.monotonic() - began)) > 0:
+                producer.poll(0)
+                time.sleep(min(early, TICK_SECONDS))
+            self._send(producer, event, overdraft=number % OVERDRAFT_EVERY == 0)
         producer.flush(LATE_SECONDS)
         late = time.monotonic() + LATE_SECONDS
         while self._sent and time.monotonic() < late:

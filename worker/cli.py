@@ -35,7 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "trial-balance": "sum every account per currency, now or at a time, and say whether it"
         " balances",
         "export": "write all accounts and transfers to Parquet or Avro files, with a digest",
-        "replay": "say what old records would post, or post it; write lost announcements again",
+        "replay": "say what old records would post, or post it; make a lost ledger or outbox again",
         "redrive": "send chosen dead letters, rejections or parked events through again",
         "reconcile": "compare events, ledger, announcements and Stripe's report, list what differs",
         "sync": "follow the outbox and keep a balance cache in PostgreSQL",

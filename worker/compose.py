@@ -120,7 +120,6 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         source = _source(settings, list(reads), health)
         stack.callback(source.close)
         metrics = _outputs(stack, settings, health, counted, rulebook)
-        metrics.expect(product(reads, Kind), product((Kind.DEAD,), Reason))
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
@@ -135,12 +134,12 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source=source,
             balances=_balances(settings, rulebook, counted, thread, metrics),
         )
-        poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
+        metrics.expect(product(reads, Kind), product((Kind.DEAD,), Reason))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
             reader=EventReader(_decoder(schemas, registry), _translator(settings, rulebook)),
-            posting=variant.posting(poster, counted, rules),
+            posting=variant.posting(_poster(settings, counted, rules), counted, rules),
             writer=_writer(settings, rulebook.digest, schemas),
             announcer=announcer,
             observer=observer,
@@ -148,10 +147,10 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             now=time.monotonic,
             wall_ms=_wall_ms,
         )
-        inputs = frozenset(settings.topics.inputs.values())
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(ledger=opened, ledger_thread=thread)
         stack.enter_context(collector.seldom())
+        inputs = frozenset(settings.topics.inputs.values())
         yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
 
@@ -267,6 +266,10 @@ def _announcer(
 
 def _watch_kafka(health: Health, source: KafkaSource, announcer: KafkaAnnouncer) -> None:
     health.kafka_waiting_seconds = lambda: max(source.waiting_seconds, announcer.waiting_seconds)
+
+
+def _poster(settings: Settings, ledger: Ledger, rules: Translator) -> Poster:
+    return Poster(ledger, rules, parked_max=len(settings.topics.parked_topics))
 
 
 def _decoder(schemas: Mapping[int, str], registry: Registry | None) -> Decoder:

@@ -6,13 +6,18 @@ speed; `make profile` shows where, `make bench` what it costs on real servers.
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.contenders import ROOT, rules_text
 from bench.offline import Consumed, StraightPath, WorkersPath, consumed, least_us
+from worker.batch import Item
 from worker.codecs.avro import packaged_schema, plain_reader
+from worker.core.chain import Chain
+from worker.core.event import Event
 
 RULES = ROOT / "bench" / "rules.yaml"
 ROUNDS = 5
@@ -57,6 +62,30 @@ def test_five_hundred_rules_cost_what_one_does(records: list[Consumed], tmp_path
         lambda: one.run(records), lambda: hundreds.run(records), rounds=ROUNDS
     )
     assert several < 1.3 * single
+
+
+def test_a_batch_leaves_nothing_for_the_collector(records: list[Consumed]) -> None:
+    """No rings among its objects: that the collector looks seldom lets no memory pile up."""
+    path = WorkersPath(RULES)
+    gc.collect()
+    gc.disable()
+    try:
+        path.run(records)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_records_made_without_their_constructors_are_whole(records: list[Consumed]) -> None:
+    """`new` checks nothing: whoever adds a field to one of these finds here where it is made."""
+    path = WorkersPath(RULES)
+    (event,) = path._reader.decode(records[:1])
+    assert isinstance(event, Event)
+    chain, _ = path._reader.translate(event, records[0], role="payments")
+    assert isinstance(chain, Chain)
+    (outcome,) = path._poster.post([Item(records[0], path._stay, 0, 0, "payments", chain)])
+    made: list[Any] = [event, chain, *chain.legs, outcome, *outcome.legs, *path.run(records[:1])]
+    assert [len(one) for one in made] == [len(type(one)._fields) for one in made]
 
 
 def test_both_paths_do_the_same_work(records: list[Consumed]) -> None:

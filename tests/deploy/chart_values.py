@@ -8,7 +8,7 @@ ALL_JOBS: dict[str, Any] = {
     "topics": {"enabled": True, "replication": 3},
     "schemas": {"enabled": True},
     "replay": {"enabled": True, "parts": 4},
-    "reconcile": {"enabled": True},
+    "reconcile": {"enabled": True, "parts": 3, "args": ["--part-to", "/parts"]},
     "nightlyReconcile": {"enabled": True},
 }
 REGISTRY = {"url": "https://registry.example.internal", "existingSecret": {"name": "registry"}}

@@ -123,6 +123,9 @@ def test_jobs_split_their_work_by_index() -> None:
         4,
     )
     assert "--partitions=$(JOB_COMPLETION_INDEX)/4" in containers({"spec": replay})[0]["args"]
+    reconcile = only(found, "Job", "reconcile")["spec"]
+    asked = ["reconcile", "--part-to", "/parts", "--partitions=$(JOB_COMPLETION_INDEX)/3"]
+    assert (reconcile["completions"], containers({"spec": reconcile})[0]["args"]) == (3, asked)
     nightly = only(found, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert "ledger-worker reconcile --from" in nightly["containers"][0]["command"][2]
 

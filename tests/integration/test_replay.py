@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.cluster import Cluster, audit, read_ledger
 from tests.servers.kafka import KafkaBroker, create_topics
+from tests.servers.tigerbeetle import tigerbeetle
 from worker.ledger.embedded import EmbeddedLedger
 
 EVENTS = 400
@@ -45,6 +46,25 @@ def test_a_rejection_is_redriven_and_posted_once(kafka: KafkaBroker, ledger: str
     posted = [one for one in cluster.posted() if one["event_id"] == "evt_p"]
     assert {one["attempt"] for one in posted} == {1}
     audit(cluster, ledger)
+
+
+def test_a_lost_ledger_is_rebuilt_from_the_outbox(
+    kafka: KafkaBroker, ledger: str, tmp_path: Path
+) -> None:
+    """On a server of its own it equals the lost one, from topics that were written side by side."""
+    cluster = Cluster(kafka.bootstrap_servers, ledger)
+    arguments = ["--events", str(EVENTS), "--seed", "5", "--to", "kafka", "--json"]
+    cluster.command("x", "generate", *arguments)
+    cluster.drain("g", format_="avro")
+    (tmp_path / "second").mkdir()
+    with tigerbeetle(development=True, data_dir=tmp_path / "second") as second:
+        cluster.ledger_addresses = second.address
+        asked = ["replay", "--rebuild", "--verify-against", ledger, "--json"]
+        done = json.loads(cluster.command("g", *asked))
+        assert done["transfers"] == len(cluster.read("posted")) > EVENTS // 2
+        assert done["verified"]["transfers"] == done["transfers"]
+        assert done["verified"]["differences"] == 0
+        assert json.loads(cluster.command("g", "replay", "--json"))["total"].get("new", 0) == 0
 
 
 def test_a_lost_ledger_is_posted_again_and_announced_from_itself(

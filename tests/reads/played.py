@@ -62,6 +62,7 @@ class Played:
     clock: Clock
     records: dict[str, list[ArchivedRecord]] = field(default_factory=lambda: defaultdict(list))
     outcomes: Counter[str] = field(default_factory=Counter)
+    ends: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def archive(self, path: Path, *topics: str) -> Path:
         """The records of these topics, or of all, as a file of JSON lines."""
@@ -124,7 +125,8 @@ def play(
 def place(played: Played, settings: Settings, one: Generated) -> ArchivedRecord:
     """A record at the end of the partition that its key belongs to."""
     topic, partition = settings.topics.inputs[one.role], crc32(one.key) % PARTITIONS
-    offset = sum(held.partition() == partition for held in played.records[topic])
+    offset = played.ends[topic, partition]
+    played.ends[topic, partition] += 1
     at_ms = 1_767_225_600_000 + offset
     made = ArchivedRecord(topic, partition, offset, one.key, json_value(one), [], at_ms)
     played.records[topic].append(made)

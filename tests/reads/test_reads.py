@@ -106,6 +106,19 @@ def test_a_statement_names_the_record_of_each_event(
         assert json.loads(record.value() or b"")["id"] == events[line["transfer_id"]]
 
 
+def test_a_statement_names_a_replays_records_when_told_its_group(
+    day: Played, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Positions of another group are of no record, until that group is named."""
+    key, currency = busiest(day)
+    asked = ("statement", "customer_wallet", key, "--currency", currency)
+    named = [line["record"] for line in told(capsys, *asked)["lines"]]
+    monkeypatch.setenv("LEDGER_WORKER_KAFKA__GROUP_ID", "another")
+    assert {line["record"] for line in told(capsys, *asked)["lines"]} == {""}
+    found = told(capsys, *asked, "--group", "another-replay-1", "--group", "ledger-worker")
+    assert [line["record"] for line in found["lines"]] == named
+
+
 def test_the_statement_as_text(day: Played, capsys: pytest.CaptureFixture[str]) -> None:
     """A page for people begins and ends with a balance."""
     key, currency = busiest(day)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.reads.played import Played, play
-from tests.reconcile.stripe import Row, payouts, report_rows
+from tests.reconcile.stripe import Row, payouts, report_rows, rest_of_stories
+from worker.generate.scene import Generated
 from worker.rulebooks.load import load
 
 read_once = cache(load)
+SEED = 11
 EVENTS = int(os.environ.get("RECONCILE_EVENTS", "700"))
 
 
 @pytest.fixture(scope="session")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Played:
     """Its payouts are those of Stripe's report; commands may open the ledger's file."""
+
+    def ended(day: Played) -> Iterator[Generated]:
+        yield from rest_of_stories(day, EVENTS, SEED)
+        yield from payouts(day)
+
     played = play(
         EVENTS,
-        seed=11,
+        seed=SEED,
         folder=tmp_path_factory.mktemp("day"),
         keep=lambda one: "payout" not in one.note,
-        also=payouts,
+        also=ended,
     )
     played.ledger.close()
     return played

@@ -13,6 +13,7 @@ from tests.reads.played import Played
 from worker.core.money import major_units
 from worker.generate.scene import PAYMENTS, Generated
 from worker.generate.stripe_objects import payout
+from worker.generate.traffic import generate
 
 HEADING = [
     "automatic_payout_id",
@@ -29,6 +30,7 @@ HEADING = [
     "description",
 ]
 ROWS_OF_A_PAYOUT = 25
+REST = 3000  # events after the end of a day in which its stories come to theirs
 PAID_AT = 1_767_600_000  # seconds: the day of the report's rows
 Row = dict[str, Any]
 
@@ -60,6 +62,22 @@ def row(txn: str, category: str, about: Row, gross: int, fee: int) -> Row:
         "reporting_category": category,
         "source_id": about["source"] or "",
     }
+
+
+def rest_of_stories(day: Played, events: int, seed: int) -> Iterable[Generated]:
+    """What comes after so many events and is about an object that Stripe's report tells of.
+
+    Without it a dispute or a capture would be half told, and rightly be a difference.
+    """
+    told = {
+        json.loads(record.value() or b"")["data"]["object"]["source"]
+        for record in day.records["stripe.settlements"]
+    }
+    for number, one in enumerate(generate(events + REST, seed)):
+        if number >= events and isinstance(one.event, dict):
+            about = one.event.get("data", {}).get("object", {})
+            if told & {about.get("id"), about.get("source"), about.get("charge")} - {None}:
+                yield one
 
 
 def payouts(day: Played) -> Iterable[Generated]:

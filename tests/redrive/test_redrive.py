@@ -21,7 +21,7 @@ from worker.kafka.reader import read_all
 from worker.ports import Announcement, DependencyUnavailable, Record
 from worker.reconcile.progress import Progress
 from worker.redrive import run as redriving
-from worker.redrive.choosing import Asked, Kind
+from worker.redrive.choosing import Kind, Redrive
 from worker.redrive.run import Result, redrive
 from worker.redrive.where import Where
 
@@ -83,7 +83,7 @@ class Books:
         self.write(Announcement(REJECTED, None, json.dumps(told).encode(), []))
 
     def redrive(self, kind: Kind, where: str, **options: Any) -> Result:
-        asked = Asked(kind, Where(where), note="mended", operator="ann", **options)
+        asked = Redrive(kind, Where(where), note="mended", operator="ann", **options)
         return redrive(self.settings, asked, progress=Progress(), embedded_broker=True)
 
     def read(self, topic: str) -> list[Record]:

@@ -15,11 +15,12 @@ from worker.config import Settings, load_settings
 from worker.kafka.ranges import Topics
 from worker.kafka.reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
+from worker.parts import ALL, Part
 from worker.ports import UsageError
 from worker.reconcile.progress import Progress
 from worker.replay.announce import Rewritten, announce_again
-from worker.replay.bounds import ALL, Moment, Part, bounds, moment
-from worker.replay.run import Applied, Asked, apply
+from worker.replay.bounds import Moment, bounds, moment
+from worker.replay.run import Applied, Replay, apply
 
 EVENTS = 80
 MORE = 20
@@ -38,7 +39,7 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings
 
 
 def replayed(settings: Settings, ledger: EmbeddedLedger, *, name: str = "") -> Applied:
-    asked = Asked(Moment(), Moment(), name=name)
+    asked = Replay(Moment(), Moment(), name=name)
     return apply(settings, asked, started_from="", stop=Stop(), ledger=ledger, embedded_broker=True)
 
 

@@ -7,6 +7,7 @@ with 2 or 3 and leaves no report.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.config import load_settings
+from worker.parts import part
+from worker.ports import UsageError
 from worker.reads.times import span
 from worker.reconcile.outputs import json_document, shown_items, suffix_of, write_report
+from worker.reconcile.parts import part_files, write_part
 from worker.reconcile.progress import Progress
-from worker.reconcile.run import Asked, Result, reconcile
+from worker.reconcile.run import Comparison, Result, reconcile
 
 HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
 
@@ -37,6 +41,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="archives instead of Kafka: JSON lines or Avro containers, plain, gzip or zstd",
     )
     parser.add_argument("--topic", default="", help="of events in archives that name none")
+    parser.add_argument("--partitions", metavar="I/N", help="the part of one of several jobs: 0/4")
+    parser.add_argument(
+        "--part-to", type=Path, metavar="FOLDER", help="where a part's file goes, for --merge"
+    )
+    parser.add_argument(
+        "--merge",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="join the files of all parts, or those in a folder, and report",
+    )
     parser.add_argument("--stripe-report", type=Path, metavar="FILE.csv", help="payouts, itemized")
     parser.add_argument(
         "--stripe-balance",
@@ -61,11 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
     start_ns, end_ns = span(arguments.start, arguments.end)
     for path in arguments.report:
         suffix_of(path)
-    asked = Asked(
+    _refuse_mixed(arguments)
+    if arguments.partitions:
+        return _part(arguments, start_ns, end_ns)
+    asked = Comparison(
         start_ns=start_ns,
         end_ns=end_ns,
         files=tuple(arguments.from_files),
         topic=arguments.topic,
+        parts=tuple(part_files(arguments.merge)) if arguments.merge else (),
         stripe_report=arguments.stripe_report,
         stripe_balances=tuple(arguments.stripe_balance),
     )
@@ -77,6 +97,45 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             sys.stdout.writelines(f"{line}\n" for line in _text(result))
         return 1 if result.differs else 0
+
+
+def _refuse_mixed(arguments: argparse.Namespace) -> None:
+    """A part is read, and later parts are joined; each has its own options."""
+    reports = ("report", "stripe_report", "stripe_balance")
+    wrong = {
+        "partitions": ("merge", "from_files", "topic", *reports),
+        "merge": ("start", "end", "from_files", "topic", "part_to"),
+    }
+    names = {"start": "from", "end": "to"}
+    for mode, others in wrong.items():
+        given = [name for name in others if getattr(arguments, mode) and getattr(arguments, name)]
+        if given:
+            option = names.get(given[0], given[0]).replace("_", "-")
+            told = "give it to --merge" if given[0] in reports else "the parts say it"
+            if given[0] in {"from_files", "topic", "merge"}:
+                told = "parts are of topics in Kafka"
+            raise UsageError(f"--{mode} takes no --{option}: {told}")
+    if bool(arguments.partitions) != bool(arguments.part_to):
+        raise UsageError("--partitions I/N and --part-to FOLDER go together: the part is a file")
+
+
+def _part(arguments: argparse.Namespace, start_ns: int, end_ns: int) -> int:
+    path, manifest = write_part(
+        load_settings(arguments.config),
+        part(arguments.partitions),
+        arguments.part_to,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        progress=Progress(),
+    )
+    if arguments.json:
+        told = {"part": str(path), "records": dict(sorted(manifest.taken.items()))}
+        sys.stdout.write(json.dumps(told) + "\n")
+        return 0
+    sys.stdout.write(f"part {manifest.number} of {manifest.of} is in {path}\n")
+    for topic, count in sorted(manifest.taken.items()):
+        sys.stdout.write(f"  {count:>12,}  {topic}\n")
+    return 0
 
 
 def _text(result: Result) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from worker.config import load_settings
 from worker.ports import UsageError
 from worker.reconcile.progress import Progress
-from worker.redrive.choosing import Asked, Choice
+from worker.redrive.choosing import Choice, Redrive
 from worker.redrive.run import Result, redrive
 from worker.redrive.where import NAMES, Where
 from worker.setting_sections import EMBEDDED
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Redrive, and say what went and what could not."""
     if not arguments.dry_run and not (arguments.reason.strip() and arguments.operator.strip()):
         raise UsageError("--reason and --operator are needed: they stay with every redriven record")
-    asked = Asked(
+    asked = Redrive(
         kind=arguments.kind,
         where=Where(arguments.where),
         new_attempt=arguments.new_attempt,
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if result.lost else 0
 
 
-def _document(result: Result, asked: Asked) -> dict[str, Any]:
+def _document(result: Result, asked: Redrive) -> dict[str, Any]:
     return {
         "from": asked.kind,
         "where": asked.where.text,
@@ -98,7 +98,7 @@ def _document(result: Result, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _text(result: Result, asked: Asked) -> Iterator[str]:
+def _text(result: Result, asked: Redrive) -> Iterator[str]:
     went = "would go through again" if asked.dry_run else "went through again"
     yield (
         f"{result.read:,} letters read since {result.group} stood, {result.chosen:,} chosen,"

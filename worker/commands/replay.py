@@ -1,7 +1,8 @@
-"""`replay`: what old records would post, posting it, or announcing again what was posted.
+"""`replay`: what old records would post, posting it, or making a lost side again from the others.
 
-The invariant: without `--apply` or `--announce-only` nothing is written. 1 when a record meets
-other money in the ledger, or its fact under other ids, or a transfer cannot be announced.
+The invariant: without `--apply`, `--announce-only` or `--rebuild` nothing is written. 1 when a
+record meets other money in the ledger, or its fact under other ids, when a transfer cannot be
+announced, or when two ledgers differ.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from worker.commands.rebuilding import rebuild_and_verify
 from worker.commands.run import Stop
 from worker.config import Settings, load_settings
 from worker.observe.logs import configure_logging
+from worker.parts import ALL, part
 from worker.ports import UsageError
 from worker.reads.times import shown, span
 from worker.reconcile.progress import Progress
 from worker.replay.announce import Rewritten, announce_again
-from worker.replay.bounds import ALL, Moment, moment, part
+from worker.replay.bounds import Moment, moment
 from worker.replay.plan import CLASSES
-from worker.replay.run import Applied, Asked, Planned, apply, plan, shown_ranges
+from worker.replay.run import Applied, Planned, Replay, apply, plan, shown_ranges
 from worker.setting_sections import EMBEDDED
 
-HELP: Final = "say what old records would post, or post it; write lost announcements again"
+HELP: Final = "say what old records would post, or post it; make a lost ledger or outbox again"
 
 LISTED: Final = 20
 
@@ -70,6 +73,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--outbox", default="", metavar="TOPIC", help="where to, with --announce-only"
     )
+    parser.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="post in an empty ledger what the outbox tells of a lost one, and announce nothing",
+    )
+    parser.add_argument(
+        "--verify-against",
+        default="",
+        metavar="ADDRESS|embedded:FILE",
+        help="compare the ledger with another, in everything but timestamps and positions",
+    )
+    parser.add_argument(
+        "--verify-cluster-id", type=int, metavar="ID", help="of that other ledger, if it differs"
+    )
     parser.add_argument("--name", default="", help="of the replay's group <group>-replay-<name>")
     parser.add_argument(
         "--resume", action="store_true", help="go on where the replay of this name stood"
@@ -82,6 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     if arguments.outbox and not arguments.announce_only:
         raise UsageError("--outbox goes with --announce-only; a replay announces to topics.outbox")
+    if arguments.verify_cluster_id is not None and not arguments.verify_against:
+        raise UsageError("--verify-cluster-id goes with --verify-against")
+    if arguments.rebuild or arguments.verify_against:
+        return rebuild_and_verify(settings, arguments)
     if arguments.announce_only:
         return _announce(settings, arguments)
     asked = _asked(arguments)
@@ -97,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if planned.plan.items else 0
 
 
-def _asked(arguments: argparse.Namespace) -> Asked:
+def _asked(arguments: argparse.Namespace) -> Replay:
     start = moment(arguments.start, option="--from") if arguments.start else Moment()
     end = moment(arguments.end, option="--to") if arguments.end else Moment()
     if end.time_ms and end.time_ms <= start.time_ms:
@@ -109,7 +130,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         )
     if arguments.from_files and arguments.partitions:
         raise UsageError("--partitions splits topics in Kafka: give each job its own files instead")
-    return Asked(
+    return Replay(
         start=start,
         end=end,
         topics=tuple(arguments.topics),
@@ -167,7 +188,7 @@ def _plan_text(planned: Planned) -> Iterator[str]:
 # Apply
 
 
-def _apply(settings: Settings, asked: Asked, arguments: argparse.Namespace) -> int:
+def _apply(settings: Settings, asked: Replay, arguments: argparse.Namespace) -> int:
     if settings.ledger.in_memory:
         raise UsageError("an in-memory ledger ends with this process: name the one to post to")
     configure_logging(level=settings.log.level, format=settings.log.format)

@@ -39,13 +39,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", metavar="TIME", help="first moment (UTC)")
     parser.add_argument("--to", dest="end", metavar="TIME", help="first moment after it")
     parser.add_argument("--currency", default="", help="only this currency")
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        help="a replay's group, as replay --apply prints it: find the records that it posted, too;"
+        " may be given again",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, one document per currency")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one statement per currency that the account exists in."""
     start_ns, end_ns = span(arguments.start, arguments.end)
-    with open_books(load_settings(arguments.config)) as books:
+    with open_books(load_settings(arguments.config), groups=arguments.group) as books:
         held = held_accounts(
             books, account=arguments.account, key=arguments.key, currency=arguments.currency
         )

@@ -7,6 +7,7 @@ when the database is closed. DuckDB is imported only when one is opened; it neve
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ else:
     Database = object
 
 MEMORY_LIMIT: Final = "512MB"
-STAGED_ROWS: Final = 100_000
+STAGED_ROWS: Final = 20_000
 """Rows of one staging file."""
 
 NO_NULL: Final = "\x01NULL"
@@ -89,12 +90,17 @@ class Stage:
         self._database = database
         self._table = table
         self._columns = dict(columns)
-        self._rows: list[list[object]] = []
+        self._rows: list[tuple[object, ...]] = []
         self.count = 0
+
+    @property
+    def taken(self) -> int:
+        """How many rows have come."""
+        return self.count + len(self._rows)
 
     def add(self, row: Iterable[object]) -> None:
         """Take one more row."""
-        self._rows.append([one.replace("\0", " ") if isinstance(one, str) else one for one in row])
+        self._rows.append(tuple(row))
         if len(self._rows) >= STAGED_ROWS:
             self.flush()
 
@@ -104,8 +110,10 @@ class Stage:
             return
         with TemporaryDirectory(prefix="ledger-worker-stage-") as folder:
             path = Path(folder) / "rows.csv"
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows(self._rows)
             with path.open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file).writerows(self._rows)
+                file.write(text.getvalue().replace("\0", " "))
             kinds = ", ".join(f"{quoted(n)}: {quoted(k)}" for n, k in self._columns.items())
             self._database.execute(
                 f"INSERT INTO {self._table} SELECT * FROM read_csv({quoted(str(path))},"  # noqa: S608 - names and paths of ours

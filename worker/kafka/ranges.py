@@ -19,6 +19,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from worker.config import Settings
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.standing import Standing
 from worker.ports import DependencyUnavailable, Place, Record, RecordAt, UsageError
 
 SILENT_SECONDS_MAX: Final = 60.0
@@ -73,6 +74,14 @@ class Topics:
         """Release the connection."""
         self._consumer.close()
 
+    def places(self, topics: Sequence[str]) -> list[Place]:
+        """Every partition of these topics.
+
+        Raises:
+            DependencyUnavailable: a topic is not there, or the broker does not answer.
+        """
+        return [place for topic in topics for place in self._places(topic)]
+
     def parked(self, prefix: str) -> list[str]:
         """The topics where events wait, one per delay."""
         found = self._ask("looking at the topics", self._consumer.list_topics).topics
@@ -87,9 +96,7 @@ class Topics:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
             UsageError: records of the range are gone, by retention or compaction.
         """
-        found = {
-            place: self._range(place, start_ms) for topic in topics for place in self._places(topic)
-        }
+        found = {place: self._range(place, start_ms) for place in self.places(topics)}
         self._refuse_compacted(topics)
         return found
 
@@ -99,11 +106,7 @@ class Topics:
         Raises:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
         """
-        return {
-            place: Range(*self._watermarks(place))
-            for topic in topics
-            for place in self._places(topic)
-        }
+        return {place: Range(*self._watermarks(place)) for place in self.places(topics)}
 
     def at(self, wanted: Iterable[RecordAt]) -> dict[RecordAt, Record]:
         """The records at these places; what is gone, or was never there, is left out."""
@@ -206,18 +209,23 @@ class Topics:
                 )
 
     def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
-        """A group's committed offsets; negative where it has none."""
-        consumer = open_client(lambda: Consumer({**self._config, "group.id": group}))
+        """A group's committed offsets; negative where it has none.
+
+        Raises:
+            UsageError: it has committed more than there is: the topic was made anew.
+        """
+        standing = Standing(self._settings, group)
         try:
-            found = self._ask(
-                "asking for committed offsets",
-                lambda timeout: consumer.committed(
-                    [TopicPartition(*place) for place in places], timeout
-                ),
-            )
+            found = standing.committed(places)
         finally:
-            consumer.close()
-        return {(one.topic, one.partition): one.offset for one in found}
+            standing.close()
+        for (topic, partition), offset in found.items():
+            if offset > 0 and offset > (end := self._watermarks((topic, partition))[1]):
+                raise UsageError(
+                    f"the group {group} has committed {topic}/{partition}@{offset}, which ends at"
+                    f" {end}: the topic was deleted and made anew; read archives with --from-files"
+                )
+        return found
 
     def read(self, ranges: Mapping[Place, Range]) -> Iterator[Record]:
         """The records of these ranges, in order within each partition.

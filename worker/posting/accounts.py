@@ -47,6 +47,10 @@ class Accounts:
         known.update((number, None) for number in missing if number not in conflicts)
         return conflicts
 
+    def knows(self, number: int) -> bool:
+        """Is this account known to exist?"""
+        return number in self._known
+
     def remember(self, accounts: Iterable[AccountRef]) -> None:
         """These were read from the ledger: there is nothing to make."""
         self._known.update((account.id, None) for account in accounts)

@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from worker.core.chain import Chain
-from worker.core.event import ATTEMPT_MAX, Dead, Reason
+from worker.core.event import Dead, Reason
 from worker.core.outcome import same_money
 from worker.core.wire import QueryFilter, Transfer
 from worker.ports import Ledger
+from worker.posting.forms import forms
 from worker.posting.holdings import Holdings, Rules
 from worker.posting.predecessors import Predecessors
 
@@ -75,19 +76,10 @@ class Standings:
         if not stored:
             return chain
         ids = {transfer.id for transfer in stored}
-        for other in self._others(one):
+        for other in forms(self._rules, chain.event, role=one.role, known=chain):
             if any(leg.id in ids for leg in other.legs):
                 return other
         return Held.OTHER_IDS
-
-    def _others(self, one: Asked) -> Iterable[Chain]:
-        for attempt in range(ATTEMPT_MAX + 1):
-            for diverted in (False, True) if one.chain.suspends else (False,):
-                found = self._rules.translate(
-                    one.chain.event, role=one.role, attempt=attempt, diverted=diverted
-                )
-                if isinstance(found, Chain):
-                    yield found
 
 
 def _held(found: Chain | Dead | Held, held: Mapping[int, Transfer]) -> Held:

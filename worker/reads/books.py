@@ -5,7 +5,7 @@ The invariant: nothing here writes to the ledger, and no ledger file is made by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
@@ -46,13 +46,17 @@ class RecordPlace(NamedTuple):
 class Books:
     """A ledger and the names that a rulebook gives to what it holds."""
 
-    def __init__(self, ledger: Ledger, rulebook: Rulebook, settings: Settings) -> None:
+    def __init__(
+        self, ledger: Ledger, rulebook: Rulebook, settings: Settings, *, groups: Sequence[str] = ()
+    ) -> None:
+        """groups: others than the configured one whose positions are recognised too."""
         self.ledger = ledger
         self.rulebook = rulebook
         self._translator = Translator(rulebook)
         self._currencies = {one.ledger: one for one in rulebook.ledgers.values()}
         self._named: dict[int, AccountRef] = {}
         self._settings = settings
+        self._groups = groups
         self._legs = _legs_by_code(rulebook)
 
     def name(self, account: HeldAccount) -> AccountRef:
@@ -100,7 +104,7 @@ class Books:
 
     @cached_property
     def _places(self) -> dict[int, tuple[str, int]]:
-        return known_places(self._settings)
+        return known_places(self._settings, groups=self._groups)
 
     def place(self, position: int) -> RecordPlace | None:
         """The record at a position (`user_data_64`); None for another group's or topic's."""
@@ -126,11 +130,15 @@ def declared_account(rulebook: Rulebook, name: str) -> Account:
     return found
 
 
-def known_places(settings: Settings) -> dict[int, tuple[str, int]]:
-    """Position base to topic and partition, for the configured group, input and parked topics."""
-    group = settings.kafka.group_id
+def known_places(settings: Settings, *, groups: Sequence[str] = ()) -> dict[int, tuple[str, int]]:
+    """Position base to topic and partition, of the input and parked topics.
+
+    groups: beside the configured one. A base is 24 bits of a hash, so that each group that is
+    looked for makes it likelier, by one in two thousand, that a stranger's is taken for it.
+    """
     return {
         position_base(group=group, topic=topic, partition=partition): (topic, partition)
+        for group in (*groups, settings.kafka.group_id)
         for topic in (*settings.topics.inputs.values(), *settings.topics.parked_topics)
         for partition in range(PARTITIONS_KNOWN)
     }
@@ -147,8 +155,10 @@ def _legs_by_code(rulebook: Rulebook) -> dict[int, str]:
 
 
 @contextmanager
-def open_books(settings: Settings) -> Iterator[Books]:
+def open_books(settings: Settings, *, groups: Sequence[str] = ()) -> Iterator[Books]:
     """The configured ledger, for reading.
+
+    groups: see `Books`.
 
     Raises:
         UsageError: the rulebook is wrong, or there is no ledger to read.
@@ -162,7 +172,7 @@ def open_books(settings: Settings) -> Iterator[Books]:
         deadline_seconds=settings.ledger.deadline_seconds,
     )
     try:
-        yield Books(ledger, rulebook, settings)
+        yield Books(ledger, rulebook, settings, groups=groups)
     finally:
         ledger.close()
 

@@ -20,6 +20,7 @@ from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
 from worker.joining.database import Stage
 from worker.ports import Record
+from worker.posting.forms import forms
 from worker.posting.predecessors import Predecessors
 from worker.reading import EventReader
 from worker.reconcile.records import origin_of
@@ -108,17 +109,7 @@ class Expecting:
         """What the worker may have sent: the chain at each attempt, and diverted to suspense."""
         if not attempts and not chain.suspends:
             return [chain]
-        return [
-            found
-            for attempt in range(attempts + 1)
-            for diverted in ((False, True) if chain.suspends else (False,))
-            if isinstance(
-                found := self.translator.translate(
-                    chain.event, role=role, attempt=attempt, diverted=diverted
-                ),
-                Chain,
-            )
-        ]
+        return list(forms(self.translator, chain.event, role=role, last=attempts, known=chain))
 
     def flush(self) -> None:
         """Look up the accounts that waiting chains take from their origins, and write their rows.

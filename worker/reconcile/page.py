@@ -14,37 +14,41 @@ from worker.reconcile.summary import CLASSES
 ITEMS_MAX: Final = 5000
 COLUMNS: Final = (
     "class",
+    "detail",
     "day",
     "currency",
-    "expected_amount",
-    "actual_amount",
-    "expected_debit",
-    "expected_credit",
-    "actual_debit",
-    "actual_credit",
-    "event_id",
+    "expected",
+    "actual",
+    "expected accounts",
+    "actual accounts",
+    "event",
     "leg",
-    "transfer_id",
+    "transfer",
     "place",
-    "detail",
 )
-FIGURES: Final = frozenset({"expected_amount", "actual_amount"})
+KEPT: Final = frozenset({"class", "day", "currency", "leg"})
+"""Columns whose words are never cut."""
+
+FIGURES: Final = frozenset({"expected", "actual"})
 
 STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --bad: #c62828; --good: #2e7d32;
   --bar: #c62828; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem;
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem;
   padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .verdict { font-size: 1.15rem; font-weight: 600; } .bad { color: var(--bad); }
 .good { color: var(--good); } .quiet { opacity: .7; }
+.differs td:first-child { color: var(--bad); font-weight: 600; }
 table { border-collapse: collapse; } th, td { padding: .25rem .6rem; text-align: left;
   border-bottom: 1px solid var(--line); vertical-align: top; }
 th { position: sticky; top: 0; background: Canvas; } td.n, th.n { text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 .wide { overflow-x: auto; }
-.wide td { font-size: .82rem; overflow-wrap: anywhere; min-width: 4rem; }
-.wide td.n { overflow-wrap: normal; } svg { max-width: 100%; height: auto; }
+.wide td { font-size: .82rem; overflow-wrap: anywhere; min-width: 8rem; }
+.wide td.n, .wide td.k { overflow-wrap: normal; white-space: nowrap; min-width: 0; }
+.wide td:nth-child(2) { min-width: 16rem; overflow-wrap: normal; }
+svg { max-width: 100%; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 .sign { display: flex; gap: 3rem; margin-top: 2.5rem; } .sign div { border-top: 1px solid;
   padding-top: .3rem; min-width: 14rem; }
@@ -143,20 +147,33 @@ def _days(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _items(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield '<h2>Items</h2>\n<div class="wide"><table>\n<tr>'
-    for name in COLUMNS:
-        figure = ' class="n"' if name in FIGURES else ""
-        yield f"<th{figure}>{name.replace('_', ' ')}</th>"
-    yield "</tr>\n"
+    yield "".join(f"<th{_kind(name)}>{name}</th>" for name in COLUMNS) + "</tr>\n"
     left_out = 0
     for number, item in enumerate(items):
         if number >= ITEMS_MAX:
             left_out += 1
             continue
-        yield '<tr class="bad">' if item["differs"] else "<tr>"
-        for name in COLUMNS:
-            figure = ' class="n"' if name in FIGURES else ""
-            yield f"<td{figure}>{escape(str(item[name]))}</td>"
+        yield '<tr class="differs">' if item["differs"] else "<tr>"
+        for name, text in zip(COLUMNS, _cells(item), strict=True):
+            yield f"<td{_kind(name)}>{escape(text)}</td>"
         yield "</tr>\n"
     yield "</table></div>\n"
     if left_out:
         yield f'<p class="bad">{left_out:,} more items: a .csv or .parquet report has all.</p>\n'
+
+
+def _kind(name: str) -> str:
+    if name in FIGURES:
+        return ' class="n"'
+    return ' class="k"' if name in KEPT else ""
+
+
+def _cells(item: Mapping[str, Any]) -> Iterator[str]:
+    """One text for each column; the class in words, a pair of accounts in one."""
+    yield str(item["class"]).replace("_", " ")
+    first = ("detail", "day", "currency", "expected_amount", "actual_amount")
+    yield from (str(item[name]) for name in first)
+    for side in ("expected", "actual"):
+        debit, credit = item[f"{side}_debit"], item[f"{side}_credit"]
+        yield f"{debit or '…'} → {credit or '…'}" if debit or credit else ""
+    yield from (str(item[name]) for name in ("event_id", "leg", "transfer_id", "place"))

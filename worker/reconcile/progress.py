@@ -1,41 +1,61 @@
-"""How far long work is, and how long it will take, on stderr where a person watches.
+"""How far long work is, and how long it will take, on stderr.
 
-The invariant: it writes nothing where stderr is no terminal. Imports the standard library only.
+The invariant: a terminal shows one line that is drawn again; anything else, a Job's log among them,
+gets a line a minute, and nothing of work that takes less. Imports the standard library only.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Final, TextIO, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TextIO, TypeVar
 
 LOOK_EVERY: Final = 256
 REDRAW_SECONDS: Final = 0.5
+LOG_SECONDS: Final = 60.0
 
 Item = TypeVar("Item")
 
 
 class Progress:
-    """Passes items on and says how many have passed. stream: stderr unless told."""
+    """Passes items on and says how many have passed.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    stream: stderr unless told. log_seconds: between two lines where no terminal is.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, log_seconds: float = LOG_SECONDS) -> None:
         self._out = stream or sys.stderr
+        self._log_seconds = log_seconds
 
-    def over(self, items: Iterable[Item], label: str, *, total: int = 0) -> Iterator[Item]:
-        """The items; total: how many there may be, 0 when nobody knows."""
-        if not self._out.isatty():
-            yield from items
-            return
+    def over(
+        self,
+        items: Iterable[Item],
+        label: str,
+        *,
+        total: int = 0,
+        size: Callable[[Any], int] = lambda _: 1,
+    ) -> Iterator[Item]:
+        """The items.
+
+        total: how many there may be, 0 when nobody knows. size: as how many an item counts.
+        """
+        drawn_again = self._out.isatty()
+        every = REDRAW_SECONDS if drawn_again else self._log_seconds
         started = drawn = time.monotonic()
-        passed = 0
-        for passed, item in enumerate(items, start=1):
+        passed = looked = 0
+        for item in items:
             yield item
-            if passed % LOOK_EVERY == 0 and time.monotonic() - drawn > REDRAW_SECONDS:
-                drawn = time.monotonic()
-                self._out.write(f"\r{line(label, passed, total, drawn - started)}\x1b[K")
-                self._out.flush()
-        self._out.write(f"\r{line(label, passed, 0, time.monotonic() - started)}\x1b[K\n")
+            passed += size(item)
+            if passed - looked >= LOOK_EVERY:
+                looked = passed
+                if time.monotonic() - drawn > every:
+                    drawn = time.monotonic()
+                    told = line(label, passed, total, drawn - started)
+                    self._out.write(f"\r{told}\x1b[K" if drawn_again else f"{told}\n")
+                    self._out.flush()
+        if drawn_again:
+            self._out.write(f"\r{line(label, passed, 0, time.monotonic() - started)}\x1b[K\n")
 
 
 def line(label: str, passed: int, total: int, seconds: float) -> str:

@@ -7,18 +7,23 @@ because then everything would be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from worker.archive.files import read_archives
 from worker.config import Settings
-from worker.ports import Place, Record, UsageError
+from worker.parts import ALL, Part
+from worker.ports import Place, UsageError
 from worker.reads.books import Books
 from worker.reads.walk import all_transfers
 from worker.reconcile.progress import Progress
 from worker.reconcile.staging import Staging
+
+if TYPE_CHECKING:
+    from worker.kafka.ranges import Range, Topics
 
 SLACK_SECONDS: Final = 86_400
 """How much earlier than the range reading begins: clocks differ, and a ledger's is not Stripe's."""
@@ -63,56 +68,87 @@ def start_ms_of(start_ns: int) -> int:
     return max(0, start_ns // 1_000_000 - SLACK_SECONDS * 1000) if start_ns else 0
 
 
-def read_inputs(
-    staging: Staging, settings: Settings, reach: Reach, *, start_ns: int, progress: Progress
+def reach_of(topics: Topics, settings: Settings) -> dict[Place, int]:
+    """How far the live group is in every partition that it reads, parked events among them.
+
+    Raises:
+        UsageError: it has committed nothing.
+    """
+    names = list(settings.topics.inputs.values())
+    inputs = topics.places(names)
+    places = inputs + topics.places(topics.parked(settings.topics.parked))
+    committed = topics.committed(settings.kafka.group_id, places)
+    if all(committed[place] < 0 for place in inputs):
+        raise UsageError(
+            f"the group {settings.kafka.group_id} has committed nothing of"
+            f" {', '.join(sorted(names))}: is kafka.group_id the live worker's?"
+        )
+    return {place: max(committed[place], 0) for place in places}
+
+
+def read_inputs(  # noqa: PLR0913 - where from, what of it, and where to
+    staging: Staging,
+    settings: Settings,
+    reach: Reach,
+    *,
+    start_ns: int,
+    part: Part = ALL,
+    progress: Progress,
 ) -> None:
-    """Take the events from Kafka, and learn how far the group has come.
+    """Take the events of our partitions from Kafka, and learn how far the group has come.
 
     Raises:
         DependencyUnavailable: the broker does not answer, or a topic is not there.
         UsageError: records are gone, or the group has committed nothing.
     """
-    from worker.kafka.ranges import Topics  # noqa: PLC0415 - Kafka only when it is read
-
-    topics = Topics(settings)
-    try:
+    with _topics(settings) as topics:
         names = list(settings.topics.inputs.values())
-        ranges = topics.ranges(names, start_ms=start_ms_of(start_ns))
-        committed = topics.committed(settings.kafka.group_id, list(ranges))
-        if all(one < 0 for one in committed.values()):
-            raise UsageError(
-                f"the group {settings.kafka.group_id} has committed nothing of"
-                f" {', '.join(sorted(names))}: is kafka.group_id the live worker's?"
-            )
-        reach.ends |= {
-            place: min(max(committed[place], 0), one.end) for place, one in ranges.items()
+        ranges = _ours(topics.ranges(names, start_ms=start_ms_of(start_ns)), part)
+        committed = reach_of(topics, settings)
+        # What came after the ranges were taken is not read, whether it is committed or not.
+        reach.ends |= committed | {
+            place: min(committed[place], one.end) for place, one in ranges.items()
         }
-        records: Iterable[Record] = topics.read(ranges)
-        staging.unchecked += topics.unchecked
-        total = sum(one.end - one.start for one in ranges.values())
-        for record in progress.over(records, "events", total=total):
-            staging.take(record)
-    finally:
-        topics.close()
+        _take(staging, topics, ranges, "events", progress)
 
 
 def read_outputs(
-    staging: Staging, settings: Settings, *, start_ns: int, progress: Progress
+    staging: Staging, settings: Settings, *, start_ns: int, part: Part = ALL, progress: Progress
 ) -> None:
-    """Take the announcements from Kafka: outbox, rejected, dead and parked."""
+    """Take the announcements of our partitions from Kafka: outbox, rejected, dead and parked."""
+    with _topics(settings) as topics:
+        names = [settings.topics.outbox, settings.topics.rejected, settings.topics.dead]
+        names += topics.parked(settings.topics.parked)
+        ranges = _ours(topics.ranges(names, start_ms=start_ms_of(start_ns)), part)
+        _take(staging, topics, ranges, "announcements", progress)
+
+
+@contextmanager
+def _topics(settings: Settings) -> Iterator[Topics]:
     from worker.kafka.ranges import Topics  # noqa: PLC0415 - Kafka only when it is read
 
     topics = Topics(settings)
     try:
-        names = [settings.topics.outbox, settings.topics.rejected, settings.topics.dead]
-        names += topics.parked(settings.topics.parked)
-        ranges = topics.ranges(names, start_ms=start_ms_of(start_ns))
-        staging.unchecked += topics.unchecked
-        total = sum(one.end - one.start for one in ranges.values())
-        for record in progress.over(topics.read(ranges), "announcements", total=total):
-            staging.take(record)
+        yield topics
     finally:
         topics.close()
+
+
+def _ours(ranges: Mapping[Place, Range], part: Part) -> dict[Place, Range]:
+    return {place: ranges[place] for index, place in enumerate(sorted(ranges)) if part.takes(index)}
+
+
+def _take(
+    staging: Staging,
+    topics: Topics,
+    ranges: Mapping[Place, Range],
+    label: str,
+    progress: Progress,
+) -> None:
+    staging.unchecked += topics.unchecked
+    total = sum(one.end - one.start for one in ranges.values())
+    for record in progress.over(topics.read(ranges), label, total=total):
+        staging.take(record)
 
 
 def read_ledger(

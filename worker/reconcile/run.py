@@ -7,19 +7,20 @@ that what happens meanwhile is in transit and never a difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker.config import Settings
 from worker.joining.database import Database, open_database, stage_rows
 from worker.reads.books import Books, open_books
 from worker.reads.times import shown
-from worker.reads.trial import trial_balance
+from worker.reads.trial import TrialBalance, trial_balance
 from worker.reconcile.classify import classify, name_currencies
 from worker.reconcile.expecting import Span
+from worker.reconcile.parts import Manifest, least_reach, load_parts, read_manifests
 from worker.reconcile.payouts import compare_report
 from worker.reconcile.progress import Progress
 from worker.reconcile.reading import (
@@ -36,19 +37,24 @@ from worker.reconcile.stripe_report import read_report
 from worker.reconcile.summary import stripe_balances, summarize
 from worker.reconcile.tables import REPORT
 
+LATER: Final = "UPDATE actual SET in_transit = true WHERE posted_ns > $newest"
+"""What was posted after the first part began: its announcement may not have been read."""
+
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Comparison:
     """What to reconcile.
 
     Times are in nanoseconds, 0 leaves a side open. files: archives instead of
-    Kafka; topic: of events in them that name none. stripe_balances: as given, `usd=1.00`.
+    Kafka; topic: of events in them that name none. parts: files that parts of the work have
+    written, which say the times. stripe_balances: as given, `usd=1.00`.
     """
 
     start_ns: int = 0
     end_ns: int = 0
     files: tuple[Path, ...] = ()
     topic: str = ""
+    parts: tuple[Path, ...] = ()
     stripe_report: Path | None = None
     stripe_balances: tuple[str, ...] = ()
 
@@ -67,7 +73,7 @@ class Result:
 
 
 @contextmanager
-def reconcile(settings: Settings, asked: Asked, *, progress: Progress) -> Iterator[Result]:
+def reconcile(settings: Settings, asked: Comparison, *, progress: Progress) -> Iterator[Result]:
     """Reconcile; the result lives as long as the context.
 
     Raises:
@@ -77,7 +83,11 @@ def reconcile(settings: Settings, asked: Asked, *, progress: Progress) -> Iterat
     with open_books(settings) as books, open_database() as database:
         balances = stripe_balances(list(asked.stripe_balances), books.rulebook)
         report = asked.stripe_report
-        staging, cut_ns, trial = _read(settings, asked, books, database, progress)
+        manifests = read_manifests(settings, asked.parts, books.rulebook.digest, database)
+        if manifests:
+            asked = replace(asked, start_ns=manifests[0].start_ns, end_ns=manifests[0].end_ns)
+        staging, trial = _read(settings, asked, manifests, books, database, progress)
+        cut_ns = trial.as_of_ns
         announced = announcements_were_read(staging, staging.taken)
         classify(database, cut_ns=cut_ns, announced=announced)
         payouts = compare_report(database, books.rulebook) if report else None
@@ -101,26 +111,37 @@ def reconcile(settings: Settings, asked: Asked, *, progress: Progress) -> Iterat
         yield Result(database, summary)
 
 
-def _read(
-    settings: Settings, asked: Asked, books: Books, database: Database, progress: Progress
-) -> tuple[Staging, int, Any]:
-    """Read every side; the staging, the ledger's cut and its trial balance of that moment."""
-    reach = Reach()
+def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
+    settings: Settings,
+    asked: Comparison,
+    manifests: Sequence[Manifest],
+    books: Books,
+    database: Database,
+    progress: Progress,
+) -> tuple[Staging, TrialBalance]:
+    """Read every side; the staging, and the ledger's trial balance of that moment."""
+    reach = Reach(least_reach(manifests))
     span = Span(asked.start_ns // 1_000_000, asked.end_ns // 1_000_000)
     staging = open_staging(database, settings, books, span=span, committed=reach.committed)
     if asked.stripe_report:
         stage_rows(database, "report", REPORT, read_report(asked.stripe_report, books.rulebook))
-    if asked.files:
+    if manifests:
+        load_parts(database, staging, asked.parts, manifests)
+        require_events(staging)
+    elif asked.files:
         read_files(staging, asked.files, topic=asked.topic, progress=progress)
     else:
         read_inputs(staging, settings, reach, start_ns=asked.start_ns, progress=progress)
         require_events(staging)
     trial = trial_balance(books)
     read_ledger(staging, books, start_ns=asked.start_ns, cut_ns=trial.as_of_ns, progress=progress)
-    if not asked.files:
+    if not asked.files and not manifests:
         read_outputs(staging, settings, start_ns=asked.start_ns, progress=progress)
     staging.flush()
-    return staging, trial.as_of_ns, trial
+    if manifests:
+        newest_ns = min(one.newest_ns for one in manifests)
+        database.execute(LATER, {"newest": newest_ns})
+    return staging, trial
 
 
 def name_accounts(database: Database, books: Books) -> None:

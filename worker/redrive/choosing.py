@@ -38,7 +38,7 @@ ReadAt = Callable[[Iterable[RecordAt]], Mapping[RecordAt, Record]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Redrive:
     """What a person asked for."""
 
     kind: Kind
@@ -75,7 +75,7 @@ class Choosing:
     that was refused, by event, for rejections that get a new one.
     """
 
-    asked: Asked
+    asked: Redrive
     reader: EventReader
     roles: Mapping[str, str]
     parked: Sequence[str]

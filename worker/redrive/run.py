@@ -14,12 +14,11 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
-from worker.codecs.decode import Decoder
 from worker.config import Settings
 from worker.core.translate import Translator
 from worker.kafka.announcer import KafkaAnnouncer
+from worker.kafka.decoding import open_decoder
 from worker.kafka.ranges import Range, Topics
-from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.standing import Standing
 from worker.ports import (
     Aborted,
@@ -32,7 +31,7 @@ from worker.ports import (
 )
 from worker.reading import EventReader
 from worker.reconcile.progress import Progress
-from worker.redrive.choosing import Asked, Choice, Choosing
+from worker.redrive.choosing import Choice, Choosing, Redrive
 from worker.rulebooks.load import load
 
 PORTION: Final = 200
@@ -68,7 +67,7 @@ class Result:
                 self.records.append(one._replace(record=None))
 
 
-def group_of(settings: Settings, asked: Asked) -> str:
+def group_of(settings: Settings, asked: Redrive) -> str:
     """The group that keeps how far this redrive is; each filter is a redrive of its own."""
     told = f"{asked.where.text}\0{asked.new_attempt}".encode()
     digest = blake2b(told, digest_size=4).hexdigest()
@@ -76,7 +75,7 @@ def group_of(settings: Settings, asked: Asked) -> str:
 
 
 def redrive(
-    settings: Settings, asked: Asked, *, progress: Progress, embedded_broker: bool = False
+    settings: Settings, asked: Redrive, *, progress: Progress, embedded_broker: bool = False
 ) -> Result:
     """Send the chosen letters' records through again, or say what would be sent.
 
@@ -98,14 +97,10 @@ def _opened(stack: ExitStack, settings: Settings) -> Topics:
     return topics
 
 
-def _choosing(settings: Settings, asked: Asked, lookups: Topics) -> Choosing:
-    registry = open_registry(settings)
-    decoder = Decoder(
-        schema_ids(settings, registry), registry.reader if registry else lambda _: None
-    )
+def _choosing(settings: Settings, asked: Redrive, lookups: Topics) -> Choosing:
     return Choosing(
         asked=asked,
-        reader=EventReader(decoder, Translator(load(settings.rulebook))),
+        reader=EventReader(open_decoder(settings), Translator(load(settings.rulebook))),
         roles={topic: role for role, topic in settings.topics.inputs.items()},
         parked=lookups.parked(settings.topics.parked),
         read_at=lookups.at,
@@ -116,7 +111,7 @@ class _Job:
     """One redrive under way."""
 
     def __init__(
-        self, settings: Settings, asked: Asked, stack: ExitStack, *, embedded_broker: bool
+        self, settings: Settings, asked: Redrive, stack: ExitStack, *, embedded_broker: bool
     ) -> None:
         self._asked = asked
         self._group = group_of(settings, asked)
@@ -186,7 +181,7 @@ _RUN_AGAIN: Final = (
 )
 
 
-def _letter_topics(settings: Settings, asked: Asked, topics: Topics) -> list[str]:
+def _letter_topics(settings: Settings, asked: Redrive, topics: Topics) -> list[str]:
     match asked.kind:
         case "dead":
             return [settings.topics.dead]

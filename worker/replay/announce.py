@@ -22,7 +22,7 @@ from worker.codecs.parked import role_of
 from worker.compose import outbox_encoder
 from worker.config import Settings
 from worker.core.chain import Chain
-from worker.core.event import ATTEMPT_MAX, Event
+from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.translate import Translator
 from worker.core.wire import Transfer
@@ -40,6 +40,7 @@ from worker.ports import (
     RecordAt,
     Unsettled,
 )
+from worker.posting.forms import forms
 from worker.posting.holdings import Holdings
 from worker.reads.books import Books, open_books
 from worker.reads.walk import all_transfers, newest_timestamp
@@ -236,16 +237,12 @@ class Telling:
         """
         first = None
         ids = {transfer.id for transfer in held}
-        for attempt in range(ATTEMPT_MAX + 1):
-            for diverted in (False, True):
-                made = self._rules.translate(event, role=role, attempt=attempt, diverted=diverted)
-                if not isinstance(made, Chain) or made.tag != held[0].user_data_128:
-                    return first
-                if any(leg.id in ids for leg in made.legs):
-                    return made
-                first = first or made
-                if not made.suspends and not diverted:
-                    break
+        for made in forms(self._rules, event, role=role):
+            if made.tag != held[0].user_data_128:
+                return first
+            if any(leg.id in ids for leg in made.legs):
+                return made
+            first = first or made
         return first
 
 

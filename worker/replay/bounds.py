@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from worker.kafka.ranges import Range, Topics
+from worker.parts import ALL, Part
 from worker.ports import Place, UsageError
 from worker.reads.times import nanoseconds
 
 _OFFSET: Final = re.compile(r"([\w.-]+)/(\d{1,9})@(\d{1,18})", re.ASCII)
-_PART: Final = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 NANOSECONDS_PER_MS: Final = 1_000_000
 
 
@@ -26,20 +26,6 @@ class Moment:
 
     time_ms: int = 0
     offsets: Mapping[Place, int] = field(default_factory=dict)
-
-
-class Part(NamedTuple):
-    """`--partitions 0/4`: the first of four jobs that share the partitions."""
-
-    number: int
-    of: int
-
-    def takes(self, index: int) -> bool:
-        """Is the partition at this place of the sorted list ours?"""
-        return index % self.of == self.number
-
-
-ALL: Final = Part(0, 1)
 
 
 def moment(text: str, *, option: str) -> Moment:
@@ -60,18 +46,6 @@ def moment(text: str, *, option: str) -> Moment:
             offsets[match[1], int(match[2])] = int(match[3])
         return Moment(offsets=offsets)
     return Moment(time_ms=nanoseconds(text, option=option) // NANOSECONDS_PER_MS)
-
-
-def part(text: str) -> Part:
-    """`0/4` as a Part.
-
-    Raises:
-        UsageError: it is none.
-    """
-    found = _PART.fullmatch(text)
-    if found is None or int(found[1]) >= int(found[2]):
-        raise UsageError(f"--partitions {text!r} is no part: the first of four jobs is 0/4")
-    return Part(int(found[1]), int(found[2]))
 
 
 def topics_of(inputs: Mapping[str, str], chosen: Sequence[str]) -> list[str]:

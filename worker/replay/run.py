@@ -23,22 +23,24 @@ from worker.kafka.decoding import open_decoder
 from worker.kafka.ranges import Range, Topics
 from worker.kafka.standing import Standing
 from worker.partitions import Input
+from worker.parts import ALL, Part
 from worker.ports import Commit, Ledger, Place, Record, UsageError
 from worker.posting.guarded import Guarded
 from worker.posting.standing import Standings
 from worker.reading import EventReader
 from worker.reads.books import open_books
+from worker.reads.walk import newest_timestamp
 from worker.reconcile.progress import Progress
 from worker.redrive.letters import rejection
 from worker.replay.bounded import BoundedSource
-from worker.replay.bounds import ALL, Moment, Part, bounds, topics_of
+from worker.replay.bounds import Moment, bounds, topics_of
 from worker.replay.plan import Plan, Planner
 
 CHECK_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Replay:
     """What a person asked for. topic: of events in archives that name none."""
 
     start: Moment
@@ -62,7 +64,7 @@ class Planned:
 # Plan
 
 
-def plan(settings: Settings, asked: Asked, *, progress: Progress) -> Planned:
+def plan(settings: Settings, asked: Replay, *, progress: Progress) -> Planned:
     """Say what applying it would post.
 
     Raises:
@@ -72,6 +74,7 @@ def plan(settings: Settings, asked: Asked, *, progress: Progress) -> Planned:
     topics_of(settings.topics.inputs, asked.topics)  # said before anything is read
     with ExitStack() as stack:
         books = stack.enter_context(open_books(settings))
+        newest_timestamp(books.ledger)  # a ledger that is down is said before anything is read
         topics = None if asked.files else _opened(stack, settings)
         ranges = _ranges(settings, asked, topics) if topics else {}
         planner = Planner(
@@ -91,7 +94,7 @@ def _opened(stack: ExitStack, settings: Settings) -> Topics:
     return topics
 
 
-def _ranges(settings: Settings, asked: Asked, topics: Topics) -> dict[Place, Range]:
+def _ranges(settings: Settings, asked: Replay, topics: Topics) -> dict[Place, Range]:
     return bounds(
         topics,
         group=settings.kafka.group_id,
@@ -102,7 +105,7 @@ def _ranges(settings: Settings, asked: Asked, topics: Topics) -> dict[Place, Ran
     )
 
 
-def _rejected(settings: Settings, asked: Asked, topics: Topics | None) -> Iterator[str]:
+def _rejected(settings: Settings, asked: Replay, topics: Topics | None) -> Iterator[str]:
     """The events that the ledger refused, as far as their topic still tells."""
     name = settings.topics.rejected
     records: Iterable[Record] = (
@@ -116,7 +119,7 @@ def _rejected(settings: Settings, asked: Asked, topics: Topics | None) -> Iterat
             yield told.event_id
 
 
-def _archived(settings: Settings, asked: Asked) -> Iterator[Record]:
+def _archived(settings: Settings, asked: Replay) -> Iterator[Record]:
     """The events of the archives, between the two times; offsets mean the archive's own."""
     names = set(topics_of(settings.topics.inputs, asked.topics))
     found = False
@@ -129,7 +132,7 @@ def _archived(settings: Settings, asked: Asked) -> Iterator[Record]:
         raise UsageError(f"no record of these files is of {', '.join(sorted(names))}")
 
 
-def _within(record: Record, asked: Asked) -> bool:
+def _within(record: Record, asked: Replay) -> bool:
     place, offset = (record.topic(), record.partition()), record.offset()
     at_ms = record.timestamp()[1]
     if asked.start.offsets and offset < asked.start.offsets.get(place, offset + 1):
@@ -144,7 +147,7 @@ def _within(record: Record, asked: Asked) -> bool:
 # Apply
 
 
-def name_of(asked: Asked, started_from: str) -> str:
+def name_of(asked: Replay, started_from: str) -> str:
     """The replay's name: given, or one that the same range always has."""
     told = "\0".join([started_from, *asked.topics, f"{asked.part.number}/{asked.part.of}"])
     name = asked.name or blake2b(told.encode(), digest_size=4).hexdigest()
@@ -163,7 +166,7 @@ class Applied:
 
 def apply(  # noqa: PLR0913 - what, under which name, and what tests bring along
     settings: Settings,
-    asked: Asked,
+    asked: Replay,
     *,
     started_from: str,
     stop: Stop,
