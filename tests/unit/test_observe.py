@@ -204,6 +204,24 @@ class Clock:
         return self.seconds
 
 
+def test_a_library_that_repeats_itself_is_heard_now_and_then(lines: io.StringIO) -> None:
+    """What differs in numbers only is written every ten seconds, with how often it was said."""
+    at = [100.0]
+    configure_logging(level="info", format="json", stream=lines, now=lambda: at[0])
+    library = logging.getLogger("library")
+    for number in range(5):
+        library.warning("peer %d refused", number)
+    library.warning("something else")
+    at[0] += 10
+    library.warning("peer 9 refused")
+    written = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(one["event"], one.get("repeated")) for one in written] == [
+        ("peer 0 refused", None),
+        ("something else", None),
+        ("peer 9 refused", 4),
+    ]
+
+
 def test_live_while_the_loop_turns() -> None:
     """The worker is live as long as its loop has turned within the limit, and again after it."""
     clock = Clock()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -30,14 +31,22 @@ _WORDS: Final = re.compile(r"[a-z0-9]+")
 
 Level = Literal["debug", "info", "warning", "error"]
 
+AGAIN_SECONDS: Final = 10.0
+KINDS_MAX: Final = 256
+_NUMBERS: Final = re.compile(r"\d+")
+
 
 def configure_logging(
     *,
     level: Level,
     format: Literal["json", "console"],  # noqa: A002 - the setting's name
     stream: TextIO | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Send every log line, structlog's and the standard library's, to `stream` (stderr)."""
+    """Send every log line, structlog's and the standard library's, to `stream` (stderr).
+
+    now: seconds of a clock that never goes back.
+    """
     out = stream if stream is not None else sys.stderr
     least = getattr(logging, level.upper())
     structlog.configure(
@@ -46,7 +55,7 @@ def configure_logging(
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=least, handlers=[_Forward()], force=True)
+    logging.basicConfig(level=least, handlers=[_Forward(now)], force=True)
 
 
 def _processors(format: Literal["json", "console"]) -> list[Processor]:  # noqa: A002
@@ -83,11 +92,37 @@ def _clean(key: str, item: Any, depth: int) -> Any:  # noqa: ANN401 - a log fiel
 
 
 class _Forward(logging.Handler):
-    """The standard library's log records, as lines of ours."""
+    """The libraries' log records, as lines of ours.
+
+    A client that cannot connect says so many times a second: what differs in numbers only is
+    written once in `AGAIN_SECONDS`, with how often it was said meanwhile.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        super().__init__()
+        self._now = now
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        repeated = self._repeated(record)
+        if repeated is None:
+            return
         fields: dict[str, Any] = {"logger": record.name}
+        if repeated:
+            fields["repeated"] = repeated
         if record.exc_info:
             fields["exc_info"] = record.exc_info
         known = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
         structlog.get_logger().log(known, record.getMessage(), **fields)
+
+    def _repeated(self, record: logging.LogRecord) -> int | None:
+        """How often this was said since it was last written; None while it need not be written."""
+        kind, now = (record.name, _NUMBERS.sub("0", record.getMessage())), self._now()
+        written_at, since = self._said.get(kind, (now - AGAIN_SECONDS, 0))
+        if now - written_at < AGAIN_SECONDS:
+            self._said[kind] = (written_at, since + 1)
+            return None
+        if len(self._said) >= KINDS_MAX:
+            self._said.clear()
+        self._said[kind] = (now, 0)
+        return since
