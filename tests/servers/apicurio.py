@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import time
 import urllib.error
@@ -24,6 +25,7 @@ from tests.servers.kafka import JAVA_MIN, _free_ports, _java_version
 VERSION = "2.6.13.Final"
 HERE = Path(__file__).parent
 PROGRAM = HERE.parent.parent / ".cache" / "apicurio" / VERSION
+JAR = f"apicurio-registry-app-{VERSION}-runner.jar"
 START_SECONDS = 300
 STOP_SECONDS = 60
 FETCH_SECONDS = 600
@@ -136,12 +138,12 @@ def _program() -> Path:
         with tempfile.TemporaryDirectory(dir=PROGRAM.parent) as fetched:
             _fetch(Path(fetched) / "program")
             (Path(fetched) / "program").rename(PROGRAM)
-    return PROGRAM / f"apicurio-registry-app-{VERSION}-runner.jar"
+    return PROGRAM / JAR
 
 
 def _fetch(target: Path) -> None:
     artifact = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"
-    goal = ["dependency:unpack", f"-Dartifact={artifact}", f"-DoutputDirectory={target}"]
+    goal = ["dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={target.parent}"]
     try:
         subprocess.run(
             ["mvn", "-q", "-B", "-f", str(HERE / "kafka-pom.xml"), *goal],
@@ -153,3 +155,5 @@ def _fetch(target: Path) -> None:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         last = str(error.stdout or error.stderr or "").strip().splitlines()[:1]
         raise Unavailable(f"no schema registry: Maven could not fetch Apicurio: {last}") from error
+    with tarfile.open(next(target.parent.glob("*.tar.gz"))) as packed:
+        packed.extractall(target, filter="data")
