@@ -1,27 +1,87 @@
-"""The worker on the benchmark's topic: the real command's parts, with its CPU measured.
+"""The worker on the benchmark's topic: the real command's parts, with their CPU by stage.
 
-A process of its own; settings come from the environment. Prints one JSON line.
+A process of its own; settings come from the environment. Prints one JSON line. The stages are the
+CPU of Python's two threads between the pipeline's ports; `clients` is what librdkafka and the
+ledger's client use in threads of their own.
 """
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
-from bench.straight import report
+from bench.loop import Clock
 from worker.commands.run import Stop, work
-from worker.compose import open_worker
+from worker.compose import Worker, open_worker
 from worker.config import load_settings
 from worker.observe.logs import configure_logging
+
+PORTS = {
+    "consume": ("_source", "poll"),
+    "take": ("", "_fill"),
+    "decode": ("_reader", "decode"),
+    "post": ("_posting", "post"),
+    "encode": ("_writer", "write"),
+    "commit": ("_announcer", "announce"),
+    "observe": ("_observer", "committed"),
+}
+"""Stage: the pipeline's port, and what is called on it once for each batch."""
+
+
+class Stages:
+    """CPU seconds by stage; each call is timed in its own thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.spent: dict[str, float] = defaultdict(float)
+        self.batches = 0
+
+    def watch(self, worker: Worker) -> None:
+        """Put a stopwatch around the calls of PORTS. The pipeline looks them up at each turn."""
+        for stage, (port, name) in PORTS.items():
+            target: Any = getattr(worker.pipeline, port) if port else worker.pipeline
+            setattr(target, name, self._timed(stage, getattr(target, name)))
+
+    def _timed(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes on what comes
+            if stage == "take":
+                self._clock.start()
+            began = time.thread_time()
+            try:
+                return call(*given, **named)
+            finally:
+                self.spent[stage] += time.thread_time() - began
+                if stage == "post":
+                    self.batches += 1
+                if stage == "commit" and self._clock.began:
+                    self._clock.lap()
+
+        return timed
+
+    def figures(self, *, main_cpu: float) -> dict[str, float]:
+        """Each stage's own: `take` holds decoding, and Python's main thread all but posting."""
+        spent = dict(self.spent)
+        translate = spent.pop("take") - spent["decode"]
+        loop = main_cpu - translate - sum(spent.values()) + spent["post"]
+        clients = self._clock.cpu - main_cpu - spent["post"]
+        return {**spent, "translate": translate, "loop": loop, "clients": clients}
 
 
 def main() -> None:
     settings = load_settings()
     configure_logging(level="warning", format="console")
+    clock = Clock()
+    stages = Stages(clock)
     with open_worker(settings) as worker:
-        began, cpu = time.monotonic(), time.process_time()
+        stages.watch(worker)
+        began = time.thread_time()
         work(worker, stop=Stop(), drain=True)
-        used = time.process_time() - cpu
-        report(worker.pipeline.settled, time.monotonic() - began, used)
+        main_cpu = time.thread_time() - began
+        settled = worker.pipeline.settled
+        figures = stages.figures(main_cpu=main_cpu)
+        clock.report(settled, stages=figures, batch=settled / max(stages.batches, 1))
 
 
 if __name__ == "__main__":

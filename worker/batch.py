@@ -110,6 +110,9 @@ def _split(items: list[Item], legs_max: int) -> tuple[list[Item], list[Item]]:
     transfer stands behind its own settlement), the first of them goes on without: the ledger is
     asked, and what is missing is missing.
     """
+    fitting = _plain_prefix(items, legs_max)
+    if fitting:
+        return items[:fitting], items[fitting:]
     offered = _offered(items)
     hasty: set[int] = set()
     while True:
@@ -120,6 +123,31 @@ def _split(items: list[Item], legs_max: int) -> tuple[list[Item], list[Item]]:
         if circle is None:
             return cut.now, cut.later
         hasty.add(id(circle))
+
+
+def _plain_prefix(items: list[Item], legs_max: int) -> int:
+    """How many items fit one request, where nothing waits; 0 when it takes a closer look.
+
+    A flat loop: under load every batch is cut here.
+    """
+    legs = 0
+    fitting = len(items)
+    for number, item in enumerate(items):
+        asked = item.asked
+        if type(asked) is not Chain:
+            continue
+        if item.attempts or asked.needs is not None:
+            return 0
+        for leg in asked.legs:
+            if leg.pending_ids:
+                return 0
+        legs += len(asked.legs)
+        if legs > legs_max:
+            fitting = min(fitting, number)
+    latest = {item.assignment: item.offset for item in items}
+    if all(assignment.may_submit(offset) for assignment, offset in latest.items()):
+        return fitting
+    return 0
 
 
 @dataclass(slots=True)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import structlog
 
+from worker.balance_gauges import BalanceGauges
 from worker.batch import Item
 from worker.codecs.parked import waiting_since_ms
 from worker.core.chain import Chain
@@ -31,7 +33,8 @@ class BatchObserver:
     """Feeds metrics, logs and health from what the pipeline tells.
 
     deadline_seconds: after so long without an answer the ledger counts as unavailable.
-    requests: takes the ledger's requests since the last call, by operation.
+    requests: takes the ledger's requests since the last call, by operation. sessions_lost: how
+    often the group took partitions back because it had not heard from us.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per output
@@ -41,6 +44,8 @@ class BatchObserver:
         health: Health,
         ledger: Ledger,
         source: Source,
+        balances: BalanceGauges,
+        sessions_lost: Callable[[], int],
         requests: Callable[[], dict[str, int]],
         deadline_seconds: float,
     ) -> None:
@@ -48,6 +53,9 @@ class BatchObserver:
         self._health = health
         self._ledger = ledger
         self._source = source
+        self._balances = balances
+        self._sessions_lost = sessions_lost
+        self._sessions_lost_before = 0
         self._requests = requests
         self._deadline_seconds = deadline_seconds
         self._stages: dict[Stage, float] = {}
@@ -67,6 +75,7 @@ class BatchObserver:
         if late > 0:
             self._metrics.ledger_unavailable(min(late, now - self._beat_at))
         self._beat_at = now
+        self._balances.turn(now)
         if now - self._lag_at > LAG_SECONDS:
             self._lag_at = now
             self._show_lag()
@@ -100,8 +109,11 @@ class BatchObserver:
             self._committed.pop(place, None)
             if place in self._parked_since_ms:
                 self._parked_since_ms[place] = 0
+        sessions_lost = self._sessions_lost()
         if lost:
-            self._metrics.rebalance("revoked")
+            expired = sessions_lost > self._sessions_lost_before
+            self._metrics.rebalance("lost" if expired else "revoked")
+        self._sessions_lost_before = sessions_lost
         if gained:
             self._metrics.rebalance("assigned")
         _log.info("rebalanced", lost=_names(lost), gained=_names(gained), held=len(held))
@@ -122,12 +134,11 @@ class BatchObserver:
 
     def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """Count one batch, and log what a person should look at."""
-        for item in items:
-            one = item.assignment
-            self._committed[one.topic, one.partition] = item.offset + 1
+        for one, offset in {item.assignment: item.offset for item in items}.items():
+            self._committed[one.topic, one.partition] = offset + 1
         report = _report(items, outcomes, self._stages, self._requests())
         self._stages = {}
-        self._metrics.consumed(Counter(item.assignment.topic for item in items))
+        self._metrics.consumed(Counter(map(_topic, items)))
         self._metrics.batch(report)
         for (_, kind), count in report.outcomes.items():
             self.outcomes[kind] += count
@@ -184,14 +195,17 @@ def _report(
     stages: dict[Stage, float],
     requests: dict[str, int],
 ) -> BatchReport:
-    pairs = list(zip(items, outcomes, strict=True))
+    # Getters and no names: this runs for every event.
+    kinds = Counter(zip(map(_topic, items), map(_kind, outcomes), strict=True))
     stamps = (item.record.timestamp() for item in items)
     return BatchReport(
         events=len(items),
         legs=sum(len(item.asked.legs) for item in items if isinstance(item.asked, Chain)),
-        outcomes=Counter((item.assignment.topic, outcome.kind.value) for item, outcome in pairs),
+        outcomes=Counter({(topic, kind.value): count for (topic, kind), count in kinds.items()}),
         reasons=Counter(
-            (outcome.kind.value, reason) for outcome in outcomes if (reason := _reason(outcome))
+            (outcome.kind.value, _reason(outcome))
+            for outcome in outcomes
+            if outcome.rejection is not None or outcome.dead is not None
         ),
         transfers=Counter(
             (leg.currency.name, outcome.transaction) for outcome in outcomes for leg in outcome.legs
@@ -201,6 +215,10 @@ def _report(
         committed_ms=time.time_ns() // 1_000_000,
         ledger_requests=requests,
     )
+
+
+_topic: Final = attrgetter("assignment.topic")
+_kind: Final = attrgetter("kind")
 
 
 def _reason(outcome: Outcome) -> str:

@@ -48,10 +48,9 @@ class AnnouncementWriter:
         encode = self._outbox.encode
         for item, outcome in zip(items, outcomes, strict=True):
             if outcome.legs:
-                event = _chain(item).event
-                trace = traceparent(item.record.headers())
-                attempt = outcome.attempt
-                written += [encode(event, attempt, leg, trace) for leg in outcome.legs]
+                headers = item.record.headers()
+                trace = traceparent(headers) if headers else None
+                written += encode(_chain(item).event, outcome.attempt, outcome.legs, trace)
             elif outcome.rejection is not None:
                 written.append(self._rejection(item, outcome, outcome.rejection))
             elif outcome.dead is not None and outcome.kind is Kind.PARKED:

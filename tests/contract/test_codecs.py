@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import orjson
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.codecs.avro import (
-    AvroUnreadable,
     body_reader,
     encode_event,
     packaged_names,
@@ -89,7 +87,7 @@ def test_quick_outbox_records_equal_the_plain_ones(
     """Whatever the ids, keys, amounts and times, both encoders write the same bytes."""
     quick = encoder(encoding)
     for event, attempt, leg in posted * 2:  # the second time from the caches
-        written = quick.encode(event, attempt, leg, None)
+        (written,) = quick.encode(event, attempt, [leg], None)
         plain = plain_value(event, attempt, leg, encoding=encoding, schema_id=OUTBOX_SCHEMA_ID)
         assert written.value == plain
         assert written.key == event.id.encode()
@@ -99,11 +97,15 @@ def test_quick_outbox_records_equal_the_plain_ones(
 @given(events, st.integers(0, 7), legs)
 def test_avro_outbox_records_read_back(event: Event, attempt: int, leg: PostedLeg) -> None:
     """An Avro outbox record read by its schema has the very fields of the JSON one."""
-    value = encoder("avro").encode(event, attempt, leg, None).value
-    assert value is not None
+    value, same = (_value(one, event, attempt, leg) for one in ("avro", "json"))
     fields = plain_reader(packaged_schema("posted_transfer"))(value)
     assert fields == posted_fields(event, attempt, leg)
-    assert fields == orjson.loads(encoder("json").encode(event, attempt, leg, None).value or b"")
+    assert fields == orjson.loads(same)
+
+
+def _value(encoding: Format, event: Event, attempt: int, leg: PostedLeg) -> bytes:
+    (written,) = encoder(encoding).encode(event, attempt, [leg], None)
+    return written.value or b""
 
 
 def test_full_caches_start_over_and_stay_right() -> None:
@@ -118,7 +120,8 @@ def test_full_caches_start_over_and_stay_right() -> None:
         )
         leg = PostedLeg(spec, usd, number, debit, credit, 5, 0, 1, 0, 10**18, number, 10)
         plain = plain_value(event, 0, leg, encoding="json", schema_id=OUTBOX_SCHEMA_ID)
-        assert quick.encode(event, 0, leg, None).value == plain
+        (written,) = quick.encode(event, 0, [leg], None)
+        assert written.value == plain
 
 
 @pytest.mark.parametrize("name", packaged_names())
@@ -178,58 +181,6 @@ def test_quick_reader_reads_what_fastavro_wrote(name: str, data: st.DataObject) 
     schema = packaged_schema(name)
     value = write_framed(data.draw(RECORDS[name]), schema=schema, schema_id=1)
     assert body_reader(schema)(value) == plain_reader(schema)(value)
-
-
-@pytest.mark.parametrize("name", INPUT_SCHEMAS)
-def test_quick_reader_accepts_nothing_that_fastavro_refuses(name: str) -> None:
-    """On thousands of mutated records the quick reader refuses, or agrees with fastavro."""
-    schema, chance = packaged_schema(name), Random(7)
-    quick, plain = body_reader(schema), plain_reader(schema)
-    whole = encode_event(RICH, name, 1)
-    accepted = 0
-    for _ in range(4_000):
-        value = _mutated(whole, chance)
-        try:
-            record = quick(value)
-        except AvroUnreadable:
-            continue
-        assert orjson.dumps(record) == orjson.dumps(plain(value))
-        accepted += 1
-    assert 0 < accepted < 4_000
-
-
-RICH: dict[str, Any] = {
-    "id": "evt_1",
-    "type": "wallet.split_bill",
-    "created": 1_767_225_600,
-    "livemode": False,
-    "data": {
-        "object": {
-            "id": "ch_1",
-            "amount": 1 << 40,
-            "paid": True,
-            "exchange_rate": 1.25,
-            "metadata": {"order": "6735"},
-            "fee_details": [{"amount": -5, "type": "tax"}, {"amount": 7}],
-            "shares": [{"customer": "cus_1", "amount": 5}],
-            "sell": {"amount": 1, "currency": "usd"},
-        },
-        "previous_attributes": {"amount_refunded": 5},
-    },
-}
-
-
-def _mutated(value: bytes, chance: Random) -> bytes:
-    """The frame, and a body with one to three places changed, cut or lengthened."""
-    body = bytearray(value[5:])
-    for _ in range(chance.randint(1, 3)):
-        at = chance.randrange(len(body))
-        noise = bytes(
-            chance.choice((0, 1, 2, 3, 127, 128, 255)) for _ in range(chance.randint(0, 3))
-        )
-        body[at : at + chance.randint(0, 2)] = noise
-        body = body or bytearray(b"\0")
-    return value[:5] + bytes(body)
 
 
 @pytest.mark.parametrize(

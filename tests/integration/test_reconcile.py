@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.integration.cluster import Cluster, ends, finish
+from tests.integration.cluster import Cluster, Process, ends, finish
 from tests.reads.played import Clock, Played, place
 from tests.reconcile.spoiled import Spoiled, assert_all_found, spoil
 from tests.reconcile.stripe import payouts, report_rows, rest_of_stories, write_report
@@ -154,7 +153,7 @@ def produce(cluster: Cluster, events: Iterable[Generated]) -> None:
     assert producer.flush(60) == 0
 
 
-def said(doing: str, process: subprocess.Popen[bytes]) -> None:
+def said(doing: str, process: Process) -> None:
     """Wait for a command that succeeds; say what it took, if many events are played."""
     if "RECONCILE_EVENTS" not in os.environ:
         finish(process)

@@ -130,7 +130,11 @@ def outbox(encoding: Format) -> list[Announcement]:
         source="/ledger-worker/books",
         rulebook_digest=DIGEST,
     )
-    return [encoder.encode(*posted) for posted in POSTED]
+    return [
+        written
+        for event, attempt, leg, trace in POSTED
+        for written in encoder.encode(event, attempt, [leg], trace)
+    ]
 
 
 def shown(announced: Announcement) -> dict[str, Any]:

@@ -20,8 +20,10 @@ from worker.codecs.avro import (
     AvroUnreadable,
     BodyReader,
     body_reader,
+    frame,
     packaged_schema,
 )
+from worker.core.chain import new
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
 
 BRACE: Final = ord("{")
@@ -44,13 +46,28 @@ class Decoder:
         find: Callable[[int], BodyReader | None] = lambda _: None,
     ) -> None:
         self._find = find
-        self._readers: dict[int, BodyReader] = {
-            schema_id: body_reader(packaged_schema(name)) for schema_id, name in schemas.items()
+        self._framed: dict[bytes, BodyReader] = {
+            frame(schema_id): body_reader(packaged_schema(name))
+            for schema_id, name in schemas.items()
         }
+        """The readers by the five bytes that a value of their schema begins with."""
 
     def decode_all(self, values: Iterable[bytes | None]) -> list[Event | Dead]:
-        """Decode a batch: one result for each value, in order."""
-        return [self.decode(value) for value in values]
+        """Decode a batch: one result for each value, in order. A flat loop: it is hot."""
+        found: list[Event | Dead] = []
+        framed = self._framed
+        for value in values:
+            read = framed.get(value[:HEADER_BYTES]) if value else None
+            if read is None or value is None:
+                found.append(self.decode(value))
+                continue
+            try:
+                body = read(value)
+            except AvroUnreadable as error:
+                found.append(Dead(Reason.UNDECODABLE, str(error)))
+            else:
+                found.append(event_of(body))
+        return found
 
     def decode(self, value: bytes | None) -> Event | Dead:
         """Decode one record's value."""
@@ -74,9 +91,9 @@ class Decoder:
                 Reason.UNDECODABLE,
                 f"the Avro frame is cut short: {len(value)} bytes, it takes {HEADER_BYTES}",
             )
-        schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
-        read = self._readers.get(schema_id) or self._found(schema_id)
+        read = self._framed.get(value[:HEADER_BYTES]) or self._found(value[:HEADER_BYTES])
         if read is None:
+            schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
             return Dead(Reason.UNKNOWN_SCHEMA, f"no schema is known by the id {schema_id}")
         try:
             body = read(value)
@@ -84,10 +101,10 @@ class Decoder:
             return Dead(Reason.UNDECODABLE, str(error))
         return event_of(body)
 
-    def _found(self, schema_id: int) -> BodyReader | None:
-        read = self._find(schema_id)
+    def _found(self, header: bytes) -> BodyReader | None:
+        read = self._find(int.from_bytes(header[1:], "big"))
         if read is not None:
-            self._readers[schema_id] = read
+            self._framed[header] = read
         return read
 
 
@@ -110,15 +127,15 @@ def event_of(body: Mapping[str, Any]) -> Event | Dead:
         and type(kind) is str
         and type(created) is int
         and 0 <= created <= CREATED_MAX
-        and isinstance(content, dict)
-        and isinstance(content.get("object"), dict)
+        and type(content) is dict
+        and type(content.get("object")) is dict
         and event_id
         and kind
         and "\0" not in event_id
         and (event_id.isascii() or is_unicode(event_id))
         and (kind.isascii() or is_unicode(kind))
     ):
-        return Event(event_id, kind, created, body)
+        return new(Event, (event_id, kind, created, body))
     return _why_not(body)
 
 

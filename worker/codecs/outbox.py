@@ -8,18 +8,17 @@ compares them. Caches are bounded and hold encoded constants only. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
 from worker.codecs.announcements import (
     AVRO_TYPE,
     JSON_TYPE,
-    NANOSECONDS,
     TRACEPARENT,
     cloud_headers,
-    iso_seconds,
+    iso_nanoseconds,
 )
 from worker.codecs.avro import frame
 from worker.codecs.outbox_fields import (
@@ -29,21 +28,23 @@ from worker.codecs.outbox_fields import (
     event_fields,
     leg_fields,
 )
-from worker.core.chain import AccountRef, LegSpec, PostedLeg
+from worker.core.chain import AccountRef, Currency, LegSpec, PostedLeg, new
 from worker.core.event import Event
 from worker.ports import Announcement
 
 KEPT_MAX: Final = 50_000
-"""The most encoded runs that each of the three caches keeps; a run is about 150 bytes."""
+"""The most encoded runs that each of the four caches keeps; a run is about 150 bytes."""
 
 SHORT_BYTES: Final = 64
 """More than the longest part that is not in a run: an amount has 39 digits."""
 
+ID_DIGITS: Final = 32
+TIME_BYTES: Final = len("2026-01-31T23:59:59.000000Z")
+
 POSTED: Final = "ledger.transfer.posted"
 
-LegPlace = tuple[LegSpec, str, int, int, int, int, int, int]
-Join = Callable[[bytes, bytes, bytes, bytes, bytes, bytes], bytes]
-"""transfer_id, pending_id, amount, the runs between, posted_at, ledger_timestamp."""
+LegPlace = tuple[LegSpec, Currency, int, int, int, int]
+EventKind = tuple[str, int, int]
 Key = TypeVar("Key")
 
 
@@ -68,7 +69,8 @@ class OutboxEncoder:
         self._topic = topic
         self._kept_max = kept_max
         self._run = json_run if encoding == "json" else avro_run
-        self._join = _join_json if encoding == "json" else _avro_join(schema_id)
+        self._between = _between_json() if encoding == "json" else _between_avro(schema_id)
+        self._event_id = _json_event_id if encoding == "json" else _avro_event_id
         content_type = JSON_TYPE if encoding == "json" else AVRO_TYPE
         self._fixed_headers = cloud_headers(
             kind=POSTED, source=source, content_type=content_type, rulebook=rulebook_digest
@@ -76,42 +78,62 @@ class OutboxEncoder:
         self._legs: dict[LegPlace, bytes] = {}
         self._debits: dict[AccountRef, bytes] = {}
         self._credits: dict[AccountRef, bytes] = {}
-        self._event: Event | None = None
-        self._attempt = 0
-        self._event_run = b""
-        self._key = b""
+        self._events: dict[EventKind, bytes] = {}
+        self._posted_us = -1
+        self._posted_at = b""
 
     def encode(
-        self, event: Event, attempt: int, leg: PostedLeg, traceparent: bytes | None
-    ) -> Announcement:
-        """The outbox record of one leg; the legs of an event are best given one after another."""
-        spec, currency, number, debit, credit, amount, pending, code, flags, timestamp, at, of = leg
-        if event is not self._event or attempt != self._attempt:
-            self._begin(event, attempt)
-        place = (spec, currency.name, currency.ledger, currency.scale, code, flags, at, of)
-        leg_run = self._legs.get(place) or self._new_leg(place, leg)
-        debit_run = self._debits.get(debit) or self._new_account(self._debits, "debit", debit)
-        credit_run = self._credits.get(credit) or self._new_account(self._credits, "credit", credit)
-        transfer_id = b"%032x" % number
-        seconds, rest = divmod(timestamp, NANOSECONDS)
-        posted_at = f"{iso_seconds(seconds)}.{rest // 1000:06d}Z".encode()
-        value = self._join(
-            transfer_id,
-            b"%032x" % pending if pending else b"",
-            b"%d" % amount,
-            leg_run + debit_run + credit_run + self._event_run,
-            posted_at,
-            b"%d" % timestamp,
+        self, event: Event, attempt: int, legs: Iterable[PostedLeg], traceparent: bytes | None
+    ) -> list[Announcement]:
+        """The outbox records of an event's legs, in order."""
+        topic, fixed = self._topic, self._fixed_headers
+        begin, before_pending, before_amount, after_amount, before_time, before_stamp, end = (
+            self._between
         )
-        headers = [("ce_id", transfer_id), ("ce_time", posted_at), *self._fixed_headers]
         if traceparent is not None:
-            headers.append((TRACEPARENT, traceparent))
-        return Announcement(self._topic, self._key, value, headers, 0)
+            fixed = [*fixed, (TRACEPARENT, traceparent)]
+        key = event.id.encode()
+        kind = (event.type, event.created, attempt)
+        event_run = self._event_id(event.id, key) + (
+            self._events.get(kind) or self._new_event(kind, event)
+        )
+        written = []
+        for leg in legs:
+            spec, currency, number, debit, credit, amount, pending, code, flags, stamp, at, of = leg
+            place = (spec, currency, code, flags, at, of)
+            leg_run = self._legs.get(place) or self._new_leg(place, leg)
+            debited = self._debits.get(debit) or self._new_account(self._debits, "debit", debit)
+            credited = self._credits.get(credit) or self._new_account(
+                self._credits, "credit", credit
+            )
+            if stamp // 1000 != self._posted_us:
+                self._posted_us = stamp // 1000
+                self._posted_at = iso_nanoseconds(stamp).encode()
+            posted_at = self._posted_at
+            transfer_id = b"%032x" % number
+            pending_id = b"%032x" % pending if pending else b""
+            held = b"%d" % amount
+            time = b"%d" % stamp
+            # fmt: off
+            value = b"".join((
+                begin, transfer_id,
+                before_pending[len(pending_id)], pending_id,
+                before_amount[len(held)], held,
+                after_amount, leg_run, debited, credited, event_run,
+                before_time, posted_at,
+                before_stamp[len(time)], time,
+                end,
+            ))
+            # fmt: on
+            headers = [("ce_id", transfer_id), ("ce_time", posted_at), *fixed]
+            written.append(new(Announcement, (topic, key, value, headers, 0, None)))
+        return written
 
-    def _begin(self, event: Event, attempt: int) -> None:
-        self._event, self._attempt = event, attempt
-        self._event_run = self._run(event_fields(event, attempt))
-        self._key = event.id.encode()
+    def _new_event(self, kind: EventKind, event: Event) -> bytes:
+        """What follows the id in an event's fields: thousands were made in the same second."""
+        fields = event_fields(event, kind[2])
+        del fields["event_id"]
+        return _kept(self._events, self._kept_max, kind, self._run(fields))
 
     def _new_leg(self, place: LegPlace, leg: PostedLeg) -> bytes:
         return _kept(self._legs, self._kept_max, place, self._run(leg_fields(leg)))
@@ -133,30 +155,53 @@ def json_run(fields: Fields) -> bytes:
     return orjson.dumps(fields)[1:-1] + b","
 
 
-def _join_json(  # noqa: PLR0913, PLR0917 - one argument per part, called in one place
-    transfer_id: bytes,
-    pending_id: bytes,
-    amount: bytes,
-    runs: bytes,
-    posted_at: bytes,
-    timestamp: bytes,
-) -> bytes:
-    return b"".join(
-        (
-            b'{"transfer_id":"',
-            transfer_id,
-            b'","pending_id":"',
-            pending_id,
-            b'","amount":"',
-            amount,
-            b'",',
-            runs,
-            b'"posted_at":"',
-            posted_at,
-            b'","ledger_timestamp":"',
-            timestamp,
-            b'"}',
-        )
+def _json_event_id(event_id: str, _: bytes) -> bytes:
+    """The first of an event's fields; orjson quotes what needs it."""
+    return b'"event_id":' + orjson.dumps(event_id) + b","
+
+
+def _avro_event_id(_: str, encoded: bytes) -> bytes:
+    return avro_long(len(encoded)) + encoded
+
+
+class Between(NamedTuple):
+    """What stands between the parts of a record that differ from leg to leg.
+
+    A tuple gives it by the length of the part that follows.
+    """
+
+    begin: bytes
+    before_pending: tuple[bytes, ...]
+    before_amount: tuple[bytes, ...]
+    after_amount: bytes
+    before_time: bytes
+    before_stamp: tuple[bytes, ...]
+    end: bytes
+
+
+def _between_json() -> Between:
+    return Between(
+        begin=b'{"transfer_id":"',
+        before_pending=(b'","pending_id":"',) * SHORT_BYTES,
+        before_amount=(b'","amount":"',) * SHORT_BYTES,
+        after_amount=b'",',
+        before_time=b'"posted_at":"',
+        before_stamp=(b'","ledger_timestamp":"',) * SHORT_BYTES,
+        end=b'"}',
+    )
+
+
+def _between_avro(schema_id: int) -> Between:
+    """Avro writes the length before each text, and nothing else."""
+    sizes = tuple(avro_long(size) for size in range(SHORT_BYTES))
+    return Between(
+        begin=frame(schema_id) + sizes[ID_DIGITS],
+        before_pending=sizes,
+        before_amount=sizes,
+        after_amount=b"",
+        before_time=sizes[TIME_BYTES],
+        before_stamp=sizes,
+        end=b"",
     )
 
 
@@ -183,29 +228,3 @@ def avro_string(text: str) -> bytes:
     """A string: its length in bytes, then its UTF-8."""
     encoded = text.encode()
     return avro_long(len(encoded)) + encoded
-
-
-def _avro_join(schema_id: int) -> Join:
-    begin = frame(schema_id)
-    sizes = tuple(avro_long(size) for size in range(SHORT_BYTES))
-
-    def join_avro(*parts: bytes) -> bytes:
-        transfer_id, pending_id, amount, runs, posted_at, timestamp = parts
-        return b"".join(
-            (
-                begin,
-                sizes[len(transfer_id)],
-                transfer_id,
-                sizes[len(pending_id)],
-                pending_id,
-                sizes[len(amount)],
-                amount,
-                runs,
-                sizes[len(posted_at)],
-                posted_at,
-                sizes[len(timestamp)],
-                timestamp,
-            )
-        )
-
-    return join_avro

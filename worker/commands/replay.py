@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from worker.commands.rebuilding import rebuild_and_verify
 from worker.commands.run import Stop
-from worker.config import EMBEDDED, Settings, load_settings
+from worker.config import Settings, load_settings
 from worker.observe.logs import configure_logging
 from worker.parts import ALL, part
 from worker.ports import UsageError
@@ -26,6 +26,7 @@ from worker.replay.announce import Rewritten, announce_again
 from worker.replay.bounds import Moment, moment
 from worker.replay.plan import CLASSES
 from worker.replay.run import Applied, Planned, Replay, apply, plan, shown_ranges
+from worker.setting_sections import EMBEDDED
 
 HELP: Final = "say what old records would post, or post it; make a lost ledger or outbox again"
 

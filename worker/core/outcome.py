@@ -150,18 +150,19 @@ class Answer(NamedTuple):
             return f"status_{self.status}"
 
 
+CREATED: Final = int(CreateTransferStatus.CREATED)
+ALL_CREATED: Final = Answer(Verdict.CREATED, 0, CREATED)
+
+
 def answer(statuses: Sequence[int]) -> Answer:
     """What the statuses of a chain's legs say together; at least one leg."""
+    if statuses.count(CREATED) == len(statuses):
+        return ALL_CREATED
     deciding = Answer(Verdict.BROKEN, 0, statuses[0])
-    created = 0
     for number, status in enumerate(statuses):
         verdict = VERDICTS.get(status, Verdict.BROKEN)
-        if verdict is Verdict.CREATED:
-            created += 1
-        elif verdict is not Verdict.ELSEWHERE:
+        if verdict not in {Verdict.CREATED, Verdict.ELSEWHERE}:
             return Answer(verdict, number, status)
-    if created == len(statuses):
-        return Answer(Verdict.CREATED, 0, statuses[0])
     return deciding
 
 

@@ -23,6 +23,7 @@ from worker.core.matching import Answers, Matcher
 from worker.core.money import AMOUNT_LIMIT, amount_problem
 from worker.core.operations import ExpressionError, Value
 from worker.core.origins import Fill, Found, Needs
+from worker.core.plain import Otherwise, PlainChains, plain_legs
 from worker.core.plans import (
     AccountPlan,
     LegPlan,
@@ -41,6 +42,9 @@ from worker.core.rulebook import Priority, Rulebook
 
 ITEMS_MAX: Final = 16_384
 """Items of all `for_each` of an event together: twice what any ledger takes in one batch."""
+
+UNTIDY: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey, Otherwise)
+"""What the fast plans trip over; the precise ones then say what it is."""
 
 IGNORED: Final = Skipped("ignored")
 NOTHING_TO_POST: Final = Skipped("nothing_to_post")
@@ -67,6 +71,8 @@ class Translator:
         self._specs = leg_specs(rulebook)
         self._fast = plan_rulebook(rulebook, self._specs, fast)
         self._precise = plan_rulebook(rulebook, self._specs, precise)
+        self._plain = PlainChains(self._accounts, rulebook.ledgers)
+        self._plain_legs = tuple(map(plain_legs, self._fast.transactions))
         self._fills: list[Fill] = []
         """What the chain in the making takes from its origin."""
 
@@ -88,7 +94,7 @@ class Translator:
         try:
             try:
                 return self._answer(self._fast, answers, event, attempt, diverted=diverted)
-            except (KeyError, TypeError, ExpressionError):
+            except UNTIDY:
                 return self._answer(self._precise, answers, event, attempt, diverted=diverted)
         except Refused as refused:
             return refused.dead
@@ -99,8 +105,7 @@ class Translator:
 
     def role_priority(self, role: str) -> Priority:
         """How soon the role's topic is drained when there is a backlog."""
-        topic = self.rulebook.topics.get(role)
-        return topic.priority if topic else "normal"
+        return self.rulebook.priority_of(role)
 
     @property
     def high_priority_roles(self) -> frozenset[str]:
@@ -138,6 +143,11 @@ class Translator:
             if plan.start <= event.created < plan.end and (
                 plan.when is None or plan.when(event.body)
             ):
+                if plans is self._fast and not attempt and not diverted:
+                    legs = self._plain_legs[place]
+                    if legs:
+                        chain = self._plain.chain(plan, legs, event)
+                        return chain if chain.legs else NOTHING_TO_POST
                 return self._chain(plan, event, attempt, diverted=diverted)
         for place in answers.ignore:
             when = plans.ignore[place]

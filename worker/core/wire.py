@@ -23,8 +23,8 @@ ACCOUNT_ROW: Final = Struct("<16s16s16s16s16s16sQIIIHHQ")
 """id, debits_pending, debits_posted, credits_pending, credits_posted, user_data_128,
 user_data_64, user_data_32, reserved, ledger, code, flags, timestamp."""
 
-RESULT_ROW: Final = Struct("<QII")
-"""timestamp, status, reserved: one per created account or transfer."""
+RESULT_ROW: Final = Struct("<QI4x")
+"""timestamp, status, four reserved bytes: one per created account or transfer."""
 
 
 class AccountFlags(IntFlag):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Sequence
+from functools import partial
 from threading import Event, Lock
 from typing import Final
 
@@ -37,6 +38,9 @@ BATCH_MAX: Final = 8189
 
 WAIT_SECONDS: Final = 0.5
 """How often a wait looks whether the ledger was closed; an answer ends it at once."""
+
+_result: Final = partial(tuple.__new__, Result)
+"""Makes a Result of its fields; Python's own constructor would cost more than the transfer."""
 
 ID_BYTES: Final = 16
 Operation = bindings.Operation
@@ -297,7 +301,7 @@ def _reply(request: _Request) -> bytes:
 def _results(reply: bytes, count: int) -> list[Result]:
     if len(reply) != count * RESULT_ROW.size:
         raise BrokenInvariant(f"the ledger gave {len(reply)} bytes of results for {count} rows")
-    return [Result(timestamp, status) for timestamp, status, _ in RESULT_ROW.iter_unpack(reply)]
+    return list(map(_result, RESULT_ROW.iter_unpack(reply)))
 
 
 def _packed_ids(ids: Sequence[int]) -> bytes:

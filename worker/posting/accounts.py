@@ -34,10 +34,11 @@ class Accounts:
         known = self._known
         missing: dict[int, AccountRef] = {}
         for chain in chains:
-            for leg in chain.legs:
-                for account in (leg.debit, leg.credit):
-                    if account is not None and account.id not in known:
-                        missing[account.id] = account
+            for _, _, _, debit, credit, _, _ in chain.legs:
+                if debit is not None and debit.id not in known:
+                    missing[debit.id] = debit
+                if credit is not None and credit.id not in known:
+                    missing[credit.id] = credit
         if not missing:
             return set()
         if len(known) + len(missing) > KNOWN_MAX:

@@ -19,9 +19,9 @@ from worker.core.chain import (
     LINKED,
     AccountRef,
     Chain,
-    Leg,
     PostedLeg,
     flaw,
+    new,
     pack_chain,
 )
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
@@ -75,7 +75,8 @@ class Poster:
             BrokenInvariant: an answer that the ledger can give only to a bug of ours.
             DependencyUnavailable: the ledger refused the connection or was closed.
         """
-        outcomes: list[Outcome | None] = [self._without_ledger(item) for item in items]
+        limit = self._ledger.batch_max
+        outcomes: list[Outcome | None] = [_without_ledger(item, limit) for item in items]
         asked = [
             (number, _Work(item, item.asked))
             for number, item in enumerate(items)
@@ -86,18 +87,6 @@ class Poster:
             asked = [again for one in asked if (again := self._settle(one, outcomes))]
         return [_told(outcome) for outcome in outcomes]
 
-    def _without_ledger(self, item: Item) -> Outcome | None:
-        asked = item.asked
-        if isinstance(asked, Chain):
-            limit = self._ledger.batch_max
-            if len(asked.legs) <= limit:
-                return None
-            detail = f"{len(asked.legs)} legs, and the ledger takes {limit} in one request"
-            return table.dead(asked, Reason.TOO_MANY_LEGS, detail)
-        if isinstance(asked, Dead):
-            return Outcome(Kind.DEAD, dead=asked)
-        return Outcome(Kind(asked.outcome))
-
     def _settle(
         self, one: tuple[int, _Work], outcomes: list[Outcome | None]
     ) -> tuple[int, _Work] | None:
@@ -107,6 +96,9 @@ class Poster:
         """
         number, work = one
         outcome = _told(work.outcome)
+        if outcome.kind is Kind.POSTED:
+            outcomes[number] = outcome
+            return None
         attempt = work.chain.attempt
         if work.chain.suspends and work.answer is not None and table.diverts(work.answer):
             return number, _Work(work.item, self._attempt(work, attempt, diverted=True))
@@ -204,11 +196,12 @@ class Poster:
         results = self._ledger.create_transfers(rows)
         if len(results) * ROW_BYTES != len(rows):
             raise BrokenInvariant("the ledger answered another number of transfers")
+        timestamps, statuses = zip(*results, strict=True)
         start = 0
         for work in works:
             end = start + len(work.chain.legs)
-            work.timestamps, statuses = zip(*results[start:end], strict=True)
-            work.answer = table.answer(statuses)
+            work.timestamps = timestamps[start:end]
+            work.answer = table.answer(statuses[start:end])
             if work.answer.verdict is Verdict.BROKEN:
                 leg = work.chain.legs[work.answer.leg_number].spec.name
                 raise BrokenInvariant(f"leg {leg}: the ledger answered {work.answer.reason()}")
@@ -225,10 +218,12 @@ class Poster:
         for work in works:
             if work.answer is None:
                 continue
-            if work.answer.verdict is Verdict.EXISTS:
+            if work.answer.verdict is Verdict.CREATED:
+                for leg in work.chain.legs:
+                    if leg.debit is None or leg.spec.flags & BALANCING:
+                        wanted.append(leg.id)  # noqa: PERF401 - this loop is hot
+            elif work.answer.verdict is Verdict.EXISTS:
                 wanted.extend(leg.id for leg in work.chain.legs)
-            elif work.answer.verdict is Verdict.CREATED:
-                wanted.extend(leg.id for leg in work.chain.legs if _amount_is_told_later(leg))
             elif work.answer.verdict is Verdict.FAILED_BEFORE and _may_announce(work.item):
                 wanted.extend(self._later_ids(work))
         if not wanted:
@@ -251,10 +246,10 @@ class Poster:
         answer, chain = work.answer, work.chain
         if answer is None:
             raise BrokenInvariant("a chain was neither posted nor refused")
+        if answer.verdict is Verdict.CREATED:
+            return self._posted(chain, self._created_legs(work, held))
         leg = chain.legs[answer.leg_number].spec.name
         match answer.verdict:
-            case Verdict.CREATED:
-                return self._posted(chain, self._created_legs(work, held))
             case Verdict.EXISTS:
                 return self._existing(work, held, reserved)
             case Verdict.REJECTED:
@@ -266,21 +261,27 @@ class Poster:
 
     def _posted(self, chain: Chain, legs: tuple[PostedLeg, ...], alert: str = "") -> Outcome:
         alert = alert or (_DIVERTED if chain.diverted else "")
-        return Outcome(Kind.POSTED, chain.attempt, chain.transaction, legs, alert=alert)
+        fields = (Kind.POSTED, chain.attempt, chain.transaction, legs, None, None, alert)
+        return new(Outcome, fields)
 
     def _created_legs(self, work: _Work, held: Mapping[int, Transfer]) -> tuple[PostedLeg, ...]:
         """What was just created. A flat loop: it runs for every leg of the hot path."""
-        legs = work.chain.legs
-        count = len(legs)
+        last = len(work.chain.legs) - 1
         posted = []
-        for number, leg in enumerate(legs):
-            spec = leg.spec
-            if leg.debit is None or leg.credit is None or spec.flags & BALANCING:
-                posted.append(self._holdings.leg(leg, _present(held, leg.id)))
+        for number, (leg, stamp) in enumerate(zip(work.chain.legs, work.timestamps, strict=True)):
+            spec, currency, leg_id, debit, credit, amount, _ = leg
+            flags = spec.flags
+            if debit is None or credit is None or flags & BALANCING:
+                posted.append(self._holdings.leg(leg, _present(held, leg_id)))
                 continue
-            flags = spec.flags | LINKED if number < count - 1 else spec.flags
-            made = (leg.amount, 0, spec.code, flags, work.timestamps[number], number, count)
-            posted.append(PostedLeg(spec, leg.currency, leg.id, leg.debit, leg.credit, *made))
+            if number < last:
+                flags |= LINKED
+            # fmt: off
+            posted.append(new(PostedLeg, (
+                spec, currency, leg_id, debit, credit, amount, 0, spec.code, flags, stamp,
+                number, last + 1,
+            )))
+            # fmt: on
         return tuple(posted)
 
     def _existing(
@@ -338,6 +339,19 @@ def _read_back(asked: Chain, filled: Chain) -> Iterator[AccountRef]:
                 yield ref
 
 
+def _without_ledger(item: Item, limit: int) -> Outcome | None:
+    """The outcome of what is not sent; limit: the legs that one request takes."""
+    asked = item.asked
+    if isinstance(asked, Chain):
+        if len(asked.legs) <= limit:
+            return None
+        detail = f"{len(asked.legs)} legs, and the ledger takes {limit} in one request"
+        return table.dead(asked, Reason.TOO_MANY_LEGS, detail)
+    if isinstance(asked, Dead):
+        return Outcome(Kind.DEAD, dead=asked)
+    return Outcome(Kind(asked.outcome))
+
+
 def _told(outcome: Outcome | None) -> Outcome:
     if outcome is None:
         raise BrokenInvariant("an event was left without an outcome")
@@ -351,10 +365,6 @@ def _rejected(chain: Chain, rejection: Rejection) -> Outcome:
 def _may_announce(item: Item) -> bool:
     one = item.assignment
     return table.announce_rejected_before(offset=item.offset, redo=one.redo, tries=one.tries)
-
-
-def _amount_is_told_later(leg: Leg) -> bool:
-    return leg.debit is None or bool(leg.spec.flags & BALANCING)
 
 
 def _present(held: Mapping[int, Transfer], number: int) -> Transfer:

@@ -227,7 +227,7 @@ class Telling:
             return f"the rulebook makes another fact of its record {topic}/{partition}@{offset}"
         trace = traceparent(record.headers())
         legs = self._holdings.legs(made, chain)
-        written = [self._encoder.encode(event, made.attempt, leg, trace) for leg in legs]
+        written = self._encoder.encode(event, made.attempt, legs, trace)
         return [one._replace(headers=[*one.headers, (REBUILT_HEADER, b"1")]) for one in written]
 
     def _chain(self, event: Event, role: str, held: Sequence[Transfer]) -> Chain | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.archive.files import read_archives
-from worker.config import EMBEDDED, Settings
+from worker.config import Settings
 from worker.core.event import Event
 from worker.core.translate import Translator
 from worker.kafka.decoding import open_decoder
@@ -26,6 +26,7 @@ from worker.reconcile.progress import Progress
 from worker.replay.again import Again
 from worker.replay.told import Step, Told, open_told
 from worker.rulebooks.load import load
+from worker.setting_sections import EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)

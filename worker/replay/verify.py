@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from worker.config import EMBEDDED, Settings
+from worker.config import Settings
 from worker.core.chain import kind_of
 from worker.core.ids import hex_id
 from worker.core.wire import Account, AccountFlags, Transfer
@@ -24,6 +24,7 @@ from worker.ports import Ledger, UsageError
 from worker.reads.times import NANOSECONDS
 from worker.reads.walk import all_accounts, all_transfers
 from worker.reconcile.progress import Progress
+from worker.setting_sections import EMBEDDED
 
 LISTED_MAX: Final = 10_000
 """Differences that are listed; all are counted."""

@@ -1,0 +1,201 @@
+"""`make profile`: where the worker's CPU goes between Kafka and the ledger, without servers.
+
+The worker's own path (decode, translate, pack and judge, encode) and the straight-line loop's take
+turns on the same records in one process; a ledger that says yes stands in for the real one. Only
+their ratio means anything, and the benchmark's guard in the tests holds it.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import gc
+import pstats
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from bench.contenders import ROOT
+from bench.straight import Books, read
+from bench.traffic import Encoding, charges, value_of
+from worker.batch import Batch, Item, Limits
+from worker.codecs.dead_letters import DeadLetters
+from worker.codecs.decode import Decoder
+from worker.codecs.outbox import OutboxEncoder
+from worker.codecs.outbox_fields import Format
+from worker.codecs.parked import ParkedEvents
+from worker.codecs.rejected import RejectedEncoder
+from worker.core.positions import Assignment
+from worker.core.translate import Translator
+from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateTransferStatus, Result
+from worker.ports import Announcement, Headers, Ledger
+from worker.posting.poster import Poster
+from worker.reading import EventReader
+from worker.rulebooks.load import load
+from worker.writing import AnnouncementWriter
+
+RECORDS = 4000
+ROUNDS = 10
+TOPIC, ROLE = "bench", "payments"
+NOW = 1_760_000_000_000_000_000
+
+
+class Consumed:
+    """A record as the Kafka client gives it."""
+
+    def __init__(self, value: bytes, offset: int) -> None:
+        self._value = value
+        self._offset = offset
+
+    def topic(self) -> str:
+        return TOPIC
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"cus_1"
+
+    def value(self) -> bytes:
+        return self._value
+
+    def headers(self) -> Headers | None:
+        return None
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, NOW // 1_000_000
+
+
+class Yes:
+    """A ledger that creates whatever it is asked to; its answers are made before."""
+
+    batch_max = RECORDS * 4
+
+    def __init__(self) -> None:
+        created = int(CreateTransferStatus.CREATED)
+        self._made = [Result(NOW + number, created) for number in range(self.batch_max)]
+
+    def create_accounts(self, rows: bytes) -> list[Result]:
+        return [Result(NOW, int(CreateAccountStatus.CREATED))] * (len(rows) // ROW_BYTES)
+
+    def create_transfers(self, rows: bytes) -> list[Result]:
+        return self._made[: len(rows) // ROW_BYTES]
+
+
+class WorkersPath:
+    """What the worker does with a batch, stage by stage; `seconds` is the CPU of each."""
+
+    def __init__(self, rulebook: Path, *, outbox: Format = "avro") -> None:
+        rules = load(rulebook)
+        self._reader = EventReader(Decoder(), Translator(rules))
+        self._poster = Poster(cast("Ledger", Yes()), Translator(rules), parked_max=0)
+        self._writer = _writer(outbox)
+        self._stay = Assignment(TOPIC, 0, ROLE, 1 << 40, until=1 << 39, opened=True)
+        self.seconds = dict.fromkeys(("decode", "translate", "post", "encode"), float("inf"))
+
+    def run(self, records: Sequence[Consumed]) -> list[Announcement]:
+        """One batch; the least seconds of each stage are kept."""
+        marks = [time.thread_time()]
+        found = self._reader.decode(records)
+        marks.append(time.thread_time())
+        batch = Batch(Limits(len(records) + 1, Yes.batch_max, 1 << 30))
+        for record, event in zip(records, found, strict=True):
+            asked, attempts = self._reader.translate(event, record, role=ROLE)
+            size = len(record.value())
+            batch.add(Item(record, self._stay, record.offset(), size, ROLE, asked, attempts))
+        items = batch.cut()
+        marks.append(time.thread_time())
+        outcomes = self._poster.post(items)
+        marks.append(time.thread_time())
+        written = self._writer.write(items, outcomes)
+        marks.append(time.thread_time())
+        for number, stage in enumerate(self.seconds):
+            spent = marks[number + 1] - marks[number]
+            self.seconds[stage] = min(self.seconds[stage], spent)
+        return written
+
+
+def _writer(outbox: Format) -> AnnouncementWriter:
+    dead = DeadLetters(topic="dead", group="bench", rulebook_digest="0" * 64, redact=False)
+    return AnnouncementWriter(
+        outbox=OutboxEncoder(
+            encoding=outbox,
+            schema_id=4,
+            topic="out",
+            source="/ledger-worker/bench",
+            rulebook_digest="0" * 64,
+        ),
+        rejected=RejectedEncoder(topic="rejected", source="/bench", rulebook_digest="0" * 64),
+        parked=ParkedEvents(topics=[], dead=dead, now_ms=lambda: 0),
+        dead=dead,
+    )
+
+
+class StraightPath:
+    """What the straight-line loop does with the same batch."""
+
+    def __init__(self) -> None:
+        self._books = Books("offline")
+        self._known: set[int] = set()
+
+    def run(self, records: Sequence[Consumed]) -> list[Any]:
+        """Values, keys and headers, in order."""
+        books = self._books
+        events = read(record.value() for record in records)
+        books.accounts(events, self._known)
+        packed = [
+            books.pack(event, record.offset())
+            for event, record in zip(events, records, strict=True)
+        ]
+        b"".join(row for legs in packed for _, row in legs)
+        return [
+            books.announcement(books.record(event, number, leg_id, NOW + number))
+            for event, legs in zip(events, packed, strict=True)
+            for number, (leg_id, _) in enumerate(legs)
+        ]
+
+
+def consumed(encoding: Encoding = "avro") -> list[Consumed]:
+    """The records of the benchmark."""
+    events = charges(RECORDS, seed=1, customers=1000)
+    return [Consumed(value_of(event, encoding), at) for at, event in enumerate(events)]
+
+
+def least_us(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
+    """CPU µs per record of each, the least of so many rounds; they take turns.
+
+    As in the worker, the garbage collector does not walk what is in flight.
+    """
+    least = [float("inf")] * len(runs)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for number, run in enumerate(runs):
+                began = time.thread_time()
+                run()
+                least[number] = min(least[number], time.thread_time() - began)
+    finally:
+        gc.enable()
+    return [seconds / RECORDS * 1e6 for seconds in least]
+
+
+def main() -> None:
+    records, straight = consumed(), StraightPath()
+    path = WorkersPath(ROOT / "bench" / "rules.yaml")
+    ours, plain = least_us(lambda: path.run(records), lambda: straight.run(records))
+    print(f"CPU µs per event, {RECORDS:,} events of two legs, without Kafka and without a ledger:")
+    for stage, seconds in path.seconds.items():
+        print(f"  {stage:<12}{seconds / RECORDS * 1e6:>6.1f}")
+    print(f"  {'worker':<12}{ours:>6.1f}\n  {'straight':<12}{plain:>6.1f}")
+    print(f"worker / straight: {ours / plain:.2f}\n")
+    profile = cProfile.Profile()
+    profile.runcall(path.run, records)
+    pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(25)
+
+
+if __name__ == "__main__":
+    main()
