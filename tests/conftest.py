@@ -5,14 +5,18 @@ The invariant: nothing is skipped silently; every skip carries the sentence of t
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers.kafka import KafkaBroker, kafka_broker
 from tests.servers.kafka import Unavailable as NoKafka
+from tests.servers.postgres import PostgresServer, postgres_server
+from tests.servers.postgres import Unavailable as NoPostgres
 from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
 from tests.servers.tigerbeetle import tigerbeetle_server
 
@@ -51,6 +55,25 @@ def tigerbeetle_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
             yield address
     except NoTigerBeetle as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL server for the whole run: each test uses a database of its own."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except NoPostgres as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> str:
+    """The connection string of an empty database."""
+    name = f"d{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return postgres.dsn.rpartition("/")[0] + f"/{name}"
 
 
 @pytest.fixture(

@@ -38,6 +38,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "replay": "say what old records would post, or post it; write lost announcements again",
         "redrive": "send chosen dead letters, rejections or parked events through again",
         "reconcile": "compare events, ledger, announcements and Stripe's report, list what differs",
+        "sync": "follow the outbox and keep a balance cache in PostgreSQL",
+        "serve": "answer the app over HTTP: live balances, read-only",
         "doctor": "check every dependency and setting, and say what to do",
     }
 )

@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 from worker import __version__, collector
+from worker.balance_gauges import BalanceGauges, asked_accounts
 from worker.batch import Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
-from worker.config import EMBEDDED, Settings
+from worker.config import Settings
+from worker.core.event import Reason
+from worker.core.outcome import Kind
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.declared.schemas import POSTED_SCHEMA
@@ -29,8 +33,10 @@ from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
+from worker.ledger.probe import LedgerProbe
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
+from worker.observe.watchdog import Watchdog
 from worker.observing import BatchObserver
 from worker.partitions import Input
 from worker.pipeline import Inputs, Pipeline
@@ -38,6 +44,7 @@ from worker.ports import Commit, DependencyUnavailable, Ledger, Source, UsageErr
 from worker.posting.poster import Poster
 from worker.reading import EventReader
 from worker.rulebooks.load import load
+from worker.setting_sections import EMBEDDED
 from worker.stages import Posting
 from worker.writing import AnnouncementWriter
 
@@ -48,14 +55,17 @@ LIVEMODES: Final = {"any": None, "true": True, "false": False}
 class Worker:
     """A composed worker.
 
-    inputs: the topics whose end is the end of a drain. close_ledger: ends a request that would
-    wait for ever.
+    inputs: the topics whose end is the end of a drain. probe: looks whether the ledger answers.
+    watchdog: ends the process when the loop hangs. close_ledger: ends a request that would wait
+    for ever.
     """
 
     inputs: frozenset[str]
     pipeline: Pipeline
     source: KafkaSource
     observer: BatchObserver
+    probe: LedgerProbe
+    watchdog: Watchdog
     close_ledger: Callable[[], None]
 
 
@@ -68,54 +78,66 @@ class Variant:
     posting: Callable[[Posting, Ledger, Translator], Posting]
 
 
+def _nobody_stops() -> float:
+    return 0.0
+
+
 @contextmanager
-def open_worker(
+def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
     settings: Settings,
     *,
     events_limit: int = 0,
     ledger: Ledger | None = None,
     embedded_broker: bool = False,
     variant: Variant | None = None,
+    stopping_seconds: Callable[[], float] = _nobody_stops,
 ) -> Iterator[Worker]:
     """Build a worker and take it down again.
 
     settings: with the bootstrap servers of a running broker; see `with_broker`. events_limit: stop
     taking records after so many; 0 means never. ledger: one that is open already, for the demo.
     embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
-    variant: for a worker that is not the live one.
+    variant: for a worker that is not the live one. stopping_seconds: how long ago it was told to
+    stop; 0.0 while it was not.
 
     Raises:
         UsageError: the rulebook, the schemas or a setting is wrong.
         DependencyUnavailable: a broker or the ledger did not answer in time.
     """
     rulebook = load(settings.rulebook)
+    # The ledger's thread translates too: an attempt is another chain of the same event.
+    rules = _translator(settings, rulebook)
     variant = variant or _LIVE
-    reads = variant.reads(settings)
+    reads = _ranked(variant.reads(settings), rules)
     with ExitStack() as stack:
         thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         stack.callback(thread.shutdown)
-        counted = CountedLedger(ledger or _open_ledger(settings))
+        opened = ledger or _open_ledger(settings)
+        counted = CountedLedger(opened)
         if ledger is None:
             stack.callback(counted.close)
         legs_max = _reach_ledger(counted, thread, settings)
-        source = _source(settings, list(reads))
+        health = Health(deadline_seconds=settings.ledger.deadline_seconds)
+        source = _source(settings, list(reads), health)
         stack.callback(source.close)
-        metrics, health = _outputs(stack, settings, counted, source, rulebook)
+        metrics = _outputs(stack, settings, health, counted, rulebook)
+        metrics.expect(product(reads, Kind), product((Kind.DEAD,), Reason))
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
-        announcer = _announcer(settings, after_commit, health)
+        announcer = _announcer(settings, after_commit, health, stopping_seconds)
+        health.kafka_waiting_seconds = lambda: max(
+            source.waiting_seconds, announcer.waiting_seconds
+        )
         stack.callback(announcer.close)
-        observer = BatchObserver(
+        observer = _observer(
+            settings,
             metrics=metrics,
             health=health,
             ledger=counted,
             source=source,
-            requests=counted.take_counts,
-            deadline_seconds=settings.ledger.deadline_seconds,
+            balances=_balances(settings, rulebook, counted, thread, metrics),
         )
-        # The ledger's thread translates too: an attempt is another chain of the same event.
-        rules = _translator(settings, rulebook)
         poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
@@ -133,8 +155,10 @@ def open_worker(
             wall_ms=_wall_ms,
         )
         inputs = frozenset(settings.topics.inputs.values())
+        watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
+        probe = LedgerProbe(ledger=opened, ledger_thread=thread)
         stack.enter_context(collector.seldom())
-        yield Worker(inputs, pipeline, source, observer, counted.close)
+        yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
 
 @contextmanager
@@ -202,6 +226,13 @@ def _read_as(settings: Settings) -> dict[str, Input]:
     return read
 
 
+def _ranked(reads: Mapping[str, Input], rules: Translator) -> dict[str, Input]:
+    """With the rulebook's priority of each role; parked topics, which have none, are normal."""
+    return {
+        topic: one._replace(priority=rules.role_priority(one.role)) for topic, one in reads.items()
+    }
+
+
 _LIVE: Final = Variant(
     reads=_read_as,
     source=lambda source: source,
@@ -213,18 +244,22 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _source(settings: Settings, topics: Sequence[str]) -> KafkaSource:
+def _source(settings: Settings, topics: Sequence[str], health: Health) -> KafkaSource:
     return KafkaSource(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=settings.kafka.group_id,
         topics=topics,
         client=settings.kafka.client,
         instance=settings.kafka.group_instance_id,
+        while_waiting=health.beat,
     )
 
 
 def _announcer(
-    settings: Settings, after_commit: Callable[[Sequence[Commit]], None], health: Health
+    settings: Settings,
+    after_commit: Callable[[Sequence[Commit]], None],
+    health: Health,
+    stopping_seconds: Callable[[], float],
 ) -> KafkaAnnouncer:
     return KafkaAnnouncer(
         bootstrap_servers=settings.kafka.bootstrap_servers,
@@ -232,6 +267,7 @@ def _announcer(
         client=settings.kafka.client,
         after_commit=after_commit,
         while_waiting=health.beat,
+        stopping_seconds=stopping_seconds,
     )
 
 
@@ -246,16 +282,14 @@ def _nothing_more(_: Sequence[Commit]) -> None:
 def _outputs(
     stack: ExitStack,
     settings: Settings,
+    health: Health,
     ledger: Ledger,
-    source: KafkaSource,
     rulebook: Rulebook,
-) -> tuple[Metrics, Health]:
+) -> Metrics:
     metrics = Metrics()
     metrics.build(version=__version__, rulebook=rulebook.digest)
     metrics.ledger_waiting(lambda: ledger.waiting_seconds)
-    health = Health(deadline_seconds=settings.ledger.deadline_seconds)
     health.ledger_waiting_seconds = lambda: ledger.waiting_seconds
-    health.kafka_waiting_seconds = lambda: source.waiting_seconds
     server = HealthServer(
         health=health,
         registry=metrics.registry,
@@ -263,7 +297,44 @@ def _outputs(
         port=settings.http.port,
     )
     stack.callback(server.close)
-    return metrics, health
+    return metrics
+
+
+def _balances(
+    settings: Settings,
+    rulebook: Rulebook,
+    ledger: Ledger,
+    thread: ThreadPoolExecutor,
+    metrics: Metrics,
+) -> BalanceGauges:
+    return BalanceGauges(
+        ledger=ledger,
+        thread=thread,
+        accounts=asked_accounts(rulebook, settings.metrics.balances),
+        show=metrics.balance,
+        every_seconds=settings.metrics.balances_seconds,
+    )
+
+
+def _observer(  # noqa: PLR0913 - one argument per part
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    health: Health,
+    ledger: CountedLedger,
+    source: KafkaSource,
+    balances: BalanceGauges,
+) -> BatchObserver:
+    return BatchObserver(
+        metrics=metrics,
+        health=health,
+        ledger=ledger,
+        source=source,
+        balances=balances,
+        sessions_lost=lambda: source.sessions_lost,
+        requests=ledger.take_counts,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
 
 
 def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:

@@ -9,225 +9,43 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.ports import UsageError
-from worker.setting_types import (
-    Section,
-    Text,
-    Topic,
-    client_settings,
-    from_json,
-    mode_text,
-    topic_roles,
-    why,
+from worker.setting_sections import (
+    EMBEDDED,
+    BatchSettings,
+    DeadLetterSettings,
+    EventSettings,
+    HttpSettings,
+    KafkaSettings,
+    LedgerSettings,
+    LogSettings,
+    MetricsSettings,
+    OutboxSettings,
+    SchemaRegistrySettings,
+    ServeSettings,
+    SyncSettings,
+    TopicSettings,
 )
+from worker.setting_types import Section, why
 
 PREFIX: Final = "LEDGER_WORKER_"
 DEFAULT_FILE: Final = Path("ledger-worker.toml")
 PACKAGED_RULEBOOK: Final = Path(__file__).parent / "rulebooks" / "stripe-wallets.yaml"
-EMBEDDED: Final = "embedded"
 _SERVICE_LINK: Final = re.compile(
     r"\w+_SERVICE_(HOST|PORT(_\w+)?)=.*"
     r"|\w+_PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*"
     r"|\w+_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*",
 )
 """What Kubernetes puts into every pod for a Service called `ledger-worker…`; no settings."""
-
-
-class KafkaSettings(Section):
-    """The brokers and who we are to them."""
-
-    bootstrap_servers: Text = "localhost:9092"
-    """Brokers as `host:port`, commas between; `embedded` for the mock cluster in the process."""
-
-    group_id: Text = "ledger-worker"
-    """The consumer group; also part of every transfer's position in the ledger."""
-
-    transactional_id: Text = Field(
-        default_factory=lambda given: (
-            f"{given.get('group_id', '')}-{socket.gethostname()}-{os.getpid()}"
-        ),
-        json_schema_extra={"shown": "`<group>-<hostname>-<pid>`"},
-    )
-    """The producer's identity: stable and one per process, so that a restart ends at once what
-    its predecessor left open."""
-
-    group_instance_id: str = ""
-    """A name that stays with this member over restarts (static membership), one per process: it
-    comes back to its partitions without a rebalance; empty: none."""
-
-    client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
-        default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}
-    )
-    """A JSON object of extra librdkafka settings (TLS, SASL, …); keep secrets in a file that
-    `LEDGER_WORKER_KAFKA__CLIENT_FILE` names."""
-
-
-class LedgerSettings(Section):
-    """The ledger and how long to wait for it."""
-
-    addresses: Text = "127.0.0.1:3000"
-    """TigerBeetle replicas as `host:port`, commas between; `embedded` for the ledger in this
-    process, `embedded:FILE` to keep that one on disk."""
-
-    cluster_id: int = Field(default=0, ge=0, lt=1 << 128)
-    """TigerBeetle's cluster number."""
-
-    deadline_seconds: float = Field(default=10, gt=0, le=86_400, allow_inf_nan=False)
-    """Seconds without an answer after which the worker shows not-ready and commands give up."""
-
-    @field_validator("addresses")
-    @classmethod
-    def _names_a_file(cls, addresses: str) -> str:
-        if addresses == f"{EMBEDDED}:":
-            raise ValueError("must name a file after `embedded:`")
-        return addresses
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the ledger is gone when the process ends."""
-        return self.addresses == EMBEDDED
-
-
-class TopicSettings(Section):
-    """The topics that are read and written."""
-
-    inputs: Annotated[dict[Text, Topic], BeforeValidator(topic_roles)] = Field(
-        default={
-            "payments": "stripe.payments",
-            "settlements": "stripe.settlements",
-            "commands": "wallet.commands",
-        },
-        min_length=1,
-    )
-    """Role to topic, as a JSON object; a plain list makes each topic its own role."""
-
-    outbox: Topic = "ledger.transfers.posted"
-    """Posted transfers, one record per leg."""
-
-    rejected: Topic = "ledger.events.rejected"
-    """Events that the ledger refused."""
-
-    dead: Topic = "ledger.events.dead"
-    """Dead letters: original bytes, the reason in headers."""
-
-    parked: Topic = "ledger.events.parked"
-    """Prefix of the topics where events wait for their predecessor: `.1`, `.2`, … one per delay."""
-
-    parked_delays_seconds: Annotated[tuple[int, ...], BeforeValidator(from_json)] = Field(
-        default=(10, 120, 1800, 21_600, 259_200), max_length=9
-    )
-    """How long an event waits at each try, as a JSON list; after the last it is a dead letter."""
-
-    @property
-    def parked_topics(self) -> list[str]:
-        """One topic for each delay."""
-        return [f"{self.parked}.{number + 1}" for number in range(len(self.parked_delays_seconds))]
-
-    @model_validator(mode="after")
-    def _no_topic_twice(self) -> TopicSettings:
-        names = [*self.inputs.values(), self.outbox, self.rejected, self.dead]
-        names += self.parked_topics
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"every topic must have a name of its own: {', '.join(twice)}")
-        return self
-
-
-class OutboxSettings(Section):
-    """How posted transfers are announced."""
-
-    format: Literal["json", "avro"] = "json"
-    """`json` is what Redshift streaming ingestion reads; `avro` has the same fields."""
-
-
-class SchemaRegistrySettings(Section):
-    """What the schema ids in Avro records mean."""
-
-    url: str = Field(default="", repr=False)
-    """The registry's address; empty: `ids` says what an id means, and any other is unknown."""
-
-    ids: Annotated[dict[int, Text], BeforeValidator(from_json)] = Field(
-        default={
-            1: "stripe_payment_event",
-            2: "stripe_settlement_event",
-            3: "wallet_command",
-            4: "posted_transfer",
-            5: "rejected_event",
-        }
-    )
-    """A JSON object of schema id to the name of a packaged schema; not asked when there is a
-    registry."""
-
-    client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
-        default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}
-    )
-    """A JSON object of extra settings of Confluent's registry client (`basic.auth.user.info`,
-    `ssl.ca.location`, …); secrets in a file that `LEDGER_WORKER_SCHEMA_REGISTRY__CLIENT_FILE`
-    names."""
-
-
-class HttpSettings(Section):
-    """Where `/livez`, `/readyz` and `/metrics` answer."""
-
-    host: Text = "0.0.0.0"  # noqa: S104 - probes and scrapers come from outside the pod
-    """The address to listen on."""
-
-    port: int = Field(default=9464, ge=0, le=65_535)
-    """The port; `0` takes a free one and logs it."""
-
-
-class EventSettings(Section):
-    """Whose money may enter the books."""
-
-    livemode: Annotated[Literal["any", "true", "false"], BeforeValidator(mode_text)] = "any"
-    """`true` or `false`: events of the other mode are dead letters."""
-
-    account: str = ""
-    """A Stripe account id: events of any other account are dead letters; empty: no check."""
-
-
-class DeadLetterSettings(Section):
-    """What dead letters hold."""
-
-    payload: Literal["keep", "redact"] = "keep"
-    """`redact` leaves the value out: its SHA-256, size and position stay, and the record itself is
-    where it came from."""
-
-
-class BatchSettings(Section):
-    """When a batch goes to the ledger: at the first limit it meets."""
-
-    events_max: int = Field(default=4096, ge=1, le=100_000)
-    """Events in a batch."""
-
-    bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024, le=1 << 30)
-    """Bytes of records in a batch."""
-
-    linger_ms: int = Field(default=5, ge=0, le=60_000)
-    """Milliseconds to wait for a batch to fill."""
-
-    legs_max: int = Field(default=0, ge=0, le=8189)
-    """Legs in a batch; `0`: as many as the ledger takes in one request."""
-
-
-class LogSettings(Section):
-    """What is logged, to stderr."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least level that is written."""
-
-    format: Literal["json", "console"] = "json"
-    """JSON lines for machines, `console` for people."""
 
 
 class Settings(BaseSettings):
@@ -254,9 +72,12 @@ class Settings(BaseSettings):
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     schema_registry: SchemaRegistrySettings = Field(default_factory=SchemaRegistrySettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     events: EventSettings = Field(default_factory=EventSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    sync: SyncSettings = Field(default_factory=SyncSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

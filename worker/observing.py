@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from worker.balance_gauges import BalanceGauges
 from worker.batch import Item
 from worker.codecs.parked import waiting_since_ms
 from worker.core.chain import Chain
@@ -32,7 +33,8 @@ class BatchObserver:
     """Feeds metrics, logs and health from what the pipeline tells.
 
     deadline_seconds: after so long without an answer the ledger counts as unavailable.
-    requests: takes the ledger's requests since the last call, by operation.
+    requests: takes the ledger's requests since the last call, by operation. sessions_lost: how
+    often the group took partitions back because it had not heard from us.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per output
@@ -42,6 +44,8 @@ class BatchObserver:
         health: Health,
         ledger: Ledger,
         source: Source,
+        balances: BalanceGauges,
+        sessions_lost: Callable[[], int],
         requests: Callable[[], dict[str, int]],
         deadline_seconds: float,
     ) -> None:
@@ -49,6 +53,9 @@ class BatchObserver:
         self._health = health
         self._ledger = ledger
         self._source = source
+        self._balances = balances
+        self._sessions_lost = sessions_lost
+        self._sessions_lost_before = 0
         self._requests = requests
         self._deadline_seconds = deadline_seconds
         self._stages: dict[Stage, float] = {}
@@ -68,6 +75,7 @@ class BatchObserver:
         if late > 0:
             self._metrics.ledger_unavailable(min(late, now - self._beat_at))
         self._beat_at = now
+        self._balances.turn(now)
         if now - self._lag_at > LAG_SECONDS:
             self._lag_at = now
             self._show_lag()
@@ -101,8 +109,11 @@ class BatchObserver:
             self._committed.pop(place, None)
             if place in self._parked_since_ms:
                 self._parked_since_ms[place] = 0
+        sessions_lost = self._sessions_lost()
         if lost:
-            self._metrics.rebalance("revoked")
+            expired = sessions_lost > self._sessions_lost_before
+            self._metrics.rebalance("lost" if expired else "revoked")
+        self._sessions_lost_before = sessions_lost
         if gained:
             self._metrics.rebalance("assigned")
         _log.info("rebalanced", lost=_names(lost), gained=_names(gained), held=len(held))

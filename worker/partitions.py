@@ -2,8 +2,10 @@
 
 The invariant: work belongs to an assignment, not to a partition; a partition that comes back, or
 that is read again, is another Assignment, and what was under way for the old one is nobody's. A
-partition opens only when its `since` is committed. Talks to the source and the ledger's newest
-timestamp through the ports; decides nothing about money.
+partition opens only when its `since` is committed and the source was placed at the group's commit:
+where a client begins by itself is not to be trusted (librdkafka falls back to `auto.offset.reset`
+when a dead worker's open transaction hides the commit for long). Talks to the source and the
+ledger's newest timestamp through the ports; decides nothing about money.
 """
 
 from __future__ import annotations
@@ -15,15 +17,18 @@ from typing import NamedTuple
 from worker.batch import Item
 from worker.core.ids import position_base
 from worker.core.positions import NO_REDO, Assignment, Opening, Stand
+from worker.core.rulebook import Priority
 from worker.ports import Place, Polled, Record, Source
+from worker.turns import resting
 
 
 class Input(NamedTuple):
-    """What a topic is read as: see `Assignment`."""
+    """What a topic is read as: see `Assignment`, and `worker.turns` for the priority."""
 
     role: str
     tries: int = 0
     delay_ms: int = 0
+    priority: Priority = "normal"
 
 
 class Partitions:
@@ -46,7 +51,8 @@ class Partitions:
         self._newest: Future[int] | None = None
         self._asked_for: dict[Place, Opening] = {}
         self._asleep: dict[Place, int] = {}
-        self._astray: set[Place] = set()
+        self._resting: frozenset[Place] = frozenset()
+        self._ranked = len({one.priority for one in topics.values()}) > 1
 
     # Whose is what
 
@@ -71,18 +77,18 @@ class Partitions:
         """The partitions whose records are taken, now or when they are due."""
         return [place for place, one in self._assignments.items() if one.opened]
 
-    def astray(self, place: Place) -> bool:
-        """Is what comes from it read from a place that the group may not stand at?"""
-        return place in self._astray
-
     def awake(self) -> list[Place]:
         """The partitions whose records are taken now."""
-        return [place for place in self.opened() if place not in self._asleep]
+        return [
+            place
+            for place in self.opened()
+            if place not in self._asleep and place not in self._resting
+        ]
 
     @property
     def opening(self) -> bool:
-        """Is some partition ours, but not open yet?"""
-        return not all(one.opened for one in self._assignments.values())
+        """Is some partition ours but not open yet, or a question about one that left unanswered?"""
+        return self.waits_for_ledger or not all(one.opened for one in self._assignments.values())
 
     @property
     def waits_for_ledger(self) -> bool:
@@ -99,7 +105,9 @@ class Partitions:
             self._begin(place)
         if polled.gained:
             self._source.pause(polled.gained)
-        self._ends.update(polled.ends)
+        for place, end in polled.ends.items():
+            if place in self._assignments and self._assignments[place].opened:
+                self._ends[place] = end
         return bool(polled.lost or polled.gained)
 
     def _begin(self, place: Place) -> None:
@@ -117,9 +125,9 @@ class Partitions:
         )
 
     def _forget(self, place: Place) -> None:
-        self._astray.discard(place)
         for held in (self._assignments, self._openings, self._ends, self._asleep):
             held.pop(place, None)
+        self._resting -= {place}
 
     def read_again(self) -> None:
         """After an abort: every open partition starts over at its last commit."""
@@ -127,14 +135,19 @@ class Partitions:
         for place in self.opened():
             again = self._assignments[place].again()
             self._assignments[place] = again
-            self._source.seek(place, again.committed)
+            self._place(place, again.committed)
+
+    def _place(self, place: Place, offset: int) -> None:
+        """Read from here on; a partition that cannot be placed opens anew, as the group says."""
+        if not self._source.seek(place, offset):
+            self._begin(place)
+            self._source.pause([place])
 
     def start_over(self) -> None:
         """When nobody knows what was committed: every partition opens anew, as the group says."""
         self._newest = None
         for place in self.places():
             self._begin(place)
-            self._astray.add(place)
         self._source.pause(self.places())
 
     # Parked records
@@ -148,14 +161,38 @@ class Partitions:
         self._asleep[place] = wake_ms
         self._ends.pop(place, None)
         self._source.pause([place])
-        self._source.seek(place, offset)
+        self._place(place, offset)
 
     def wake(self, now_ms: int) -> list[Place]:
         """The partitions that have slept long enough."""
         woken = [place for place, wake_ms in self._asleep.items() if wake_ms <= now_ms]
         for place in woken:
             del self._asleep[place]
-        return woken
+        return [place for place in woken if place not in self._resting]
+
+    # Turns
+
+    @property
+    def rested(self) -> bool:
+        """Does somebody rest?"""
+        return bool(self._resting)
+
+    def take_turns(self, turn: int | None) -> None:
+        """Let the less urgent rest while others are behind; None: there is time for all."""
+        if not self._ranked:
+            return
+        ranked = {place: self._topics[place[0]].priority for place in self.opened()}
+        before = self._resting
+        self._resting = (
+            frozenset() if turn is None else resting(ranked, behind=self._behind, turn=turn)
+        )
+        self._source.pause(self._resting - before)
+        self._source.resume([place for place in self.awake() if place in before])
+
+    def _behind(self, place: Place) -> bool:
+        """Is there more than what was committed, or read to an end?"""
+        taken = max(self._assignments[place].committed, self._ends.get(place, 0))
+        return not self.sleeps(place) and bool(self._source.lag(place, taken))
 
     # Opening
 
@@ -165,15 +202,10 @@ class Partitions:
             if assignment.opened or place in self._openings:
                 continue
             found = self._source.opening(place)
-            if found is None:
-                break
-            self._openings[place] = found
-        opened = []
-        for place, one in list(self._openings.items()):
-            if one.stand is not None:
-                self._open(place, one.stand, redo=one.stand.until)
-                opened.append(place)
-        return opened
+            if found is not None:
+                self._openings[place] = found
+        known = [(place, one.stand) for place, one in self._openings.items() if one.stand]
+        return [place for place, stand in known if self._open(place, stand, redo=stand.until)]
 
     def first_starts(
         self, newest_timestamp: Callable[[], Future[int]]
@@ -200,19 +232,16 @@ class Partitions:
 
     def open_first(self, starts: Iterable[tuple[Assignment, int, Stand]]) -> list[Place]:
         """Their commit is in: open them."""
-        opened = []
-        for one, _, stand in starts:
-            place = (one.topic, one.partition)
-            self._open(place, stand, redo=NO_REDO)
-            opened.append(place)
-        return opened
+        places = [((one.topic, one.partition), stand) for one, _, stand in starts]
+        return [place for place, stand in places if self._open(place, stand, redo=NO_REDO)]
 
-    def _open(self, place: Place, stand: Stand, *, redo: int) -> None:
+    def _open(self, place: Place, stand: Stand, *, redo: int) -> bool:
+        """False when the source cannot be placed yet: the group is asked again."""
         offset = self._openings.pop(place).offset
-        if place in self._astray:
-            self._astray.discard(place)
-            self._source.seek(place, offset)
+        if not self._source.seek(place, offset):
+            return False
         self._assignments[place].open(offset=offset, stand=stand, redo=redo)
+        return True
 
     # Commits
 

@@ -31,12 +31,16 @@ from worker.ports import (
     Unsettled,
 )
 from worker.stages import Observer, Posting, Reader, Writer
+from worker.turns import TURN_SECONDS
 
 IDLE_SECONDS: Final = 0.1
 """How long one poll waits when there is nothing to do."""
 
 BUSY_SECONDS: Final = 0.002
 """How long one poll waits while the ledger works on a batch."""
+
+OPENING_SECONDS: Final = 0.02
+"""How long one poll waits while the group is being asked where it stands on a partition."""
 
 SLOW_LEDGER_SECONDS: Final = 1.0
 """Past this a full worker pauses its partitions and polls on, to stay in its group."""
@@ -114,8 +118,11 @@ class Pipeline:
         self._batch = Batch(inputs.limits)
         self._batch_since = 0.0
         self._in_flight: _InFlight | None = None
-        self._held: list[Record] = []
         self._paused = False
+        self._full_batches = 0
+        self._saturated = False
+        self._turn = 0
+        self._turn_until = 0.0
         self.settled = 0
         """Records whose outcome is committed, since the start."""
 
@@ -123,6 +130,7 @@ class Pipeline:
         """One turn of the loop: at most one poll, one request to the ledger, one transaction."""
         self._observer.beat()
         self._wake()
+        self._take_turns()
         polled = self._poll()
         if self.partitions.follow(polled):
             self._rebalance(polled)
@@ -149,13 +157,13 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Is nothing under way?"""
-        return not (self._batch.items or self._in_flight or self._held or self.partitions.opening)
+        return not (self._batch.items or self._in_flight or self.partitions.opening)
 
     @property
     def _taken(self) -> int:
         """Records that are settled or under way."""
         flying = len(self._in_flight.items) if self._in_flight is not None else 0
-        return self.settled + flying + len(self._batch.items) + len(self._held)
+        return self.settled + flying + len(self._batch.items)
 
     def commit_tails(self) -> None:
         """Stand at the very end of every partition that was read to its end."""
@@ -191,7 +199,7 @@ class Pipeline:
         if self._batch.items:
             left = self._batch_since + self._inputs.linger_seconds - self._now()
             return min(max(left, 0.0), IDLE_SECONDS)
-        return IDLE_SECONDS
+        return OPENING_SECONDS if self.partitions.opening else IDLE_SECONDS
 
     def _wait_for_ledger(self, seconds: float) -> bool:
         """Wait for the batch in flight; True when there is none, or it was answered."""
@@ -208,7 +216,6 @@ class Pipeline:
     def _rebalance(self, polled: Polled) -> None:
         """Drop unsubmitted work that is not ours any more."""
         self._batch.drop_lost(self.partitions.all())
-        self._held = [one for one in self._held if self.partitions.get(one) is not None]
         held = self.partitions.places()
         self._observer.rebalanced(lost=polled.lost, gained=polled.gained, held=held)
 
@@ -222,8 +229,6 @@ class Pipeline:
             self._observer.opened(opened)
             if not self._paused:
                 self._source.resume(opened)
-            held, self._held = self._held, []
-            self._take(held)
 
     def _ask_newest(self) -> Future[int]:
         return self._ledger_thread.submit(self._posting.newest_timestamp)
@@ -231,16 +236,19 @@ class Pipeline:
     # Decode and translate
 
     def _take(self, records: Sequence[Record]) -> None:
-        """Each record becomes an item of the batch, or is held until its partition opens."""
+        """Each record of an open partition becomes an item of the batch.
+
+        What comes before a partition opens is read again from where it opens, and what lies below
+        its commit has its outcome.
+        """
         ready: list[tuple[Record, Assignment]] = []
         for record in records:
             assignment = self.partitions.get(record)
-            if assignment is None:
+            if assignment is None or not assignment.opened:
                 continue
-            if not assignment.opened:
-                if not self.partitions.astray((assignment.topic, assignment.partition)):
-                    self._held.append(record)
-            elif not assignment.delay_ms or self._is_due(record, assignment):
+            if record.offset() < assignment.committed:
+                continue
+            if not assignment.delay_ms or self._is_due(record, assignment):
                 ready.append((record, assignment))
         if ready:
             self._fill(ready)
@@ -267,6 +275,19 @@ class Pipeline:
             self._observer.parked(place, None)
         if woken and not self._paused:
             self._source.resume(woken)
+
+    def _take_turns(self) -> None:
+        """After a turn with full batches the less urgent rest, until nobody else is behind."""
+        now = self._now()
+        if now >= self._turn_until:
+            self._turn_until = now + TURN_SECONDS
+            self._turn += 1
+            self._saturated = self._full_batches > 0
+            self._full_batches = 0
+        elif not self.partitions.rested:
+            return
+        if not self._paused:
+            self.partitions.take_turns(self._turn if self._saturated else None)
 
     def _fill(self, ready: list[tuple[Record, Assignment]]) -> None:
         """A flat loop: it runs for every record."""
@@ -298,6 +319,7 @@ class Pipeline:
         return batch.full or batch.urgent or waited >= self._inputs.linger_seconds
 
     def _submit(self) -> None:
+        self._full_batches += self._batch.full
         items = self._batch.cut()
         now = self._now()
         self._batch_since = now
@@ -356,7 +378,6 @@ class Pipeline:
             return False
         except Unsettled as unsettled:
             self.partitions.start_over()
-            self._held.clear()
             self._drop_all(str(unsettled))
             return False
         self._observer.stage("commit", self._now() - started)

@@ -220,8 +220,8 @@ class Source(Protocol):
         """Records after this offset as last heard from the broker; None when not heard yet."""
         ...
 
-    def seek(self, place: Place, offset: int) -> None:
-        """Read an assigned partition from here on."""
+    def seek(self, place: Place, offset: int) -> bool:
+        """Read an assigned partition from here on; False: it cannot be placed now."""
         ...
 
     def pause(self, places: Iterable[Place]) -> None:

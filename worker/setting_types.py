@@ -46,6 +46,13 @@ def topic_roles(given: object) -> object:
     return given
 
 
+def names(given: object) -> object:
+    """A list of names: JSON, or commas between them."""
+    if isinstance(given, str) and not given.lstrip().startswith("["):
+        return [name.strip() for name in given.split(",") if name.strip()]
+    return from_json(given)
+
+
 def mode_text(given: object) -> object:
     """TOML has booleans where a variable has text."""
     return str(given).lower() if isinstance(given, bool) else given

@@ -2,13 +2,14 @@
 
 Without --seed it goes through every fault alone, then through mixes of them, and leaves out what
 the results file has passed already. A run that fails is made smaller, and its plan is printed:
---plan runs that plan again.
+--plan runs that plan again. --summary prints what the results file holds, as a table.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tests.chaos.campaign import run, servers
 from tests.chaos.plan import Plan, alone, every_fault, mix, plan_from
+from tests.chaos.results import read, summary
 from tests.servers.kafka import KafkaBroker, Unavailable, kafka_broker
 from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
 
@@ -30,7 +32,11 @@ def main() -> int:
     parser.add_argument("--plan", help="a plan that was printed, as JSON: this one only")
     parser.add_argument("--shrink", type=int, default=6, help="runs to make a failing plan smaller")
     parser.add_argument("--results", type=Path, default=Path("chaos-results.jsonl"))
+    parser.add_argument("--summary", action="store_true", help="run nothing, sum the results up")
     given = parser.parse_args()
+    if given.summary:
+        print(summary(read(given.results)))
+        return 0
     until = time.monotonic() + given.minutes * 60
     passed = _passed(given.results)
     try:
@@ -70,15 +76,16 @@ def _mixed(seed: int, given: argparse.Namespace) -> tuple[str, Plan]:
 
 def _one(name: str, plan: Plan, broker: KafkaBroker, results: Path) -> str:
     """Run a plan on a new ledger and note what came of it; what is wrong, or nothing."""
-    result: dict[str, object] = {"name": name, "plan": json.loads(plan.text())}
+    result: dict[str, object] = {"name": name, "commit": _commit(), "plan": json.loads(plan.text())}
     with tempfile.TemporaryDirectory() as folder, servers(broker, Path(folder)) as with_:
+        result["ledger"] = "TigerBeetle" if with_.real else "embedded"
         try:
             result |= {"verdict": "passed", **run(plan, with_)}
         except AssertionError as wrong:
             result |= {"verdict": "failed", "wrong": str(wrong)}
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
-    said = {key: value for key, value in result.items() if key not in {"name", "plan"}}
+    said = {key: value for key, value in result.items() if key not in {"name", "plan", "commit"}}
     print(f"{name}: {json.dumps(said)}", flush=True)
     return str(result.get("wrong", ""))
 
@@ -101,8 +108,14 @@ def _passed(results: Path) -> set[str]:
     """The names of the runs that the results file says have passed."""
     if not results.exists():
         return set()
-    lines = (json.loads(line) for line in results.read_text(encoding="utf-8").splitlines())
-    return {line["name"] for line in lines if line["verdict"] == "passed"}
+    return {line["name"] for line in read(results) if line["verdict"] == "passed"}
+
+
+def _commit() -> str:
+    """What was tried; with a plus when the tree has changes that are in no commit."""
+    told = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    found = subprocess.run(told, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
 
 
 if __name__ == "__main__":

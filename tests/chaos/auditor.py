@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from tests.chaos.workload import event_id
 from tests.integration.cluster import Cluster, audit, read_ledger
 
 PREFIXES = ("late: ", "redelivery: ")
@@ -60,14 +61,6 @@ def plain(note: str) -> str:
     for prefix in PREFIXES:
         note = note.removeprefix(prefix)
     return note
-
-
-def event_id(value: bytes | None) -> str:
-    """The id in an event's JSON."""
-    try:
-        return str(json.loads(value or b"")["id"])
-    except (ValueError, KeyError, TypeError):
-        return ""
 
 
 def dead_places(cluster: Cluster) -> dict[tuple[str, ...], str]:

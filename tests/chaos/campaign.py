@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +19,15 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from tests.chaos import points
-from tests.chaos.auditor import check, event_id
+from tests.chaos.auditor import check
 from tests.chaos.plan import OUTSIDE, Fault, Plan
 from tests.chaos.proxy import Mode, Proxy
-from tests.integration.cluster import Cluster, ends, read_ledger
+from tests.chaos.worker import SERVED
+from tests.chaos.workload import fill
+from tests.integration.cluster import Cluster, Process, ends, read_ledger
 from tests.servers.kafka import KafkaBroker
-from tests.servers.tigerbeetle import Server, tigerbeetle
-from worker.generate.encode import json_value
-from worker.generate.traffic import generate
+from tests.servers.served import PREFIX, served
+from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
 
 LOOK_SECONDS = 0.25
 RUN_SECONDS_MAX = 3600
@@ -36,12 +36,17 @@ GROUP = "a"
 INPUTS = ("pay", "settle", "cmd")
 SETTINGS = {
     "LEDGER_WORKER_KAFKA__CLIENT": json.dumps(
-        {"session.timeout.ms": 10_000, "transaction.timeout.ms": 60_000}
+        {"session.timeout.ms": 10_000, "transaction.timeout.ms": 20_000}
     ),
     "LEDGER_WORKER_TOPICS__PARKED_DELAYS_SECONDS": "[5, 3600]",
     "LEDGER_WORKER_BATCH__EVENTS_MAX": "25",
 }
 OTHER_BATCHES = ("7", "25", "200")
+STRANGE = {
+    "LEDGER_WORKER_LEDGER__CLUSTER_ID": "65",
+    "LEDGER_WORKER_LEDGER__DEADLINE_SECONDS": "5",
+}
+REFUSED = 3
 
 
 @dataclass(slots=True)
@@ -51,18 +56,39 @@ class Servers:
     broker: KafkaBroker
     ledger: Server
     proxy: Proxy
+    real: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the workers must be told of the ledger."""
+        return {} if self.real else {SERVED: "1"}
+
+    @property
+    def ledger_name(self) -> str:
+        """Where the auditor reads."""
+        return self.ledger.address if self.real else PREFIX + self.ledger.address
 
 
 @contextmanager
-def servers(broker: KafkaBroker, folder: Path) -> Iterator[Servers]:
-    """A new ledger behind a proxy. Raises `Unavailable` where there is no TigerBeetle."""
-    with tigerbeetle(data_dir=folder) as ledger:
+def servers(broker: KafkaBroker, folder: Path, *, real: bool | None = None) -> Iterator[Servers]:
+    """A new ledger behind a proxy: TigerBeetle, or the embedded one where there is none.
+
+    real: only that kind. Raises `Unavailable` where a real one is asked for and there is none.
+    """
+    with ExitStack() as stack:
+        try:
+            ledger = stack.enter_context(
+                served(folder) if real is False else tigerbeetle(data_dir=folder)
+            )
+        except Unavailable:
+            if real:
+                raise
+            real = False
+            ledger = stack.enter_context(served(folder))
         proxy = Proxy(ledger.address)
         proxy.open()
-        try:
-            yield Servers(broker, ledger, proxy)
-        finally:
-            proxy.close()
+        stack.callback(proxy.close)
+        yield Servers(broker, ledger, proxy, real is not False)
 
 
 def _restart_ledger(servers: Servers) -> None:
@@ -111,7 +137,7 @@ class Worker:
     wakes_at: when it is woken; 0 while it runs. may_be_killed: a fault from outside does it.
     """
 
-    process: subprocess.Popen[bytes]
+    process: Process
     hit: Fault | None
     wakes_at: float = 0.0
     may_be_killed: bool = False
@@ -137,6 +163,7 @@ class Run:
     waiting: list[Fault] = field(default_factory=list)
     heals: list[tuple[float, str]] = field(default_factory=list)
     struck: list[str] = field(default_factory=list)
+    strangers: list[Process] = field(default_factory=list)
 
     # Workers
 
@@ -163,6 +190,7 @@ class Run:
     def _ended(self, worker: Worker) -> None:
         code = worker.process.returncode
         _, said = worker.process.communicate()
+        self._hear(worker, said)
         if code == -signal.SIGKILL and worker.hit is not None and not worker.may_be_killed:
             self.struck.append(worker.hit.kind)
         else:
@@ -170,8 +198,19 @@ class Run:
                 code == -signal.SIGKILL and worker.may_be_killed
             )
             assert explained, f"a worker ended with {code}: {tail(said)}"
+            if worker.hit is not None:  # another fault was quicker: its successor takes the hit
+                self.hits.append(worker.hit)
         self.workers.remove(worker)
         self.start_worker()
+
+    def _somebody_ended(self) -> bool:
+        return any(worker.process.poll() is not None for worker in self.workers)
+
+    def _hear(self, worker: Worker, said: bytes) -> None:
+        """Whoever survives its hit says that it was hit."""
+        if worker.hit is not None and points.STRUCK in said:
+            self.struck.append(worker.hit.kind)
+            worker.hit = None
 
     # Faults from outside
 
@@ -182,6 +221,8 @@ class Run:
             ON_SERVERS[fault.kind](self.servers)
         elif fault.kind == "add_worker":
             self.start_worker()
+        elif fault.kind == "wrong_cluster":
+            self.strangers.append(self.cluster.start(GROUP, "run", **STRANGE))
         else:
             victim = next((one for one in self.workers if not one.wakes_at), self.workers[0])
             if fault.kind == "other_batches":
@@ -191,6 +232,8 @@ class Run:
                 victim.wakes_at = now + fault.seconds
             victim.may_be_killed |= SIGNALS[fault.kind] is signal.SIGKILL
             victim.process.send_signal(SIGNALS[fault.kind])
+            if SIGNALS[fault.kind] is signal.SIGKILL:
+                victim.process.wait(END_SECONDS_MAX)
         self.struck.append(fault.kind)
         if fault.kind in HEALS:
             self.heals.append((now + fault.seconds, fault.kind))
@@ -212,7 +255,7 @@ class Run:
         deadline = time.monotonic() + RUN_SECONDS_MAX
         progress = Progress(self.cluster)
         done = 0.0
-        while done < 1.0 or self.waiting or self.heals:
+        while done < 1.0 or self.waiting or self.heals or self._somebody_ended():
             assert time.monotonic() < deadline, f"only {done:.0%} of the events came to an outcome"
             done = progress.done()
             for fault in [one for one in self.waiting if one.at <= done]:
@@ -230,16 +273,22 @@ class Run:
             worker.process.terminate()
         for worker in self.workers:
             _, said = worker.process.communicate(timeout=END_SECONDS_MAX)
+            self._hear(worker, said)
             code = worker.process.returncode
             assert code in {0, -signal.SIGTERM}, f"a worker ended with {code}: {tail(said)}"
         self.workers.clear()
+        for stranger in self.strangers:
+            _, said = stranger.communicate(timeout=END_SECONDS_MAX)
+            code = stranger.returncode
+            assert code == REFUSED, f"a worker of another cluster ended with {code}: {tail(said)}"
+        self.strangers.clear()
 
     def abandon(self) -> None:
         """Nothing that was started outlives a run that failed."""
         self.heal(everything=True)
-        for worker in self.workers:
-            worker.process.kill()
-            worker.process.communicate()
+        for process in [*(worker.process for worker in self.workers), *self.strangers]:
+            process.kill()
+            process.communicate()
 
 
 class Progress:
@@ -278,13 +327,10 @@ def run(plan: Plan, with_: Servers) -> dict[str, object]:
     cluster = Cluster(
         with_.broker.bootstrap_servers,
         with_.proxy.address,
-        extra=dict(SETTINGS),
+        extra=SETTINGS | with_.environment,
         module="tests.chaos.worker",
     )
-    made = list(generate(plan.events, plan.seed))
-    cluster.command(
-        "x", "generate", "--events", str(plan.events), "--seed", str(plan.seed), "--to", "kafka"
-    )
+    work = fill(cluster, plan.events, plan.seed)
     under_way = Run(
         plan,
         with_,
@@ -297,14 +343,13 @@ def run(plan: Plan, with_: Servers) -> dict[str, object]:
         under_way.go()
         under_way.end()
     cluster.drain(GROUP)
-    address = with_.ledger.address
+    address = with_.ledger_name
     before = state(cluster, address)
     for kind in plan.after:
         again(cluster, kind)
         assert state(cluster, address) == before, f"{kind} changed balances or announcements"
         under_way.struck.append(kind)
-    expected = [(event_id(json_value(one)), one.note) for one in made]
-    counted = check(cluster, address, expected)
+    counted = check(cluster, address, work.expected)
     seconds = round(time.monotonic() - started)
     return {"struck": under_way.struck, "seconds": seconds, **counted}
 

@@ -25,6 +25,7 @@ OUTSIDE: Final = (
     "ledger_deaf",
     "ledger_cut",
     "broker_restart",
+    "wrong_cluster",
 )
 """Faults from outside; the rest hit a point inside a worker."""
 
@@ -77,7 +78,8 @@ def plan_from(text: str) -> Plan:
 def every_fault() -> tuple[str, ...]:
     """Each kind of fault, by the name that a result calls it."""
     hits = tuple(f"{point}:{action}" for point in POINTS for action in ("kill", "stop"))
-    return (*OUTSIDE, *hits, "committing:abort", *AFTER)
+    jumps = ("polled:ahead", "polled:behind")
+    return (*OUTSIDE, *hits, "committing:abort", *jumps, *AFTER)
 
 
 def alone(kind: str, *, seed: int, events: int) -> Plan:

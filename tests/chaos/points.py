@@ -4,6 +4,8 @@ The seam is what the composition root builds: these functions put a counter arou
 adapters before the worker is composed. The worker's own code knows nothing of it.
 
 A hit is written `POINT:COUNT:ACTION`, such as `committing:3:kill`: at the third pass of that point.
+`kill` and `stop` are signals; `abort` is an error as the broker gives it; at `ahead` and `behind`
+the wall clock of the process jumps. Whoever survives its hit says so on stderr.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from worker import compose
 from worker.kafka import announcer
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
@@ -36,7 +39,9 @@ POINTS = (
     "during_commit",
     "committed",
 )
-ACTIONS = ("kill", "stop", "abort")
+ACTIONS = ("kill", "stop", "abort", "hang", "ahead", "behind")
+JUMP_MS = {"ahead": 7_200_000, "behind": -7_200_000}
+STRUCK = b"chaos: struck\n"
 WITHIN_SECONDS = 0.05
 
 
@@ -66,6 +71,7 @@ class Trap:
     def __init__(self, hit: Hit) -> None:
         self._hit = hit
         self._passes = 0
+        self.jumped_ms = 0
 
     def passed(self, point: str) -> None:
         """The worker is at this point now."""
@@ -89,7 +95,14 @@ class Trap:
         self._act()
 
     def _act(self) -> None:
+        if self._hit.action in JUMP_MS:
+            self.jumped_ms = JUMP_MS[self._hit.action]
+            os.write(2, STRUCK)
+            return
+        if self._hit.action == "hang":
+            threading.Event().wait()  # as a call of the client that never returns
         if self._hit.action == "abort":
+            os.write(2, STRUCK)
             raise KafkaException(
                 KafkaError(KafkaError._STATE, "chaos", False, False, True)  # noqa: FBT003
             )
@@ -104,6 +117,8 @@ def set_up(text: str) -> None:
     _before(CountedLedger, "create_transfers", lambda: trap.under_way("submitting"))
     _after(CountedLedger, "create_transfers", lambda _: trap.passed("replied"))
     vars(announcer)["Producer"] = _producer(trap)
+    clock = vars(compose)["_wall_ms"]
+    vars(compose)["_wall_ms"] = lambda: clock() + trap.jumped_ms
 
 
 def _before(owner: type, name: str, tell: Callable[[], object]) -> None:

@@ -56,6 +56,10 @@ class Proxy:
         self._loop.run_until_complete(self._listen())
         self._listens.set()
         self._loop.run_forever()
+        self._cut()
+        if left := asyncio.all_tasks(self._loop):
+            self._loop.run_until_complete(asyncio.wait(left, timeout=5))
+        self._loop.close()
 
     async def _listen(self) -> None:
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,15 @@ from tests.chaos.campaign import HEALS, ON_SERVERS, SIGNALS, run, servers
 from tests.chaos.plan import AFTER, OUTSIDE, Fault, Plan, alone, every_fault, mix, plan_from
 from tests.chaos.points import POINTS, Hit, parse
 from tests.chaos.proxy import Proxy
+from tests.chaos.results import summary
 from tests.servers.kafka import KafkaBroker
-from tests.servers.tigerbeetle import Unavailable
-from worker.core.wire import Transfer
+from tests.servers.served import ServedLedger, served
+from worker.core.wire import Account, CreateAccountStatus, Transfer, pack_account
 
-EVENTS = int(os.environ.get("CHAOS_EVENTS", "0"))
+EVENTS = int(os.environ.get("CHAOS_EVENTS", "400"))
 PLAN = Plan(
     seed=7,
-    events=EVENTS or 150,
+    events=EVENTS,
     workers=2,
     faults=(
         Fault("committing:2:kill"),
@@ -34,21 +36,22 @@ PLAN = Plan(
 
 
 @pytest.mark.kafka
-@pytest.mark.tigerbeetle
-@pytest.mark.skipif(not EVENTS, reason="takes minutes: set CHAOS_EVENTS=150, or run make chaos")
 def test_a_short_campaign(kafka: KafkaBroker, tmp_path: Path) -> None:
-    """A kill inside and one outside, an abort and lost answers: every promise holds at the end."""
-    try:
-        with servers(kafka, tmp_path) as with_:
-            found = run(PLAN, with_)
-    except Unavailable as missing:
-        pytest.skip(str(missing))
-    assert {"committing:2:kill", "ledger_deaf", "kill"} <= set(found["struck"])  # type: ignore[call-overload]
+    """A kill inside and one outside, an abort and lost answers: every promise holds at the end.
+
+    On TigerBeetle where it is, else on the embedded ledger behind a socket.
+    """
+    with servers(kafka, tmp_path) as with_:
+        found = run(PLAN, with_)
+    struck = set(found["struck"])  # type: ignore[call-overload]
+    assert {"ledger_deaf", "kill"} <= struck
+    # Which worker has how much to do is Kafka's to say: one that idles is not hit inside.
+    assert {"committing:2:kill", "committing:2:abort"} & struck
 
 
 def test_every_fault_has_its_way() -> None:
     """No kind of fault is named that nothing carries out, and each makes a plan."""
-    ways = {*ON_SERVERS, *SIGNALS, "add_worker"}
+    ways = {*ON_SERVERS, *SIGNALS, "add_worker", "wrong_cluster"}
     assert set(OUTSIDE) == ways
     assert set(HEALS) < ways
     for kind in every_fault():
@@ -143,3 +146,56 @@ def test_the_proxy_loses_what_it_should(echo: str) -> None:
             assert wire.recv(1) == b"c"
     finally:
         proxy.close()
+
+
+def test_a_served_ledger_waits_for_its_server(tmp_path: Path) -> None:
+    """A request that lost its answer is answered once it can be; what was answered stays."""
+    row = pack_account(Account(id=7, ledger=840, code=1))
+    with served(tmp_path) as server:
+        proxy = Proxy(server.address)
+        proxy.open()
+        ledger = ServedLedger(proxy.address)
+        proxy.mode = "deaf"
+        threading.Timer(0.5, proxy.heal).start()
+        try:
+            [made] = ledger.create_accounts(row)
+            server.restart()
+            proxy.upstream = server.address
+            proxy.cut()
+            [again] = ledger.create_accounts(row)
+            assert [one.id for one in ledger.lookup_accounts([7])] == [7]
+        finally:
+            ledger.close()
+            proxy.close()
+    assert (made.status, again.status) == (CreateAccountStatus.CREATED, CreateAccountStatus.EXISTS)
+    assert made.timestamp == again.timestamp
+
+
+def test_results_are_summed_up() -> None:
+    """The published table counts strikes and runs of each kind of fault, and failed runs."""
+    runs: list[dict[str, Any]] = [
+        {
+            "name": "kill, 10 events",
+            "ledger": "TigerBeetle",
+            "verdict": "passed",
+            "plan": {"events": 10},
+            "struck": ["kill", "kill"],
+            "transfers": 12,
+        },
+        {
+            "name": "mix 1, 2 faults, 10 events",
+            "ledger": "TigerBeetle",
+            "verdict": "failed",
+            "plan": {"events": 10},
+            "struck": ["begun:3:kill", "kill"],
+        },
+    ]
+    assert summary(runs).splitlines() == [
+        "2 runs (2 on TigerBeetle): 1 of one fault, 1 of mixed faults; 1 passed, 1 failed.",
+        "20 records: 12 transfers, 0 announced, 0 rejected, 0 dead.",
+        "",
+        "| fault | struck | in runs |",
+        "|---|---|---|",
+        "| begun:kill | 1 | 1 |",
+        "| kill | 3 | 2 |",
+    ]

@@ -1,4 +1,7 @@
-"""The schema registry: generations read each other, ids are asked for once, outages end nothing."""
+"""The schema registry: generations read each other, ids are asked for once, outages end nothing.
+
+What does not need an outage or a list of requests runs on a real registry too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 from fastavro import parse_schema, schemaless_writer
 
+from tests.servers.apicurio import ApicurioRegistry, Unavailable, apicurio_registry
 from tests.servers.registry import TestRegistry, registry_server
 from worker.cli import main
 from worker.codecs.avro import frame, packaged_names
@@ -78,14 +82,45 @@ def written(schema: dict[str, Any], schema_id: int) -> bytes:
     return stream.getvalue()
 
 
-@pytest.fixture(name="server")
-def _server() -> Iterator[TestRegistry]:
+AnyRegistry = TestRegistry | ApicurioRegistry
+
+
+@pytest.fixture(name="own_server")
+def _own_server() -> Iterator[TestRegistry]:
+    """The tests' own registry."""
     with registry_server() as server:
         yield server
 
 
+@pytest.fixture(name="apicurio", scope="module")
+def _apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApicurioRegistry]:
+    """A real registry for all tests of this file."""
+    try:
+        with apicurio_registry(tmp_path_factory.mktemp("apicurio")) as registry:
+            yield registry
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(
+    name="server", params=["own", pytest.param("apicurio", marks=pytest.mark.schema_registry)]
+)
+def _server(request: pytest.FixtureRequest) -> AnyRegistry:
+    """The tests' own registry, and a real one, empty."""
+    if request.param == "own":
+        own: TestRegistry = request.getfixturevalue("own_server")
+        return own
+    real: ApicurioRegistry = request.getfixturevalue("apicurio")
+    real.clear()
+    return real
+
+
 @pytest.fixture(name="settings")
-def _settings(server: TestRegistry, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def _settings(server: AnyRegistry, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    return settings_for(server, monkeypatch)
+
+
+def settings_for(server: AnyRegistry, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("LEDGER_WORKER_SCHEMA_REGISTRY__URL", server.url)
     monkeypatch.setenv("LEDGER_WORKER_LEDGER__DEADLINE_SECONDS", "1")
     return load_settings()
@@ -93,12 +128,21 @@ def _settings(server: TestRegistry, monkeypatch: pytest.MonkeyPatch) -> Settings
 
 @pytest.fixture(name="registry")
 def _registry(settings: Settings) -> Registry:
+    return registry_of(settings)
+
+
+@pytest.fixture(name="own_registry")
+def _own_registry(own_server: TestRegistry, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return registry_of(settings_for(own_server, monkeypatch))
+
+
+def registry_of(settings: Settings) -> Registry:
     registry = open_registry(settings, ask_seconds_max=1.0)
     assert registry is not None
     return registry
 
 
-def ids_of(server: TestRegistry) -> list[int]:
+def ids_of(server: AnyRegistry) -> list[int]:
     """Register three generations under one subject."""
     for generation in generations():
         assert server.register(SUBJECT, json.dumps(generation))[0] == 200
@@ -106,7 +150,7 @@ def ids_of(server: TestRegistry) -> list[int]:
 
 
 def test_three_generations_on_one_topic_are_read_and_posted_alike(
-    server: TestRegistry, settings: Settings, registry: Registry
+    server: AnyRegistry, settings: Settings, registry: Registry
 ) -> None:
     """Records of an older, the packaged and a newer generation become the same event and legs."""
     numbers = ids_of(server)
@@ -129,33 +173,33 @@ def test_three_generations_on_one_topic_are_read_and_posted_alike(
     assert len({tuple(leg.id for leg in chain.legs) for chain in chains}) == 1  # type: ignore[union-attr]
 
 
-def test_an_id_is_asked_for_once(server: TestRegistry, registry: Registry) -> None:
+def test_an_id_is_asked_for_once(own_server: TestRegistry, own_registry: Registry) -> None:
     """However many records come, each schema id is one request; an unknown one too, for a while."""
-    number = ids_of(server)[0]
-    decoder = Decoder({}, registry.reader)
+    number = ids_of(own_server)[0]
+    decoder = Decoder({}, own_registry.reader)
     value = written(generations()[0], number)
     for _ in range(5):
         assert isinstance(decoder.decode(value), Event)
         found = decoder.decode(frame(999) + value[5:])
         assert isinstance(found, Dead)
         assert found.reason is Reason.UNKNOWN_SCHEMA
-    asked = [one for one in server.asked if one.startswith("GET /schemas/ids/")]
+    asked = [one for one in own_server.asked if one.startswith("GET /schemas/ids/")]
     assert sorted(asked) == [f"GET /schemas/ids/{number}", "GET /schemas/ids/999"]
 
 
 def test_a_registry_that_is_down_makes_no_dead_letter(
-    server: TestRegistry, registry: Registry
+    own_server: TestRegistry, own_registry: Registry
 ) -> None:
     """While the registry does not answer, decoding waits, and then says what is missing."""
-    number = ids_of(server)[0]
+    number = ids_of(own_server)[0]
     value = written(generations()[0], number)
-    server.down = True
+    own_server.down = True
     waited: list[str] = []
-    registry._while_waiting = lambda: waited.append("waited")
-    decoder = Decoder({}, registry.reader)
+    own_registry._while_waiting = lambda: waited.append("waited")
+    decoder = Decoder({}, own_registry.reader)
     with pytest.raises(DependencyUnavailable, match="the schema registry answered 503"):
         decoder.decode(value)
-    server.down = False
+    own_server.down = False
     assert isinstance(decoder.decode(value), Event)
 
 
@@ -192,7 +236,7 @@ def test_a_change_that_older_records_do_not_survive_is_found() -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_register_then_check(server: TestRegistry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_register_then_check(server: AnyRegistry, capsys: pytest.CaptureFixture[str]) -> None:
     """Before: 1, not registered. Register: one subject per topic in use. After: 0."""
     assert main(["schemas", "check"]) == 1
     assert "is not registered as stripe.payments-value" in capsys.readouterr().out
@@ -210,8 +254,18 @@ def test_register_then_check(server: TestRegistry, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("settings")
+def test_a_registered_subject_takes_only_what_fits(server: AnyRegistry) -> None:
+    """After `register` the registry itself takes each generation, and refuses a breaking change."""
+    assert main(["schemas", "register"]) == 0
+    assert all(server.register(SUBJECT, json.dumps(one))[0] == 200 for one in generations())
+    broken = json.loads(schema_text(NAME))
+    broken["fields"].append({"name": "extra", "type": "string"})
+    assert server.register(SUBJECT, json.dumps(broken))[0] == 409
+
+
+@pytest.mark.usefixtures("settings")
 def test_nothing_is_registered_over_a_misfit(
-    server: TestRegistry, capsys: pytest.CaptureFixture[str]
+    server: AnyRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A subject that holds something else keeps it, and no other subject is written."""
     misfit = {"type": "record", "name": "Other", "fields": [{"name": "x", "type": "int"}]}
@@ -231,7 +285,7 @@ def test_check_needs_no_registry(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("settings")
 def test_generated_avro_carries_the_registrys_ids(
-    server: TestRegistry, capfdbinary: pytest.CaptureFixture[bytes]
+    server: AnyRegistry, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """`generate --format avro` frames records with the ids that the registry gave."""
     assert main(["schemas", "register"]) == 0

@@ -63,6 +63,24 @@ def test_addresses_that_the_client_refuses() -> None:
         open_ledger(addresses=",".join([NOBODY] * 7), cluster_id=0, deadline_seconds=1)
 
 
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("CLIENT_RELEASE_TOO_HIGH", "newer than the cluster: upgrade the servers first"),
+        ("CLIENT_RELEASE_TOO_LOW",  "too old for the cluster: install a newer ledger-worker"),
+        ("CLIENT_EVICTED",          "more than 64 sessions are open"),
+    ],
+)  # fmt: skip
+def test_a_cluster_that_refuses_us(status: str, says: str) -> None:
+    """Each refusal is a dependency's, with one sentence that says what to do."""
+    from worker.ledger import tigerbeetle  # noqa: PLC0415 - only where the client is installed
+
+    request = tigerbeetle._Request(tigerbeetle.Operation.LOOKUP_ACCOUNTS, bytes(16))
+    request.status = int(getattr(tigerbeetle.Status, status))
+    with pytest.raises(DependencyUnavailable, match=says):
+        tigerbeetle._reply(request)
+
+
 def test_close_ends_a_wait_without_deadline() -> None:
     """A call that waits for ever fails with `LedgerClosed` when another thread closes."""
     ledger = open_ledger(addresses=NOBODY, cluster_id=0, deadline_seconds=None)

@@ -19,18 +19,21 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "ledger-worker"
-MISSING = (
-    "no helm: install it (go install helm.sh/helm/v3/cmd/helm@v3.19.5),"
-    " put it on PATH or name it in HELM_BIN"
-)
+BUILT = ROOT / ".cache" / "bin" / "helm"
+"""Where `make helm` builds it."""
+
+MISSING = "no helm: put it on PATH, name it in HELM_BIN, or let `make helm` build it with Go"
 RENDER_SECONDS_MAX = 300
+KUBERNETES = ("1.30", "1.34")
+"""The oldest that the chart takes, and a new one. Helm without a cluster supposes one by its build:
+an old one where `go install` made it."""
 
 Resource = dict[str, Any]
 
 
 def helm() -> str:
     """The program, or a skip that says how to get it."""
-    found = os.environ.get("HELM_BIN") or shutil.which("helm")
+    found = os.environ.get("HELM_BIN") or shutil.which("helm") or shutil.which(BUILT)
     if not found:
         pytest.skip(MISSING)
     return found
@@ -44,20 +47,33 @@ def rendered(values: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
 @cache
 def _rendered(program: str, values: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [program, "template", "books", str(CHART), "--namespace", "money", "--values", "-"],
+        [
+            program, "template", "books", str(CHART), "--namespace", "money", "--values", "-",
+            "--kube-version", f"{KUBERNETES[-1]}.0",
+        ],
         input=values,
         capture_output=True,
         text=True,
         check=False,
         timeout=RENDER_SECONDS_MAX,
-    )
+    )  # fmt: skip
 
 
 def resources(values: Mapping[str, Any]) -> list[Resource]:
     """What the chart makes with these values."""
     done = rendered(values)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    return [one for one in yaml.load_all(done.stdout, Loader=_Strict) if one]
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML where a key that stands twice is an error: one of the two would be lost unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        """See PyYAML."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), (keys, str(node.start_mark))
+        return super().construct_mapping(node, deep=deep)
 
 
 def only(found: list[Resource], kind: str, name: str = "") -> Resource:
@@ -72,11 +88,26 @@ def environment(container: Mapping[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
 
-def containers(resource: Resource) -> list[dict[str, Any]]:
-    """Every container of a workload, init containers included."""
+def pod_of(resource: Resource) -> dict[str, Any]:
+    """A workload's pod; empty for what is none."""
     spec = resource.get("spec", {})
     spec = spec.get("jobTemplate", {}).get("spec", spec)
-    if "template" not in spec:
-        return []
-    pod = spec["template"]["spec"]
-    return [*pod.get("initContainers", []), *pod["containers"]]
+    pod: dict[str, Any] = spec.get("template", {}).get("spec", {})
+    return pod
+
+
+def containers(resource: Resource) -> list[dict[str, Any]]:
+    """Every container of a workload, init containers included."""
+    pod = pod_of(resource)
+    return [*pod.get("initContainers", []), *pod.get("containers", [])]
+
+
+def workers(found: list[Resource]) -> Resource:
+    """The workers' StatefulSet: a trial has a second one, its ledger."""
+    sets = [one for one in found if one["kind"] == "StatefulSet"]
+    return next(one for one in sets if not one["metadata"]["name"].endswith("-ledger"))
+
+
+def worker_of(values: dict[str, Any]) -> Resource:
+    """The workers' StatefulSet."""
+    return workers(resources(values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from worker.cli import COMMANDS
 from worker.config import setting_keys, variable
 
-ARRIVING = {"sync"}
+ARRIVING: set[str] = set()
 """Commands that runbooks, jobs and the rulebook's page name already, and that are being built."""
 
 

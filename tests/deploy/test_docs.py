@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.known import ARRIVING, known_commands, known_variables
+from tests.deploy.test_chart_files import defaults, leaves
 from tests.deploy.test_observability import exposed
 from worker.cli import COMMANDS, _command_parser, _load
 from worker.config import setting_keys
@@ -21,6 +22,7 @@ DOCS = [
     ROOT / "helm" / "ledger-worker" / "templates" / "NOTES.txt",
 ]
 IDS = [str(path.relative_to(ROOT)) for path in DOCS]
+TOP = {"helm", "docs", "schemas", "topics", "tests", "worker", "bench", "compose", ".ci"}
 SECTIONS = {key.split(".")[0] for key in setting_keys() if "." in key}
 
 
@@ -64,6 +66,20 @@ def test_variables_settings_and_metrics_exist(path: Path) -> None:
         for section, key in re.findall(r"`([a-z_]+)\.([a-z_]+)`", text):
             if section in SECTIONS and key not in {"toml", "yaml", "lock"}:
                 assert f"{section}.{key}" in set(setting_keys()), f"{section}.{key}"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=IDS)
+def test_targets_values_and_files_exist(path: Path) -> None:
+    """Each `make …` is a target, each `--set` a value of the chart, each path in code a file."""
+    text = path.read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^ {4})make ([a-z]+)", text, re.MULTILINE)) <= targets
+    known = leaves(defaults())
+    for name in re.findall(r"--set(?:-file)? '?([A-Za-z.]+)=", text):
+        assert any(f"{one}.".startswith(f"{name}.") for one in known), name
+    for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)+)`", text):
+        if name.split("/")[0] in TOP and "NAME" not in name:
+            assert (ROOT / name).exists(), name
 
 
 @pytest.mark.parametrize("path", DOCS, ids=IDS)

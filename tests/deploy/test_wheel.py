@@ -43,11 +43,12 @@ def _wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "topics/*.yaml",
         "rulebooks/*.yaml",
         "rulebooks/*.json",
+        "rulebooks/*.lock",
         "**/*.py",
     ],
 )
 def test_the_wheel_has_what_the_worker_reads(pattern: str, wheel: set[str]) -> None:
-    """Schemas and their history, topics, rulebook, its JSON Schema, and every module."""
+    """Schemas and their history, topics, rulebook, its JSON Schema and lock, and every module."""
     here = {str(path.relative_to(ROOT)) for path in (ROOT / "worker").glob(pattern)}
     assert here
     assert here <= wheel

@@ -10,10 +10,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,40 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.servers.kafka import create_topics
+from tests.servers.served import PREFIX, ServedLedger
+from worker.core.wire import QueryFilter
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 900
 READ_SECONDS_MAX = 300
 OUTBOX_PARTITIONS = 3
 PARKED_FOR_LONG = "[3600, 3600]"
+
+
+class Process(subprocess.Popen[bytes]):
+    """One process of the worker's. Its stderr is a file, because a full pipe would stop it."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        super().__init__(
+            [sys.executable, "-m", *arguments],
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+        )
+
+    def said(self) -> bytes:
+        """What it said on stderr until now."""
+        descriptor = self._said.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+    def communicate(
+        self, given: bytes | None = None, timeout: float | None = None
+    ) -> tuple[bytes, bytes]:
+        """Wait for its end; what it printed, and what it said."""
+        out, _ = super().communicate(given, timeout)
+        return out, self.said()
 
 
 @dataclass(slots=True)
@@ -78,15 +107,9 @@ class Cluster:
             **self.extra,
         }
 
-    def start(self, group: str, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
+    def start(self, group: str, *arguments: str, **more: str) -> Process:
         """One process of `ledger-worker`; its result is JSON on standard output."""
-        return subprocess.Popen(
-            [sys.executable, "-m", self.module, *arguments],
-            env=self.environment(group) | more,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        return Process([self.module, *arguments], self.environment(group) | more)
 
     def command(self, group: str, *arguments: str) -> str:
         """Run a command to its end and give what it printed."""
@@ -130,7 +153,7 @@ class Cluster:
         return [json.loads(message.value() or b"") for message in self.read("posted")]
 
 
-def finish(process: subprocess.Popen[bytes]) -> str:
+def finish(process: Process) -> str:
     """Wait for a process and give its output; what it said in anger fails the test."""
     out, err = process.communicate(timeout=RUN_SECONDS_MAX)
     assert process.returncode == 0, f"exit {process.returncode}: {err.decode()[-3000:]}"
@@ -191,7 +214,12 @@ def _reader(bootstrap_servers: str, isolation: str) -> Consumer:
 
 
 def read_ledger(address: str) -> tuple[list[Any], list[Any]]:
-    """Every account and transfer of the ledger, through the official client."""
+    """Every account and transfer of the ledger, through the official client.
+
+    The embedded ledger that stands in for a server (`served:` before its address) is asked itself.
+    """
+    if address.startswith(PREFIX):
+        return _read_served(address.removeprefix(PREFIX))
     import tigerbeetle as tb  # noqa: PLC0415 - only where the client is installed
 
     def pages(query: Any) -> list[Any]:
@@ -202,6 +230,18 @@ def read_ledger(address: str) -> tuple[list[Any], list[Any]]:
 
     with tb.ClientSync(cluster_id=0, replica_addresses=address.rpartition(":")[2]) as client:
         return pages(client.query_accounts), pages(client.query_transfers)
+
+
+def _read_served(address: str) -> tuple[list[Any], list[Any]]:
+    ledger = ServedLedger(address)
+    found: tuple[list[Any], list[Any]] = ([], [])
+    for rows, query in zip(found, (ledger.query_accounts, ledger.query_transfers), strict=True):
+        since = 0
+        while page := query(QueryFilter(timestamp_min=since, limit=8189)):
+            rows.extend(page)
+            since = page[-1].timestamp + 1
+    ledger.close()
+    return found
 
 
 def _filter(tb: Any, since: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -17,7 +18,7 @@ from worker.generate.encode import json_value
 from worker.generate.traffic import generate
 from worker.rulebooks.load import PACKAGED, load
 
-EVENTS = 1500
+EVENTS = int(os.environ.get("EXACTLY_ONCE_EVENTS", "1500"))
 SEED = 1
 KILLS = 3
 CREATED = 1_760_000_000

@@ -41,8 +41,9 @@ class Told:
         del place, offset
         return None
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, place: Place, offset: int) -> bool:
         del place, offset
+        return True
 
     def pause(self, places: Iterable[Place]) -> None:
         self.paused |= set(places)

@@ -33,6 +33,8 @@ START_SECONDS = 600  # seconds where it is quiet; a throttled machine has taken 
 STOP_SECONDS = 300
 DOCKER_INFO_SECONDS = 3
 FETCH_SECONDS = 600
+USERS = {"granted": "right-granted", "nobody": "right-nobody"}
+"""Name and password of who may connect; what `granted` may do, its test says."""
 
 LOG4J = """\
 status = error
@@ -50,9 +52,13 @@ class Unavailable(Exception):
 
 
 class KafkaBroker(Protocol):
-    """A broker that is running; its data outlives `stop` and `kill`, its address never changes."""
+    """A broker that is running; its data outlives `stop` and `kill`, its address never changes.
+
+    sasl_servers: where it wants a name and a password, and grants count; see `USERS`.
+    """
 
     bootstrap_servers: str
+    sasl_servers: str
 
     def start(self) -> None:
         """Start it again, and wait until it answers."""
@@ -97,19 +103,26 @@ def docker_answers() -> bool:
     return found.returncode == 0
 
 
-def _properties(*, port: int, controller_port: int, log_dir: str) -> dict[str, str]:
+def _properties(*, port: int, sasl_port: int, controller_port: int, log_dir: str) -> dict[str, str]:
     """One node that is broker and controller."""
+    users = " ".join(f'user_{name}="{password}"' for name, password in USERS.items())
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listener.security.protocol.map": (
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT"
+        ),
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}",
+        "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl.plain.sasl.jaas.config": (
+            f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};"
+        ),
         "log.dirs": log_dir,
         "auto.create.topics.enable": "false",
-        # Everybody here is ANONYMOUS and may do all; grants can be made and read nevertheless.
+        # Who gives no name is ANONYMOUS and may do all; the others need grants.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
         "offsets.topic.replication.factor": "1",
@@ -120,8 +133,10 @@ def _properties(*, port: int, controller_port: int, log_dir: str) -> dict[str, s
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
-        # A machine that is busy for half a minute must not fence its only broker.
-        "broker.session.timeout.ms": "60000",
+        # A machine that is busy for half a minute must not fence its only broker; after a kill the
+        # next one is let in when that time is over.
+        "broker.session.timeout.ms": "30000",
+        "initial.broker.registration.timeout.ms": "300000",
         "num.network.threads": "2",
         "num.io.threads": "4",
         "background.threads": "2",
@@ -205,12 +220,17 @@ class _JavaBroker:
         self.bootstrap_servers = self._configure()
 
     def _configure(self) -> str:
-        port, controller_port = _free_ports(2)
+        port, sasl_port, controller_port = _free_ports(3)
+        self.sasl_servers = f"127.0.0.1:{sasl_port}"
         settings = _properties(
-            port=port, controller_port=controller_port, log_dir=str(self._dir / "logs")
+            port=port,
+            sasl_port=sasl_port,
+            controller_port=controller_port,
+            log_dir=str(self._dir / "logs"),
         )
         settings["listeners"] = (
-            f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}"
+            f"PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port},"
+            f"CONTROLLER://127.0.0.1:{controller_port}"
         )
         lines = (f"{key}={value}\n" for key, value in settings.items())
         (self._dir / "server.properties").write_text("".join(lines))
@@ -273,14 +293,19 @@ class _ContainerBroker:
     def __init__(self) -> None:
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - with Docker only
 
-        port, controller_port = _free_ports(2)
+        port, sasl_port, controller_port = _free_ports(3)
         settings = _properties(
             port=port,
+            sasl_port=sasl_port,
             controller_port=controller_port,
             log_dir="/tmp/kafka-logs",  # noqa: S108
         )
-        settings["listeners"] = f"PLAINTEXT://:{port},CONTROLLER://127.0.0.1:{controller_port}"
+        settings["listeners"] = (
+            f"PLAINTEXT://:{port},SASL://:{sasl_port},CONTROLLER://127.0.0.1:{controller_port}"
+        )
         self._container = DockerContainer(IMAGE).with_bind_ports(port, port)
+        self._container.with_bind_ports(sasl_port, sasl_port)
+        self.sasl_servers = f"127.0.0.1:{sasl_port}"
         for key, value in settings.items():
             self._container.with_env(f"KAFKA_{key.replace('.', '_').upper()}", value)
         self._made = False

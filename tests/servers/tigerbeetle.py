@@ -56,13 +56,21 @@ class Server:
         """Let it go on where it was."""
         self._own().send_signal(signal.SIGCONT)
 
-    def restart(self) -> None:
-        """End it as a power cut would, and start it again on another port."""
+    def kill(self) -> None:
+        """End it as a power cut would."""
         self._own().kill()
         self._own().wait()
+
+    def start(self) -> None:
+        """Start it again after `kill`, on another port."""
         if self.again is not None:
             self.process = self.again()
             self.address = self.listening()
+
+    def restart(self) -> None:
+        """End it as a power cut would, and start it again on another port."""
+        self.kill()
+        self.start()
 
     def listening(self) -> str:
         """Wait until it says its port; the address."""

@@ -121,6 +121,9 @@ class FakeSource:
     gained: list[Place] = field(default_factory=list)
     positions: dict[Place, int] = field(default_factory=dict)
     paused: set[Place] = field(default_factory=set)
+    started: dict[Place, bool] = field(default_factory=dict)
+    """Whether the client fetches from it already; until then it cannot be placed."""
+
     known_generation: int = 0
     expelled: bool = False
 
@@ -164,7 +167,10 @@ class FakeSource:
         self.lost.clear()
         self.gained.clear()
         for place in gained:
-            self.positions[place] = max(0, self.kafka.commits.get(place, (0, ""))[0])
+            committed = max(0, self.kafka.commits.get(place, (0, ""))[0])
+            # As librdkafka does where an open transaction hides the commit: from the earliest.
+            self.positions[place] = committed if self.rng.random() < 0.8 else 0
+            self.started[place] = self.rng.random() < 0.8
         return lost, gained
 
     def _rejoin(self) -> list[Place]:
@@ -198,8 +204,12 @@ class FakeSource:
     def lag(self, place: Place, offset: int) -> int | None:
         return len(self.kafka.logs.get(place, [])) - offset
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, place: Place, offset: int) -> bool:
+        if not self.started.get(place):
+            self.started[place] = True
+            return False
         self.positions[place] = offset
+        return True
 
     def pause(self, places: Iterable[Place]) -> None:
         self.paused.update(places)

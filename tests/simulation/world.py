@@ -40,7 +40,7 @@ GROUP = "simulated"
 PARKED = {"parked.1": 200, "parked.2": 700}
 """Each parked topic's delay in milliseconds."""
 
-READ_AS = {"events": Input("events")} | {
+READ_AS = {"events": Input("events"), "urgent": Input("events", priority="high")} | {
     topic: Input("", tries, delay_ms)
     for tries, (topic, delay_ms) in enumerate(PARKED.items(), start=1)
 }
@@ -169,6 +169,9 @@ class World:
     workers: int = 2
     rates: Rates = field(default_factory=Rates)
     legs_max: int = 40
+    events_max: int = 0
+    """Of each worker's batches; 0 draws a number for each."""
+
     rng: random.Random = field(init=False)
     kafka: FakeKafka = field(init=False)
     ledger: EmbeddedLedger = field(init=False)
@@ -196,7 +199,7 @@ class World:
             inputs=Inputs(
                 group=GROUP,
                 topics=READ_AS,
-                limits=Limits(self.rng.randint(1, 12), self.legs_max, 1 << 20),
+                limits=Limits(self.events_max or self.rng.randint(1, 12), self.legs_max, 1 << 20),
                 linger_seconds=0.01,
             ),
             source=source,

@@ -1,4 +1,4 @@
-"""A ledger in memory with a rulebook on top: tells events to it as the worker would."""
+"""A ledger with a rulebook on top, in memory unless given: tells it events as the worker would."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import Record
+from worker.ports import Ledger, Record
 from worker.posting.poster import Poster
 from worker.rulebooks.load import load
 
@@ -25,9 +25,11 @@ from worker.rulebooks.load import load
 class Books:
     """One ledger, posted to by the real batches and the real poster."""
 
-    def __init__(self, rulebook: Rulebook | Path, *, legs_max: int = 8189) -> None:
+    def __init__(
+        self, rulebook: Rulebook | Path, *, legs_max: int = 8189, ledger: Ledger | None = None
+    ) -> None:
         self.rulebook = rulebook if isinstance(rulebook, Rulebook) else load(rulebook)
-        self.ledger = EmbeddedLedger()
+        self.ledger: Ledger = ledger or EmbeddedLedger()
         self.translator = Translator(self.rulebook)
         self.poster = Poster(self.ledger, self.translator, parked_max=0)
         self._legs_max = legs_max

@@ -15,6 +15,11 @@ Told = tuple[str, dict[str, Any], dict[str, Any]]
 """An event's type, its object, and what else its `data` holds."""
 
 HELD_BACK = frozenset({"risk_reserved_funds", "connect_reserved_funds"})
+WHOLLY = {
+    "fee": "processor_fees", "network_cost": "processor_fees", "tax": "input_tax",
+    "other_adjustment": "adjustments", "connect_collection_transfer": "adjustments",
+}  # fmt: skip
+"""Categories of which the whole net is one kind of cost."""
 
 
 @dataclass(slots=True)
@@ -22,13 +27,14 @@ class Life:
     """Everything that happens to one Stripe account. told: the events, in the order of the facts.
 
     net: Stripe's balance by currency, the sum of its balance transactions; reserved: of it, what
-    was held back.
+    was held back. held: what must be on accounts besides, by account and currency.
     """
 
     rng: Random
     told: list[Told] = field(default_factory=list)
     net: Counter[str] = field(default_factory=Counter)
     reserved: Counter[str] = field(default_factory=Counter)
+    held: Counter[tuple[str, str]] = field(default_factory=Counter)
     numbered: int = 0
 
     def new_id(self, prefix: str) -> str:
@@ -42,20 +48,35 @@ class Life:
 
     def settle(
         self, category: str, amount: int, currency: str, *, fee: int = 0, **more: Any
-    ) -> None:
+    ) -> dict[str, Any]:
         """A balance transaction: Stripe's balance moves by its net."""
         parts = [{"type": "tax", "amount": fee // 5}] if fee // 5 else []
-        if fee - fee // 5:
+        if fee - fee // 5 and self.rng.random() < 0.8:  # else a part is not itemised
             parts.append({"type": "stripe_fee", "amount": fee - fee // 5})
         about = {
-            "id": self.new_id("txn"), "created": 1_700_000_000, "amount": amount, "fee": fee,
+            "id": self.new_id("txn"), "created": 1_700_000_000 + self.numbered,
+            "amount": amount, "fee": fee,
             "net": amount - fee, "currency": currency, "reporting_category": category,
             "fee_details": parts, "exchange_rate": None, "source": None, **more,
         }  # fmt: skip
         self.net[currency] += amount - fee
+        if category in WHOLLY:
+            self.held[WHOLLY[category], currency] -= amount - fee
+        elif category not in HELD_BACK:
+            kind = "dispute_fees" if category.startswith("dispute") else "processor_fees"
+            self.held["input_tax", currency] += fee // 5
+            self.held[kind, currency] += fee - fee // 5
         if category in HELD_BACK:
             self.reserved[currency] -= amount
         self.tell("balance_transaction.created", about)
+        return about
+
+    def exchange(self, euros: int) -> int:
+        """What euros settle as in dollars."""
+        dollars = euros * 11 // 10
+        self.held["fx_liquidity", "eur"] += euros
+        self.held["fx_liquidity", "usd"] -= dollars
+        return dollars
 
     def made(self, prefix: str, amount: int, currency: str, **more: Any) -> dict[str, Any]:
         """A Stripe object."""
@@ -99,7 +120,7 @@ def _converted(life: Life, category: str, about: dict[str, Any], sign: int) -> N
         life.settle(category, sign * amount, currency, fee=sign * life.rng.randint(0, 90))
         return
     source = {"id": about["id"], "amount": amount, "currency": "eur"}
-    in_usd = sign * amount * 11 // 10
+    in_usd = life.exchange(sign * amount)
     life.settle(category, in_usd, "usd", fee=7, exchange_rate=1.1, source=source)
 
 
@@ -123,17 +144,45 @@ def _refund(life: Life, paid: dict[str, Any]) -> None:
 
 
 def _dispute(life: Life, paid: dict[str, Any]) -> None:
+    """Funds are withdrawn, in one or two parts, and come back when it is won.
+
+    What a refund anticipates is withdrawn never, and lost all the same.
+    """
+    rng = life.rng
     currency = paid["currency"]
     dispute = life.made("dp", paid["amount_captured"], currency, charge=paid["id"])
-    life.tell("charge.dispute.created", dispute)
-    life.tell("charge.dispute.funds_withdrawn", dispute)
-    _converted(life, "dispute", dispute, -1)
-    if life.rng.random() < 0.5:
-        life.tell("charge.dispute.funds_reinstated", dispute)
-        life.tell("charge.dispute.closed", dispute | {"status": "won"})
-        _converted(life, "dispute_reversal", dispute, 1)
-    else:
-        life.tell("charge.dispute.closed", dispute | {"status": "lost"})
+    moved: list[dict[str, Any]] = []
+    life.tell("charge.dispute.created", dispute | {"balance_transactions": []})
+    if rng.random() < 0.1:
+        life.tell("charge.dispute.closed", dispute | {"status": "lost", "balance_transactions": []})
+        return
+    for part in _parts(rng, dispute):
+        moved = [*moved, _disputed(life, "dispute", dispute, -part)]
+        life.tell("charge.dispute.funds_withdrawn", dispute | {"balance_transactions": moved})
+    won = rng.random() < 0.5
+    for part in _parts(rng, dispute) if won else ():
+        moved = [_disputed(life, "dispute_reversal", dispute, part), *moved]
+        life.tell("charge.dispute.funds_reinstated", dispute | {"balance_transactions": moved})
+    ended = {"status": "won" if won else "lost", "balance_transactions": moved}
+    life.tell("charge.dispute.closed", dispute | ended)
+
+
+def _parts(rng: Random, dispute: dict[str, Any]) -> list[int]:
+    """All at once, or two parts where no exchange rate comes between."""
+    amount = dispute["amount"]
+    if dispute["currency"] == "eur" or amount < 2 or rng.random() < 0.6:
+        return [amount]
+    part = rng.randint(1, amount - 1)
+    return [part, amount - part]
+
+
+def _disputed(life: Life, category: str, dispute: dict[str, Any], amount: int) -> dict[str, Any]:
+    """Stripe names no exchange rate for disputes, and the feed did not expand them."""
+    currency = dispute["currency"]
+    fee = life.rng.choice([0, 1500 if amount < 0 else -1500])
+    if currency == "eur":
+        return life.settle(category, life.exchange(amount), "usd", fee=fee, source=dispute["id"])
+    return life.settle(category, amount, currency, fee=fee, source=dispute["id"])
 
 
 def _fail(life: Life, paid: dict[str, Any]) -> None:
@@ -160,7 +209,9 @@ def payout(life: Life) -> None:
     if end == "late":
         life.tell("payout.paid", sent)
     life.tell("payout.failed" if end == "late" else end, sent)
-    if end != "payout.paid":
+    if end == "payout.paid":
+        life.held["bank", sent["currency"]] += sent["amount"]
+    else:
         life.settle("payout_reversal", sent["amount"], sent["currency"])
 
 
@@ -173,9 +224,11 @@ def _top_up(life: Life) -> None:
     topup = life.made("tu", life.rng.randint(1, 900), "usd")
     life.tell("topup.succeeded", topup)
     life.settle("topup", topup["amount"], "usd")
+    life.held["bank", "usd"] -= topup["amount"]
     if life.rng.random() < 0.4:
         life.tell("topup.reversed", topup)
         life.settle("topup_reversal", -topup["amount"], "usd")
+        life.held["bank", "usd"] += topup["amount"]
 
 
 def _hold(life: Life) -> None:
@@ -186,8 +239,8 @@ def _hold(life: Life) -> None:
 
 
 def _adjust(life: Life) -> None:
-    category = life.rng.choice(["other_adjustment", "connect_collection_transfer", "fee", "tax"])
-    life.settle(category, life.rng.randint(-900, 900), "usd")
+    category = life.rng.choice(list(WHOLLY))
+    life.settle(category, life.rng.randint(-900, 900), "usd", fee=life.rng.choice([0, 0, 9]))
 
 
 def _transfer(life: Life) -> None:

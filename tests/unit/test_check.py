@@ -16,7 +16,7 @@ version: 1
 ledgers:
   usd: {id: 840, scale: 2}
 accounts:
-  clearing: {code: 1, type: asset}
+  clearing: {code: 1, type: asset, clearing: false}
   wallet: {code: 2, type: liability, per: customer}
   owed: {code: 3, type: asset, per: customer}
   unused: {code: 4, type: asset}
@@ -48,7 +48,7 @@ PICTURE = """\
 take: wallet.take, wallet.grab
   when data.object.yes
   from 2025-01-01T00:00:00Z
-  once per data.object.id
+  once per data.object.id at data.object.created
                                                 debit | credit
     shortfall_control                           taken | taken.account, taken.shortfall
     clearing                                          | taken, fee

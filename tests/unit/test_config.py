@@ -144,6 +144,7 @@ REFUSED_VARIABLES = [
     ("HTTP_PORT",                "1",                      "mean LEDGER_WORKER_HTTP__PORT?"),
     ("KAFKA",                    "{}",                     "variable LEDGER_WORKER_KAFKA"),
     ("RULEBOOK_FILE",            "x",                      "variable LEDGER_WORKER_RULEBOOK_FILE"),
+    ("KAFKA__HANG_SECONDS",      "59",                     "must be greater than or equal to 60"),
     ("KAFKA__CLIENT",            "{",                      "kafka.client (LEDGER_WORKER_KAFKA"),
     ("KAFKA__CLIENT",            "{",                      "__CLIENT): must be a JSON object"),
     ("KAFKA__CLIENT",            "[1]",                    "must be a valid dictionary"),

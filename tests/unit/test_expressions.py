@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.core.expressions import Expression, ExpressionMistake, compile_expression
+from worker.core.expressions import (
+    Expression,
+    ExpressionMistake,
+    compile_expression,
+    loop_name_problem,
+)
 from worker.core.operations import ExpressionError, IllTyped, Missing
 
 BODY: dict[str, Any] = {
@@ -44,6 +49,15 @@ VALUES = [
     ("data.object.lines[1].amount", -4),
     ("data.object.lines[*].amount", [10, -4]),
     ("data.object.lines[*].tags[*]", [[1, 2], []]),
+    ("data.object.lines[each.amount < 0].amount", [-4]),
+    ("data.object.lines[each.amount > 100].amount", []),
+    ("data.object.lines[2 in each.tags].tags[each > 1]", [[2]]),
+    (
+        "data.object.lines[each.amount == max(data.object.lines[each.amount > 0].amount)].tags[0]",
+        [1],
+    ),
+    ("sum(data.object.lines[sum(each.tags[*]) + data.object.amount > 250].amount)", 10),
+    ("coalesce(max(data.object.lines[each.amount > 100].amount), 7)", 7),
     ("1 + 2 * 3", 7),
     ("(1 + 2) * 3", 9),
     ("10 - 3 - 2", 5),
@@ -110,6 +124,10 @@ FAILURES = [
     ("data.object.lines[2].amount", Missing, "there is no element [2]"),
     ("data.object.amount[0]", Missing, "there is no element [0]"),
     ("data.object.amount[*]", Missing, "there is no list at [*]"),
+    ("data.object.amount[each > 1]", Missing, "there is no list at […]"),
+    ("data.object.lines[each.fee > 1]", Missing, "each.fee is missing"),
+    ("data.object.lines[each.amount]", IllTyped, "each.amount is neither true nor false"),
+    ("data.object.lines[each > 1]", IllTyped, "two whole numbers or two strings"),
     ("data.object.lines[*].fee", Missing, "data.object.lines[*].fee is missing"),
     ("data.object.amount + data.object.from", IllTyped, "two whole numbers or two strings"),
     ("data.object.amount - true", IllTyped, "whole numbers"),
@@ -129,7 +147,8 @@ FAILURES = [
     ("1 if data.object.from else 2", IllTyped, "neither true nor false"),
     ("sum(data.object.amount)", IllTyped, "a list of whole numbers"),
     ("sum([1, true])", IllTyped, "a list of whole numbers"),
-    ("max([])", IllTyped, "needs values"),
+    ("max([])", Missing, "there are no values to choose from"),
+    ("max(1)", IllTyped, "needs values"),
     ("min(1, 'a')", IllTyped, "two whole numbers or two strings"),
     ("abs(data.object.from)", IllTyped, "a whole number"),
     ("coalesce(1 + true, 2)", IllTyped, "two whole numbers"),
@@ -157,7 +176,11 @@ MISTAKES = [
     ("item.amount", 1, "'item' is not known here"),
     ("data.", 6, "ends too early"),
     ("data.object.1", 13, "a key is needed"),
-    ("data[x]", 6, "between [ and ]"),
+    ("data[x]", 6, "'x' is not known here: a path starts with data, id, each, …"),
+    ("data[]", 6, "a number, a string, * or a condition is needed"),
+    ("data[-1]", 6, "a number, a string, * or a condition is needed"),
+    ("data[true]", 6, "a number, a string, * or a condition is needed"),
+    ("data[each.a > 1].b + each.c", 22, "'each' is not known here"),
     ("data.object = 2", 13, "use == to compare"),
     ("1 / 2", 3, "use // to divide"),
     ("1 && 2", 3, "use and"),
@@ -202,6 +225,17 @@ def test_loop_items_are_arguments() -> None:
     assert expression.precise(BODY, {"id": "o"}, {"sku": "s"}) == "osevt_1"
 
 
+def test_a_condition_on_elements_sees_the_event_and_the_items() -> None:
+    """Inside [ and ], `each` is the element; loops' items and the event stand there too."""
+    text = "sum(data.object.lines[each.amount == item.amount and id != null].amount)"
+    expression = compile_expression(text, loops=("item",))
+    assert expression.roots == {"data", "item", "id"}
+    for run in (expression.fast, expression.precise):
+        assert run(BODY, {"amount": -4}) == -4
+    assert loop_name_problem("each")
+    assert not loop_name_problem("item")
+
+
 def test_a_key_that_names_a_dunder_is_only_a_key() -> None:
     """A path reads keys, never attributes."""
     expression = compile_expression("data.__class__")
@@ -239,6 +273,10 @@ AGREEING = [
         "data.a[0].b",
         "data.a[*].b",
         "data[*].a[*]",
+        "data.a[each.b == 1].c",
+        "data[each.a in [1, 2] or each.b].a[each != null]",
+        "data.a[0].b[each.c > data.b].a",
+        "coalesce(max(data.a[each.b > 0].b), data.c)",
         "coalesce(data.a.b, data.c, 1) == 1",
         "coalesce(data.a + 1, data.b[*].c)",
         "data.a in data.b",

@@ -165,6 +165,8 @@ def test_the_page_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "<td>gross</tr>", "<td>gross</td></tr>"
     )
     assert "&lt;b&gt;" in text
+    assert '<a href="#charge">charge</a>' in text
+    assert "<li>rules.yaml:15: warning: leg charge.gross debits clearing" in text
     assert not any(word in text for word in ("http://", "https://", "<script", "<link"))
     assert run(str(PACKAGED), "--html", str(page)) == 0
     for rule in load(PACKAGED).transactions:

@@ -23,6 +23,7 @@ ADAPTERS = (
     "worker.ledger",
     "worker.observe",
     "worker.rulebooks",
+    "worker.serving",
 )
 ABOVE_ADAPTERS = (
     "worker.cli",
@@ -31,7 +32,12 @@ ABOVE_ADAPTERS = (
     "worker.observing",
     "worker.pipeline",
 )
-SETTINGS = ("worker.config", "worker.setting_types", "worker.settings_page")
+SETTINGS = (
+    "worker.config",
+    "worker.setting_types",
+    "worker.settings_page",
+    "worker.setting_sections",
+)
 
 
 def sources(*folders: str) -> list[Path]:
@@ -175,6 +181,17 @@ def test_only_the_kafka_package_imports_its_client() -> None:
     assert [
         one for one in importers_of("confluent_kafka") if not within(one, ("worker.kafka",))
     ] == []
+
+
+def test_only_the_cache_imports_psycopg() -> None:
+    """One module imports PostgreSQL's client, and it is imported only when `sync` runs."""
+    assert importers_of("psycopg") == {"worker.sync.postgres"}
+    assert importers_of("worker.sync.postgres") == {"worker.sync.run"}
+
+
+def test_only_the_server_imports_waitress() -> None:
+    """One module imports the HTTP library, so that everything else runs without it."""
+    assert importers_of("waitress") == {"worker.serving.server"}
 
 
 def test_importing_does_nothing(tmp_path: Path) -> None:

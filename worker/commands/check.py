@@ -55,9 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     lock = read_lock(lock_path(path))
     found = changes(rulebook, lock) if lock else []
     show = _as_json if arguments.json else _as_text
-    sys.stdout.write(show(path, rulebook, review(rulebook), found, lock) + "\n")
+    warnings = review(rulebook)
+    sys.stdout.write(show(path, rulebook, warnings, found, lock) + "\n")
     if arguments.html:
-        _write(arguments.html, page(rulebook, name=path.name))
+        said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]
+        _write(arguments.html, page(rulebook, name=path.name, said=said))
     if found:
         return DIFFERENT
     if arguments.lock:
@@ -91,17 +93,29 @@ def _print_mistakes(text: str, *, as_json: bool) -> None:
 def _as_text(
     path: Path, rulebook: Rulebook, warnings: list[Warned], found: list[Changed], lock: Lock | None
 ) -> str:
-    lines = [f"{path}:{each.line}: locked: {each.message}" for each in found]
-    lines += [f"{path}:{each.line}: warning: {each.message}" for each in warnings]
+    lines = _said(path, warnings, found)
     counts = (
         f"{len(rulebook.ledgers)} ledgers, {len(rulebook.accounts)} accounts, "
         f"{len(rulebook.transactions)} transactions"
     )
     lines.append(f"{path}: valid, {len(warnings)} warnings: {counts}; digest {rulebook.digest}")
-    if lock is not None:
-        state = "as locked" if rulebook.digest == lock.digest else "changed since"
-        lines.append(f"{lock_path(path)}: {state}, approved by {lock.approver}")
+    lines += [f"{lock_path(path)}: {each}" for each in _lock_state(rulebook, lock)]
     return "\n".join([*lines, "", draw(rulebook)])
+
+
+def _said(path: Path | str, warnings: list[Warned], found: list[Changed]) -> list[str]:
+    """What is not allowed, then what is odd, with file and line."""
+    return [
+        *(f"{path}:{each.line}: locked: {each.message}" for each in found),
+        *(f"{path}:{each.line}: warning: {each.message}" for each in warnings),
+    ]
+
+
+def _lock_state(rulebook: Rulebook, lock: Lock | None) -> list[str]:
+    if lock is None:
+        return []
+    state = "as locked" if rulebook.digest == lock.digest else "changed since"
+    return [f"{state}, approved by {lock.approver}"]
 
 
 def _as_json(

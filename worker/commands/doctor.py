@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
-from worker.config import EMBEDDED, Settings, load_settings
+from worker.config import Settings, load_settings
 from worker.declared.schemas import subjects
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
@@ -28,6 +28,8 @@ from worker.ledger.open import open_ledger
 from worker.observe.checks import CONFIGURATION, Check
 from worker.ports import UsageError, WorkerError
 from worker.rulebooks.load import load
+from worker.setting_sections import EMBEDDED
+from worker.sync.run import lacks_of
 
 HELP = "check every dependency and setting, and say what to do"
 
@@ -81,6 +83,8 @@ def examine(config: Path | None) -> Iterator[Check]:
     yield from _asked("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
     yield from _asked("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
     yield from _asked("ledger", lambda: [_ledger(settings)], "check ledger.addresses")
+    if settings.sync.dsn:
+        yield from _asked("balance cache", lambda: [_cache(settings)], "check sync.dsn")
     if not settings.ledger.addresses.startswith(EMBEDDED):
         yield _io_uring()
     yield _http(settings.http.host, settings.http.port)
@@ -160,6 +164,21 @@ def _ledger(settings: Settings) -> Check:
         ok=True,
         detail=f"{settings.ledger.addresses} answers; {batch_max} transfers a request"
         f"{_client(settings)}",
+    )
+
+
+def _cache(settings: Settings) -> Check:
+    lacks = lacks_of(settings)
+    if not lacks:
+        return Check(
+            "balance cache", ok=True, detail="PostgreSQL answers, and its tables are right"
+        )
+    return Check(
+        "balance cache",
+        ok=False,
+        detail=f"PostgreSQL lacks {', '.join(lack.what for lack in lacks)}",
+        advice="ledger-worker sync --create makes what is missing, --sql prints how",
+        exit_code=CONFIGURATION,
     )
 
 

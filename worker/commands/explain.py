@@ -11,17 +11,17 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worker.commands.explain_text import lines
+from worker.commands.explain_verdicts import considered, ignored_by, in_words
 from worker.core.chain import AccountRef, Chain, Leg
 from worker.core.event import Dead, Event, Skipped
 from worker.core.ids import hex_id
-from worker.core.matching import carries, matches
+from worker.core.matching import carries
 from worker.core.money import major_units
-from worker.core.operations import ExpressionError
-from worker.core.rulebook import Rulebook, Transaction
+from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
 from worker.ports import UsageError
@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         translator = _translator(rulebook, settings)
         with _held(settings, translator, wanted=arguments.balances) as held:
             found = explain(translator, event, role=role, attempt=arguments.attempt, held=held)
-    text = json.dumps(found, indent=2, ensure_ascii=True) if arguments.json else _text(found)
+    as_json = arguments.json
+    text = json.dumps(found, indent=2, ensure_ascii=True) if as_json else "\n".join(lines(found))
     sys.stdout.write(text + "\n")
     return 0
 
@@ -101,19 +102,22 @@ def explain(
     if held is not None and isinstance(asked, Chain):
         asked = held.resolve(asked)
     found: dict[str, Any] = {
-        "event": {"id": event.id, "type": event.type, "created": _second(event.created)},
+        "event": {"id": event.id, "type": event.type, "created": in_words(event.created)},
         "role": role,
         "rules": [
             {"transaction": name, "verdict": verdict}
             for name, verdict in considered(translator.rulebook, event)
         ],
+        "transactions": len(translator.rulebook.transactions),
     }
     if isinstance(asked, Dead):
         return {**found, "outcome": "dead", **_dead(asked)}
     if isinstance(asked, Skipped):
-        return {**found, "outcome": asked.outcome}
-    told = {**found, "outcome": "posts", **_chain(asked)}
+        ignored = ignored_by(translator.rulebook, event) if asked.outcome == "ignored" else ""
+        return {**found, "outcome": asked.outcome, "ignored_by": ignored}
+    told = {**found, "outcome": "posts", **_chain(translator.rulebook, asked)}
     if held is not None:
+        told["in_ledger"] = held.posted(asked)
         _show_balances(translator.rulebook, asked, told["legs"], held)
     return told
 
@@ -130,31 +134,6 @@ def _show_balances(
             if ref is not None:
                 found = balance(rulebook, ref, accounts.get(ref.id), leg.currency)
                 shown[side]["balance"] = None if found is None else found._asdict()
-
-
-def considered(rulebook: Rulebook, event: Event) -> Iterator[tuple[str, str]]:
-    """Each transaction of the event's type, and why it does or does not answer."""
-    decided = ""
-    for rule in rulebook.transactions:
-        if not matches(event.type, rule.on):
-            continue
-        verdict = f"not asked: {decided} came first" if decided else _verdict(rule, event)
-        if not verdict.startswith("no: "):
-            decided = decided or rule.name
-        yield rule.name, verdict
-
-
-def _verdict(rule: Transaction, event: Event) -> str:
-    if rule.start is not None and event.created < rule.start:
-        return f"no: in force from {_second(rule.start)}"
-    if rule.end is not None and event.created >= rule.end:
-        return f"no: in force until {_second(rule.end)}"
-    try:
-        if rule.when is None or rule.when.precise(event.body):
-            return "yes"
-    except ExpressionError as error:
-        return f"cannot tell: {error}"
-    return f"no: it is not so that {rule.when.text}"
 
 
 def only_role(rulebook: Rulebook, event: Event) -> str:
@@ -188,7 +167,12 @@ def _dead(dead: Dead) -> dict[str, Any]:
     return {"reason": str(dead.reason), "detail": dead.detail}
 
 
-def _chain(chain: Chain) -> dict[str, Any]:
+def _chain(rulebook: Rulebook, chain: Chain) -> dict[str, Any]:
+    (rule,) = (each for each in rulebook.transactions if each.name == chain.transaction)
+    reserved = {
+        leg.name: f"{leg.pending.transaction}.{leg.pending.leg}" for leg in rule.legs if leg.pending
+    }
+    suspense = {leg.suspense.use.text: None for leg in rule.legs if leg.suspense}
     return {
         "transaction": chain.transaction,
         "key": chain.key,
@@ -196,7 +180,11 @@ def _chain(chain: Chain) -> dict[str, Any]:
         "attempt": chain.attempt,
         "sync": chain.sync,
         "waits_for": _waits_for(chain),
-        "legs": [_leg(number, leg) for number, leg in enumerate(chain.legs)],
+        "if_closed": list(suspense) if chain.suspends else [],
+        "legs": [
+            _leg(number, leg, reserved.get(leg.spec.leg, ""))
+            for number, leg in enumerate(chain.legs)
+        ],
     }
 
 
@@ -217,13 +205,14 @@ def _waits_for(chain: Chain) -> list[dict[str, Any]]:
     ]
 
 
-def _leg(number: int, leg: Leg) -> dict[str, Any]:
+def _leg(number: int, leg: Leg, reserved: str) -> dict[str, Any]:
     currency = leg.currency
     return {
         "number": number,
         "leg": leg.spec.name,
         "kind": leg.spec.kind,
         "id": hex_id(leg.id),
+        "reserved_by": reserved,
         "pending_ids": [hex_id(each) for each in leg.pending_ids],
         "debit": _account(leg.debit),
         "credit": _account(leg.credit),
@@ -247,55 +236,3 @@ def _account(ref: AccountRef | None) -> dict[str, str] | None:
     if ref is None:
         return None
     return {"name": ref.name, "key": ref.key, "id": hex_id(ref.id) if ref.id >= 0 else ""}
-
-
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _text(found: dict[str, Any]) -> str:
-    return "\n".join(_lines(found))
-
-
-def _lines(found: dict[str, Any]) -> Iterator[str]:
-    if "event" in found:
-        event = found["event"]
-        yield f"event {event['id']}, {event['type']}, {event['created']}, on {found['role'] or '?'}"
-        for rule in found["rules"]:
-            yield f"  {rule['transaction']}: {rule['verdict']}"
-    if found["outcome"] == "dead":
-        yield f"dead letter, {found['reason']}: {found['detail']}"
-    elif found["outcome"] != "posts":
-        yield found["outcome"].replace("_", " ")
-    else:
-        yield f"posts {found['transaction']}, key {found['key']}, {len(found['legs'])} transfers"
-        for need in found["waits_for"]:
-            words = "if it is there" if need["optional"] else "which must be there"
-            yield f"  {need['as']} {need['transaction']} {need['user_data_128']}, {words}"
-        for leg in found["legs"]:
-            yield from _leg_lines(leg)
-
-
-def _balance(held: dict[str, str] | None, currency: str) -> str:
-    if held is None:
-        return "not there yet: made on first use"
-    reserved = [
-        f", {held[f'pending_{side}']} pending {side}"
-        for side in ("debits", "credits")
-        if held[f"pending_{side}"].strip("0.")
-    ]
-    return f"holds {held['posted']} {currency.upper()}{''.join(reserved)}"
-
-
-def _leg_lines(leg: dict[str, Any]) -> Iterator[str]:
-    kind = "" if leg["kind"] == "posted" else f" ({leg['kind']})"
-    yield f"  {leg['number']}. {leg['leg']}{kind}: {leg['major_amount']}, code {leg['code']}"
-    for side in ("debit", "credit"):
-        if leg[side]:
-            key = f"[{leg[side]['key']}]" if leg[side]["key"] else ""
-            yield f"     {side:<6} {leg[side]['name']}{key}  {leg[side]['id']}".rstrip()
-            if "balance" in leg[side]:
-                yield f"            {_balance(leg[side]['balance'], leg['currency'])}"
-    yield f"     id     {leg['id']}"
-    if leg["pending_ids"]:
-        yield f"     of     {leg['pending_ids'][0]} (attempt 0; any of 8 attempts)"

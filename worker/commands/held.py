@@ -40,6 +40,10 @@ class Held:
         """The chain with the accounts of its origin, or what it lacks."""
         return self._predecessors.resolve([chain])[0]
 
+    def posted(self, chain: Chain) -> int:
+        """How many of the chain's transfers are in the ledger, under this attempt."""
+        return len(self._ledger.lookup_transfers([leg.id for leg in chain.legs]))
+
     def accounts(self, chain: Chain) -> dict[int, Account]:
         """Those of the chain's accounts that exist, by id."""
         wanted = list(dict.fromkeys(ref.id for ref in chain.accounts() if ref.id > 0))

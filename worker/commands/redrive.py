@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from worker.config import EMBEDDED, load_settings
+from worker.config import load_settings
 from worker.ports import UsageError
 from worker.reconcile.progress import Progress
 from worker.redrive.choosing import Asked, Choice
 from worker.redrive.run import Result, redrive
 from worker.redrive.where import NAMES, Where
+from worker.setting_sections import EMBEDDED
 
 HELP: Final = "send chosen dead letters, rejections or parked events through again"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.commands.run import Stop
-from worker.config import EMBEDDED, Settings, load_settings
+from worker.config import Settings, load_settings
 from worker.observe.logs import configure_logging
 from worker.ports import UsageError
 from worker.reads.times import shown, span
@@ -23,6 +23,7 @@ from worker.replay.announce import Rewritten, announce_again
 from worker.replay.bounds import ALL, Moment, moment, part
 from worker.replay.plan import CLASSES
 from worker.replay.run import Applied, Asked, Planned, apply, plan, shown_ranges
+from worker.setting_sections import EMBEDDED
 
 HELP: Final = "say what old records would post, or post it; write lost announcements again"
 

@@ -18,10 +18,11 @@ from typing import Final
 import structlog
 
 from worker.compose import Worker, open_worker, with_broker
-from worker.config import EMBEDDED, Settings, load_settings
+from worker.config import Settings, load_settings
 from worker.kafka.admin import require_topics
 from worker.observe.logs import configure_logging
 from worker.ports import Place
+from worker.setting_sections import EMBEDDED
 
 HELP: Final = "read events from Kafka, post them to the ledger, announce what became of them"
 
@@ -64,7 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not embedded:
             require_topics(reachable, reachable.ledger.deadline_seconds)
         with open_worker(
-            reachable, events_limit=arguments.max_events, embedded_broker=embedded
+            reachable,
+            events_limit=arguments.max_events,
+            embedded_broker=embedded,
+            stopping_seconds=stop.seconds,
         ) as worker:
             _log.info("started", group=settings.kafka.group_id, ledger=settings.ledger.addresses)
             work(worker, stop=stop, drain=arguments.drain, events_limit=arguments.max_events)
@@ -79,17 +83,23 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self._asked_at = 0.0
 
     def listen(self) -> None:
         """Handle SIGTERM and SIGINT from now on."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._heard)
 
+    def seconds(self) -> float:
+        """How long ago the first signal came; 0.0 while there was none."""
+        return time.monotonic() - self._asked_at if self.asked else 0.0
+
     def _heard(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.asked:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        self._asked_at = time.monotonic()
         self.asked = True
 
 
@@ -107,13 +117,15 @@ def work(
     """
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
-    while not stop.asked and not ended():
-        if events_limit and pipeline.settled >= events_limit:
-            break
-        pipeline.step()
-    if not pipeline.finish(GRACE_SECONDS):
-        _log.warning("ledger_did_not_answer", grace_seconds=GRACE_SECONDS)
-        worker.close_ledger()
+    with worker.watchdog.watching():
+        while not stop.asked and not ended():
+            if events_limit and pipeline.settled >= events_limit:
+                break
+            worker.probe.look()
+            pipeline.step()
+        if not pipeline.finish(GRACE_SECONDS):
+            _log.warning("ledger_did_not_answer", grace_seconds=GRACE_SECONDS)
+            worker.close_ledger()
 
 
 def _never() -> bool:

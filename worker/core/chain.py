@@ -22,6 +22,7 @@ Kind = Literal["posted", "pending", "post", "void"]
 
 LINKED: Final = int(TransferFlags.LINKED)
 BALANCING: Final = int(TransferFlags.BALANCING_DEBIT | TransferFlags.BALANCING_CREDIT)
+CLOSING: Final = int(TransferFlags.CLOSING_DEBIT | TransferFlags.CLOSING_CREDIT)
 NO_ID: Final = bytes(16)
 
 new: Final = tuple.__new__
@@ -239,6 +240,7 @@ class PostedLeg(NamedTuple):
 __all__ = [
     "AMOUNT_MAX",
     "BALANCING",
+    "CLOSING",
     "AccountRef",
     "Chain",
     "Currency",

@@ -17,6 +17,7 @@ from typing import Any, Final
 from worker.core import operations
 from worker.core.syntax import (
     EACH,
+    ELEMENT,
     ENVELOPE,
     FUNCTIONS,
     WORDS,
@@ -26,6 +27,7 @@ from worker.core.syntax import (
     Node,
     Path,
     Step,
+    Those,
     parse,
 )
 
@@ -97,14 +99,15 @@ def loop_name_problem(name: str) -> str:
     """Why a loop's item cannot have this name; empty when it can."""
     if not (name.isidentifier() and name.isascii()):
         return "is not a plain name"
-    if name in ENVELOPE or name in WORDS or name in FUNCTIONS:
+    if name in ENVELOPE or name in WORDS or name in FUNCTIONS or name == ELEMENT:
         return "already means something in expressions"
     return ""
 
 
 def _roots(node: Node) -> set[str]:
     if isinstance(node, Path):
-        return {node.root}
+        inside = [_roots(step.condition) for step in node.steps if isinstance(step, Those)]
+        return {node.root}.union(*inside) - {ELEMENT}
     if isinstance(node, Call):
         return set().union(*map(_roots, node.operands))
     return set()
@@ -167,21 +170,31 @@ class _Emitter:
         return self._operation(node.name, node.operands, node.text)
 
     def _path(self, node: Path) -> ast.expr:
-        local = self._locals.get(node.root)
+        local = ELEMENT if node.root == ELEMENT else self._locals.get(node.root)
         root = _load(local or BODY)
         steps: tuple[Step, ...] = node.steps if local else (node.root, *node.steps)
         if not self._precise and not any(type(step) is int for step in steps):
             return self._subscripts(root, steps)
-        literal = ast.Tuple([ast.Constant(step) for step in steps], ast.Load())
+        literal = ast.Tuple([self._literal(step) for step in steps], ast.Load())
         return self._helper("walk", root, literal, ast.Constant(node.text))
 
+    def _literal(self, step: Step) -> ast.expr:
+        """A step as `walk` takes it; a condition is a function of the element."""
+        if isinstance(step, Those):
+            return ast.Lambda(_arguments([ELEMENT]), self._truth(step.condition))
+        return ast.Constant(step)
+
     def _subscripts(self, value: ast.expr, steps: tuple[Step, ...]) -> ast.expr:
-        """`value["data"]["object"]`, and a comprehension over the list at each `[*]`."""
+        """`value["data"]["object"]`, and a comprehension over a list at `[*]` and `[condition]`.
+
+        Nested ones may share a name: Python looks a comprehension's list up outside of it.
+        """
         for number, step in enumerate(steps):
-            if step is EACH:
-                rest = self._subscripts(_load("each"), steps[number + 1 :])
-                target = ast.Name("each", ast.Store())
-                group = ast.comprehension(target, self._helper("listed", value), [], 0)
+            if step is EACH or isinstance(step, Those):
+                rest = self._subscripts(_load(ELEMENT), steps[number + 1 :])
+                target = ast.Name(ELEMENT, ast.Store())
+                chosen = [self._truth(step.condition)] if isinstance(step, Those) else []
+                group = ast.comprehension(target, self._helper("listed", value), chosen, 0)
                 return ast.ListComp(rest, [group])
             value = ast.Subscript(value, ast.Constant(step), ast.Load())
         return value

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from worker.core.syntax import EACH, Step
+from worker.core.syntax import EACH
 
 Value: TypeAlias = Any
 """A decoded JSON or Avro value: its kind is not known before it is looked at."""
+
+Turn = str | int | Callable[[Value], bool] | None
+"""One step of a path: a key, a place in a list, those elements that meet a condition, or all."""
 
 SCALARS: Final = frozenset({int, str, bool, type(None)})
 
@@ -30,23 +33,21 @@ class IllTyped(ExpressionError):
     """A value is of the wrong kind."""
 
 
-def walk(root: Value, steps: tuple[Step, ...], text: str) -> Value:
+def walk(root: Value, steps: tuple[Turn, ...], text: str) -> Value:
     """The value that a path leads to, step by step; says where the path breaks."""
     value = root
     for number, step in enumerate(steps):
-        if step is EACH:
-            return _walk_each(value, steps[number + 1 :], text)
+        if step is EACH or callable(step):
+            if not isinstance(value, list):
+                place = "[*]" if step is EACH else "[…]"
+                raise Missing(f"{text} is missing: there is no list at {place}")
+            chosen = filter(step, value) if callable(step) else value
+            return [walk(item, steps[number + 1 :], text) for item in chosen]
         value = _walk_step(value, step, text)
     return value
 
 
-def _walk_each(value: Value, rest: tuple[Step, ...], text: str) -> list[Value]:
-    if not isinstance(value, list):
-        raise Missing(f"{text} is missing: there is no list at [*]")
-    return [walk(item, rest, text) for item in value]
-
-
-def _walk_step(value: Value, step: Step, text: str) -> Value:
+def _walk_step(value: Value, step: str | int | None, text: str) -> Value:
     if isinstance(step, str):
         if isinstance(value, Mapping) and step in value:
             return value[step]
@@ -177,8 +178,10 @@ def largest(values: list[Value], text: str) -> Value:
 
 
 def _orderable(values: Value, text: str) -> None:
-    if type(values) is not list or not values:
+    if type(values) is not list:
         raise IllTyped(f"{text} needs values to choose from")
+    if not values:
+        raise Missing(f"{text} is missing: there are no values to choose from")
     for value in values:
         _comparable(value, values[0], text)
 

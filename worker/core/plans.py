@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from worker.core.chain import BALANCING, LegSpec, leg_spec
+from worker.core.chain import BALANCING, CLOSING, LegSpec, leg_spec
 from worker.core.event import Dead, Reason
 from worker.core.expressions import Expression, Run
 from worker.core.operations import ExpressionError, Value
@@ -313,7 +313,7 @@ class _Planner:
             amount=self._reading(leg.amount, f"{place} amount"),
             without_amount=AMOUNT_MAX if leg.kind == "post" else 0,
             signed=leg.signed,
-            keeps_zero=bool(leg.flags & BALANCING) or leg.pending is not None,
+            keeps_zero=bool(leg.flags & (BALANCING | CLOSING)) or leg.pending is not None,
             loops=tuple(self._needed(loop.items, f"{place} for_each") for loop in leg.loops),
             debit=self._first_side(leg, leg.debit, place, through_control=bool(leg.shortfall)),
             credit=self._first_side(leg, leg.credit, place, through_control=bool(leg.repay_first)),

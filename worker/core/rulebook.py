@@ -17,6 +17,9 @@ Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "income", "expense"]
 Side = Literal["debit", "credit"]
 
+DEBIT_NORMAL: Final[frozenset[AccountType]] = frozenset({"asset", "expense"})
+"""Account types that grow by debits."""
+
 CONTROL: Final = "shortfall_control"
 """The account that a shortfall's parts go through; it ends every chain at zero."""
 
@@ -27,7 +30,8 @@ class Account:
 
     code: unique in the rulebook; in the ledger it says which account this is.
     flags: wire.AccountFlags. sync_to: where `sync` copies balances, as `table.column`.
-    reserved: declared for rules to come, so that its code is never given away. line: in its file.
+    reserved: declared for rules to come, so that its code is never given away. clearing: money only
+    passes through, so there must be a way back to zero. line: in its file.
     """
 
     name: str
@@ -38,7 +42,13 @@ class Account:
     flags: int = 0
     sync_to: str = ""
     reserved: bool = False
+    clearing: bool = False
     line: int = 0
+
+    @property
+    def debit_normal(self) -> bool:
+        """Does it grow by debits?"""
+        return self.type in DEBIT_NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +182,8 @@ class Leg:
     transaction's. flags: wire.TransferFlags that the rule asks for. timeout: seconds. code: 0 takes
     the pending transfer's. shortfall: makes up what the debited account lacks; repay_first: is
     repaid before the credited account gets the rest. suspense: where it goes instead when the
-    ledger has closed an account; diverted: this is the leg with that account in place.
+    ledger has closed an account; diverted: this is the leg with that account in place. line: in
+    its file.
     """
 
     name: str
@@ -192,6 +203,7 @@ class Leg:
     repay_first: Use | None = None
     suspense: Suspense | None = None
     diverted: bool = False
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +248,8 @@ class Rulebook:
     accounts: Mapping[str, Account]
     transactions: tuple[Transaction, ...]
     digest: str
+
+    def priority_of(self, role: str) -> Priority:
+        """How soon the role's topic is drained; `normal` for a role that is not listed."""
+        topic = self.topics.get(role)
+        return topic.priority if topic else "normal"

@@ -13,7 +13,7 @@ import anything but the standard library.
     product    := operand {("*" | "//" | "%") operand}
     operand    := "-" operand | integer | string | "true" | "false" | "null"
                 | "[" [choice {"," choice}] "]" | "(" choice ")" | function "(" … ")" | path
-    path       := name {"." key | "[" integer "]" | "[" string "]" | "[*]"}
+    path       := name {"." key | "[" integer "]" | "[" string "]" | "[*]" | "[" choice "]"}
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ ENVELOPE: Final = frozenset(
 FUNCTIONS: Final = frozenset({"min", "max", "abs", "sum", "coalesce"})
 CONSTANTS: Final = {"true": True, "false": False, "null": None}
 WORDS: Final = frozenset({"and", "or", "not", "in", "if", "else", *CONSTANTS})
+NO_CONDITION: Final = frozenset({"+", "-", "*", "//", "%", "negate", "list", "abs", "sum"})
+INDEX: Final = "a number, a string, * or a condition"
 COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 TOKEN: Final = re.compile(
@@ -80,7 +82,18 @@ class ExpressionMistake(Exception):
 EACH: Final = None
 """The step `[*]`: every element of a list."""
 
-Step = str | int | None
+ELEMENT: Final = "each"
+"""What a condition between [ and ] calls the element that it chooses or leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Those:
+    """The step `[condition]`: the elements of a list that meet it."""
+
+    condition: Node
+
+
+Step = str | int | Those | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +340,9 @@ class _Parser:
     def _path(self, token: Token) -> Path:
         if token.text not in self._roots:
             near = get_close_matches(token.text, self._roots, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ": a path starts with data, id, …"
+            inside = f", {ELEMENT}" if ELEMENT in self._roots else ""
+            start = f": a path starts with data, id{inside}, …"
+            hint = f"; did you mean {near[0]!r}?" if near else start
             raise self._mistake(f"{token.text!r} is not known here{hint}", token)
         steps: list[Step] = []
         while sign := self._accept(".", "["):
@@ -342,15 +357,23 @@ class _Parser:
         return token.text
 
     def _index(self) -> Step:
-        token = self._take()
-        step: Step
-        if token.kind == "number":
-            step = self._integer(token)
-        elif token.kind == "text":
-            step = self._string(token)
-        elif token.text == "*":
-            step = EACH
+        """A place in a list, a key, `*`, or a condition, in which `each` is an element."""
+        if self._accept("*"):
+            step: Step = EACH
+        elif self._next.text == "]":
+            raise self._mistake(f"{INDEX} is needed between [ and ]")
         else:
-            raise self._mistake("a number, a string or * is needed between [ and ]", token)
+            step = self._chosen()
         self._expect("]")
         return step
+
+    def _chosen(self) -> Step:
+        outside, first = self._roots, self._next
+        self._roots = {*outside, ELEMENT}
+        node = self._choice()
+        self._roots = outside
+        if isinstance(node, Constant) and type(node.value) in (int, str):
+            return node.value
+        if isinstance(node, Constant) or (isinstance(node, Call) and node.name in NO_CONDITION):
+            raise self._mistake(f"{INDEX} is needed between [ and ]", first)
+        return Those(node)

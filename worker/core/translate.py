@@ -105,8 +105,7 @@ class Translator:
 
     def role_priority(self, role: str) -> Priority:
         """How soon the role's topic is drained when there is a backlog."""
-        topic = self.rulebook.topics.get(role)
-        return topic.priority if topic else "normal"
+        return self.rulebook.priority_of(role)
 
     @property
     def high_priority_roles(self) -> frozenset[str]:

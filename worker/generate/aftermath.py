@@ -100,7 +100,8 @@ def _dispute(scene: Scene, paid: dict[str, Any], amount: int) -> Generated:
         dispute_id=scene.chance.new_id("dp"), charge=paid, amount=amount, created=scene.now
     )
     fee = DISPUTE_FEES[paid["currency"]]
-    settled_by(scene, about, category="dispute", kind="adjustment", amount=-amount, fee=fee)
+    taken = settled_by(scene, about, category="dispute", kind="adjustment", amount=-amount, fee=fee)
+    about["balance_transactions"] = [taken]
     ticks = scene.chance.between(*OUTCOME_TICKS)
     scene.later(ticks, lambda: _dispute_ends(scene, paid, about))
     return _about(scene, "charge.dispute.funds_withdrawn", about, _key(paid), "dispute")
@@ -112,8 +113,9 @@ def _dispute_ends(scene: Scene, paid: dict[str, Any], about: dict[str, Any]) -> 
     key = _key(paid)
     if lost:
         return _about(scene, "charge.dispute.closed", closed, key, "dispute lost")
-    amount = about["amount"]
-    settled_by(scene, about, category="dispute_reversal", kind="adjustment", amount=amount)
+    amount, taken = about["amount"], about["balance_transactions"]
+    given = settled_by(scene, about, category="dispute_reversal", kind="adjustment", amount=amount)
+    closed["balance_transactions"] = [*taken, given]
     soon = scene.chance.between(*SOON_TICKS)
     note = "ignored: dispute won"
     scene.later(soon, lambda: _about(scene, "charge.dispute.closed", closed, key, note))

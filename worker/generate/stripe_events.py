@@ -45,8 +45,8 @@ def settled_by(  # noqa: PLR0913 - one argument per part
     amount: int,
     fee: int = 0,
     now: bool = False,
-) -> None:
-    """Have the feed tell later what an object did to Stripe's balance.
+) -> dict[str, Any]:
+    """Have the feed tell later what an object did to Stripe's balance; returns what it will tell.
 
     amount: signed minor units. now: Stripe's balance moves at once, and not when the feed tells it.
     """
@@ -67,3 +67,4 @@ def settled_by(  # noqa: PLR0913 - one argument per part
         scene.settled[currency] += settled["net"]
     tell = feed if now else settlement
     scene.later(scene.chance.between(*FEED_TICKS), lambda: tell(scene, settled, note))
+    return settled

@@ -5,14 +5,19 @@ The invariant: it changes nothing.
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._metadata import TopicMetadata
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from worker.config import Settings
 from worker.kafka.connection import Trouble, client_config, open_client, unreachable
 from worker.observe.checks import CONFIGURATION, Check
 from worker.ports import DependencyUnavailable, UsageError
+
+TRY_SECONDS: Final = 1.0
 
 
 def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Check]:
@@ -26,7 +31,7 @@ def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Check]:
             own={},
         )
         client = open_client(lambda: AdminClient(config))
-        found = client.list_topics(timeout=deadline_seconds)
+        found = _topics_of(client, trouble, deadline_seconds)
     except UsageError as error:
         advice = "correct LEDGER_WORKER_KAFKA__CLIENT"
         return [Check("kafka", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION)]
@@ -37,6 +42,19 @@ def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Check]:
     brokers = len(found.brokers)
     first = Check("kafka", ok=True, detail=f"{brokers} broker{'s' * (brokers != 1)} answered")
     return [first, *_topics(settings, found.topics)]
+
+
+def _topics_of(client: AdminClient, trouble: Trouble, deadline_seconds: float) -> ClusterMetadata:
+    """Asked in short tries: between them one hears that the credentials were refused."""
+    until = time.monotonic() + deadline_seconds
+    while True:
+        try:
+            left = max(until - time.monotonic(), 0.0)
+            return client.list_topics(timeout=min(TRY_SECONDS, left))
+        except KafkaException:
+            client.poll(0)
+            if trouble.authentication or time.monotonic() >= until:
+                raise
 
 
 def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Check]:

@@ -14,9 +14,18 @@ from typing import Any, Final, NoReturn
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.bounded import HANG_SECONDS, within
+from worker.kafka.connection import (
+    NOT_ALLOWED,
+    REACH_SECONDS,
+    Trouble,
+    client_config,
+    not_allowed,
+    open_client,
+    unreachable,
+)
 from worker.ports import Aborted, Announcement, Commit, DependencyUnavailable, Unsettled
 
 TRY_SECONDS: Final = 5.0
@@ -24,6 +33,10 @@ TRY_SECONDS: Final = 5.0
 
 OUTAGE_SECONDS_MAX: Final = 1800.0
 """How long a broker may be away in the middle of a transaction before the process ends."""
+
+STOPPING_SECONDS_MAX: Final = 20.0
+"""How long after a signal to stop a broker that is away is waited for. The call under way then may
+take 15 more: three of the client's own steps. The chart's grace is 40."""
 
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """What a dead worker leaves open blocks read-committed readers for at most so long."""
@@ -57,9 +70,10 @@ class KafkaAnnouncer:
 
     after_commit: told of every commit; the embedded broker needs it.
     while_waiting: called between tries, so that a long outage is seen to be waited for.
+    stopping_seconds: how long ago the process was told to stop; 0.0 while it was not.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a producer needs to be told
         self,
         *,
         bootstrap_servers: str,
@@ -67,10 +81,13 @@ class KafkaAnnouncer:
         client: Mapping[str, Any],
         after_commit: Callable[[Sequence[Commit]], None] = lambda _: None,
         while_waiting: Callable[[], None] = lambda: None,
+        stopping_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._trouble = Trouble()
         self._after_commit = after_commit
         self._while_waiting = while_waiting
+        self._stopping_seconds = stopping_seconds
+        self._since = 0.0
         self._refused: set[tuple[str, bytes | None, int]] = set()
         own = {
             "transactional.id": transactional_id,
@@ -96,6 +113,27 @@ class KafkaAnnouncer:
         membership: object,
     ) -> None:
         """Write it all in one transaction; see the module's invariant."""
+        self._since = time.monotonic()
+        try:
+            self._announce(announcements, commits, membership)
+        finally:
+            self._since = 0.0
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the transaction under way has taken; 0.0 when there is none.
+
+        The consumer is not polled meanwhile, so it does not hear of an outage.
+        """
+        since = self._since
+        return time.monotonic() - since if since else 0.0
+
+    def _announce(
+        self,
+        announcements: Iterable[Announcement],
+        commits: Sequence[Commit],
+        membership: object,
+    ) -> None:
         producer = self._producer
         offsets = [
             TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
@@ -110,20 +148,28 @@ class KafkaAnnouncer:
         self._after_commit(commits)
 
     def _calmly(self, call: Callable[..., object], *arguments: object) -> None:
-        """The same call again while Kafka says it may pass."""
+        """The same call again while Kafka says it may pass; one that hangs is given up."""
 
         def waiting(_: object) -> None:
             self._while_waiting()
 
         for attempt in Retrying(
             retry=retry_if_exception(_passing),
-            stop=stop_after_delay(OUTAGE_SECONDS_MAX),
+            stop=self._given_up,
             wait=wait_random_exponential(multiplier=0.02, max=1.0),
             before_sleep=waiting,
             reraise=True,
         ):
             with attempt:
-                call(*arguments)
+                within(HANG_SECONDS, call, *arguments)
+
+    def _given_up(self, tries: RetryCallState) -> bool:
+        waited = tries.seconds_since_start or 0.0
+        return waited >= OUTAGE_SECONDS_MAX or self._must_stop
+
+    @property
+    def _must_stop(self) -> bool:
+        return self._stopping_seconds() >= STOPPING_SECONDS_MAX
 
     def _produce(self, announcements: Iterable[Announcement]) -> None:
         """A flat loop: it runs for every leg."""
@@ -180,6 +226,13 @@ class KafkaAnnouncer:
 
     def _recover(self, cause: KafkaError) -> NoReturn:
         """Abort where Kafka asks for it, else go on with a new producer."""
+        if self._must_stop:
+            raise DependencyUnavailable(
+                "Kafka did not answer after the signal to stop: what was under way is dropped, and"
+                " whoever starts next goes on from the last commit"
+            ) from None
+        if cause.code() in NOT_ALLOWED:
+            raise not_allowed("writing announcements and offsets", cause) from None
         if not cause.txn_requires_abort():
             self._renew(cause)
         _log.warning("kafka_transaction_aborted", error=cause.name())
@@ -193,6 +246,7 @@ class KafkaAnnouncer:
     def _renew(self, cause: KafkaError) -> NoReturn:
         """A transaction that took too long, for one, makes the broker refuse this producer.
 
+        Or a call never returned: then its thread keeps the old one, which the new one fences.
         The new one takes over its id, and so ends whatever was open, before it answers.
         """
         now = time.monotonic()

@@ -20,6 +20,9 @@ from worker.ports import DependencyUnavailable, UsageError
 REACH_SECONDS: Final = 10.0
 """How long a broker may take to answer at start-up."""
 
+LOG_EVERY_SECONDS: Final = 10.0
+"""A broker that is down is tried many times a second; each kind of error is logged so often."""
+
 _FIXED: Final = frozenset(
     {
         "bootstrap.servers",
@@ -34,6 +37,16 @@ _FIXED: Final = frozenset(
     }
 )
 
+NOT_ALLOWED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+"""A grant is missing: the same call will not do better."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -47,16 +60,22 @@ class Trouble:
     """When all brokers were found down, in monotonic seconds; 0.0 while some answer."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
+    logged_at: dict[str, float] = field(default_factory=dict)
 
     def note(self, error: KafkaError) -> None:
         """Record the fact: this is the error callback of librdkafka."""
         refused = error.code() in {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001
+        now, name = time.monotonic(), error.name()
         with self.lock:
+            due = now - self.logged_at.get(name, -LOG_EVERY_SECONDS) >= LOG_EVERY_SECONDS
+            if due:
+                self.logged_at[name] = now
             self.text = error.str()
             self.authentication = self.authentication or refused
             if error.code() == KafkaError._ALL_BROKERS_DOWN and not self.down_since:  # noqa: SLF001
-                self.down_since = time.monotonic()
-        _log.warning("kafka_connection", error=error.name(), fatal=error.fatal())
+                self.down_since = now
+        if due:
+            _log.warning("kafka_connection", error=name, fatal=error.fatal())
 
     def clear(self) -> None:
         """A broker has answered."""
@@ -76,22 +95,33 @@ def client_config(
     if taken:
         raise UsageError(f"kafka.client may not set {', '.join(taken)}: the worker sets it itself")
     return {
+        # What the client would write to stderr by itself comes through `error_cb`, as JSON lines.
+        "log_level": 2,
         **client,
         **own,
         "bootstrap.servers": bootstrap_servers,
         "error_cb": trouble.note,
-        "log_level": 3,
     }
 
 
 def unreachable(doing: str, error: KafkaException, trouble: Trouble) -> DependencyUnavailable:
     """One sentence about a broker that did not answer or refused us."""
     reason = str(error.args[0].str()) if error.args else str(error)
+    if error.args and error.args[0].code() in NOT_ALLOWED:
+        return not_allowed(doing, error.args[0])
     if trouble.authentication:
         return DependencyUnavailable(f"Kafka refused the credentials while {doing}: {trouble.text}")
     if trouble.text:
         reason = f"{reason} ({trouble.text})"
     return DependencyUnavailable(f"Kafka could not be reached while {doing}: {reason}")
+
+
+def not_allowed(doing: str, error: KafkaError) -> DependencyUnavailable:
+    """One sentence about a grant that is missing."""
+    return DependencyUnavailable(
+        f"Kafka refused us while {doing}: {error.str()};"
+        " `ledger-worker topics plan` lists the grants that a worker needs"
+    )
 
 
 T = TypeVar("T")

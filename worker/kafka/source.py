@@ -1,28 +1,42 @@
 """A member of the consumer group: records and facts in, pauses and seeks out.
 
-The invariant: callbacks only record facts, and nothing is committed here: offsets travel in the
-announcer's transaction.
+The invariant: callbacks only record facts, and nothing is committed unless it is asked for: a
+worker's offsets travel in the announcer's transaction. Where the group stands is asked in threads
+of their own, because a dead worker's open transaction can hide it for many seconds; an answer
+counts only for the stay it was asked in.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker.core.positions import Opening, opening
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.connection import (
+    NOT_ALLOWED,
+    REACH_SECONDS,
+    Trouble,
+    client_config,
+    not_allowed,
+    open_client,
+    unreachable,
+)
 from worker.ports import Commit, DependencyUnavailable, Place, Polled, Record
 
 CALM_SECONDS_MAX: Final = 60.0
 """How long a call that must succeed is tried again and again."""
 
 TRY_SECONDS: Final = 2.0
-"""How long a broker may take to say where the group stands before the loop goes on without."""
+"""How long a broker may take to say where the group stands before it is asked again."""
+
+ASKING_MAX: Final = 8
+"""How many partitions are asked about at a time: one that is hidden must not hold up the others."""
 
 LOOK_EVERY_SECONDS: Final = 2.0
 
@@ -35,14 +49,22 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 
 _FATAL: Final = frozenset(
     {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        *NOT_ALLOWED,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - confluent_kafka names its local errors so
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError._FATAL,  # noqa: SLF001
     }
 )
+_MOVING: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+"""The group is between two assignments; only polling goes on from there."""
+
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 
 _log = structlog.get_logger(__name__)
@@ -56,18 +78,13 @@ def _passing(error: BaseException) -> bool:
     return not cause.fatal() and cause.code() not in _FATAL
 
 
-_patiently = retry(
-    retry=retry_if_exception(_passing),
-    stop=stop_after_delay(CALM_SECONDS_MAX),
-    wait=wait_random_exponential(multiplier=0.05, max=2.0),
-    reraise=True,
-)
-
-
 class KafkaSource:
-    """Consumes the input topics as one member of the group."""
+    """Consumes the input topics as one member of the group.
 
-    def __init__(
+    while_waiting: called between tries, so that a slow broker is seen to be waited for.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a member of a group needs to be told
         self,
         *,
         bootstrap_servers: str,
@@ -75,11 +92,17 @@ class KafkaSource:
         topics: Sequence[str],
         client: Mapping[str, Any],
         instance: str = "",
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
+        self._while_waiting = while_waiting
         self._trouble = Trouble()
         self._topics = topics
-        self._looked_at = self._silent_at = 0.0
+        self._looked_at = 0.0
+        self._asking = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="offsets")
+        self._asked: dict[Place, Future[Opening | None]] = {}
         self._lost: list[Place] = []
+        self.sessions_lost = 0
+        """How often partitions were lost with the session, not handed over."""
         self._gained: list[Place] = []
         own = {
             "group.id": group,
@@ -103,8 +126,12 @@ class KafkaSource:
             list(topics),
             on_assign=_recorder(self._gained),
             on_revoke=_recorder(self._lost),
-            on_lost=_recorder(self._lost),
+            on_lost=self._expired,
         )
+
+    def _expired(self, _: object, partitions: list[TopicPartition]) -> None:
+        self.sessions_lost += 1
+        self._lost.extend((one.topic, one.partition) for one in partitions)
 
     def _input_places(self) -> list[Place]:
         """Every partition of the input topics; a missing topic is said by name."""
@@ -122,9 +149,20 @@ class KafkaSource:
 
     def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         try:
-            return _patiently(call)(*arguments, timeout=REACH_SECONDS)
+            return self._patiently(call, *arguments, timeout=REACH_SECONDS)
         except KafkaException as error:
             raise unreachable(doing, error, self._trouble) from None
+
+    def _patiently(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        """The same call again while it may yet succeed."""
+        tries = Retrying(
+            retry=retry_if_exception(_passing),
+            stop=stop_after_delay(CALM_SECONDS_MAX),
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
+            before_sleep=lambda _: self._while_waiting(),
+            reraise=True,
+        )
+        return tries(call, *arguments, **named)
 
     # Polling
 
@@ -143,6 +181,8 @@ class KafkaSource:
         lost, gained = self._lost[:], self._gained[:]
         self._lost.clear()
         self._gained.clear()
+        for place in (*lost, *gained):
+            self._asked.pop(place, None)
         return Polled(records, lost, gained, ends)
 
     def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[Place, int]]:
@@ -162,6 +202,8 @@ class KafkaSource:
 
     def _note(self, error: KafkaError) -> None:
         """Stop for what will not pass by itself; the client retries the rest."""
+        if error.code() in NOT_ALLOWED:
+            raise not_allowed("reading the input topics", error)
         if error.fatal() or error.code() in _FATAL:
             raise DependencyUnavailable(f"Kafka refused to serve the input topics: {error.str()}")
         _log.warning("kafka_consumer", error=error.name())
@@ -193,9 +235,15 @@ class KafkaSource:
     # Offsets
 
     def opening(self, place: Place) -> Opening | None:
-        """The group's commit against the partition's watermarks; None: not now, ask again."""
-        if time.monotonic() - self._silent_at < TRY_SECONDS:
+        """The group's commit against the partition's watermarks; None: not yet, ask again."""
+        if place not in self._asked:
+            self._asked[place] = self._asking.submit(self._ask_opening, place)
+        if not self._asked[place].done():
             return None
+        return self._asked.pop(place).result()
+
+    def _ask_opening(self, place: Place) -> Opening | None:
+        """In the thread that asks; None when nobody knows for now."""
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
@@ -203,7 +251,6 @@ class KafkaSource:
                 doing = "asking for committed offsets"
                 raise unreachable(doing, error, self._trouble) from None
             _log.warning("kafka_offsets_unknown", error=error.args[0].name())
-            self._silent_at = time.monotonic()
             return None
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
@@ -230,12 +277,16 @@ class KafkaSource:
         _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
         return max(0, high - offset) if high >= 0 else None
 
-    def seek(self, place: Place, offset: int) -> None:
-        """Read from here on; waits until the partition's fetcher has started."""
+    def seek(self, place: Place, offset: int) -> bool:
+        """Read from here on; False while the partition's fetcher has not started, or has ended."""
         try:
-            _patiently(self._consumer.seek)(TopicPartition(*place, offset))
+            self._consumer.seek(TopicPartition(*place, offset))
         except KafkaException as error:
-            raise unreachable("seeking", error, self._trouble) from None
+            if not _passing(error):
+                raise unreachable("seeking", error, self._trouble) from None
+            _log.debug("kafka_not_placed", error=error.args[0].name())
+            return False
+        return True
 
     def pause(self, places: Iterable[Place]) -> None:
         """Paused partitions are still ours, and polling keeps them so."""
@@ -251,13 +302,36 @@ class KafkaSource:
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Only for the embedded broker, which forgets offsets that come in a transaction."""
+        self._commit(commits)
+
+    def try_commit(self, commits: Sequence[Commit]) -> bool:
+        """For a group whose work is in no topic. False: the group is changing, and took nothing."""
+        try:
+            return bool(self._patiently(self._commit_unless_moving, commits))
+        except KafkaException as error:
+            raise unreachable("committing offsets", error, self._trouble) from None
+
+    def _commit_unless_moving(self, commits: Sequence[Commit]) -> bool:
+        try:
+            self._commit(commits)
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING:
+                raise
+            _log.warning("kafka_commit_refused", error=error.args[0].name())
+            return False
+        return True
+
+    def _commit(self, commits: Sequence[Commit]) -> None:
         offsets = [
             TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
         ]
-        self._consumer.commit(offsets=offsets, asynchronous=False)
+        for one in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
+            if one.error is not None:
+                raise KafkaException(one.error)
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group, when nobody asks any more."""
+        self._asking.shutdown(cancel_futures=True)
         self._consumer.close()
 
 

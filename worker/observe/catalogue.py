@@ -130,6 +130,14 @@ CATALOGUE: Final = (
         "Changes of the assignment: assigned, revoked, or lost with the session.",
         ("kind",),
     ),
+    # For a chart, not for the books: a float, and as old as the last look.
+    Declared(
+        "gauge",
+        "account_balance",
+        "What an account holds, in major units, positive on the side that it grows by; only the"
+        " accounts that metrics.balances names.",
+        ("account", "currency"),
+    ),
     Declared(
         "gauge",
         "build_info",
@@ -137,3 +145,29 @@ CATALOGUE: Final = (
         ("version", "rulebook"),
     ),
 )
+
+SERVE_CATALOGUE: Final = (
+    # The process of `serve` shows these, its build, and how long the ledger lets it wait.
+    Declared(
+        "counter",
+        "serve_requests",
+        "Requests answered by `serve`, by route and status.",
+        ("route", "status"),
+    ),
+    Declared(
+        "histogram",
+        "serve_request_seconds",
+        "Seconds from a whole request to its answer, by route.",
+        ("route",),
+        SECONDS,
+    ),
+    # Above 1 when readers share requests to the ledger: what makes many readers cheap.
+    Declared(
+        "histogram",
+        "serve_lookup_accounts",
+        "Accounts that one request to the ledger asked for.",
+        (),
+        SIZES,
+    ),
+)
+"""What `serve` shows. Routes and statuses are few, and none comes from a request."""

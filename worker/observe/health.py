@@ -41,6 +41,7 @@ def _never() -> float:
 class Health:
     """What the loop tells about itself. Single attributes, so any thread may read and write.
 
+    beats: how often the loop has turned, or said that it waits.
     assigned: does the group's coordinator count us in, with or without partitions?
     ledger_waiting_seconds: how long the ledger's request under way has been waiting.
     kafka_waiting_seconds: how long no broker has answered; 0.0 while they do.
@@ -57,6 +58,7 @@ class Health:
         self._heartbeat_seconds_max = heartbeat_seconds_max
         self._now = now
         self._beat_at = now()
+        self.beats = 0
         self.assigned = False
         self.ledger_waiting_seconds: Callable[[], float] = _never
         self.kafka_waiting_seconds: Callable[[], float] = _never
@@ -64,6 +66,7 @@ class Health:
     def beat(self) -> None:
         """The loop has turned once more."""
         self._beat_at = self._now()
+        self.beats += 1
 
     def live(self) -> Answer:
         """Has the loop turned lately?"""

@@ -6,17 +6,17 @@ on prometheus_client's global one. Imports prometheus_client and this package on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from worker.observe.catalogue import CATALOGUE, PREFIX, Declared
+from worker.observe.catalogue import CATALOGUE, PREFIX, SERVE_CATALOGUE, Declared
 from worker.observe.latency import BatchHistogram
 from worker.observe.report import STAGES, BatchReport
 
-_DECLARED = {declared.name: declared for declared in CATALOGUE}
+_DECLARED = {declared.name: declared for declared in (*CATALOGUE, *SERVE_CATALOGUE)}
 
 
 class Metrics:
@@ -43,9 +43,23 @@ class Metrics:
         self._waiting = _gauge("ledger_waiting_seconds", registry)
         self._aborts = _counter("transaction_aborts", registry)
         self._rebalances = _counter("rebalances", registry)
+        self._balance = _gauge("account_balance", registry)
         self._build = _gauge("build_info", registry)
         registry.register(self._end_to_end)
         registry.register(self._lag)
+
+    def expect(
+        self, outcomes: Iterable[tuple[str, str]], reasons: Iterable[tuple[str, str]]
+    ) -> None:
+        """Show these (topic, outcome)s and (outcome, reason)s as 0 before the first of them.
+
+        A counter that begins with 1 is no increase to Prometheus: the first conflict would not be
+        told to anybody.
+        """
+        for labels in outcomes:
+            self._outcomes.labels(*labels)
+        for labels in reasons:
+            self._reasons.labels(*labels)
 
     def consumed(self, records: Mapping[str, int]) -> None:
         """Count records read, by topic."""
@@ -93,6 +107,40 @@ class Metrics:
     def ledger_unavailable(self, seconds: float) -> None:
         """Add time that a request to the ledger has waited beyond the deadline."""
         self._unavailable.inc(seconds)
+
+    def ledger_waiting(self, seconds: Callable[[], float]) -> None:
+        """Where every scrape reads how long the request under way has been waiting."""
+        self._waiting.set_function(seconds)
+
+    def balance(self, account: str, currency: str, major_units: float) -> None:
+        """Show what one account holds."""
+        self._balance.labels(account, currency).set(major_units)
+
+    def build(self, *, version: str, rulebook: str) -> None:
+        """Show the version and the rulebook's digest."""
+        self._build.labels(version, rulebook).set(1)
+
+
+class ServeMetrics:
+    """The metrics of `serve`, on `registry`. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = _counter("serve_requests", registry)
+        self._seconds = _histogram("serve_request_seconds", registry)
+        self._accounts = _histogram("serve_lookup_accounts", registry)
+        self._waiting = _gauge("ledger_waiting_seconds", registry)
+        self._build = _gauge("build_info", registry)
+
+    def request(self, *, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def lookup(self, accounts: int) -> None:
+        """Count one request to the ledger."""
+        self._accounts.observe(accounts)
 
     def ledger_waiting(self, seconds: Callable[[], float]) -> None:
         """Where every scrape reads how long the request under way has been waiting."""

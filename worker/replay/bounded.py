@@ -47,12 +47,14 @@ class BoundedSource:
         if place in self._bounds:
             ends[place] = self._bounds[place]
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, place: Place, offset: int) -> bool:
         """Read from here on, also where the bound was reached before."""
-        self._source.seek(place, offset)
+        if not self._source.seek(place, offset):
+            return False
         if place in self._done:
             self._done.discard(place)
             self._source.resume([place])
+        return True
 
     def resume(self, places: Iterable[Place]) -> None:
         """Take records again of those that have not reached their bound."""

@@ -187,7 +187,11 @@ def apply(  # noqa: PLR0913 - what, under which name, and what tests bring along
     own = _own(settings, group)
     ends = {place: one.end for place, one in ranges.items()}
     with open_worker(
-        own, ledger=ledger, embedded_broker=embedded_broker, variant=_variant(ends)
+        own,
+        ledger=ledger,
+        embedded_broker=embedded_broker,
+        variant=_variant(ends),
+        stopping_seconds=stop.seconds,
     ) as worker:
         reached = _Bounds(worker, ends)
         work(worker, stop=stop, done=reached)

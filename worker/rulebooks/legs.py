@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from worker.core.chain import BALANCING, Currency, Kind
+from worker.core.chain import BALANCING, CLOSING, Currency, Kind
 from worker.core.expressions import Expression, loop_name_problem
 from worker.core.money import amount_problem
 from worker.core.rulebook import (
@@ -49,7 +49,6 @@ LEG_FLAGS: Final = {
     "closing_debit": TransferFlags.CLOSING_DEBIT,
     "closing_credit": TransferFlags.CLOSING_CREDIT,
 }
-CLOSING: Final = int(TransferFlags.CLOSING_DEBIT | TransferFlags.CLOSING_CREDIT)
 ACCOUNT_USE: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
 
 
@@ -105,6 +104,7 @@ class _LegReader:
             shortfall=self._helper("shortfall", debit),
             repay_first=self._helper("repay_first", credit),
             suspense=self._suspense(debit, credit),
+            line=fields.here,
         )
         if not (currency or fields.has("currency")):
             fields.wrong("currency", "neither the leg nor its transaction has a `currency`")
@@ -215,7 +215,7 @@ class _LegReader:
         if amount is not None and not amount.roots:
             value = amount.precise(None, *self._names)
             problem = amount_problem(value, signed=self._fields.flag("signed"))
-            if problem or (value == 0 and kind not in RESOLVE):
+            if problem or (value == 0 and kind not in RESOLVE and not self._flags() & CLOSING):
                 self._fields.wrong("amount", f"`amount` {problem or 'is always 0'}")
         return amount
 

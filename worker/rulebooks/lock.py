@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from worker.core.matching import matches
-from worker.core.rulebook import Account, Rulebook, Transaction
+from worker.core.rulebook import Account, Predecessor, Rulebook, Transaction
 from worker.ports import UsageError
 
 LOCK: Final = "rulebook.lock"
@@ -103,12 +103,24 @@ def _rule(rule: Transaction) -> dict[str, Any]:
         "until": rule.end,
         "digest": rule_digest(rule),
         "legs": [leg.name for leg in rule.legs],
+        "origin": _sources(rule.origin),
+        "after": _sources(rule.after),
     }
 
 
+def _sources(predecessor: Predecessor | None) -> list[str]:
+    return [each.transaction for each in predecessor.sources] if predecessor else []
+
+
 def rule_digest(rule: Transaction) -> str:
-    """SHA-256 of all that a rule says but for its place in the file and its end."""
-    said = _said(replace(rule, end=None, line=0, priority="normal", sync=False))
+    """SHA-256 of all that a rule says but for its place in the file, its end, and its predecessors.
+
+    Which rules made the chains before it is compared by name: successors of those may be added.
+    """
+    origin = rule.origin and replace(rule.origin, sources=())
+    after = rule.after and replace(rule.after, sources=())
+    spared = replace(rule, origin=origin, after=after)
+    said = _said(replace(spared, end=None, priority="normal", sync=False))
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -121,7 +133,8 @@ def _said(value: Any) -> Any:  # noqa: ANN401 - any part of a rule
     if hasattr(value, "_asdict"):
         return {key: _said(each) for key, each in value._asdict().items()}
     if hasattr(value, "__dataclass_fields__"):
-        return {key: _said(getattr(value, key)) for key in value.__dataclass_fields__}
+        names = (key for key in value.__dataclass_fields__ if key != "line")
+        return {key: _said(getattr(value, key)) for key in names}
     if isinstance(value, list | tuple):
         return [_said(each) for each in value]
     return value
@@ -172,6 +185,12 @@ def _rules(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
             yield Changed(rule.line, f"transaction {name} would book past events otherwise: {hint}")
         elif rule.end != held["until"] and not _late(rule.end, lock):
             yield Changed(rule.line, f"transaction {name}: `until` must be {first} or later")
+        for key, predecessor in (("origin", rule.origin), ("after", rule.after)):
+            before = held.get(key, [])
+            if _sources(predecessor)[: len(before)] != before:
+                listed = ", ".join(before)
+                message = f"its {key} was {listed}: others may only be added behind"
+                yield Changed(rule.line, f"transaction {name}: {message}")
 
 
 def _newcomers(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:

@@ -33,8 +33,8 @@ def conditions(rule: Transaction) -> Iterator[str]:
         yield f"from {_second(rule.start)}"
     if rule.end is not None:
         yield f"until {_second(rule.end)}"
-    if rule.idempotency_key:
-        yield f"once per {rule.idempotency_key.text}"
+    if rule.idempotency_key and rule.idempotency_time:
+        yield f"once per {rule.idempotency_key.text} at {rule.idempotency_time.text}"
     if rule.origin:
         optional = ", if it is there" if rule.origin.optional else ""
         yield f"origin {rule.origin.text}{optional}"

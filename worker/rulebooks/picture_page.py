@@ -5,7 +5,7 @@ The invariant: everything that comes from the rulebook is escaped. Pure; knows r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
@@ -21,26 +21,32 @@ table.t caption { border-bottom: 2px solid #222; font-weight: 600; padding: .1re
 table.t td { padding: .1rem .6rem; vertical-align: top; width: 50% }
 table.t td:first-child { border-right: 2px solid #222; text-align: right }
 table.list td, table.list th { padding: .1rem .8rem .1rem 0; text-align: left }
+nav { columns: 14rem } nav a { display: block } code, li, .when { overflow-wrap: anywhere }
 """
 
 
-def page(rulebook: Rulebook, *, name: str) -> str:
-    """The whole page. name: of the rulebook's file."""
-    body = "\n".join((*_head(rulebook, name), *map(_transaction, rulebook.transactions)))
+def page(rulebook: Rulebook, *, name: str, said: Sequence[str]) -> str:
+    """The whole page. name: of the rulebook's file. said: the lock's state and the warnings."""
+    body = "\n".join((*_head(rulebook, name, said), *map(_transaction, rulebook.transactions)))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>{escape(name)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
 
 
-def _head(rulebook: Rulebook, name: str) -> Iterator[str]:
+def _head(rulebook: Rulebook, name: str, said: Sequence[str]) -> Iterator[str]:
     yield f"<h1>{escape(name)}</h1><p>Digest <code>{rulebook.digest}</code></p>"
+    yield "<ul>" + "".join(f"<li>{escape(each)}</li>" for each in said) + "</ul>" if said else ""
     yield "<h2>Chart of accounts</h2><table class=list>"
-    yield "<tr><th>Code<th>Account<th>Title<th>Type<th>Per</tr>"
+    yield "<tr><th>Code<th>Account<th>Title<th>Type<th>Per<th></tr>"
     for account in sorted(rulebook.accounts.values(), key=lambda one: one.code):
-        cells = (str(account.code), account.name, account.title, account.type, account.per)
+        passes = "clearing" if account.clearing else ""
+        cells = (str(account.code), account.name, account.title, account.type, account.per, passes)
         yield "<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>"
     yield "</table>"
+    names = (escape(rule.name) for rule in rulebook.transactions)
+    links = "".join(f'<a href="#{each}">{each}</a>' for each in names)
+    yield f"<h2>Transactions</h2><nav>{links}</nav>"
 
 
 def _transaction(rule: Transaction) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from worker.core.matching import carries, matches
 from worker.core.plans import FOREVER
 from worker.core.rulebook import CONTROL, AccountUse, Leg, Rulebook, Transaction
+from worker.rulebooks.clearing import never_balanced
 
 
 class Warned(NamedTuple):
@@ -28,6 +29,7 @@ def review(rulebook: Rulebook) -> list[Warned]:
         *_not_carried(rulebook),
         *_ignored_in_vain(rulebook),
         *_accounts(rulebook),
+        *(Warned(line, message) for line, message in never_balanced(rulebook)),
     ]
     return sorted(found)
 

@@ -6,6 +6,7 @@ them by those numbers. Transactions are read elsewhere.
 
 from __future__ import annotations
 
+import re
 from typing import Final, cast, get_args
 
 from worker.core.chain import Currency
@@ -22,7 +23,9 @@ PRIORITIES: Final = ("normal", "high", "low")
 LEDGER_KEYS: Final = ("id", "scale")
 TOPIC_KEYS: Final = ("types", "priority")
 IGNORE_KEYS: Final = ("type", "when")
-ACCOUNT_KEYS: Final = ("title", "code", "type", "per", "flags", "sync_to", "reserved")
+ACCOUNT_KEYS: Final = ("title", "code", "type", "per", "flags", "sync_to", "reserved", "clearing")
+PASSES_THROUGH: Final = re.compile(r"(?<![a-z])(clearing|transit)(?![a-z])")
+"""Words in an account's name or title that say, unless `clearing:` does, what it is for."""
 ACCOUNT_FLAGS: Final = {
     "debits_must_not_exceed_credits": AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS,
     "credits_must_not_exceed_debits": AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS,
@@ -119,8 +122,16 @@ def _account(name: str, fields: Fields) -> Account:
         flags=flags,
         sync_to=_sync_to(fields),
         reserved=fields.flag("reserved"),
+        clearing=_clearing(name, fields),
         line=fields.here,
     )
+
+
+def _clearing(name: str, fields: Fields) -> bool:
+    if fields.has("clearing"):
+        return fields.flag("clearing")
+    words = f"{name} {fields.text('title')}".lower()
+    return PASSES_THROUGH.search(words) is not None
 
 
 def _sync_to(fields: Fields) -> str:

@@ -67,8 +67,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.jobs.schemas.enabled (not .Values.schemaRegistry.url) }}
 {{- fail "jobs.schemas needs schemaRegistry.url" }}
 {{- end }}
-{{- if and .Values.jobs.replay.enabled (eq .Values.ledger.kind "sidecar") }}
+{{- $toLedger := or .Values.jobs.replay.enabled .Values.jobs.reconcile.enabled .Values.jobs.nightlyReconcile.enabled }}
+{{- if and $toLedger (eq .Values.ledger.kind "sidecar") }}
 {{- fail "jobs cannot reach a ledger in the worker's own pod: use ledger.kind statefulset" }}
+{{- end }}
+{{- if and .Values.seccomp.install (eq .Values.seccomp.type "Localhost") (not (hasSuffix (printf "/seccomp/%s" (dir .Values.seccomp.localhostProfile)) .Values.seccomp.hostPath)) }}
+{{- fail (printf "seccomp.hostPath must be the kubelet's seccomp directory and %s, where seccomp.localhostProfile is looked for" (dir .Values.seccomp.localhostProfile)) }}
 {{- end }}
 {{- end }}
 
@@ -128,6 +132,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - {name: LEDGER_WORKER_BATCH__LINGER_MS, value: {{ .Values.batch.lingerMs | int64 | toString | quote }}}
 - {name: LEDGER_WORKER_BATCH__LEGS_MAX, value: {{ .Values.batch.legsMax | int64 | toString | quote }}}
 - {name: LEDGER_WORKER_DEAD_LETTERS__PAYLOAD, value: {{ .Values.deadLetters.payload | quote }}}
+{{- with .Values.metrics.balances }}
+- {name: LEDGER_WORKER_METRICS__BALANCES, value: {{ toJson . | quote }}}
+{{- end }}
 - {name: LEDGER_WORKER_HTTP__PORT, value: {{ .Values.http.port | int64 | toString | quote }}}
 - {name: LEDGER_WORKER_LOG__LEVEL, value: {{ .Values.log.level | quote }}}
 - {name: LEDGER_WORKER_LOG__FORMAT, value: {{ .Values.log.format | quote }}}
@@ -181,6 +188,18 @@ seccompProfile:
   {{- end }}
 {{- end }}
 
+{{- /* Where pods that need the seccomp profile may run: nowhere that its DaemonSet does not. */}}
+{{- define "ledger-worker.placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- /* TigerBeetle locks its memory, which takes root and one capability. For trials. */}}
 {{- define "ledger-worker.ledgerSecurity" -}}
 runAsNonRoot: false
@@ -195,6 +214,7 @@ beside the kept one, and takes its place only when there is none. */}}
 {{- define "ledger-worker.ledgerInit" -}}
 - name: clear
   image: {{ include "ledger-worker.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [python, -c, "import pathlib; pathlib.Path('/data/new.tigerbeetle').unlink(missing_ok=True)"]
   securityContext:
     {{- include "ledger-worker.ledgerSecurity" . | nindent 4 }}
@@ -208,6 +228,7 @@ beside the kept one, and takes its place only when there is none. */}}
   volumeMounts: [{name: ledger, mountPath: /data}]
 - name: keep
   image: {{ include "ledger-worker.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
   command:
     - python
     - -c
@@ -283,6 +304,9 @@ spec:
   {{- with .root.Values.imagePullSecrets }}
   imagePullSecrets:
     {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with include "ledger-worker.placement" .root }}
+  {{- . | nindent 2 }}
   {{- end }}
   securityContext:
     {{- include "ledger-worker.podSecurity" .root | nindent 4 }}

@@ -1,0 +1,89 @@
+"""What a run's topics hold: generated traffic, and forged copies of some of its charges.
+
+A copy with another amount under the same event id is a conflict, whichever of the two comes first;
+one with another `created` is the same fact again. The invariant: the same seed gives the same.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Producer
+
+from tests.integration.cluster import Cluster
+from worker.generate.encode import json_value
+from worker.generate.scene import Generated
+from worker.generate.traffic import generate
+
+CONFLICT = "poison: conflict"
+AGAIN = "redelivery: charge"
+FORGED_EVERY = 150
+FLUSH_SECONDS = 300
+TOPICS = {"payments": "pay", "settlements": "settle", "commands": "cmd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Records to produce beside the generator's own, and what every record should come to.
+
+    expected: event id (empty where the record cannot be read) and note.
+    """
+
+    forged: tuple[tuple[str, bytes, bytes], ...]
+    expected: tuple[tuple[str, str], ...]
+
+
+def workload(events: int, seed: int) -> Workload:
+    """The traffic of this seed with its forged copies."""
+    made = list(generate(events, seed))
+    copies = list(_forged(made, random.Random(seed)))
+    expected = [(event_id(json_value(one)), one.note) for one in made]
+    return Workload(
+        tuple((TOPICS[one.role], key, json.dumps(event).encode()) for one, key, event, _ in copies),
+        (*expected, *((str(one.event["id"]), note) for one, _, _, note in copies)),  # type: ignore[call-overload]
+    )
+
+
+def _forged(
+    made: Sequence[Generated], rng: random.Random
+) -> Iterator[tuple[Generated, bytes, dict[str, object], str]]:
+    """Charges that come once, each with one copy under another key, of either kind in turn."""
+    ids = Counter(str(one.event["id"]) for one in made if isinstance(one.event, dict))
+    charges = [
+        one
+        for one in made
+        if one.note == "charge" and isinstance(one.event, dict) and ids[str(one.event["id"])] == 1
+    ]
+    count = min(len(charges), max(2, len(made) // FORGED_EVERY))
+    for number, one in enumerate(rng.sample(charges, count)):
+        event = json.loads(json_value(one))
+        key = f"forged {number}".encode()
+        if number % 2:
+            yield one, key, event | {"created": event["created"] + 1}, AGAIN
+            continue
+        for field in ("amount", "amount_captured"):
+            event["data"]["object"][field] += 1
+        yield one, key, event, CONFLICT
+
+
+def fill(cluster: Cluster, events: int, seed: int) -> Workload:
+    """Put it all into the cluster's topics."""
+    cluster.command("x", "generate", "--events", str(events), "--seed", str(seed), "--to", "kafka")
+    found = workload(events, seed)
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
+    for topic, key, value in found.forged:
+        producer.produce(cluster.topic(topic), value, key)
+    assert producer.flush(FLUSH_SECONDS) == 0
+    return found
+
+
+def event_id(value: bytes | None) -> str:
+    """The id in an event's JSON."""
+    try:
+        return str(json.loads(value or b"")["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""

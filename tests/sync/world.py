@@ -1,0 +1,180 @@
+"""A small ledger whose transfers are announced, an outbox in memory, and a cache in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worker.archive.records import ArchivedRecord
+from worker.core.ids import account_id, account_user_data
+from worker.core.rulebook import Rulebook
+from worker.core.wire import Account, CreateTransferStatus, Transfer, pack_account, pack_transfer
+from worker.ledger.embedded import EmbeddedLedger
+from worker.ports import Commit, Place, Polled, Record
+from worker.rulebooks.load import load
+from worker.sync.announced import as_held
+from worker.sync.cache import BalanceRow, Written
+from worker.sync.targets import Target
+
+OUTBOX = "ledger.transfers.posted"
+USD, EUR = 840, 978
+RULES = """
+version: 1
+ledgers:
+  usd: {id: 840, scale: 2}
+  eur: {id: 978, scale: 2}
+accounts:
+  clearing: {code: 1100, type: asset, sync_to: house.balance}
+  wallet: {code: 2001, type: liability, per: customer, flags: [history], sync_to: wallets.balance}
+  owed: {code: 1500, type: asset, per: customer, flags: [history], sync_to: wallets.owed}
+  fees: {code: 4000, type: income}
+transactions:
+  charge:
+    on: charge.succeeded
+    currency: data.object.currency
+    transfers:
+      gross: {debit: clearing, credit: "wallet[data.object.customer]", amount: 1, code: 1}
+      fee: {debit: "owed[data.object.customer]", credit: fees, amount: 1, code: 2}
+"""
+
+
+def rules(folder: Path, text: str = RULES) -> Rulebook:
+    """A rulebook with two families, a single account, and one that is not copied."""
+    path = folder / "rules.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+@dataclass(slots=True)
+class Books:
+    """A ledger, and the announcement of everything that was posted to it, in order."""
+
+    rulebook: Rulebook
+    ledger: EmbeddedLedger = field(default_factory=EmbeddedLedger)
+    records: list[Record] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def move(
+        self,
+        debit: str,
+        credit: str,
+        amount: int,
+        *,
+        ledger: int = USD,
+        told: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Post one transfer between accounts written as `wallet[cus_1]`, and announce it.
+
+        told: what the announcement says otherwise.
+        """
+        sides = {"debit": _parts(debit), "credit": _parts(credit)}
+        ids = {side: self.account(name, key, ledger) for side, (name, key) in sides.items()}
+        number = len(self.records) + 1
+        transfer = Transfer(number, ids["debit"], ids["credit"], amount, ledger=ledger, code=1)
+        (result,) = self.ledger.create_transfers(pack_transfer(transfer))
+        assert result.status == CreateTransferStatus.CREATED
+        fields = {
+            "transfer_id": f"{number:032x}",
+            **{f"{side}_account_id": f"{ids[side]:032x}" for side in sides},
+            **{f"{side}_account": name for side, (name, _) in sides.items()},
+            **{f"{side}_key": key for side, (_, key) in sides.items()},
+            "amount": str(amount),
+            "ledger": ledger,
+            "ledger_timestamp": str(result.timestamp),
+            **(told or {}),
+        }
+        value = json.dumps(fields).encode()
+        record = ArchivedRecord(OUTBOX, 0, len(self.records), b"", value, [])
+        self.records.append(record)
+        return record
+
+    def account(self, name: str, key: str, ledger: int) -> int:
+        """Make an account where it is missing, as the worker makes it; its id."""
+        declared = self.rulebook.accounts[name]
+        number = account_id(ledger=ledger, name=name, key=key)
+        data = dict(zip(_USER_DATA, account_user_data(key), strict=True))
+        made = Account(number, ledger=ledger, code=declared.code, flags=declared.flags, **data)
+        self.ledger.create_accounts(pack_account(made))
+        return number
+
+    def balance(self, name: str, key: str = "", ledger: int = USD) -> int:
+        """Credits minus debits, as the ledger holds them now."""
+        number = account_id(ledger=ledger, name=name, key=key)
+        (held,) = self.ledger.lookup_accounts([number])
+        return held.credits_posted - held.debits_posted
+
+
+_USER_DATA = ("user_data_128", "user_data_64", "user_data_32")
+
+
+def _parts(account: str) -> tuple[str, str]:
+    name, _, key = account.partition("[")
+    return name, key.removesuffix("]")
+
+
+class MemoryOutbox:
+    """Gives batches of records one after the other, and keeps what was committed.
+
+    refuse: commits that the group does not take, by their number.
+    """
+
+    def __init__(self, *batches: Sequence[Record], refuse: Collection[int] = ()) -> None:
+        self._batches = list(batches)
+        self._refuse = refuse
+        self._asked = 0
+        self.lost: list[Place] = []
+        self.ends: dict[Place, int] = {}
+        self.committed: dict[Place, int] = {}
+
+    def add(self, batch: Sequence[Record]) -> None:
+        """One more, after the others."""
+        self._batches.append(batch)
+
+    def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
+        del records_max, timeout_seconds
+        records = self._batches.pop(0) if self._batches else ()
+        lost, ends = self.lost, self.ends
+        self.lost, self.ends = [], {}
+        return Polled(records, lost, [], ends)
+
+    def try_commit(self, commits: Sequence[Commit]) -> bool:
+        self._asked += 1
+        if self._asked in self._refuse:
+            return False
+        self.committed |= {(one.topic, one.partition): one.offset for one in commits}
+        return True
+
+
+class MemoryCache:
+    """Does what the database does, by the same contract (`test_cache.py`).
+
+    rows: by table, key and currency; in each, balance and timestamp by the balance's column.
+    """
+
+    def __init__(self, *, add_rows: bool = True) -> None:
+        self.rows: dict[tuple[str, str, str], dict[str, tuple[int, int]]] = {}
+        self._add_rows = add_rows
+
+    def write(self, rows: Mapping[Target, Sequence[BalanceRow]]) -> Written:
+        moved = without = 0
+        for target, those in rows.items():
+            for key, currency, balance, timestamp in those:
+                place = (target.table, key, currency)
+                if place not in self.rows and not self._add_rows:
+                    without += 1
+                    continue
+                row = self.rows.setdefault(place, {})
+                if row.get(target.balance, (0, 0))[1] < timestamp:
+                    row[target.balance] = (balance, timestamp)
+                    moved += 1
+        return Written(moved, without)
+
+    def long_keys(self, target: Target, hashed: Collection[str]) -> dict[str, str]:
+        keys = {key for table, key, _ in self.rows if table == target.table}
+        return {as_held(key): key for key in keys if as_held(key) in hashed}
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,156 @@
+"""Balances as gauges: those asked for, the ledger's own figures, never in the loop's way."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import pytest
+
+from worker.balance_gauges import BalanceGauges, asked_accounts
+from worker.commands.demo import _produce
+from worker.commands.run import Stop, work
+from worker.compose import open_worker, with_broker
+from worker.config import PACKAGED_RULEBOOK, load_settings
+from worker.core.ids import account_id
+from worker.core.wire import Account, Transfer, pack_account, pack_transfer
+from worker.ledger.embedded import EmbeddedLedger
+from worker.observe.catalogue import PREFIX
+from worker.ports import UsageError
+from worker.rulebooks.load import load
+
+BOOK = load(PACKAGED_RULEBOOK)
+USD, JPY = (BOOK.ledgers[name].ledger for name in ("usd", "jpy"))
+
+
+class Later(Executor):
+    """A ledger's thread that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def answer(self) -> None:
+        future, call = self.waiting.pop()
+        future.set_result(call())
+
+
+@pytest.fixture(name="ledger")
+def _ledger() -> EmbeddedLedger:
+    """Clearing holds 12.34 usd against fee income, and 500 jpy."""
+    ledger = EmbeddedLedger(path=None)
+    clearing, income = BOOK.accounts["stripe_clearing"], BOOK.accounts["fee_income"]
+    for number, (currency, amount) in enumerate([(USD, 1234), (JPY, 500)], start=1):
+        ids = [account_id(ledger=currency, name=one.name, key="") for one in (clearing, income)]
+        rows = [
+            Account(id=key, ledger=currency, code=one.code)
+            for key, one in zip(ids, (clearing, income), strict=True)
+        ]
+        ledger.create_accounts(b"".join(map(pack_account, rows)))
+        transfer = Transfer(
+            id=number, debit_account_id=ids[0], credit_account_id=ids[1], amount=amount,
+            ledger=currency, code=1,
+        )  # fmt: skip
+        ledger.create_transfers(pack_transfer(transfer))
+    return ledger
+
+
+def test_asked_for_accounts_are_shown_as_the_ledger_holds_them(ledger: EmbeddedLedger) -> None:
+    """Major units of the currency's scale, positive on the side that the account grows by."""
+    thread = Later()
+    shown: dict[tuple[str, str], float] = {}
+    gauges = BalanceGauges(
+        ledger=ledger,
+        thread=thread,
+        accounts=asked_accounts(BOOK, ["stripe_clearing", "fee_income", "bank"]),
+        show=lambda account, currency, value: shown.update({(account, currency): value}),
+        every_seconds=30,
+    )
+    gauges.turn(0.0)
+    assert shown == {}
+    thread.answer()
+    gauges.turn(0.1)
+    assert shown == {
+        ("stripe_clearing", "usd"): 12.34,
+        ("stripe_clearing", "jpy"): 500,
+        ("fee_income", "usd"): 12.34,
+        ("fee_income", "jpy"): 500,
+    }
+
+
+def test_the_ledger_is_asked_now_and_then_and_never_twice_at_once(ledger: EmbeddedLedger) -> None:
+    """One lookup under way, the next one not before its time; an unanswered one is waited out."""
+    thread = Later()
+    gauges = BalanceGauges(
+        ledger=ledger,
+        thread=thread,
+        accounts=asked_accounts(BOOK, ["bank"]),
+        show=lambda *_: None,
+        every_seconds=30,
+    )
+    asked = []
+    for second in range(100):
+        if second == 70:
+            thread.answer()
+        gauges.turn(float(second))
+        asked.append(len(thread.waiting))
+    assert asked == [1] * 70 + [0] + [1] * 29
+
+
+def test_nothing_is_asked_when_nobody_wants_to_know(ledger: EmbeddedLedger) -> None:
+    """Without the setting the ledger gets no request."""
+    thread = Later()
+    gauges = BalanceGauges(
+        ledger=ledger, thread=thread, accounts={}, show=lambda *_: None, every_seconds=5
+    )
+    gauges.turn(1000.0)
+    assert thread.waiting == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cash", "declares no account 'cash'"),
+        ("customer_wallet", "customer_wallet has one account per customer"),
+    ],
+)
+def test_unbounded_or_unknown_accounts_are_refused(name: str, says: str) -> None:
+    """A family would be a series for each customer; a name that is not declared is a mistake."""
+    with pytest.raises(UsageError, match=says):
+        asked_accounts(BOOK, [name])
+
+
+def test_a_worker_shows_them() -> None:
+    """With metrics.balances set, /metrics has what the ledger holds once traffic was posted."""
+    settings = load_settings()
+    changes: dict[str, dict[str, Any]] = {
+        "kafka": {"bootstrap_servers": "embedded"},
+        "ledger": {"addresses": "embedded"},
+        "http": {"host": "127.0.0.1", "port": 0},
+        "metrics": {"balances": ("stripe_clearing",), "balances_seconds": 0},
+    }
+    settings = settings.model_copy(
+        update={key: getattr(settings, key).model_copy(update=one) for key, one in changes.items()}
+    )
+    ledger = EmbeddedLedger()
+    outputs = [settings.topics.outbox, settings.topics.rejected, settings.topics.dead]
+    with with_broker(settings, outputs) as reachable:
+        _produce(reachable, events=200, seed=3)
+        with open_worker(reachable, ledger=ledger, embedded_broker=True) as worker:
+            work(worker, stop=Stop(), drain=True)
+            registry = worker.observer._metrics.registry
+            (held,) = ledger.lookup_accounts(
+                [account_id(ledger=USD, name="stripe_clearing", key="")]
+            )
+            net = (held.debits_posted - held.credits_posted) / 100
+            labels = {"account": "stripe_clearing", "currency": "usd"}
+            deadline = time.monotonic() + 30
+            while registry.get_sample_value(f"{PREFIX}account_balance", labels) != net:
+                assert time.monotonic() < deadline
+                worker.pipeline.step()
+    assert net != 0

@@ -1,0 +1,77 @@
+"""The pipeline's observer: what it counts is what alerts wait for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from confluent_kafka import TopicPartition
+from prometheus_client import generate_latest
+
+from worker.balance_gauges import BalanceGauges
+from worker.core.event import Reason
+from worker.core.outcome import Kind
+from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.source import KafkaSource
+from worker.ledger.embedded import EmbeddedLedger
+from worker.observe.catalogue import PREFIX
+from worker.observe.health import Health
+from worker.observe.metrics import Metrics
+from worker.observing import BatchObserver
+
+PLACE = ("stripe.payments", 0)
+
+
+def member(broker: EmbeddedBroker) -> KafkaSource:
+    return KafkaSource(
+        bootstrap_servers=broker.bootstrap_servers, group="books", topics=[PLACE[0]], client={}
+    )
+
+
+def no_balances(ledger: EmbeddedLedger) -> BalanceGauges:
+    return BalanceGauges(
+        ledger=ledger,
+        thread=ThreadPoolExecutor(1),
+        accounts={},
+        show=lambda *_: None,
+        every_seconds=30,
+    )
+
+
+def test_a_lost_session_is_no_handover() -> None:
+    """Partitions that go with the session are counted as lost, those that are given as revoked."""
+    broker = EmbeddedBroker()
+    broker.make_topics([PLACE[0]])
+    source, metrics, ledger = member(broker), Metrics(), EmbeddedLedger(path=None)
+    observer = BatchObserver(
+        metrics=metrics,
+        health=Health(deadline_seconds=10),
+        ledger=ledger,
+        source=source,
+        balances=no_balances(ledger),
+        sessions_lost=lambda: source.sessions_lost,
+        requests=dict,
+        deadline_seconds=10,
+    )
+    observer.rebalanced(lost=[PLACE], gained=[], held=[])
+    source._expired(source._consumer, [TopicPartition(*PLACE)])
+    polled = source.poll(records_max=1, timeout_seconds=0)
+    assert polled.lost == [PLACE]
+    observer.rebalanced(lost=polled.lost, gained=[], held=[])
+    observer.rebalanced(lost=[PLACE], gained=[PLACE], held=[PLACE])
+    source.close()
+    counted = {
+        kind: metrics.registry.get_sample_value(f"{PREFIX}rebalances_total", {"kind": kind})
+        for kind in ("lost", "revoked", "assigned")
+    }
+    assert counted == {"lost": 1, "revoked": 2, "assigned": 1}
+
+
+def test_what_alerts_wait_for_is_shown_before_it_happens() -> None:
+    """Each outcome and reason begins at 0: to Prometheus, a series that begins at 1 never rose."""
+    metrics = Metrics()
+    metrics.expect([(PLACE[0], kind) for kind in Kind], [(Kind.DEAD, one) for one in Reason])
+    shown = generate_latest(metrics.registry).decode()
+    for kind in Kind:
+        assert f'outcomes_total{{outcome="{kind}",topic="{PLACE[0]}"}} 0.0' in shown
+    for reason in Reason:
+        assert f'outcome_reasons_total{{outcome="dead",reason="{reason}"}} 0.0' in shown

@@ -1,0 +1,34 @@
+"""Which partitions rest, as a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.ports import Place
+from worker.turns import ROUND_TURNS, resting
+
+PLACES = {("c", 0): "high", ("p", 0): "normal", ("p", 1): "normal", ("s", 0): "low"}
+LAST = ROUND_TURNS - 1
+
+
+@pytest.mark.parametrize(
+    ("behind", "turn", "rest"),
+    [
+        ("c0", 0, "p0 p1 s0"),
+        ("c0 s0", 1, "p0 p1 s0"),
+        ("p1", 0, "s0"),
+        ("p0 p1 s0", 2, "s0"),
+        ("s0", 0, ""),
+        ("", 0, ""),
+        ("c0", LAST, ""),
+        ("c0", LAST + 1, "p0 p1 s0"),
+    ],
+)
+def test_the_less_urgent_rest_while_others_are_behind(behind: str, turn: int, rest: str) -> None:
+    """All below the most urgent priority that is behind, but for the last turn of each round."""
+
+    def is_behind(place: Place) -> bool:
+        return f"{place[0]}{place[1]}" in behind.split()
+
+    found = resting(PLACES, behind=is_behind, turn=turn)  # type: ignore[arg-type]
+    assert sorted(f"{topic}{number}" for topic, number in found) == rest.split()

@@ -1,0 +1,93 @@
+"""Why a rulebook's transactions do or do not answer an event, in words.
+
+The invariant: the same conditions in the same order as the translator asks them. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from worker.core.event import Event
+from worker.core.expressions import Expression, compile_expression
+from worker.core.matching import matches
+from worker.core.operations import ExpressionError
+from worker.core.rulebook import Rulebook, Transaction
+from worker.core.syntax import ENVELOPE, Call, Constant, Node, Path, parse
+
+SHOWN_MAX: Final = 40
+"""Characters of a value that is shown beside a condition."""
+
+
+def considered(rulebook: Rulebook, event: Event) -> Iterator[tuple[str, str]]:
+    """Each transaction of the event's type, and why it does or does not answer."""
+    decided = ""
+    for rule in rulebook.transactions:
+        if not matches(event.type, rule.on):
+            continue
+        verdict = f"not asked: {decided} came first" if decided else _verdict(rule, event)
+        if not verdict.startswith("no: "):
+            decided = decided or rule.name
+        yield rule.name, verdict
+
+
+def ignored_by(rulebook: Rulebook, event: Event) -> str:
+    """The entry of `ignore:` that an ignored event meets, as the rulebook says it."""
+    for entry in rulebook.ignore:
+        if matches(event.type, (entry.pattern,)):
+            if entry.when is None:
+                return entry.pattern
+            if entry.when.precise(event.body):
+                return f"{entry.pattern} when {_one_line(entry.when.text)}"
+    return ""
+
+
+def _verdict(rule: Transaction, event: Event) -> str:
+    if rule.start is not None and event.created < rule.start:
+        return f"no: in force from {in_words(rule.start)}"
+    if rule.end is not None and event.created >= rule.end:
+        return f"no: in force until {in_words(rule.end)}"
+    try:
+        if rule.when is None or rule.when.precise(event.body):
+            return "yes"
+    except ExpressionError as error:
+        return f"cannot tell: {error}"
+    return f"no: {_false_part(rule.when, event)}"
+
+
+def _false_part(when: Expression, event: Event) -> str:
+    """The first part of a condition joined by `and` that is false, and what it looked at."""
+    for part in _parts(parse(when.text, roots=ENVELOPE)):
+        if isinstance(part, Constant):
+            continue
+        if not compile_expression(part.text, condition=True).precise(event.body):
+            return f"`{_one_line(part.text)}` is false{_looked_at(part, event)}"
+    return f"`{_one_line(when.text)}` is false"
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    if isinstance(node, Call) and node.name == "and":
+        for operand in node.operands:
+            yield from _parts(operand)
+    else:
+        yield node
+
+
+def _looked_at(part: Path | Call, event: Event) -> str:
+    """The value of a path that is compared, where it is a short one."""
+    first = part.operands[0] if isinstance(part, Call) else part
+    if isinstance(part, Path) or part.name == "not" or not isinstance(first, Path):
+        return ""
+    shown = json.dumps(compile_expression(first.text).precise(event.body), ensure_ascii=False)
+    return f": it is {shown}" if len(shown) <= SHOWN_MAX else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def in_words(second: int) -> str:
+    """A second as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")

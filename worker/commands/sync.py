@@ -1,0 +1,84 @@
+"""`sync`: the balance cache in PostgreSQL.
+
+The invariant: it leaves the group cleanly on SIGTERM and SIGINT, and without `--create` it makes
+nothing in anybody's database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from worker.commands.run import Stop
+from worker.config import Settings, load_settings
+from worker.observe.logs import configure_logging
+from worker.ports import UsageError
+from worker.setting_sections import EMBEDDED
+from worker.sync.run import Synced, lacks_of, sync
+
+HELP: Final = "follow the outbox and keep a balance cache in PostgreSQL"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    made = parser.add_mutually_exclusive_group()
+    made.add_argument(
+        "--create", action="store_true", help="make the tables, columns and indexes that lack"
+    )
+    made.add_argument(
+        "--sql", action="store_true", help="print the statements that --create would run, and stop"
+    )
+    parser.add_argument(
+        "--drain",
+        action="store_true",
+        help="stop once the group has committed the outbox to the end seen at the start",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Follow until told to stop or drained; then say what was done."""
+    settings = load_settings(arguments.config)
+    if arguments.sql:
+        return _print_statements(settings, as_json=arguments.json)
+    if settings.kafka.bootstrap_servers == EMBEDDED:
+        raise UsageError("an embedded broker is new and holds no outbox: name a running one")
+    configure_logging(level=settings.log.level, format=settings.log.format)
+    stop = Stop()
+    stop.listen()
+    done = sync(
+        settings, create=arguments.create, drain=arguments.drain, stopped=lambda: stop.asked
+    )
+    if arguments.json:
+        counts = done.tally.counts()
+        sys.stdout.write(json.dumps({"group": done.group, "made": done.made, **counts}) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _text(done))
+    return 0
+
+
+def _print_statements(settings: Settings, *, as_json: bool) -> int:
+    found = [lack.statement for lack in lacks_of(settings)]
+    if as_json:
+        sys.stdout.write(json.dumps({"statements": found}) + "\n")
+    else:
+        sys.stdout.writelines(f"{statement};\n" for statement in found)
+    return 0
+
+
+def _text(done: Synced) -> Iterator[str]:
+    tally = done.tally
+    yield from (f"made: {statement}" for statement in done.made)
+    yield (
+        f"{tally.records:,} announcements in the group {done.group}: {tally.balances_read:,}"
+        f" balances read, {tally.rows_written:,} rows written, {tally.rows_kept:,} as new already"
+    )
+    if tally.without_row:
+        yield f"{tally.without_row:,} balances left out: their keys have no row (sync.add_rows)"
+    if tally.unnamed:
+        yield f"{tally.unnamed:,} accounts left out: only a hash of their long key was announced"
+    if tally.unreadable:
+        yield f"{tally.unreadable:,} records of the outbox are no announcements of this worker"

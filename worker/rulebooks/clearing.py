@@ -1,0 +1,115 @@
+"""Clearing accounts that can never be cleared: a warning for `check`.
+
+The invariant: a clearing account only passes money through, so whatever debits it waits for
+something that credits it, and the other way round. A leg is told when no leg that is in force at
+the same time or later, in its currency, moves the account back. Pure, and never an error.
+
+Told is what no event could ever balance, not what one event leaves open: a payout in transit waits
+for the bank. A leg whose sides may swap (`signed`) moves both ways; a reservation moves money when
+it is posted; an origin's account is every account that its leg may name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from worker.core.plans import FOREVER
+from worker.core.rulebook import CONTROL, Account, Leg, OriginUse, Rulebook, Side, Transaction, Use
+
+
+class Move(NamedTuple):
+    """One way in which a leg moves a clearing account. currency: empty when the event says it."""
+
+    rule: Transaction
+    leg: Leg
+    account: str
+    side: Side
+    currency: str
+
+
+def never_balanced(rulebook: Rulebook) -> Iterator[tuple[int, str]]:
+    """Line and message of every leg that nothing can ever balance."""
+    moves = list(_moves(rulebook))
+    for move in moves:
+        if not any(_balances(other, move) for other in moves):
+            place = f"leg {move.rule.name}.{move.leg.name}"
+            back = "credits" if move.side == "debit" else "debits"
+            it = f"it in {move.currency}" if move.currency else "it"
+            message = f"{move.side}s {move.account}, and nothing in force then or later {back} {it}"
+            yield move.leg.line, f"{place} {message}: it can never be cleared"
+
+
+def _balances(other: Move, move: Move) -> bool:
+    same_money = not (other.currency and move.currency) or other.currency == move.currency
+    return (
+        other.account == move.account
+        and other.side != move.side
+        and same_money
+        and (FOREVER if other.rule.end is None else other.rule.end) > (move.rule.start or 0)
+    )
+
+
+def _moves(rulebook: Rulebook) -> Iterator[Move]:
+    """Each way in which a leg moves a clearing account, once."""
+    found = {
+        move: None
+        for rule in rulebook.transactions
+        for leg in rule.legs
+        for account, side in _sides(rulebook, rule, leg)
+        if account.clearing
+        for move in (Move(rule, leg, account.name, side, _currency(rule, leg)),)
+    }
+    return iter(found)
+
+
+def _currency(rule: Transaction, leg: Leg) -> str:
+    expression = leg.currency or rule.currency
+    constant = expression is not None and not expression.roots and not leg.loops
+    return str(expression.precise(None)) if expression is not None and constant else ""
+
+
+def _sides(rulebook: Rulebook, rule: Transaction, leg: Leg) -> Iterator[tuple[Account, Side]]:
+    """What a leg debits and credits, in every form that it may take."""
+    if leg.kind in ("pending", "void"):
+        return
+    by_name = {each.name: each for each in rulebook.transactions}
+    if leg.pending is not None:
+        rule = by_name[leg.pending.transaction]
+        leg = next(each for each in rule.legs if each.name == leg.pending.leg)
+    both: list[tuple[Use | None, Side]] = [(leg.debit, "debit"), (leg.credit, "credit")]
+    both += [(leg.shortfall, "debit"), (leg.repay_first, "credit")]
+    if leg.suspense:
+        both.append((leg.suspense.use, leg.suspense.side))
+    for use, side in both:
+        for account in _accounts(by_name, rule, use):
+            yield account, side
+            if leg.signed:
+                yield account, "credit" if side == "debit" else "debit"
+    if leg.shortfall or leg.repay_first:
+        yield rulebook.accounts[CONTROL], "debit"
+        yield rulebook.accounts[CONTROL], "credit"
+
+
+def _accounts(
+    by_name: dict[str, Transaction], rule: Transaction, use: Use | None, deep: int = 0
+) -> Iterator[Account]:
+    """Every account that a side may be; an origin's leg may take its own from an origin."""
+    if use is None or deep > len(by_name):
+        return
+    if not isinstance(use, OriginUse):
+        yield use.account
+        return
+    if use.otherwise is not None:
+        yield use.otherwise.account
+    if use.family is not None:
+        yield use.family
+        return
+    for source in rule.origin.sources if rule.origin else ():
+        earlier = by_name[source.transaction]
+        for leg in earlier.legs:
+            if leg.name == use.leg:
+                named = leg.debit if use.side == "debit" else leg.credit
+                yield from _accounts(by_name, earlier, named, deep + 1)
+                if leg.suspense and leg.suspense.side == use.side:
+                    yield leg.suspense.use.account

@@ -1,0 +1,1 @@
+"""The balance cache: what the ledger holds, copied one way into PostgreSQL."""
