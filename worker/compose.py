@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from worker import __version__, collector
+from worker import __version__
 from worker.balance_gauges import BalanceGauges, asked_accounts
 from worker.batch import Limits
 from worker.codecs.dead_letters import DeadLetters
@@ -150,7 +150,6 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         )
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(ledger=opened, ledger_thread=thread)
-        stack.enter_context(collector.seldom())
         inputs = frozenset(settings.topics.inputs.values())
         yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 

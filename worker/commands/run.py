@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from worker import collector
 from worker.compose import Worker, open_worker, with_broker
 from worker.config import Settings, load_settings
 from worker.kafka.admin import require_topics
@@ -117,7 +118,7 @@ def work(
     """
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
-    with worker.watchdog.watching():
+    with collector.seldom(), worker.watchdog.watching():
         while not stop.asked and not ended():
             if events_limit and pipeline.settled >= events_limit:
                 break
