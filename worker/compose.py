@@ -130,22 +130,16 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source.waiting_seconds, announcer.waiting_seconds
         )
         stack.callback(announcer.close)
+        seen = _balances(settings, rulebook, counted, thread, metrics)
         observer = _observer(
-            settings,
-            metrics=metrics,
-            health=health,
-            ledger=counted,
-            source=source,
-            balances=_balances(settings, rulebook, counted, thread, metrics),
+            settings, metrics=metrics, health=health, ledger=counted, source=source, balances=seen
         )
         poster = Poster(counted, rules, parked_max=len(settings.topics.parked_topics))
+        decoder = Decoder(schemas, registry.reader if registry else _nobody_knows)
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=EventReader(
-                Decoder(schemas, registry.reader if registry else _nobody_knows),
-                _translator(settings, rulebook),
-            ),
+            reader=EventReader(decoder, _translator(settings, rulebook)),
             posting=variant.posting(poster, counted, rules),
             writer=_writer(settings, rulebook.digest, schemas),
             announcer=announcer,
@@ -154,9 +148,9 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             now=time.monotonic,
             wall_ms=_wall_ms,
         )
-        inputs = frozenset(settings.topics.inputs.values())
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(ledger=opened, ledger_thread=thread)
+        inputs = frozenset(settings.topics.inputs.values())
         yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
 
