@@ -31,7 +31,7 @@ from worker.ports import Aborted, Announcement, Commit, DependencyUnavailable, U
 TRY_SECONDS: Final = 5.0
 """How long one call may take before it is made again."""
 
-OUTAGE_SECONDS_MAX: Final = 1800.0
+OUTAGE_SECONDS_MAX: Final = 86_400.0
 """How long a broker may be away in the middle of a transaction before the process ends."""
 
 STOPPING_SECONDS_MAX: Final = 20.0
