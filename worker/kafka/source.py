@@ -1,9 +1,9 @@
 """A member of the consumer group: records and facts in, pauses and seeks out.
 
 The invariant: callbacks only record facts, and nothing is committed unless it is asked for: a
-worker's offsets travel in the announcer's transaction. Where the group stands is asked in threads
-of their own, because a dead worker's open transaction can hide it for many seconds; an answer
-counts only for the stay it was asked in.
+worker's offsets travel in the announcer's transaction. Where the group stands is asked in a thread
+with a client of its own, because a dead worker's open transaction can hide it for many seconds, and
+because calls of one client wait for each other. An answer counts only for the stay it was asked in.
 """
 
 from __future__ import annotations
@@ -34,9 +34,6 @@ CALM_SECONDS_MAX: Final = 60.0
 
 TRY_SECONDS: Final = 2.0
 """How long a broker may take to say where the group stands before it is asked again."""
-
-ASKING_MAX: Final = 8
-"""How many partitions are asked about at a time: one that is hidden must not hold up the others."""
 
 LOOK_EVERY_SECONDS: Final = 2.0
 
@@ -98,7 +95,7 @@ class KafkaSource:
         self._trouble = Trouble()
         self._topics = topics
         self._looked_at = 0.0
-        self._asking = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="offsets")
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="offsets")
         self._asked: dict[Place, Future[Opening | None]] = {}
         self._lost: list[Place] = []
         self.sessions_lost = 0
@@ -112,15 +109,15 @@ class KafkaSource:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
         }
-        if instance:
-            own["group.instance.id"] = instance
+        member = {"group.instance.id": instance} if instance else {}
         config = client_config(
             bootstrap_servers=bootstrap_servers,
             client={**_DEFAULTS, **client},
             trouble=self._trouble,
             own=own,
         )
-        self._consumer = open_client(lambda: Consumer(config))
+        self._consumer = open_client(lambda: Consumer({**config, **member}))
+        self._asker = open_client(lambda: Consumer(config))
         self._places = self._input_places()
         self._consumer.subscribe(
             list(topics),
@@ -243,7 +240,7 @@ class KafkaSource:
         return self._asked.pop(place).result()
 
     def _ask_opening(self, place: Place) -> Opening | None:
-        """In the thread that asks; None when nobody knows for now."""
+        """In the thread that asks, with a client that joins no group; None: not known for now."""
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
@@ -255,10 +252,10 @@ class KafkaSource:
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
     def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
-        (found,) = self._consumer.committed([TopicPartition(*place)], timeout=TRY_SECONDS)
+        (found,) = self._asker.committed([TopicPartition(*place)], timeout=TRY_SECONDS)
         if found.error is not None:
             raise KafkaException(found.error)
-        marks = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
+        marks = self._asker.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
         return found, marks
 
     def committed(self) -> Mapping[Place, int]:
@@ -332,6 +329,7 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group, when nobody asks any more."""
         self._asking.shutdown(cancel_futures=True)
+        self._asker.close()
         self._consumer.close()
 
 
