@@ -208,8 +208,8 @@ class Source(Protocol):
         """Where the group stands on a partition that was just assigned; None: ask again."""
         ...
 
-    def committed(self) -> Mapping[Place, int]:
-        """The group's committed offset of every input partition; negative where there is none."""
+    def reached(self, ends: Mapping[Place, int]) -> bool:
+        """Has the group committed these offsets? Never waits: False also while nobody knows yet."""
         ...
 
     def watermarks(self) -> Mapping[Place, tuple[int, int]]:

@@ -195,8 +195,8 @@ class FakeSource:
         high = len(self.kafka.logs.get(place, []))
         return opening(committed=offset, metadata=metadata, low=0, high=high)
 
-    def committed(self) -> Mapping[Place, int]:
-        return {place: self.kafka.commits.get(place, (-1001, ""))[0] for place in self.kafka.places}
+    def reached(self, ends: Mapping[Place, int]) -> bool:
+        return all(self.kafka.commits.get(place, (-1, ""))[0] >= end for place, end in ends.items())
 
     def watermarks(self) -> Mapping[Place, tuple[int, int]]:
         return {place: (0, len(self.kafka.logs.get(place, []))) for place in self.kafka.places}

@@ -153,8 +153,7 @@ def drain_check(worker: Worker) -> Callable[[], bool]:
             return False
         looked_at = now
         worker.pipeline.commit_tails()
-        committed = worker.source.committed()
-        return all(committed[place] >= end for place, end in ends.items())
+        return worker.source.reached(ends)
 
     return drained
 

@@ -97,6 +97,7 @@ class KafkaSource:
         self._looked_at = 0.0
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="offsets")
         self._asked: dict[Place, Future[Opening | None]] = {}
+        self._asked_reached: Future[bool] | None = None
         self._lost: list[Place] = []
         self.sessions_lost = 0
         """How often partitions were lost with the session, not handed over."""
@@ -258,11 +259,28 @@ class KafkaSource:
         marks = self._asker.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
         return found, marks
 
-    def committed(self) -> Mapping[Place, int]:
-        """The group's committed offsets; negative where there is none."""
-        asked = [TopicPartition(*place) for place in self._places]
-        found = self._ask("asking for committed offsets", self._consumer.committed, asked)
-        return {(one.topic, one.partition): one.offset for one in found}
+    def reached(self, ends: Mapping[Place, int]) -> bool:
+        """Has the group committed these offsets? Asked as `opening` is, for the same reason."""
+        if self._asked_reached is None:
+            self._asked_reached = self._asking.submit(self._ask_reached, dict(ends))
+        if not self._asked_reached.done():
+            return False
+        answer, self._asked_reached = self._asked_reached.result(), None
+        return answer
+
+    def _ask_reached(self, ends: dict[Place, int]) -> bool:
+        asked = [TopicPartition(*place) for place in ends]
+        try:
+            found = self._asker.committed(asked, timeout=TRY_SECONDS) if asked else []
+        except KafkaException as error:
+            if not _passing(error):
+                doing = "asking for committed offsets"
+                raise unreachable(doing, error, self._trouble) from None
+            _log.debug("kafka_offsets_unknown", error=error.args[0].name())
+            return False
+        return all(
+            one.error is None and one.offset >= ends[one.topic, one.partition] for one in found
+        )
 
     def watermarks(self) -> Mapping[Place, tuple[int, int]]:
         """First offset and end of every input partition, asked of the broker."""

@@ -68,9 +68,9 @@ class BoundedSource:
         """Where the group stands."""
         return self._source.opening(place)
 
-    def committed(self) -> Mapping[Place, int]:
-        """The group's committed offsets."""
-        return self._source.committed()
+    def reached(self, ends: Mapping[Place, int]) -> bool:
+        """Has the group committed these offsets?"""
+        return self._source.reached(ends)
 
     def watermarks(self) -> Mapping[Place, tuple[int, int]]:
         """First offsets and ends."""

@@ -264,8 +264,7 @@ class _Bounds:
             return False
         self._looked_at = now
         self._worker.pipeline.commit_tails()
-        committed = self._worker.source.committed()
-        self.reached = all(committed[place] >= end for place, end in self._ends.items())
+        self.reached = self._worker.source.reached(self._ends)
         return self.reached
 
 

@@ -149,7 +149,6 @@ def _end(outbox: KafkaSource) -> Callable[[Follower], bool]:
         if not follower.idle or now - looked_at < DRAIN_CHECK_SECONDS:
             return False
         looked_at = now
-        committed = outbox.committed()
-        return all(committed[place] >= end for place, end in ends.items())
+        return outbox.reached(ends)
 
     return ended
