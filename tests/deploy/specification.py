@@ -1,4 +1,9 @@
-"""Public specifications by which rendered and written files are checked."""
+"""What rendered and written files are checked by.
+
+Compose's public specification; and for resources that are not Kubernetes' own the fields that this
+chart may use. They are written down here from the operators' documents: a table of what we use, no
+copy of their definitions. What is not named here is an error, as `kubectl` has it for unknown fields.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +15,89 @@ from typing import Any
 import jsonschema
 
 FILES = Path(__file__).parent / "specifications"
-CUSTOM = {"ScaledObject", "ServiceMonitor", "PrometheusRule", "KafkaTopic", "KafkaUser"}
+
+TEXT = {"type": "string", "minLength": 1}
+COUNT = {"type": "integer", "minimum": 0}
+DURATION = {"type": "string", "pattern": r"^(\d+(ms|s|m|h|d))+$"}
+NAMES = {"type": "object", "additionalProperties": {"type": "string"}}
+ANYTHING = {"type": "object"}
+
+
+def only(*required: str, **fields: Any) -> dict[str, Any]:
+    """An object of these fields and no others; those named first must be there."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def every(item: dict[str, Any]) -> dict[str, Any]:
+    """A list that is not empty."""
+    return {"type": "array", "items": item, "minItems": 1}
+
+
+TRIGGER = only("type", "metadata", type={"const": "kafka"}, name=TEXT, metadata=NAMES,
+    authenticationRef=only("name", name=TEXT, kind=TEXT))  # fmt: skip
+SCALED = only("scaleTargetRef", "triggers", "minReplicaCount", "maxReplicaCount",
+    scaleTargetRef=only("name", apiVersion=TEXT, kind={"const": "StatefulSet"}, name=TEXT),
+    minReplicaCount=COUNT, maxReplicaCount=COUNT, pollingInterval=COUNT, cooldownPeriod=COUNT,
+    advanced=only(horizontalPodAutoscalerConfig=only(behavior=ANYTHING)),
+    triggers=every(TRIGGER))  # fmt: skip
+MONITOR = only("selector", "endpoints",
+    selector=only("matchLabels", matchLabels=NAMES),
+    endpoints=every(only("port", port=TEXT, path=TEXT, interval=DURATION)))  # fmt: skip
+RULE = only("alert", "expr", alert=TEXT, expr=TEXT, labels=NAMES, annotations=NAMES,
+    **{"for": DURATION})  # fmt: skip
+RULES = only("groups", groups=every(only("name", "rules", name=TEXT, rules=every(RULE))))
+TOPIC = only("topicName", "partitions", "replicas",
+    topicName=TEXT, partitions={"type": "integer", "minimum": 1},
+    replicas={"type": "integer", "minimum": 1}, config=ANYTHING)  # fmt: skip
+RESOURCE = only("type", type={"enum": ["topic", "group", "transactionalId", "cluster"]}, name=TEXT,
+    patternType={"enum": ["literal", "prefix"]})  # fmt: skip
+OPERATION = {
+    "enum": [
+        *("Read", "Write", "Delete", "Alter", "Describe", "All", "IdempotentWrite"),
+        *("ClusterAction", "Create", "AlterConfigs", "DescribeConfigs"),
+    ]
+}
+ACL = only("resource", "operations", type={"enum": ["allow", "deny"]}, resource=RESOURCE,
+    operations=every(OPERATION))  # fmt: skip
+USER = only("authentication", "authorization",
+    authentication=only("type", type={"enum": ["tls", "scram-sha-512", "tls-external"]}),
+    authorization=only("type", "acls", type={"const": "simple"}, acls=every(ACL)))  # fmt: skip
+
+SPECS = {
+    "ScaledObject": ("keda.sh/v1alpha1", SCALED),
+    "ServiceMonitor": ("monitoring.coreos.com/v1", MONITOR),
+    "PrometheusRule": ("monitoring.coreos.com/v1", RULES),
+    "KafkaTopic": ("kafka.strimzi.io/v1", TOPIC),
+    "KafkaUser": ("kafka.strimzi.io/v1", USER),
+}
+CUSTOM = frozenset(SPECS)
 """Kinds of resources that are not Kubernetes' own."""
 
 
 def validate_compose(compose: Any) -> None:
     """Raise `jsonschema.ValidationError` unless this is a compose file."""
-    jsonschema.validate(compose, _read("compose"))
+    jsonschema.validate(compose, _compose())
 
 
 def validate_custom(resource: dict[str, Any]) -> None:
-    """Raise `jsonschema.ValidationError` unless its operator takes this resource whole."""
-    jsonschema.validate(resource, _closed(resource["kind"]))
-
-
-def _read(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((FILES / f"{name}.json").read_text())
-    return loaded
+    """Raise `jsonschema.ValidationError` for another version, or for a field that is not above."""
+    version, spec = SPECS[resource["kind"]]
+    whole = only(
+        *("apiVersion", "kind", "metadata", "spec"),
+        apiVersion={"const": version},
+        kind={"const": resource["kind"]},
+        metadata={"type": "object", "required": ["name"]},
+        spec=spec,
+    )
+    jsonschema.validate(resource, whole)
 
 
 @cache
-def _closed(kind: str) -> dict[str, Any]:
-    """A resource's schema; what it does not name is an error, as `kubectl` has it."""
-    schema = _read(kind)
-    _close(schema)
-    return schema
-
-
-def _close(schema: Any) -> None:
-    if isinstance(schema, list):
-        for one in schema:
-            _close(one)
-    if not isinstance(schema, dict):
-        return
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
-        schema.setdefault("additionalProperties", False)
-    if str(schema.get("pattern", "")).startswith("^(?i)"):  # Go's form; Python wants it first
-        schema["pattern"] = "(?i)^" + schema["pattern"].removeprefix("^(?i)")
-    for one in schema.values():
-        _close(one)
+def _compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((FILES / "compose.json").read_text())
+    return loaded

@@ -1,4 +1,4 @@
-"""What `topics render` writes is what Strimzi's own definitions take."""
+"""What `topics render` writes has the fields of Strimzi's API, and no others."""
 
 from __future__ import annotations
 
