@@ -2,7 +2,8 @@
 
 Compose's public specification; and for resources that are not Kubernetes' own the fields that this
 chart may use. They are written down here from the operators' documents: a table of what we use, no
-copy of their definitions. What is not named here is an error, as `kubectl` has it for unknown fields.
+copy of their definitions. What is not named here is an error, as `kubectl` has it for fields that
+it does not know.
 """
 
 from __future__ import annotations
