@@ -16,7 +16,7 @@ from tests.chaos.campaign import HEALS, ON_SERVERS, SIGNALS, run, servers
 from tests.chaos.plan import AFTER, OUTSIDE, Fault, Plan, alone, every_fault, mix, plan_from
 from tests.chaos.points import POINTS, Hit, parse
 from tests.chaos.proxy import Proxy
-from tests.chaos.results import summary
+from tests.chaos.results import EVIDENCE, ROOT, read, summary
 from tests.servers.kafka import KafkaBroker
 from tests.servers.served import ServedLedger, served
 from worker.core.wire import Account, CreateAccountStatus, Transfer, pack_account
@@ -199,3 +199,9 @@ def test_results_are_summed_up() -> None:
         "| begun:kill | 1 | 1 |",
         "| kill | 3 | 2 |",
     ]
+
+
+def test_the_guarantees_show_what_was_printed() -> None:
+    """The figures in docs/guarantees.md are the sum of the results file beside it."""
+    page = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    assert summary(read(EVIDENCE)) in page
