@@ -108,7 +108,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
     # The ledger's thread translates too: an attempt is another chain of the same event.
     rules = _translator(settings, rulebook)
     variant = variant or _LIVE
-    reads = _ranked(variant.reads(settings), rules)
+    reads = _ranked(variant.reads(settings), rulebook)
     with ExitStack() as stack:
         thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         stack.callback(thread.shutdown)
@@ -219,10 +219,10 @@ def _read_as(settings: Settings) -> dict[str, Input]:
     return read
 
 
-def _ranked(reads: Mapping[str, Input], rules: Translator) -> dict[str, Input]:
+def _ranked(reads: Mapping[str, Input], rulebook: Rulebook) -> dict[str, Input]:
     """With the rulebook's priority of each role; parked topics, which have none, are normal."""
     return {
-        topic: one._replace(priority=rules.role_priority(one.role)) for topic, one in reads.items()
+        topic: one._replace(priority=rulebook.priority_of(one.role)) for topic, one in reads.items()
     }
 
 

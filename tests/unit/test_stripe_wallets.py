@@ -252,7 +252,7 @@ def test_a_bill_is_split_among_two_hundred(translator: Translator) -> None:
 
 def test_commands_come_first(translator: Translator) -> None:
     """Wallet commands are drained first when there is a backlog."""
-    assert translator.high_priority_roles == {"commands"}
+    assert translator.rulebook.priority_of("commands") == "high"
 
 
 def test_currencies_have_stripe_s_scale(translator: Translator) -> None:

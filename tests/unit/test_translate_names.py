@@ -28,10 +28,9 @@ def translator() -> Translator:
 
 def test_priorities_and_lookups(translator: Translator) -> None:
     """Roles have the rulebook's priority; ledgers, legs and accounts can be named."""
-    assert [translator.role_priority(role) for role in ("payments", "slow", "x")] == [
+    assert [translator.rulebook.priority_of(role) for role in ("payments", "slow", "x")] == [
         "high", "low", "normal",
     ]  # fmt: skip
-    assert translator.high_priority_roles == {"payments"}
     currency = translator.currency_of(392)
     assert currency is not None
     assert (currency.name, currency.scale) == ("jpy", 0)

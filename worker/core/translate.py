@@ -38,7 +38,7 @@ from worker.core.plans import (
     plan_rulebook,
     precise,
 )
-from worker.core.rulebook import Priority, Rulebook
+from worker.core.rulebook import Rulebook
 
 ITEMS_MAX: Final = 16_384
 """Items of all `for_each` of an event together: twice what any ledger takes in one batch."""
@@ -102,16 +102,6 @@ class Translator:
     def fill(self, chain: Chain, found: Found) -> Chain | Dead:
         """The chain with its origin's accounts in place; see `origins.fill`."""
         return origins.fill(chain, found, self._accounts)
-
-    def role_priority(self, role: str) -> Priority:
-        """How soon the role's topic is drained when there is a backlog."""
-        return self.rulebook.priority_of(role)
-
-    @property
-    def high_priority_roles(self) -> frozenset[str]:
-        """The roles whose topics are drained first."""
-        topics = self.rulebook.topics.values()
-        return frozenset(topic.role for topic in topics if topic.priority == "high")
 
     def name_account(self, account: wire.Account) -> AccountRef:
         """Names an account read from the ledger; one of no declared code is `code:1234`."""
