@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.servers.kafka import JAVA_MIN, _free_ports, _java_version
+from tests.servers.kafka import JAVA_MIN, _java_version, free_ports
 
 VERSION = "2.6.13.Final"
 HERE = Path(__file__).parent
@@ -92,7 +92,7 @@ class ApicurioRegistry:
 def apicurio_registry(work_dir: Path) -> Iterator[ApicurioRegistry]:
     """A new, empty registry; its log is under `work_dir`. Raises `Unavailable`."""
     program = _program()
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     brief = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     where = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}"]

@@ -143,7 +143,7 @@ def _properties(*, port: int, sasl_port: int, controller_port: int, log_dir: str
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now; all are held until the last is found."""
     sockets = [socket.socket() for _ in range(count)]
     try:
@@ -220,7 +220,7 @@ class _JavaBroker:
         self.bootstrap_servers = self._configure()
 
     def _configure(self) -> str:
-        port, sasl_port, controller_port = _free_ports(3)
+        port, sasl_port, controller_port = free_ports(3)
         self.sasl_servers = f"127.0.0.1:{sasl_port}"
         settings = _properties(
             port=port,
@@ -293,7 +293,7 @@ class _ContainerBroker:
     def __init__(self) -> None:
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - with Docker only
 
-        port, sasl_port, controller_port = _free_ports(3)
+        port, sasl_port, controller_port = free_ports(3)
         settings = _properties(
             port=port,
             sasl_port=sasl_port,

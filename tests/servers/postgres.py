@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,10 +19,11 @@ from typing import Protocol
 
 import psycopg
 
+from tests.servers.kafka import docker_answers, free_ports
+
 IMAGE = "postgres:17.7-bookworm"
 START_SECONDS = 120
 STOP_SECONDS = 60
-DOCKER_INFO_SECONDS = 3
 UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB")
 """Quick, and the files are deleted anyway."""
 
@@ -52,7 +52,7 @@ class PostgresServer(Protocol):
 def postgres_server() -> Iterator[PostgresServer]:
     """A new server with an empty database. Raises `Unavailable`."""
     binaries = find_binaries()
-    if binaries is None and not _docker_runs():
+    if binaries is None and not docker_answers():
         raise Unavailable(
             "no PostgreSQL server: install it (Debian, Ubuntu: apt-get install postgresql), or"
             " start Docker"
@@ -74,24 +74,6 @@ def find_binaries() -> Path | None:
         if (place / "initdb").exists() and (place / "postgres").exists():
             return place
     return None
-
-
-def _docker_runs() -> bool:
-    if not shutil.which("docker"):
-        return False
-    try:
-        found = subprocess.run(
-            ["docker", "info"], capture_output=True, check=False, timeout=DOCKER_INFO_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return found.returncode == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(dsn: str, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -118,7 +100,7 @@ class _ProcessServer:
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
             self._as_user = self._other_user()
-        self._port = _free_port()
+        (self._port,) = free_ports(1)
         self.dsn = f"postgresql://tester@127.0.0.1:{self._port}/postgres"
 
     def _other_user(self) -> list[str]:
@@ -180,7 +162,7 @@ class _ContainerServer:
     def __init__(self) -> None:
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - with Docker only
 
-        port = _free_port()
+        (port,) = free_ports(1)
         self._container = DockerContainer(IMAGE).with_bind_ports(5432, port)
         settings = {"POSTGRES_USER": "tester", "POSTGRES_DB": "postgres"}
         for key, value in {**settings, "POSTGRES_HOST_AUTH_METHOD": "trust"}.items():
