@@ -1,6 +1,6 @@
 """`make chaos`: faults on real servers, for minutes or for hours; the results go to a file.
 
-Without --seed it goes through every fault alone, then through mixes of them, and leaves out what
+Without --seeds it goes through every fault alone, then through mixes of them, and leaves out what
 the results file has passed already. A run that fails is made smaller, and its plan is printed:
 --plan runs that plan again. --summary prints what the results file holds, as a table.
 """
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10, help="begin no run after so long")
     parser.add_argument("--events", type=int, default=2000, help="records of each run's workload")
     parser.add_argument("--faults", type=int, default=6, help="faults of each mix")
-    parser.add_argument("--seed", type=int, help="the mix of this seed only")
+    parser.add_argument("--seeds", type=seeds, help="only the mixes of these: 7, or 51-100")
     parser.add_argument("--plan", help="a plan that was printed, as JSON: this one only")
     parser.add_argument("--shrink", type=int, default=6, help="runs to make a failing plan smaller")
     parser.add_argument("--results", type=Path, default=Path("chaos-results.jsonl"))
@@ -60,13 +60,19 @@ def main() -> int:
 def _plans(given: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
     if given.plan:
         yield f"plan {given.plan}", plan_from(given.plan)
-    elif given.seed is not None:
-        yield _mixed(given.seed, given)
+    elif given.seeds:
+        yield from (_mixed(seed, given) for seed in given.seeds)
     else:
         for kind in every_fault():
             yield f"{kind}, {given.events} events", alone(kind, seed=1, events=given.events)
         for seed in range(1, 1_000_000):
             yield _mixed(seed, given)
+
+
+def seeds(text: str) -> range:
+    """The seeds from the first to the last one given."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 def _mixed(seed: int, given: argparse.Namespace) -> tuple[str, Plan]:
