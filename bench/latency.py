@@ -136,8 +136,10 @@ class _Run:
         )
         consumer.subscribe([f"{self._name}.out", f"{self._name}.rejected"])
         while not self._over.is_set():
-            for message in consumer.consume(1000, 0.01):
-                now = time.monotonic()
+            messages = consumer.consume(1, 0.1)
+            messages += consumer.consume(1000, 0) if messages else []
+            now = time.monotonic()
+            for message in messages:
                 sent = self._sent.pop(message.key() or b"", 0.0) if not message.error() else 0.0
                 if sent:
                     kind = str(message.topic()).rsplit(".", 1)[1]

@@ -138,7 +138,8 @@ class Pipeline:
         if self.partitions.opening:
             self._open_partitions()
         answered = self._answered()
-        if self._due():
+        # A full batch keeps the ledger busy meanwhile; a small one takes along what comes by then.
+        if self._due() and (answered is None or self._batch.full):
             self._submit()
         if answered is not None:
             self._announce(*answered)
@@ -190,11 +191,16 @@ class Pipeline:
             if room <= 0:
                 self._wait_for_ledger(BUSY_SECONDS)
                 return NOTHING
-        return self._source.poll(records_max=room, timeout_seconds=self._patience())
+        polled = self._source.poll(records_max=room, timeout_seconds=self._patience())
+        if not polled.records:
+            self._wait_for_ledger(BUSY_SECONDS)
+        return polled
 
     def _patience(self) -> float:
         """How many seconds a poll may wait for the first record."""
-        if self._in_flight is not None or self.partitions.waits_for_ledger:
+        if self._in_flight is not None:
+            return 0.0
+        if self.partitions.waits_for_ledger:
             return BUSY_SECONDS
         if self._batch.items:
             left = self._batch_since + self._inputs.linger_seconds - self._now()

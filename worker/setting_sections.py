@@ -217,8 +217,8 @@ class BatchSettings(Section):
     bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024, le=1 << 30)
     """Bytes of records in a batch."""
 
-    linger_ms: int = Field(default=5, ge=0, le=60_000)
-    """Milliseconds to wait for a batch to fill."""
+    linger_ms: int = Field(default=0, ge=0, le=60_000)
+    """Milliseconds that a batch waits for company; 0: only for the one before it."""
 
     legs_max: int = Field(default=0, ge=0, le=8189)
     """Legs in a batch; `0`: as many as the ledger takes in one request."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.simulation.world import PARKED, Rates, World
+from worker.pipeline import Pipeline
 
 PLACES = [("events", 0), ("events", 1), ("events", 2)]
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "40"))
@@ -194,3 +195,32 @@ def test_urgent_topics_go_first_and_nobody_starves() -> None:
     assert 0 < world.kafka.commits[other][0] < 500
     world.settle(40_000)
     audit(world)
+
+
+@pytest.mark.parametrize("more", [1, 3, 4, 9])
+def test_only_a_full_batch_goes_ahead_of_an_announcement(more: int) -> None:
+    """A small one is submitted after it, and takes along what came meanwhile."""
+    full = 4
+    calm = Rates(0, 0, 0, 0)
+    world = World(1, PLACES[:1], workers=1, rates=calm, events_max=full)
+    world.start()
+    ((pipeline, thread),) = world.alive.values()
+    for number in range(full + more):
+        world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1))
+    steps(pipeline, 20)
+    thread.run_one()  # the first question of a group: how new is the ledger
+    steps(pipeline, 20)
+    assert len(thread.waiting) == 1
+    thread.run_one()
+    world.time += 1  # it has waited long enough for company
+    pipeline.step()
+    assert pipeline.settled == full
+    assert len(thread.waiting) == (1 if more >= full else 0)
+    pipeline.step()
+    assert len(thread.waiting) == 1
+
+
+def steps(pipeline: Pipeline, count: int) -> None:
+    """So many turns of the loop, while the ledger does nothing."""
+    for _ in range(count):
+        pipeline.step()

@@ -7,18 +7,20 @@ import threading
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.kafka.bounded import within
+from worker.kafka.bounded import BoundedCalls
 
 
 def test_a_call_is_made_and_its_error_raised() -> None:
     """What it does is done when the caller goes on, and what it raises is raised there."""
     seen: list[int] = []
-    within(30, seen.append, 1)
+    calls = BoundedCalls()
+    calls.within(30, seen.append, 1)
     assert seen == [1]
     with pytest.raises(ZeroDivisionError):
-        within(30, lambda: 1 // 0)
+        calls.within(30, lambda: 1 // 0)
     with pytest.raises(TimeoutError, match="its own"):
-        within(30, _times_out)
+        calls.within(30, _times_out)
+    calls.close()
 
 
 def _times_out() -> None:
@@ -26,13 +28,36 @@ def _times_out() -> None:
 
 
 def test_a_call_that_hangs_is_left_behind() -> None:
-    """The caller gets an error that neither a retry nor an abort can mend."""
+    """The caller gets an error that neither a retry nor an abort can mend, and may go on."""
     never = threading.Event()
+    calls = BoundedCalls()
     with pytest.raises(KafkaException) as caught:
-        within(0.05, never.wait)
+        calls.within(0.05, never.wait)
+    seen: list[str] = []
+    calls.within(30, seen.append, "next")
+    assert seen == ["next"]
     never.set()
+    calls.close()
     error = caught.value.args[0]
     assert error.code() == KafkaError._TIMED_OUT
     assert error.str() == "wait did not return"
     assert not error.retriable()
     assert not error.txn_requires_abort()
+
+
+def test_its_threads_end() -> None:
+    """One for all calls; the one that was left behind ends with its call."""
+    before = set(threading.enumerate())
+    never = threading.Event()
+    calls = BoundedCalls()
+    with pytest.raises(KafkaException):
+        calls.within(0.05, never.wait)
+    for _ in range(3):
+        calls.within(30, len, "")
+    ours = set(threading.enumerate()) - before
+    assert len(ours) == len({"left behind", "in use"})
+    never.set()
+    calls.close()
+    for thread in ours:
+        thread.join(timeout=30)
+        assert not thread.is_alive()

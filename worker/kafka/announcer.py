@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from worker.kafka.bounded import HANG_SECONDS, within
+from worker.kafka.bounded import HANG_SECONDS, BoundedCalls
 from worker.kafka.connection import (
     NOT_ALLOWED,
     REACH_SECONDS,
@@ -43,7 +43,8 @@ TRANSACTION_TIMEOUT_MS: Final = 15_000
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "compression.type": "lz4",
-    "linger.ms": 5,
+    # A transaction is flushed at its end; what waits until then is late.
+    "linger.ms": 0,
     "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
@@ -93,6 +94,7 @@ class KafkaAnnouncer:
             "transactional.id": transactional_id,
             "delivery.report.only.error": True,
         }
+        self._calls = BoundedCalls()
         self._renewals: list[float] = []
         self._config = client_config(
             bootstrap_servers=bootstrap_servers,
@@ -161,7 +163,7 @@ class KafkaAnnouncer:
             reraise=True,
         ):
             with attempt:
-                within(HANG_SECONDS, call, *arguments)
+                self._calls.within(HANG_SECONDS, call, *arguments)
 
     def _given_up(self, tries: RetryCallState) -> bool:
         waited = tries.seconds_since_start or 0.0
@@ -278,6 +280,7 @@ class KafkaAnnouncer:
                 self._producer.poll(0.1)
         except KafkaException as error:
             _log.warning("kafka_producer_closed", error=error.args[0].name())
+        self._calls.close()
 
 
 def _name(one: Announcement) -> tuple[str, bytes | None, int]:
