@@ -17,6 +17,8 @@ from worker.ports import BrokenInvariant, Ledger
 KNOWN_MAX: Final = 250_000
 """How many accounts are remembered as made; past it all are asked for again."""
 
+_THERE: Final = frozenset({int(CreateAccountStatus.CREATED), int(CreateAccountStatus.EXISTS)})
+
 
 class Accounts:
     """The accounts that this worker knows to exist in one ledger."""
@@ -56,14 +58,22 @@ class Accounts:
         self._known.update((account.id, None) for account in accounts)
 
     def _create(self, accounts: list[AccountRef]) -> set[int]:
-        rows = b"".join(account.row() for account in accounts)
+        rows = b"".join([account.row() for account in accounts])
         results = self._ledger.create_accounts(rows)
+        others = [
+            (account, result.status)
+            for account, result in zip(accounts, results, strict=True)
+            if result.status not in _THERE
+        ]
+        return self._conflicts(others) if others else set()
+
+    def _conflicts(self, others: Iterable[tuple[AccountRef, int]]) -> set[int]:
+        """Which of those that the ledger holds otherwise cannot be used."""
         differing: dict[int, Account] = {}
-        for account, row, result in zip(accounts, unpack_accounts(rows), results, strict=True):
-            status = CreateAccountStatus(result.status)
-            if status.name.startswith("EXISTS_WITH_DIFFERENT"):
-                differing[account.id] = row
-            elif status not in {CreateAccountStatus.CREATED, CreateAccountStatus.EXISTS}:
+        for account, number in others:
+            status = CreateAccountStatus(number)
+            if not status.name.startswith("EXISTS_WITH_DIFFERENT"):
                 raise BrokenInvariant(f"account {account.name}: {status.name.lower()}")
-        found = self._ledger.lookup_accounts(list(differing)) if differing else []
+            (differing[account.id],) = unpack_accounts(account.row())
+        found = self._ledger.lookup_accounts(list(differing))
         return {held.id for held in found if account_conflict(held, differing[held.id])}
