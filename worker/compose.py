@@ -31,6 +31,7 @@ from worker.kafka.announcer import KafkaAnnouncer
 from worker.kafka.connection import EmbeddedBroker
 from worker.kafka.registry import Registry, open_registry, schema_ids
 from worker.kafka.source import KafkaSource
+from worker.ledger.clock import LedgerClock
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
 from worker.ledger.probe import LedgerProbe
@@ -116,7 +117,8 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         counted = CountedLedger(opened)
         if ledger is None:
             stack.callback(counted.close)
-        legs_max = _reach_ledger(counted, thread, settings)
+        clock = LedgerClock(opened)
+        legs_max = _reach_ledger(counted, clock, thread, settings)
         health = Health(deadline_seconds=settings.ledger.deadline_seconds)
         source = _source(settings, list(reads), health)
         stack.callback(source.close)
@@ -141,15 +143,15 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source=variant.source(source),
             reader=EventReader(_decoder(schemas, registry), _translator(settings, rulebook)),
             posting=variant.posting(_poster(settings, counted, rules), counted, rules),
-            writer=_writer(settings, rulebook.digest, schemas),
+            writer=_writer(settings, rulebook.digest, schemas, clock.now_ms),
             announcer=announcer,
             observer=observer,
             ledger_thread=thread,
             now=time.monotonic,
-            wall_ms=_wall_ms,
+            wall_ms=clock.now_ms,
         )
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
-        probe = LedgerProbe(ledger=opened, ledger_thread=thread)
+        probe = LedgerProbe(clock=clock, ledger_thread=thread)
         inputs = frozenset(settings.topics.inputs.values())
         yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
 
@@ -176,9 +178,16 @@ def _open_ledger(settings: Settings) -> Ledger:
     )
 
 
-def _reach_ledger(ledger: CountedLedger, thread: ThreadPoolExecutor, settings: Settings) -> int:
-    """The legs of a batch; the first request, and the only one with a deadline."""
-    asked = thread.submit(lambda: ledger.batch_max)
+def _reach_ledger(
+    ledger: CountedLedger, clock: LedgerClock, thread: ThreadPoolExecutor, settings: Settings
+) -> int:
+    """The legs of a batch; the first requests, and the only ones with a deadline."""
+
+    def reach() -> int:
+        clock.ask()
+        return ledger.batch_max
+
+    asked = thread.submit(reach)
     try:
         limit = asked.result(timeout=settings.ledger.deadline_seconds)
     except TimeoutError:
@@ -231,10 +240,6 @@ _LIVE: Final = Variant(
     source=lambda source: source,
     posting=lambda posting, _ledger, _rules: posting,
 )
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _source(settings: Settings, topics: Sequence[str], health: Health) -> KafkaSource:
@@ -342,7 +347,9 @@ def _observer(  # noqa: PLR0913 - one argument per part
     )
 
 
-def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> AnnouncementWriter:
+def _writer(
+    settings: Settings, digest: str, schemas: Mapping[int, str], now_ms: Callable[[], int]
+) -> AnnouncementWriter:
     topics = settings.topics
     source = _ce_source(settings)
     dead = DeadLetters(
@@ -354,7 +361,7 @@ def _writer(settings: Settings, digest: str, schemas: Mapping[int, str]) -> Anno
     return AnnouncementWriter(
         outbox=outbox_encoder(settings, digest, schemas, topic=topics.outbox),
         rejected=RejectedEncoder(topic=topics.rejected, source=source, rulebook_digest=digest),
-        parked=ParkedEvents(topics=topics.parked_topics, dead=dead, now_ms=_wall_ms),
+        parked=ParkedEvents(topics=topics.parked_topics, dead=dead, now_ms=now_ms),
         dead=dead,
     )
 

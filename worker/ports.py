@@ -71,6 +71,11 @@ class Ledger(Protocol):
         ...
 
     @property
+    def time_ns(self) -> int:
+        """The ledger's time in nanoseconds since 1970, by a request that changes nothing."""
+        ...
+
+    @property
     def waiting_seconds(self) -> float:
         """How long the request under way has been waiting; 0.0 when there is none."""
         ...

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from worker import compose
 from worker.kafka import announcer
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
@@ -117,8 +116,9 @@ def set_up(text: str) -> None:
     _before(CountedLedger, "create_transfers", lambda: trap.under_way("submitting"))
     _after(CountedLedger, "create_transfers", lambda _: trap.passed("replied"))
     vars(announcer)["Producer"] = _producer(trap)
-    clock = vars(compose)["_wall_ms"]
-    vars(compose)["_wall_ms"] = lambda: clock() + trap.jumped_ms
+    wall, wall_ns = time.time, time.time_ns
+    vars(time)["time"] = lambda: wall() + trap.jumped_ms / 1000
+    vars(time)["time_ns"] = lambda: wall_ns() + trap.jumped_ms * 1_000_000
 
 
 def _before(owner: type, name: str, tell: Callable[[], object]) -> None:

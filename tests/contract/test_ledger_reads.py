@@ -189,6 +189,18 @@ def test_batch_max_is_known(ledger: Ledger, small_ledger: Ledger) -> None:
     assert (ledger.batch_max, small_ledger.batch_max) == (8189, SMALL)
 
 
+def test_the_time_is_told_and_nothing_made(world: World) -> None:
+    """It lies between two transfers of that moment, and asking leaves nothing behind."""
+    debit, credit = world.account(), world.account()
+    everybody = QueryFilter(limit=8189)
+    accounts = [one.id for one in world.ledger.query_accounts(everybody)]
+    (before,) = world.send(world.move(debit, credit, 1))
+    told = world.ledger.time_ns
+    (after,) = world.send(world.move(debit, credit, 1))
+    assert before.timestamp < told < after.timestamp
+    assert [one.id for one in world.ledger.query_accounts(everybody)] == accounts
+
+
 def test_more_rows_than_one_request_takes(small_ledger: Ledger) -> None:
     """Many rows go in several requests, cut between chains, with one result for each."""
     world = World(small_ledger)

@@ -62,6 +62,10 @@ class ServedLedger:
         return self._batch_max
 
     @property
+    def time_ns(self) -> int:
+        return int(self._ask("time_ns"))
+
+    @property
     def waiting_seconds(self) -> float:
         asked_at = self._asked_at
         return time.monotonic() - asked_at if asked_at else 0.0

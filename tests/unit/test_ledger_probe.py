@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
 
-from worker.core.wire import Account
+from worker.ledger.clock import LedgerClock
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.probe import PROBE_SECONDS, LedgerProbe
 from worker.ports import DependencyUnavailable
@@ -38,15 +38,17 @@ class Later(Executor):
 class Refusing(EmbeddedLedger):
     """A ledger that has ended our session."""
 
-    def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
-        del ids
+    @property
+    def time_ns(self) -> int:
         raise DependencyUnavailable("the cluster ended this client's session")
 
 
 def test_one_question_at_a_time() -> None:
     """It asks when its time has come, and not again before there is an answer, however late."""
     clock, thread = [100.0], Later()
-    probe = LedgerProbe(ledger=EmbeddedLedger(), ledger_thread=thread, now=lambda: clock[0])
+    probe = LedgerProbe(
+        clock=LedgerClock(EmbeddedLedger()), ledger_thread=thread, now=lambda: clock[0]
+    )
     probe.look()
     assert len(thread.asked) == 0
     for _ in range(3):
@@ -61,7 +63,7 @@ def test_one_question_at_a_time() -> None:
 def test_a_refusal_is_heard() -> None:
     """What the ledger answers to the probe ends the loop as it would at the next batch."""
     clock, thread = [100.0], Later()
-    probe = LedgerProbe(ledger=Refusing(), ledger_thread=thread, now=lambda: clock[0])
+    probe = LedgerProbe(clock=LedgerClock(Refusing()), ledger_thread=thread, now=lambda: clock[0])
     clock[0] += PROBE_SECONDS
     probe.look()
     thread.work()

@@ -37,6 +37,11 @@ class CountedLedger:
         return self._ledger.batch_max
 
     @property
+    def time_ns(self) -> int:
+        """See `Ledger`; not counted, as it is no part of the work."""
+        return self._ledger.time_ns
+
+    @property
     def waiting_seconds(self) -> float:
         """See `Ledger`."""
         return self._ledger.waiting_seconds

@@ -65,6 +65,12 @@ class EmbeddedLedger:
             self._replay(self._log)
 
     @property
+    def time_ns(self) -> int:
+        """The time of its newest request, which is this one."""
+        with self._request():
+            return self._newest_ns
+
+    @property
     def waiting_seconds(self) -> float:
         """How long the request under way has been waiting; 0.0 when there is none."""
         since = self._since

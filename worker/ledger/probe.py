@@ -1,10 +1,10 @@
-"""Asks the ledger now and then whether it answers, also when there is nothing to post.
+"""Asks the ledger now and then what time it is, also when there is nothing to post.
 
 Without it an idle worker would show ready in an outage, and would be the first whose session a
 cluster with more than 64 of them ends, which is the one that was used least recently.
 
 The invariant: it asks in the ledger's own thread, so never beside another request, and changes
-nothing. Imports the core and the ports only.
+nothing.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Final
 
-from worker.core.wire import Account
-from worker.ports import Ledger
+from worker.ledger.clock import LedgerClock
 
 PROBE_SECONDS: Final = 1.0
-"""How often; a lookup of one account takes about a millisecond."""
-
-NOBODY: Final = 0
-"""No account has this id."""
+"""How often; one question takes about a millisecond."""
 
 
 class LedgerProbe:
     """A question under way, or the next one.
 
-    ledger_thread: runs one call at a time. now: seconds of a clock that never goes back.
+    clock: is set by the answers. ledger_thread: runs one call at a time. now: seconds of a clock
+    that never goes back.
     """
 
     def __init__(
-        self, *, ledger: Ledger, ledger_thread: Executor, now: Callable[[], float] = time.monotonic
+        self,
+        *,
+        clock: LedgerClock,
+        ledger_thread: Executor,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ledger = ledger
+        self._clock = clock
         self._ledger_thread = ledger_thread
         self._now = now
         self._asked_at = now()
-        self._answer: Future[list[Account]] | None = None
+        self._answer: Future[None] | None = None
 
     def look(self) -> None:
         """Ask when it is time, and never wait; an outage shows in the ledger's waiting time.
@@ -52,4 +53,4 @@ class LedgerProbe:
             self._answer = None
         if self._now() - self._asked_at >= PROBE_SECONDS:
             self._asked_at = self._now()
-            self._answer = self._ledger_thread.submit(self._ledger.lookup_accounts, [NOBODY])
+            self._answer = self._ledger_thread.submit(self._clock.ask)

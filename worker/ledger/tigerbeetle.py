@@ -114,6 +114,12 @@ class TigerBeetleLedger:
             return self._known_batch_max()
 
     @property
+    def time_ns(self) -> int:
+        """The cluster's time: an account without an id is refused, at a time that is told."""
+        (refused,) = self.create_accounts(bytes(ROW_BYTES))
+        return refused.timestamp
+
+    @property
     def waiting_seconds(self) -> float:
         """How long the request under way has been waiting; 0.0 when there is none.
 
