@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.kafka import docker_answers
+
 IMAGE = "ghcr.io/tigerbeetle/tigerbeetle:0.17.9"
 FORMAT = ["format", "--cluster=0", "--replica=0", "--replica-count=1"]
 CACHE = ("--cache-grid=512MiB",)
@@ -30,7 +32,6 @@ LEAN = (
 """1 GiB of memory less to touch before the server listens."""
 
 START_SECONDS = 600  # seconds where it is quiet; a throttled machine has taken 280
-DOCKER_INFO_SECONDS = 10
 
 
 class Unavailable(Exception):
@@ -118,7 +119,7 @@ def tigerbeetle(
         if binary := find_tigerbeetle():
             with _process(binary, mode, options, file) as server:
                 yield server
-        elif _docker_runs():
+        elif docker_answers():
             with _container(mode, options, file) as server:
                 yield server
         else:
@@ -153,18 +154,6 @@ def _process(binary: str, mode: list[str], options: list[str], file: Path) -> It
         yield server
     finally:
         server.end()
-
-
-def _docker_runs() -> bool:
-    if not shutil.which("docker"):
-        return False
-    try:
-        found = subprocess.run(
-            ["docker", "info"], capture_output=True, check=False, timeout=DOCKER_INFO_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return found.returncode == 0
 
 
 @contextmanager

@@ -30,8 +30,6 @@ HELP: Final = "read events from Kafka, post them to the ledger, announce what be
 GRACE_SECONDS: Final = 20.0
 """How long the ledger may take to answer the batch in flight after a signal to stop."""
 
-DRAIN_CHECK_SECONDS: Final = 0.25
-
 _log = structlog.get_logger(__name__)
 
 
@@ -144,14 +142,10 @@ def drain_check(worker: Worker) -> Callable[[], bool]:
         for place, (low, end) in marks.items()
         if end > low and place[0] in worker.inputs  # a parked event has its outcome
     }
-    looked_at = 0.0
 
     def drained() -> bool:
-        nonlocal looked_at
-        now = time.monotonic()
-        if not worker.pipeline.idle or now - looked_at < DRAIN_CHECK_SECONDS:
+        if not worker.pipeline.idle:
             return False
-        looked_at = now
         worker.pipeline.commit_tails()
         return worker.source.reached(ends)
 

@@ -37,6 +37,9 @@ TRY_SECONDS: Final = 2.0
 
 LOOK_EVERY_SECONDS: Final = 2.0
 
+REACHED_EVERY_SECONDS: Final = 0.25
+"""How often a drain asks how far its group is."""
+
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "partition.assignment.strategy": "cooperative-sticky",
     "queued.min.messages": 20_000,
@@ -98,6 +101,7 @@ class KafkaSource:
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="offsets")
         self._asked: dict[Place, Future[Opening | None]] = {}
         self._asked_reached: Future[bool] | None = None
+        self._asked_reached_at = 0.0
         self._lost: list[Place] = []
         self.sessions_lost = 0
         """How often partitions were lost with the session, not handed over."""
@@ -245,10 +249,7 @@ class KafkaSource:
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
-            if not _passing(error):
-                doing = "asking for committed offsets"
-                raise unreachable(doing, error, self._trouble) from None
-            _log.warning("kafka_offsets_unknown", error=error.args[0].name())
+            self._must_pass(error)
             return None
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
@@ -260,8 +261,12 @@ class KafkaSource:
         return found, marks
 
     def reached(self, ends: Mapping[Place, int]) -> bool:
-        """Has the group committed these offsets? Asked as `opening` is, for the same reason."""
+        """Has the group committed these offsets? Asked as `opening` is, now and then."""
         if self._asked_reached is None:
+            now = time.monotonic()
+            if now - self._asked_reached_at < REACHED_EVERY_SECONDS:
+                return False
+            self._asked_reached_at = now
             self._asked_reached = self._asking.submit(self._ask_reached, dict(ends))
         if not self._asked_reached.done():
             return False
@@ -273,14 +278,17 @@ class KafkaSource:
         try:
             found = self._asker.committed(asked, timeout=TRY_SECONDS) if asked else []
         except KafkaException as error:
-            if not _passing(error):
-                doing = "asking for committed offsets"
-                raise unreachable(doing, error, self._trouble) from None
-            _log.debug("kafka_offsets_unknown", error=error.args[0].name())
+            self._must_pass(error)
             return False
         return all(
             one.error is None and one.offset >= ends[one.topic, one.partition] for one in found
         )
+
+    def _must_pass(self, error: KafkaException) -> None:
+        """The broker does not say where the group stands: for now, or it is raised."""
+        if not _passing(error):
+            raise unreachable("asking for committed offsets", error, self._trouble) from None
+        _log.warning("kafka_offsets_unknown", error=error.args[0].name())
 
     def watermarks(self) -> Mapping[Place, tuple[int, int]]:
         """First offset and end of every input partition, asked of the broker."""

@@ -6,13 +6,11 @@ loop in a group of the replay's own, never at or beyond what the live group has 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
 
 from worker.archive.files import read_archives
 from worker.commands.run import Stop, work
@@ -35,8 +33,6 @@ from worker.redrive.letters import rejection
 from worker.replay.bounded import BoundedSource
 from worker.replay.bounds import Moment, bounds, topics_of
 from worker.replay.plan import Plan, Planner
-
-CHECK_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,15 +250,12 @@ class _Bounds:
     def __init__(self, worker: Worker, ends: Mapping[Place, int]) -> None:
         self._worker = worker
         self._ends = ends
-        self._looked_at = 0.0
         self.reached = False
 
     def __call__(self) -> bool:
-        """Looks now and then, and only when nothing is under way."""
-        now = time.monotonic()
-        if not self._worker.pipeline.idle or now - self._looked_at < CHECK_SECONDS:
+        """Asks only when nothing is under way."""
+        if not self._worker.pipeline.idle:
             return False
-        self._looked_at = now
         self._worker.pipeline.commit_tails()
         self.reached = self._worker.source.reached(self._ends)
         return self.reached

@@ -26,7 +26,6 @@ from worker.sync.targets import Targets, find_targets, group_of
 if TYPE_CHECKING:
     from worker.sync.postgres import PostgresCache
 
-DRAIN_CHECK_SECONDS: Final = 0.25
 TELL_EVERY_SECONDS: Final = 60.0
 
 Stopped = Callable[[], bool]
@@ -141,14 +140,4 @@ def _end(outbox: KafkaSource) -> Callable[[Follower], bool]:
     ends: Mapping[Place, int] = {
         place: end for place, (low, end) in outbox.watermarks().items() if end > low
     }
-    looked_at = 0.0
-
-    def ended(follower: Follower) -> bool:
-        nonlocal looked_at
-        now = time.monotonic()
-        if not follower.idle or now - looked_at < DRAIN_CHECK_SECONDS:
-            return False
-        looked_at = now
-        return outbox.reached(ends)
-
-    return ended
+    return lambda follower: follower.idle and outbox.reached(ends)
