@@ -172,12 +172,13 @@ def _answers(bootstrap_servers: str) -> bool:
 # With Java and Maven
 
 
-def kafka_jars() -> Path:
-    """The directory with Kafka's jars, fetched once. Raises `Unavailable`."""
+def kafka_jars(*, otherwise: str = ", or start Docker") -> Path:
+    """The directory with Kafka's jars, fetched once. Raises `Unavailable`.
+
+    otherwise: what it says of Docker where there is no Java.
+    """
     if not shutil.which("mvn") or _java_version() < JAVA_MIN:
-        raise Unavailable(
-            f"no Kafka broker: install Java {JAVA_MIN} or newer and Maven, or start Docker"
-        )
+        raise Unavailable(f"no Kafka broker: install Java {JAVA_MIN} or newer and Maven{otherwise}")
     if not JARS.is_dir():
         JARS.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=JARS.parent) as fetched:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from confluent_kafka import ElectionType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.servers.kafka import JavaBroker, Unavailable, kafka_jars
+from tests.servers.kafka import JavaBroker, kafka_jars
 
 T = TypeVar("T")
 FIRST: Final = 1
@@ -48,10 +48,8 @@ class Unchanged(AssertionError):
 @contextmanager
 def kafka_pair(work_dir: Path) -> Iterator[KafkaPair]:
     """Two new, empty brokers with their files under `work_dir`. Raises `Unavailable`."""
-    try:
-        pair = KafkaPair(kafka_jars(), work_dir)
-    except Unavailable as missing:
-        raise Unavailable(f"{missing} (Docker gives one broker; this needs two)") from None
+    jars = kafka_jars(otherwise="; Docker gives one, and two are needed")
+    pair = KafkaPair(jars, work_dir)
     try:
         pair.start()
         yield pair
