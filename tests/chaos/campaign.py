@@ -117,6 +117,7 @@ class Run:
                 worker.hit = None
 
     def _ended(self, worker: Worker) -> None:
+        self.workers.remove(worker)
         code = worker.process.returncode
         _, said = worker.process.communicate()
         self._hear(worker, said)
@@ -130,7 +131,6 @@ class Run:
             assert self.membership is None, f"a worker ended in an outage: {tail(said)}"
             if worker.hit is not None:  # another fault was quicker: its successor takes the hit
                 self.hits.append(worker.hit)
-        self.workers.remove(worker)
         self.start_worker()
 
     def _somebody_ended(self) -> bool:

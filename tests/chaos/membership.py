@@ -25,7 +25,7 @@ class Membership:
     def __init__(
         self, bootstrap_servers: str, group: str, *, processes: int, keep_ids: bool
     ) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._bootstrap_servers = bootstrap_servers
         self._group = group
         self._processes = processes
         self._keep_ids = keep_ids
@@ -50,10 +50,12 @@ class Membership:
 
     def _members(self) -> frozenset[str]:
         """None while the group is being put together, or cannot be asked."""
-        asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_SECONDS)
+        # A new client each time: one whose brokers were killed has been seen never to answer.
+        admin = AdminClient({"bootstrap.servers": self._bootstrap_servers, "log_level": 0})
+        asked = admin.describe_consumer_groups([self._group], request_timeout=ASK_SECONDS)
         try:
-            found = asked[self._group].result()
-        except KafkaException:  # its coordinator is away or moves
+            found = asked[self._group].result(2 * ASK_SECONDS)
+        except (KafkaException, TimeoutError):  # its coordinator is away or moves
             return frozenset()
         stable = found.state == ConsumerGroupState.STABLE
         return frozenset(one.member_id for one in found.members) if stable else frozenset()

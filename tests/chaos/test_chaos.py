@@ -7,7 +7,6 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,6 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.results import EVIDENCE, ROOT, read, summary
 from tests.chaos.servers import HEALS, ON_SERVERS, servers
 from tests.servers.kafka import KafkaBroker, create_topics
-from tests.servers.kafka import Unavailable as NoKafka
-from tests.servers.kafka_pair import kafka_pair
 from tests.servers.served import ServedLedger, served
 from worker.core.wire import Account, CreateAccountStatus, Transfer, pack_account
 
@@ -42,18 +39,6 @@ PLAN = Plan(
 )
 
 
-MOVES = Plan(
-    seed=8,
-    events=EVENTS,
-    workers=2,
-    faults=(
-        Fault("coordinator_moved", at=0.2),
-        Fault("reader_restart", at=0.4),
-        Fault("coordinator_killed", at=0.6, seconds=1),
-    ),
-)
-
-
 @pytest.mark.kafka
 def test_a_short_campaign(kafka: KafkaBroker, tmp_path: Path) -> None:
     """A kill inside and one outside, an abort and lost answers: every promise holds at the end.
@@ -66,18 +51,6 @@ def test_a_short_campaign(kafka: KafkaBroker, tmp_path: Path) -> None:
     assert {"ledger_deaf", "kill"} <= struck
     # Which worker has how much to do is Kafka's to say: one that idles is not hit inside.
     assert {"committing:2:kill", "committing:2:abort"} & struck
-
-
-@pytest.mark.kafka
-def test_coordinators_that_move(tmp_path: Path) -> None:
-    """Moved, killed, a reader restarted: every promise holds, and no worker leaves the group."""
-    with ExitStack() as stack:
-        try:
-            pair = stack.enter_context(kafka_pair(tmp_path))
-        except NoKafka as missing:
-            pytest.skip(str(missing))
-        found = run(MOVES, stack.enter_context(servers(pair, tmp_path)))
-    assert found["struck"] == [fault.kind for fault in MOVES.faults]
 
 
 def test_every_fault_has_its_way() -> None:

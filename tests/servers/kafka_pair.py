@@ -90,6 +90,10 @@ class KafkaPair:
         for node in reversed(self._nodes):
             node.remove()
 
+    def kill_second(self) -> None:
+        """The broker that is no controller; `start` brings it back."""
+        self._nodes[1].kill()
+
     def move_coordinators(self, group: str) -> None:
         """Every coordinator goes to the broker that is not this group's now; both run on."""
         self.start()
@@ -106,7 +110,7 @@ class KafkaPair:
         for _ in range(TRIES_MAX):
             self.start()
             self._lead(SECOND, group)
-            self._nodes[1].kill()
+            self.kill_second()
             try:
                 _until(lambda: self._leads(FIRST, group), TAKE_OVER_SECONDS_MAX)
             except Unchanged:
@@ -146,7 +150,7 @@ class KafkaPair:
         """The group's coordinator, as it says itself."""
         admin = self._admin()  # a client that nobody holds never answers
         asked = admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)
-        return int(asked[group].result().coordinator.id)
+        return int(asked[group].result(2 * ASK_SECONDS).coordinator.id)
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
@@ -159,7 +163,7 @@ def _until(ask: Callable[[], T], seconds_max: float = CHANGE_SECONDS_MAX) -> T:
         last: object = None
         try:
             last = answer = ask()
-        except KafkaException as trouble:
+        except (KafkaException, TimeoutError) as trouble:
             last = trouble
         else:
             if answer:
