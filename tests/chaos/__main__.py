@@ -16,10 +16,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.campaign import run, servers
+from tests.chaos.campaign import run
 from tests.chaos.plan import Plan, alone, every_fault, mix, plan_from
 from tests.chaos.results import read, summary
-from tests.servers.kafka import KafkaBroker, Unavailable, kafka_broker
+from tests.chaos.servers import servers
+from tests.servers.kafka import KafkaBroker, Unavailable
+from tests.servers.kafka_pair import kafka_pair
 from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
 
 
@@ -40,7 +42,7 @@ def main() -> int:
     until = time.monotonic() + given.minutes * 60
     passed = _passed(given.results)
     try:
-        with tempfile.TemporaryDirectory() as folder, kafka_broker(Path(folder)) as broker:
+        with tempfile.TemporaryDirectory() as folder, kafka_pair(Path(folder)) as broker:
             for name, plan in _plans(given):
                 if time.monotonic() >= until:
                     break

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.chaos.workload import event_id
@@ -54,6 +54,28 @@ def check(cluster: Cluster, address: str, expected: Iterable[tuple[str, str]]) -
         "dead": len(dead),
         "parked": len(waiting - posted - refused),
     }
+
+
+def announced(cluster: Cluster) -> dict[int, list[str]]:
+    """The outbox's transfer ids by partition, in order."""
+    told: defaultdict[int, list[str]] = defaultdict(list)
+    for one in cluster.read("posted"):
+        told[one.partition() or 0].append(json.loads(one.value() or b"")["transfer_id"])
+    return dict(told)
+
+
+def read_all(told: Mapping[int, Sequence[str]], seen: Mapping[int, Sequence[str]]) -> None:
+    """A reader that was killed and restarted has seen each announcement, in each partition's order.
+
+    told: what was announced, by partition: `check` has compared it with the ledger. seen: what the
+    reader saw; what it read twice counts once.
+    """
+    for partition in sorted({*told, *seen}):
+        wanted, found = list(told.get(partition, ())), list(seen.get(partition, ()))
+        missing, extra = set(wanted) - set(found), set(found) - set(wanted)
+        assert not missing, f"the reader missed {len(missing)} of partition {partition}"
+        assert not extra, f"the reader saw {len(extra)} of partition {partition} that nobody told"
+        assert found == wanted, f"the reader saw partition {partition} in another order"
 
 
 def plain(note: str) -> str:

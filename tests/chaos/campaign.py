@@ -10,8 +10,7 @@ import json
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,15 +18,13 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from tests.chaos import points
-from tests.chaos.auditor import check
-from tests.chaos.plan import OUTSIDE, Fault, Plan
-from tests.chaos.proxy import Mode, Proxy
-from tests.chaos.worker import SERVED
+from tests.chaos.auditor import announced, check, read_all
+from tests.chaos.membership import Membership
+from tests.chaos.plan import KAFKA, LEDGER, OUTSIDE, READER, Fault, Plan
+from tests.chaos.reader import Reader, reading
+from tests.chaos.servers import HEALS, ON_SERVERS, Servers
 from tests.chaos.workload import fill
 from tests.integration.cluster import Cluster, Process, ends, read_ledger
-from tests.servers.kafka import KafkaBroker
-from tests.servers.served import PREFIX, served
-from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
 
 LOOK_SECONDS = 0.25
 RUN_SECONDS_MAX = 3600
@@ -47,81 +44,6 @@ STRANGE = {
     "LEDGER_WORKER_LEDGER__DEADLINE_SECONDS": "5",
 }
 REFUSED = 3
-
-
-@dataclass(slots=True)
-class Servers:
-    """What a run needs, shared by the runs of one campaign but for the ledger."""
-
-    broker: KafkaBroker
-    ledger: Server
-    proxy: Proxy
-    real: bool
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What the workers must be told of the ledger."""
-        return {} if self.real else {SERVED: "1"}
-
-    @property
-    def ledger_name(self) -> str:
-        """Where the auditor reads."""
-        return self.ledger.address if self.real else PREFIX + self.ledger.address
-
-
-@contextmanager
-def servers(broker: KafkaBroker, folder: Path, *, real: bool | None = None) -> Iterator[Servers]:
-    """A new ledger behind a proxy: TigerBeetle, or the embedded one where there is none.
-
-    real: only that kind. Raises `Unavailable` where a real one is asked for and there is none.
-    """
-    with ExitStack() as stack:
-        try:
-            ledger = stack.enter_context(
-                served(folder) if real is False else tigerbeetle(data_dir=folder)
-            )
-        except Unavailable:
-            if real:
-                raise
-            real = False
-            ledger = stack.enter_context(served(folder))
-        proxy = Proxy(ledger.address)
-        proxy.open()
-        stack.callback(proxy.close)
-        yield Servers(broker, ledger, proxy, real is not False)
-
-
-def _restart_ledger(servers: Servers) -> None:
-    servers.ledger.restart()
-    servers.proxy.upstream = servers.ledger.address
-    servers.proxy.cut()
-
-
-def _restart_broker(servers: Servers) -> None:
-    servers.broker.kill()
-    servers.broker.start()
-
-
-def _set(mode: Mode) -> Callable[[Servers], None]:
-    def change(servers: Servers) -> None:
-        servers.proxy.mode = mode
-
-    return change
-
-
-ON_SERVERS: Mapping[str, Callable[[Servers], None]] = {
-    "ledger_pause": lambda servers: servers.ledger.pause(),
-    "ledger_restart": _restart_ledger,
-    "ledger_hole": _set("hole"),
-    "ledger_deaf": _set("deaf"),
-    "ledger_cut": lambda servers: servers.proxy.cut(),
-    "broker_restart": _restart_broker,
-}
-HEALS: Mapping[str, Callable[[Servers], None]] = {
-    "ledger_pause": lambda servers: servers.ledger.resume(),
-    "ledger_hole": lambda servers: servers.proxy.heal(),
-    "ledger_deaf": lambda servers: servers.proxy.heal(),
-}
 SIGNALS = {
     "kill": signal.SIGKILL,
     "other_batches": signal.SIGKILL,
@@ -153,17 +75,24 @@ class Worker:
 
 @dataclass(slots=True)
 class Run:
-    """One plan under way."""
+    """One plan under way. membership: where no fault touches a worker, since the first one."""
 
     plan: Plan
     servers: Servers
     cluster: Cluster
+    reader: Reader
     workers: list[Worker] = field(default_factory=list)
     hits: deque[Fault] = field(default_factory=deque)
     waiting: list[Fault] = field(default_factory=list)
     heals: list[tuple[float, str]] = field(default_factory=list)
     struck: list[str] = field(default_factory=list)
     strangers: list[Process] = field(default_factory=list)
+    membership: Membership | None = None
+
+    @property
+    def group(self) -> str:
+        """The workers' group, as Kafka knows it."""
+        return self.cluster.environment(GROUP)["LEDGER_WORKER_KAFKA__GROUP_ID"]
 
     # Workers
 
@@ -188,6 +117,7 @@ class Run:
                 worker.hit = None
 
     def _ended(self, worker: Worker) -> None:
+        self.workers.remove(worker)
         code = worker.process.returncode
         _, said = worker.process.communicate()
         self._hear(worker, said)
@@ -198,9 +128,9 @@ class Run:
                 code == -signal.SIGKILL and worker.may_be_killed
             )
             assert explained, f"a worker ended with {code}: {tail(said)}"
+            assert self.membership is None, f"a worker ended in an outage: {tail(said)}"
             if worker.hit is not None:  # another fault was quicker: its successor takes the hit
                 self.hits.append(worker.hit)
-        self.workers.remove(worker)
         self.start_worker()
 
     def _somebody_ended(self) -> bool:
@@ -216,9 +146,17 @@ class Run:
 
     def strike(self, fault: Fault) -> None:
         """Do it now; what has an end is put on the list of heals."""
-        now = time.monotonic()
+        if self.membership is None and self.plan.strikes(*LEDGER, *KAFKA, READER):
+            self.membership = Membership(
+                self.cluster.bootstrap_servers,
+                self.group,
+                processes=len(self.workers),
+                keep_ids=self.plan.strikes(*LEDGER, READER),
+            )
         if fault.kind in ON_SERVERS:
-            ON_SERVERS[fault.kind](self.servers)
+            ON_SERVERS[fault.kind](self.servers, self.group)
+        elif fault.kind == READER:
+            self.reader.restart()
         elif fault.kind == "add_worker":
             self.start_worker()
         elif fault.kind == "wrong_cluster":
@@ -229,14 +167,14 @@ class Run:
                 size = OTHER_BATCHES[(self.plan.seed + len(self.struck)) % len(OTHER_BATCHES)]
                 self.cluster.extra["LEDGER_WORKER_BATCH__EVENTS_MAX"] = size
             elif fault.kind == "freeze":
-                victim.wakes_at = now + fault.seconds
+                victim.wakes_at = time.monotonic() + fault.seconds
             victim.may_be_killed |= SIGNALS[fault.kind] is signal.SIGKILL
             victim.process.send_signal(SIGNALS[fault.kind])
             if SIGNALS[fault.kind] is signal.SIGKILL:
                 victim.process.wait(END_SECONDS_MAX)
         self.struck.append(fault.kind)
         if fault.kind in HEALS:
-            self.heals.append((now + fault.seconds, fault.kind))
+            self.heals.append((time.monotonic() + fault.seconds, fault.kind))
 
     def heal(self, *, everything: bool = False) -> None:
         """End the faults whose time has come."""
@@ -244,6 +182,8 @@ class Run:
         for due, kind in list(self.heals):
             if everything or now >= due:
                 self.heals.remove((due, kind))
+                if self.membership and kind in LEDGER and not everything:
+                    self.membership.holds()
                 HEALS[kind](self.servers)
 
     # The run
@@ -265,6 +205,8 @@ class Run:
             self.tend()
             time.sleep(LOOK_SECONDS)
         progress.close()
+        if self.membership:
+            self.membership.holds()
 
     def end(self) -> None:
         """Every worker ends as it does in a rolling update: with 0, or before it began."""
@@ -331,27 +273,36 @@ def run(plan: Plan, with_: Servers) -> dict[str, object]:
         module="tests.chaos.worker",
     )
     work = fill(cluster, plan.events, plan.seed)
-    under_way = Run(
+    address = with_.ledger_name
+    with reading(cluster) as reader:
+        struck = under_way(plan, with_, cluster, reader)
+        cluster.drain(GROUP)
+        before = state(cluster, address)
+        for kind in plan.after:
+            again(cluster, kind)
+            assert state(cluster, address) == before, f"{kind} changed balances or announcements"
+            struck.append(kind)
+        counted = check(cluster, address, work.expected)
+        read_all(announced(cluster), reader.finish(counted["announced"]))
+    seconds = round(time.monotonic() - started)
+    return {"struck": struck, "seconds": seconds, **counted}
+
+
+def under_way(plan: Plan, with_: Servers, cluster: Cluster, reader: Reader) -> list[str]:
+    """The workers from their start to their end, and the faults; those that struck."""
+    one = Run(
         plan,
         with_,
         cluster,
+        reader,
         hits=deque(one for one in plan.faults if one.kind not in OUTSIDE),
         waiting=[one for one in plan.faults if one.kind in OUTSIDE],
     )
     with ExitStack() as stack:
-        stack.callback(under_way.abandon)
-        under_way.go()
-        under_way.end()
-    cluster.drain(GROUP)
-    address = with_.ledger_name
-    before = state(cluster, address)
-    for kind in plan.after:
-        again(cluster, kind)
-        assert state(cluster, address) == before, f"{kind} changed balances or announcements"
-        under_way.struck.append(kind)
-    counted = check(cluster, address, work.expected)
-    seconds = round(time.monotonic() - started)
-    return {"struck": under_way.struck, "seconds": seconds, **counted}
+        stack.callback(one.abandon)
+        one.go()
+        one.end()
+    return one.struck
 
 
 def again(cluster: Cluster, kind: str) -> None:

@@ -13,19 +13,20 @@ from typing import Final
 
 from tests.chaos.points import POINTS, Hit
 
+LEDGER: Final = ("ledger_pause", "ledger_restart", "ledger_hole", "ledger_deaf", "ledger_cut")
+KAFKA: Final = ("broker_restart", "coordinator_moved", "coordinator_killed")
+READER: Final = "reader_restart"
+
 OUTSIDE: Final = (
     "kill",
     "terminate",
     "freeze",
     "add_worker",
     "other_batches",
-    "ledger_pause",
-    "ledger_restart",
-    "ledger_hole",
-    "ledger_deaf",
-    "ledger_cut",
-    "broker_restart",
+    *LEDGER,
+    *KAFKA,
     "wrong_cluster",
+    READER,
 )
 """Faults from outside; the rest hit a point inside a worker."""
 
@@ -55,6 +56,10 @@ class Plan:
     workers: int
     faults: tuple[Fault, ...]
     after: tuple[str, ...] = ()
+
+    def strikes(self, *kinds: str) -> bool:
+        """Is every fault of one of these kinds?"""
+        return all(fault.kind in kinds for fault in self.faults)
 
     def text(self) -> str:
         """As JSON, on one line."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer
 
-from tests.chaos.auditor import in_order, plain
-from tests.chaos.campaign import HEALS, ON_SERVERS, SIGNALS, run, servers
-from tests.chaos.plan import AFTER, OUTSIDE, Fault, Plan, alone, every_fault, mix, plan_from
+from tests.chaos.auditor import in_order, plain, read_all
+from tests.chaos.campaign import SIGNALS, run
+from tests.chaos.membership import Membership
+from tests.chaos.plan import AFTER, OUTSIDE, READER, Fault, Plan, alone, every_fault, mix, plan_from
 from tests.chaos.points import POINTS, Hit, parse
 from tests.chaos.proxy import Proxy
 from tests.chaos.results import EVIDENCE, ROOT, read, summary
-from tests.servers.kafka import KafkaBroker
+from tests.chaos.servers import HEALS, ON_SERVERS, servers
+from tests.servers.kafka import KafkaBroker, create_topics
 from tests.servers.served import ServedLedger, served
 from worker.core.wire import Account, CreateAccountStatus, Transfer, pack_account
 
@@ -51,7 +55,7 @@ def test_a_short_campaign(kafka: KafkaBroker, tmp_path: Path) -> None:
 
 def test_every_fault_has_its_way() -> None:
     """No kind of fault is named that nothing carries out, and each makes a plan."""
-    ways = {*ON_SERVERS, *SIGNALS, "add_worker", "wrong_cluster"}
+    ways = {*ON_SERVERS, *SIGNALS, "add_worker", "wrong_cluster", READER}
     assert set(OUTSIDE) == ways
     assert set(HEALS) < ways
     for kind in every_fault():
@@ -98,6 +102,47 @@ def test_the_auditor_sees_disorder() -> None:
     in_order([at(1, 30), at(2, 20)], {1})
     with pytest.raises(AssertionError, match="out of order"):
         in_order([at(1, 30), at(2, 20)], set())
+
+
+@pytest.mark.parametrize(
+    ("seen", "wrong"),
+    [
+        ({0: ["a"], 2: ["c"]}, "missed 1 of partition 0"),
+        ({0: ["a", "b"]}, "missed 1 of partition 2"),
+        ({0: ["b", "a"], 2: ["c"]}, "another order"),
+        ({0: ["a", "b"], 1: ["d"], 2: ["c"]}, "nobody told"),
+    ],
+    ids=["one", "all of a partition", "order", "too many"],
+)
+def test_the_auditor_sees_what_a_reader_did_not(seen: dict[int, list[str]], wrong: str) -> None:
+    """What a reader missed, swapped or made up is found; what it saw whole is well."""
+    told = {0: ["a", "b"], 2: ["c"]}
+    read_all(told, told)
+    with pytest.raises(AssertionError, match=wrong):
+        read_all(told, seen)
+
+
+@pytest.mark.kafka
+def test_a_member_that_went_is_seen(kafka: KafkaBroker) -> None:
+    """Who stays is well; who leaves and comes back, so that the number is right again, is not."""
+    topic = f"t{uuid.uuid4().hex[:8]}"
+    create_topics(kafka.bootstrap_servers, {topic: 1})
+    member = {"bootstrap.servers": kafka.bootstrap_servers, "group.id": topic}
+
+    def joined() -> Consumer:
+        consumer = Consumer(member)
+        consumer.subscribe([topic])
+        consumer.poll(0.1)
+        return consumer
+
+    first = joined()
+    found = Membership(kafka.bootstrap_servers, topic, processes=1, keep_ids=True)
+    found.holds()
+    first.close()
+    second = joined()
+    with pytest.raises(AssertionError, match="members changed"):
+        found.holds()
+    second.close()
 
 
 def test_notes_are_read_without_their_way() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tests.servers.kafka import create_topics
 from tests.servers.served import PREFIX, ServedLedger
@@ -28,6 +28,7 @@ from worker.core.wire import QueryFilter
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 900
 READ_SECONDS_MAX = 300
+LOOK_SECONDS = 0.1
 OUTBOX_PARTITIONS = 3
 PARKED_FOR_LONG = "[3600, 3600]"
 
@@ -145,7 +146,7 @@ class Cluster:
         deadline = time.monotonic() + RUN_SECONDS_MAX
         while sum(_ends(consumer, topic).values()) < records:
             assert time.monotonic() < deadline, f"{topic} did not reach {records} records"
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
         consumer.close()
 
     def posted(self) -> list[dict[str, Any]]:
@@ -195,10 +196,19 @@ def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
 
 def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
     partitions = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic].partitions
-    return {
-        number: consumer.get_watermark_offsets(TopicPartition(topic, number), READ_SECONDS_MAX)[1]
-        for number in partitions
-    }
+    return {number: _end(consumer, TopicPartition(topic, number)) for number in partitions}
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """Where a partition ends; asked again while nobody leads it, as after a broker's outage."""
+    deadline = time.monotonic() + READ_SECONDS_MAX
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(place, READ_SECONDS_MAX)[1])
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_SECONDS)
 
 
 def _reader(bootstrap_servers: str, isolation: str) -> Consumer:

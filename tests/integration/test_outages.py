@@ -95,6 +95,13 @@ class Scene:
     hung: Running
     hung_books: Books
 
+    def silence(self, how: str) -> None:
+        """The ledger answers no more: it is paused, cut off both ways, or its answers are lost."""
+        if how == "paused":
+            self.ledger.pause()
+        else:
+            self.proxy.mode = "hole" if how == "hole" else "deaf"
+
     def outlast(self, seconds: float) -> None:
         """The loop is alive, now and for so many seconds."""
         over = time.monotonic() + seconds
@@ -168,19 +175,21 @@ def cluster(broker: KafkaBroker, proxy: Proxy) -> Cluster:
     return made
 
 
-def test_a_ledger_that_does_not_answer(scene: Scene) -> None:
+@pytest.mark.parametrize(("how", "seconds"), [("paused", OUTAGE_SECONDS), ("hole", 1), ("deaf", 1)])
+def test_a_ledger_that_does_not_answer(scene: Scene, how: str, seconds: float) -> None:
     """Also an idle worker shows it; with a backlog it stays the group's member and drains later."""
     before = scene.worker.members()
     assert len(before) == 1
-    scene.ledger.pause()
+    scene.silence(how)
     try:
         scene.falls("ledger_waiting_seconds")
         scene.books.send(BACKLOG)
-        scene.outlast(OUTAGE_SECONDS)
+        scene.outlast(seconds)
         assert scene.worker.probe("/readyz")[0] == 503
         assert scene.worker.members() == before
     finally:
         scene.ledger.resume()
+        scene.proxy.heal()
     scene.recovers()
     assert scene.worker.members() == before
 
@@ -226,6 +235,8 @@ def test_a_broker_that_is_killed(scene: Scene) -> None:
     scene.books.send(1)
     scene.outlast(0)
     scene.recovers()
+    # Nobody came, nobody is missing: who was out for longer than its session left no ghost.
+    scene.worker.until(lambda: len(scene.worker.members()) == 1)
 
 
 def test_a_call_that_never_returns(scene: Scene) -> None:

@@ -76,7 +76,7 @@ class KafkaBroker(Protocol):
 @contextmanager
 def kafka_broker(work_dir: Path) -> Iterator[KafkaBroker]:
     """A new, empty broker of Kafka 4.1 with its files under `work_dir`. Raises `Unavailable`."""
-    broker = _ContainerBroker() if docker_answers() else _JavaBroker(_jars(), work_dir)
+    broker = _ContainerBroker() if docker_answers() else JavaBroker(kafka_jars(), work_dir)
     try:
         broker.start()
         yield broker
@@ -172,12 +172,13 @@ def _answers(bootstrap_servers: str) -> bool:
 # With Java and Maven
 
 
-def _jars() -> Path:
-    """The directory with Kafka's jars, fetched once."""
+def kafka_jars(*, otherwise: str = ", or start Docker") -> Path:
+    """The directory with Kafka's jars, fetched once. Raises `Unavailable`.
+
+    otherwise: what it says of Docker where there is no Java.
+    """
     if not shutil.which("mvn") or _java_version() < JAVA_MIN:
-        raise Unavailable(
-            f"no Kafka broker: install Java {JAVA_MIN} or newer and Maven, or start Docker"
-        )
+        raise Unavailable(f"no Kafka broker: install Java {JAVA_MIN} or newer and Maven{otherwise}")
     if not JARS.is_dir():
         JARS.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=JARS.parent) as fetched:
@@ -207,20 +208,33 @@ def _fetch(target: Path) -> None:
         raise Unavailable(f"no Kafka broker: Maven could not fetch its jars: {last}") from error
 
 
-class _JavaBroker:
-    """Kafka in a process of its own."""
+class JavaBroker:
+    """Kafka in a process of its own.
 
-    def __init__(self, jars: Path, work_dir: Path) -> None:
+    joins: the node that is the controller of a second broker's cluster; without, it is its own.
+    more: settings over the usual ones.
+    """
+
+    def __init__(
+        self,
+        jars: Path,
+        work_dir: Path,
+        *,
+        joins: JavaBroker | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self._dir = Path(tempfile.mkdtemp(prefix="kafka-", dir=work_dir))
+        self._cluster_id: str = joins._cluster_id if joins else _new_cluster_id()
         quiet = f"-Dlog4j2.configurationFile={self._dir / 'log4j2.properties'}"
         # The first compiler only: a broker that lives for minutes is faster without the second.
         brief = ["-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._java = ["java", *brief, quiet, "-cp", f"{jars}{os.sep}*"]
         self._process: subprocess.Popen[bytes] | None = None
-        self.bootstrap_servers = self._configure()
+        self.bootstrap_servers = self._configure(joins, more or {})
 
-    def _configure(self) -> str:
-        port, sasl_port, controller_port = free_ports(3)
+    def _configure(self, joins: JavaBroker | None, more: Mapping[str, str]) -> str:
+        port, sasl_port, self._controller_port = free_ports(3)
+        controller_port = joins._controller_port if joins else self._controller_port
         self.sasl_servers = f"127.0.0.1:{sasl_port}"
         settings = _properties(
             port=port,
@@ -228,14 +242,21 @@ class _JavaBroker:
             controller_port=controller_port,
             log_dir=str(self._dir / "logs"),
         )
-        settings["listeners"] = (
-            f"PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port},"
-            f"CONTROLLER://127.0.0.1:{controller_port}"
-        )
+        settings["listeners"] = settings["advertised.listeners"]
+        if joins:
+            settings |= {"process.roles": "broker", "node.id": "2"}
+        else:
+            settings["listeners"] += f",CONTROLLER://127.0.0.1:{controller_port}"
+        settings |= more
         lines = (f"{key}={value}\n" for key, value in settings.items())
         (self._dir / "server.properties").write_text("".join(lines))
         (self._dir / "log4j2.properties").write_text(LOG4J)
         return f"127.0.0.1:{port}"
+
+    @property
+    def running(self) -> bool:
+        """Was it started, and not ended since?"""
+        return self._process is not None
 
     def start(self) -> None:
         if not (self._dir / "logs").exists():
@@ -250,13 +271,22 @@ class _JavaBroker:
             )
         self._wait_until_ready(self._process)
 
+    def tool(self, name: str, *options: str) -> None:
+        """Run one of Kafka's own programs. Raises AssertionError with what it said if it fails."""
+        done = subprocess.run(
+            [*self._java, name, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=START_SECONDS,
+        )
+        assert done.returncode == 0, f"{name} ended with {done.returncode}: {done.stdout[-2000:]}"
+
     def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         config = str(self._dir / "server.properties")
         # "=" because an id may begin with "-".
-        options = [f"--cluster-id={cluster_id}", f"--config={config}"]
-        tool = [*self._java, "kafka.tools.StorageTool", "format", *options]
-        subprocess.run(tool, check=True, capture_output=True, timeout=START_SECONDS)
+        options = [f"--cluster-id={self._cluster_id}", f"--config={config}"]
+        self.tool("kafka.tools.StorageTool", "format", *options)
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -282,6 +312,10 @@ class _JavaBroker:
         """End it for good, and delete its files."""
         self.kill()
         shutil.rmtree(self._dir, ignore_errors=True)
+
+
+def _new_cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 # With Docker

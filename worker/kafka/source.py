@@ -65,6 +65,10 @@ _MOVING: Final = frozenset(
 )
 """The group is between two assignments; only polling goes on from there."""
 
+_LEADERLESS: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
+"""A call is told so also while a partition's leader is gone and its successor not yet elected; that
+it is gone for good, the consumer is told."""
+
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 
 _log = structlog.get_logger(__name__)
@@ -75,7 +79,7 @@ def _passing(error: BaseException) -> bool:
     if not isinstance(error, KafkaException):
         return False
     cause = error.args[0]
-    return not cause.fatal() and cause.code() not in _FATAL
+    return cause.code() == _LEADERLESS or (not cause.fatal() and cause.code() not in _FATAL)
 
 
 class KafkaSource:
@@ -257,7 +261,12 @@ class KafkaSource:
         (found,) = self._asker.committed([TopicPartition(*place)], timeout=TRY_SECONDS)
         if found.error is not None:
             raise KafkaException(found.error)
-        marks = self._asker.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
+        try:
+            marks = self._asker.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() == _LEADERLESS:  # so it stays until the client looks anew
+                self._asker.list_topics(place[0], timeout=TRY_SECONDS)
+            raise
         return found, marks
 
     def reached(self, ends: Mapping[Place, int]) -> bool:
