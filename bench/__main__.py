@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import latency, pair, scaling, storage
+from bench import again, latency, pair, scaling, storage
 from bench.contenders import ROOT, Bench, Figures
 from bench.report import plot, show, show_stages
 from tests.servers.kafka import kafka_broker
@@ -55,6 +55,7 @@ MORE: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "scaling": scaling.measure,
     "storage": storage.measure,
     "pair": pair.measure,
+    "again": again.measure,
 }
 """What else can be asked for, by option."""
 

@@ -7,6 +7,7 @@ ledger's client use in threads of their own.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from worker.commands.run import Stop, work
 from worker.compose import Worker, open_worker
 from worker.config import load_settings
 from worker.observe.logs import configure_logging
+from worker.replay import run as replay
+from worker.replay.bounds import Moment
 
 PORTS = {
     "consume": ("_source", "poll"),
@@ -28,6 +31,8 @@ PORTS = {
     "observe": ("_observer", "committed"),
 }
 """Stage: the pipeline's port, and what is called on it once for each batch."""
+
+EVERYTHING = replay.Replay(Moment(), Moment())
 
 
 class Stages:
@@ -69,19 +74,29 @@ class Stages:
         return {**spent, "translate": translate, "loop": loop, "clients": clients}
 
 
-def main() -> None:
-    settings = load_settings()
-    configure_logging(level="warning", format="console")
+def timed_work(worker: Worker, **named: Any) -> None:  # noqa: ANN401 - passes on what comes
+    """The command's own loop, and a line of figures when it ends."""
     clock = Clock()
     stages = Stages(clock)
+    stages.watch(worker)
+    began = time.thread_time()
+    work(worker, **named)
+    main_cpu = time.thread_time() - began
+    settled = worker.pipeline.settled
+    figures = stages.figures(main_cpu=main_cpu)
+    clock.report(settled, stages=figures, batch=settled / max(stages.batches, 1))
+
+
+def main() -> None:
+    """Drain the topic; with the argument `replay`, as `replay --apply` does."""
+    settings = load_settings()
+    configure_logging(level="warning", format="console")
+    if sys.argv[1:] == ["replay"]:
+        vars(replay)["work"] = timed_work
+        replay.apply(settings, EVERYTHING, started_from="bench", stop=Stop())
+        return
     with open_worker(settings) as worker:
-        stages.watch(worker)
-        began = time.thread_time()
-        work(worker, stop=Stop(), drain=True)
-        main_cpu = time.thread_time() - began
-        settled = worker.pipeline.settled
-        figures = stages.figures(main_cpu=main_cpu)
-        clock.report(settled, stages=figures, batch=settled / max(stages.batches, 1))
+        timed_work(worker, stop=Stop(), drain=True)
 
 
 if __name__ == "__main__":
