@@ -24,7 +24,7 @@ from worker.observe.report import STAGES, BatchReport
 from worker.ports import Ledger, Place, Record, Source, Stage
 
 LAG_SECONDS: Final = 1.0
-"""How often the lag is looked at."""
+"""How often membership and lag are looked at."""
 
 _log = structlog.get_logger(__name__)
 
@@ -67,16 +67,18 @@ class BatchObserver:
         """Committed outcomes since the start, by kind."""
 
     def beat(self) -> None:
-        """Health hears of every turn; the lag is looked at now and then."""
+        """Health hears of every turn; membership and lag are looked at now and then."""
         now = time.monotonic()
         self._health.beat()
-        self._health.assigned = self._source.joined
+        looks = now - self._lag_at > LAG_SECONDS
+        if looks or not self._health.assigned:
+            self._health.assigned = self._source.joined  # a question to the client's own thread
         late = self._ledger.waiting_seconds - self._deadline_seconds
         if late > 0:
             self._metrics.ledger_unavailable(min(late, now - self._beat_at))
         self._beat_at = now
         self._balances.turn(now)
-        if now - self._lag_at > LAG_SECONDS:
+        if looks:
             self._lag_at = now
             self._show_lag()
             self._show_parked()

@@ -66,6 +66,44 @@ def test_a_lost_session_is_no_handover() -> None:
     assert counted == {"lost": 1, "revoked": 2, "assigned": 1}
 
 
+class Asked(KafkaSource):
+    """A member that joins when it is asked for the third time."""
+
+    times = 0
+
+    @property
+    def joined(self) -> bool:
+        self.times += 1
+        return self.times >= 3
+
+
+def test_a_member_is_not_asked_at_every_turn() -> None:
+    """Until it has joined it is; then now and then: each time waits for the client's own thread."""
+    broker = EmbeddedBroker()
+    broker.make_topics([PLACE[0]])
+    source = Asked(
+        bootstrap_servers=broker.bootstrap_servers, group="books", topics=[PLACE[0]], client={}
+    )
+    health, ledger = Health(deadline_seconds=10), EmbeddedLedger(path=None)
+    observer = BatchObserver(
+        metrics=Metrics(),
+        health=health,
+        ledger=ledger,
+        source=source,
+        balances=no_balances(ledger),
+        sessions_lost=lambda: 0,
+        requests=dict,
+        deadline_seconds=10,
+    )
+    seen = []
+    for _ in range(5):
+        observer.beat()
+        seen.append(health.assigned)
+    source.close()
+    assert seen == [False, False, True, True, True]
+    assert source.times == 3
+
+
 def test_what_alerts_wait_for_is_shown_before_it_happens() -> None:
     """Each outcome and reason begins at 0: to Prometheus, a series that begins at 1 never rose."""
     metrics = Metrics()
