@@ -40,10 +40,10 @@ class BoundedCalls:
         done: Future[None] = Future()
         self._asked.put((done, call, arguments))
         try:
-            done.result(timeout=seconds)
+            return done.result(timeout=seconds)
         except TimeoutError:
-            if done.done():
-                raise
+            if done.done():  # its own error, or it came back just now
+                return done.result()
             self.close()  # it ends when the call returns, if ever
             self._asked = _started()
             name = getattr(call, "__name__", "a call")
