@@ -14,7 +14,8 @@ from typing import Final
 from tests.chaos.points import POINTS, Hit
 
 LEDGER: Final = ("ledger_pause", "ledger_restart", "ledger_hole", "ledger_deaf", "ledger_cut")
-KAFKA: Final = ("broker_restart", "coordinator_moved", "coordinator_killed")
+COORDINATOR: Final = ("coordinator_moved", "coordinator_killed")
+KAFKA: Final = ("broker_restart", *COORDINATOR)
 READER: Final = "reader_restart"
 
 OUTSIDE: Final = (
@@ -60,6 +61,11 @@ class Plan:
     def strikes(self, *kinds: str) -> bool:
         """Is every fault of one of these kinds?"""
         return all(fault.kind in kinds for fault in self.faults)
+
+    @property
+    def brokers(self) -> int:
+        """How many it takes."""
+        return 2 if any(fault.kind in COORDINATOR for fault in self.faults) else 1
 
     def text(self) -> str:
         """As JSON, on one line."""

@@ -58,6 +58,8 @@ def test_every_fault_has_its_way() -> None:
     ways = {*ON_SERVERS, *SIGNALS, "add_worker", "wrong_cluster", READER}
     assert set(OUTSIDE) == ways
     assert set(HEALS) < ways
+    takes_two = {kind for kind in every_fault() if alone(kind, seed=1, events=10).brokers > 1}
+    assert takes_two == {"coordinator_moved", "coordinator_killed"}
     for kind in every_fault():
         plan = alone(kind, seed=1, events=800)
         assert plan.after == (kind,) if kind in AFTER else len(plan.faults) == 2
