@@ -273,10 +273,10 @@ def run(plan: Plan, with_: Servers) -> dict[str, object]:
         module="tests.chaos.worker",
     )
     work = fill(cluster, plan.events, plan.seed)
-    address = with_.ledger_name
     with reading(cluster) as reader:
         struck = under_way(plan, with_, cluster, reader)
         cluster.drain(GROUP)
+        address = with_.ledger_name  # another one since the ledger was restarted
         before = state(cluster, address)
         for kind in plan.after:
             again(cluster, kind)

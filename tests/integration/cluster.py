@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections import Counter
@@ -239,7 +240,13 @@ def read_ledger(address: str) -> tuple[list[Any], list[Any]]:
         return found
 
     with tb.ClientSync(cluster_id=0, replica_addresses=address.rpartition(":")[2]) as client:
-        return pages(client.query_accounts), pages(client.query_transfers)
+        # A call of the client has no limit of its own; a closed client raises.
+        limit = threading.Timer(READ_SECONDS_MAX, client.close)
+        limit.start()
+        try:
+            return pages(client.query_accounts), pages(client.query_transfers)
+        finally:
+            limit.cancel()
 
 
 def _read_served(address: str) -> tuple[list[Any], list[Any]]:
