@@ -337,25 +337,23 @@ class Pipeline:
             self._commit((), blocked)
 
     def _answered(self) -> tuple[list[Item], list[Outcome]] | None:
-        """The batch that the ledger has answered, less what is not ours any more."""
+        """The batch that the ledger has answered."""
         flight = self._in_flight
         if flight is None or not flight.answer.done():
             return None
         self._in_flight = None
         outcomes = flight.answer.result()
         self._observer.stage("post", self._now() - flight.since)
-        if all(map(self.partitions.ours, flight.items)):
-            return flight.items, outcomes
-        pairs = [
-            (item, outcome)
-            for item, outcome in zip(flight.items, outcomes, strict=True)
-            if self.partitions.ours(item)
-        ]
-        return [item for item, _ in pairs], [outcome for _, outcome in pairs]
+        return flight.items, outcomes
 
     # Announce and commit
 
     def _announce(self, items: list[Item], outcomes: list[Outcome]) -> None:
+        """All but what is not ours any more: a commit that failed just now may have made it so."""
+        if not all(map(self.partitions.ours, items)):
+            pairs = zip(items, outcomes, strict=True)
+            kept = [(item, outcome) for item, outcome in pairs if self.partitions.ours(item)]
+            items, outcomes = [item for item, _ in kept], [outcome for _, outcome in kept]
         if not items:
             return
         started = self._now()

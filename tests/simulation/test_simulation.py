@@ -6,12 +6,14 @@ import json
 import os
 import random
 from collections import Counter
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.simulation.world import PARKED, Rates, World
 from worker.pipeline import Pipeline
+from worker.ports import Aborted, Announcer
 
 PLACES = [("events", 0), ("events", 1), ("events", 2)]
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "40"))
@@ -206,7 +208,7 @@ def test_only_a_full_batch_goes_ahead_of_an_announcement(more: int) -> None:
     world.start()
     ((pipeline, thread),) = world.alive.values()
     for number in range(full + more):
-        world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1))
+        world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1, fee=0))
     steps(pipeline, 20)
     thread.run_one()  # the first question of a group: how new is the ledger
     steps(pipeline, 20)
@@ -224,3 +226,34 @@ def steps(pipeline: Pipeline, count: int) -> None:
     """So many turns of the loop, while the ledger does nothing."""
     for _ in range(count):
         pipeline.step()
+
+
+def test_what_a_failed_commit_took_away_is_not_announced() -> None:
+    """The ledger has answered a batch, and the commit that lets the next one go on is aborted.
+
+    Then the answered records are read again, so that announcing them now would do it twice.
+    """
+    world = World(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0), events_max=4)
+    world.start()
+    ((pipeline, thread),) = world.alive.values()
+    for number in range(8):
+        world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1, fee=0))
+    steps(pipeline, 20)
+    thread.run_one()  # how new is the ledger
+    steps(pipeline, 20)
+    thread.run_one()
+    (stay,) = (one for one in pipeline.partitions.all() if one.topic == PLACES[0][0])
+    stay.until = 3  # the next batch lies beyond what may be submitted
+    whole = pipeline._announcer
+
+    def abort_once(*given: Any) -> None:
+        del given
+        pipeline._announcer = whole
+        raise Aborted("asked for")
+
+    pipeline._announcer = cast("Announcer", SimpleNamespace(announce=abort_once))
+    pipeline.step()
+    assert world.kafka.announced == []
+    world.settle()
+    audit(world)
+    assert len(announced(world, "posted")) == 8
