@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from worker.batch import Item
 from worker.core.ids import position_base
@@ -20,6 +20,9 @@ from worker.core.positions import NO_REDO, Assignment, Opening, Stand
 from worker.core.rulebook import Priority
 from worker.ports import Place, Polled, Record, Source
 from worker.turns import resting
+
+AT_ONCE: Final = 0
+"""As a time to wake, in milliseconds since 1970."""
 
 
 class Input(NamedTuple):
@@ -130,8 +133,13 @@ class Partitions:
         self._resting -= {place}
 
     def read_again(self) -> None:
-        """After an abort: every open partition starts over at its last commit."""
+        """After an abort: every open partition starts over at its last commit.
+
+        Also one that sleeps until its next parked record is due: what it had taken before, and the
+        ledger holds, must not wait for that to be announced.
+        """
         self._ends.clear()
+        self._asleep = dict.fromkeys(self._asleep, AT_ONCE)
         for place in self.opened():
             again = self._assignments[place].again()
             self._assignments[place] = again

@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections import Counter
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.simulation.world import PARKED, Rates, World
 from worker.pipeline import Pipeline
-from worker.ports import Aborted, Announcer
+from worker.ports import Aborted, Announcement, Announcer
 
 PLACES = [("events", 0), ("events", 1), ("events", 2)]
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "40"))
@@ -183,6 +184,41 @@ def test_a_parked_event_holds_up_nobody() -> None:
         world.turn()
     assert outcomes(world)["parked"] == 1
     assert "dead" not in outcomes(world)
+
+
+def test_an_abort_wakes_who_sleeps() -> None:
+    """A parked event that was posted is announced after an abort without waiting for the next one.
+
+    Its neighbour is not due yet, so its partition sleeps; with the longest delay that is for days.
+    """
+    world = World(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0))
+    hold, later = HOLD, {**HOLD, "id": "h2", "created": BASE + 9}
+    world.kafka.append(PLACES[0], event("fund", 0, to="a", amount=50, fee=0))
+    world.kafka.append(PLACES[0], event("settle", 2, **hold))
+    while outcomes(world).get("parked", 0) < 1:
+        world.turn()
+    due = world.time + PARKED["parked.1"] / 1000
+    while world.time < due - 0.03:
+        world.turn()
+    world.kafka.append(PLACES[0], event("reserve", 1, **hold))
+    world.kafka.append(PLACES[0], event("settle", 10, **later))
+    ((pipeline, _),) = world.alive.values()
+    whole = pipeline._announcer
+    aborted_at: list[float] = []
+
+    def announce(announcements: Iterable[Announcement], *rest: Any) -> None:
+        written = list(announcements)
+        if any(b'"parked.1/' in (one.value or b"") for one in written) and not aborted_at:
+            aborted_at.append(world.time)
+            raise Aborted("asked for")
+        whole.announce(written, *rest)
+
+    pipeline._announcer = cast("Announcer", SimpleNamespace(announce=announce))
+    while not any(one["of"] == "parked.1/0/0" for one in announced(world, "posted")):
+        world.turn()
+    assert outcomes(world)["parked"] == 2
+    assert world.time - aborted_at[0] < 0.1
+    audit(world)
 
 
 def test_urgent_topics_go_first_and_nobody_starves() -> None:
