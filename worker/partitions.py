@@ -14,15 +14,22 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final, NamedTuple
 
+import structlog
+
 from worker.batch import Item
 from worker.core.ids import position_base
-from worker.core.positions import NO_REDO, Assignment, Opening, Stand
+from worker.core.positions import EXPECTS_NOTHING, NO_REDO, Assignment, Opening, Stand
 from worker.core.rulebook import Priority
 from worker.ports import Place, Polled, Record, Source
 from worker.turns import resting
 
 AT_ONCE: Final = 0
 """As a time to wake, in milliseconds since 1970."""
+
+PLACED_MAX: Final = 5
+"""So often a partition is placed; a record that does not come then is not in its topic any more."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Input(NamedTuple):
@@ -54,14 +61,31 @@ class Partitions:
         self._newest: Future[int] | None = None
         self._asked_for: dict[Place, Opening] = {}
         self._asleep: dict[Place, int] = {}
+        self._known: dict[Place, set[int]] = {}
         self._resting: frozenset[Place] = frozenset()
         self._ranked = len({one.priority for one in topics.values()}) > 1
 
     # Whose is what
 
-    def get(self, record: Record) -> Assignment | None:
-        """The assignment that a record just polled belongs to; None when it is not ours."""
-        return self._assignments.get((record.topic(), record.partition()))
+    def takes(self, record: Record, astray: set[Assignment]) -> Assignment | None:
+        """The assignment that takes a record just polled; None when it is not its turn.
+
+        What comes before a partition opens is read again from where it opens, and what lies below
+        its commit has its outcome. astray: those that read on beyond their place in this poll.
+        """
+        place, offset = (record.topic(), record.partition()), record.offset()
+        one = self._assignments.get(place)
+        if one is None:
+            return None
+        if not one.opened:
+            self._known.setdefault(place, set()).add(offset)
+            return None
+        if offset < one.committed:
+            return None
+        if one.expects != EXPECTS_NOTHING and (one in astray or not self._came(one, offset)):
+            astray.add(one)
+            return None
+        return one
 
     def ours(self, item: Item) -> bool:
         """Does this work still belong to an assignment of ours?"""
@@ -104,12 +128,14 @@ class Partitions:
         """Take over what the group said; True when something changed."""
         for place in polled.lost:
             self._forget(place)
+            self._known.pop(place, None)
         for place in polled.gained:
             self._begin(place)
         if polled.gained:
             self._source.pause(polled.gained)
         for place, end in polled.ends.items():
-            if place in self._assignments and self._assignments[place].opened:
+            one = self._assignments.get(place)
+            if one is not None and one.opened and one.expects == EXPECTS_NOTHING:
                 self._ends[place] = end
         return bool(polled.lost or polled.gained)
 
@@ -132,28 +158,74 @@ class Partitions:
             held.pop(place, None)
         self._resting -= {place}
 
-    def read_again(self) -> None:
+    def read_again(self, items: Iterable[Item]) -> None:
         """After an abort: every open partition starts over at its last commit.
+
+        items: what is in hand of them, and must come again.
 
         Also one that sleeps until its next parked record is due: what it had taken before, and the
         ledger holds, must not wait for that to be announced.
         """
         self._ends.clear()
         self._asleep = dict.fromkeys(self._asleep, AT_ONCE)
+        self._remember(items)
         for place in self.opened():
             again = self._assignments[place].again()
             self._assignments[place] = again
-            self._place(place, again.committed)
+            self._place(place, again.committed, expects=self._known_from(place, again.committed))
 
-    def _place(self, place: Place, offset: int) -> None:
+    def _place(self, place: Place, offset: int, *, expects: int) -> None:
         """Read from here on; a partition that cannot be placed opens anew, as the group says."""
-        if not self._source.seek(place, offset):
-            self._begin(place)
-            self._source.pause([place])
+        if self._source.seek(place, offset):
+            self._assignments[place].was_placed(offset, expects=expects)
+            return
+        if expects != EXPECTS_NOTHING:
+            self._known.setdefault(place, set()).add(expects)
+        self._begin(place)
+        self._source.pause([place])
 
-    def start_over(self) -> None:
-        """When nobody knows what was committed: every partition opens anew, as the group says."""
+    def _remember(self, items: Iterable[Item]) -> None:
+        """What was read of our partitions; where one is placed next, it must come again."""
+        for place, one in self._assignments.items():
+            if one.expects != EXPECTS_NOTHING:
+                self._known.setdefault(place, set()).add(one.expects)
+        for item in items:
+            if self.ours(item):
+                place = (item.assignment.topic, item.assignment.partition)
+                self._known.setdefault(place, set()).add(item.offset)
+
+    def _known_from(self, place: Place, offset: int) -> int:
+        known = self._known.pop(place, ())
+        return min((one for one in known if one >= offset), default=EXPECTS_NOTHING)
+
+    def _came(self, one: Assignment, offset: int) -> bool:
+        """Does this record of a partition that expects one come in its turn?
+
+        If not, the client reads on beyond the place where it was put, and would pass over records
+        that have no outcome, or whose announcement is missing. It is put there again.
+        """
+        if offset <= one.expects:
+            if offset == one.expects:
+                one.expects = EXPECTS_NOTHING
+            return True
+        told = {"topic": one.topic, "partition": one.partition, "expected": one.expects}
+        if one.placed >= PLACED_MAX:
+            _log.error("records_are_gone", **told, found=offset)
+            one.expects = EXPECTS_NOTHING
+            return True
+        _log.warning("kafka_place_lost", **told, found=offset, placed_at=one.placed_at)
+        tries = one.placed + 1
+        self._place((one.topic, one.partition), one.placed_at, expects=one.expects)
+        one.placed = tries
+        return False
+
+    def start_over(self, items: Iterable[Item]) -> None:
+        """When nobody knows what was committed: every partition opens anew, as the group says.
+
+        items: as for `read_again`.
+        """
         self._newest = None
+        self._remember(items)
         for place in self.places():
             self._begin(place)
         self._source.pause(self.places())
@@ -169,7 +241,7 @@ class Partitions:
         self._asleep[place] = wake_ms
         self._ends.pop(place, None)
         self._source.pause([place])
-        self._place(place, offset)
+        self._place(place, offset, expects=offset)
 
     def wake(self, now_ms: int) -> list[Place]:
         """The partitions that have slept long enough."""
@@ -248,7 +320,9 @@ class Partitions:
         offset = self._openings.pop(place).offset
         if not self._source.seek(place, offset):
             return False
-        self._assignments[place].open(offset=offset, stand=stand, redo=redo)
+        one = self._assignments[place]
+        one.open(offset=offset, stand=stand, redo=redo)
+        one.was_placed(offset, expects=self._known_from(place, offset))
         return True
 
     # Commits

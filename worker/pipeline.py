@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from worker.batch import Batch, Item, Limits
@@ -119,6 +120,7 @@ class Pipeline:
         self._batch = Batch(inputs.limits)
         self._batch_since = 0.0
         self._in_flight: _InFlight | None = None
+        self._announcing: list[Item] = []
         self._paused = False
         self._full_batches = 0
         self._saturated = False
@@ -144,6 +146,7 @@ class Pipeline:
             self._submit()
         if answered is not None:
             self._announce(*answered)
+            self._announcing = []
 
     def finish(self, deadline_seconds: float) -> bool:
         """Announce what the ledger has in hand if it answers in time; drop the rest.
@@ -243,17 +246,12 @@ class Pipeline:
     # Decode and translate
 
     def _take(self, records: Sequence[Record]) -> None:
-        """Each record of an open partition becomes an item of the batch.
-
-        What comes before a partition opens is read again from where it opens, and what lies below
-        its commit has its outcome.
-        """
+        """Each record whose turn it is becomes an item of the batch."""
         ready: list[tuple[Record, Assignment]] = []
+        astray: set[Assignment] = set()
         for record in records:
-            assignment = self.partitions.get(record)
-            if assignment is None or not assignment.opened:
-                continue
-            if record.offset() < assignment.committed:
+            assignment = self.partitions.takes(record, astray)
+            if assignment is None:
                 continue
             if not assignment.delay_ms or self._is_due(record, assignment):
                 ready.append((record, assignment))
@@ -342,6 +340,7 @@ class Pipeline:
         if flight is None or not flight.answer.done():
             return None
         self._in_flight = None
+        self._announcing = flight.items
         outcomes = flight.answer.result()
         self._observer.stage("post", self._now() - flight.since)
         return flight.items, outcomes
@@ -378,17 +377,22 @@ class Pipeline:
         try:
             self._announcer.announce(announcements, commits, self._source.membership())
         except Aborted as aborted:
-            self.partitions.read_again()
+            self.partitions.read_again(self._in_hand())
             self._drop_all(str(aborted))
             return False
         except Unsettled as unsettled:
-            self.partitions.start_over()
+            self.partitions.start_over(self._in_hand())
             self._drop_all(str(unsettled))
             return False
         self._observer.stage("commit", self._now() - started)
         for one, offset, stand in stands:
             one.was_committed(next_offset=offset, stand=stand)
         return True
+
+    def _in_hand(self) -> Iterable[Item]:
+        """What was read and is not committed: all that the transaction and the ledger have not."""
+        flying = self._in_flight.items if self._in_flight is not None else ()
+        return chain(self._announcing, flying, self._batch.items)
 
     def _drop_all(self, reason: str) -> None:
         """After a transaction that failed: what is batched is nobody's now, and is read again."""

@@ -61,6 +61,8 @@ class FakeKafka:
     generation: int = 0
     members: dict[str, FakeSource] = field(default_factory=dict)
     moving: dict[Place, str] = field(default_factory=dict)
+    lost_seeks: float = 0.0
+    """How often a client says that it was placed, and reads on where it was."""
 
     def append(self, place: Place, content: bytes, headers: Headers | None = None) -> None:
         """Produce one record."""
@@ -208,7 +210,8 @@ class FakeSource:
         if not self.started.get(place):
             self.started[place] = True
             return False
-        self.positions[place] = offset
+        if not self.kafka.lost_seeks or self.rng.random() >= self.kafka.lost_seeks:
+            self.positions[place] = offset
         return True
 
     def pause(self, places: Iterable[Place]) -> None:

@@ -124,6 +124,20 @@ def test_histories_keep_the_promises(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 2))
+def test_a_client_that_was_not_placed_passes_nothing_over(seed: int) -> None:
+    """After an abort it says that it reads from the commit, and goes on behind what was aborted."""
+    world = World(seed, PLACES, rates=Rates(abort=0.2, crash=0), lost_seeks=0.1)
+    rng = random.Random(seed)
+    for content in traffic(rng, 60):
+        world.kafka.append(rng.choice(PLACES), content)
+    for _ in range(1500):
+        world.turn()
+    world.settle()
+    audit(world)
+    every_event_is_told(world)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 2))
 def test_a_new_group_changes_nothing(seed: int) -> None:
     """Replaying everything from offset 0 adds no transfer and no outbox record."""
     world = World(seed, PLACES, rates=Rates(0, 0, 0, 0))

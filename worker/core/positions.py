@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 NO_REDO: Final = -1
+EXPECTS_NOTHING: Final = -1
 
 
 class Stand(NamedTuple):
@@ -76,6 +77,8 @@ class Assignment:
     records were parked before. delay_ms: how long they wait here.
     base: the upper bits of its positions. committed: everything below has its outcome committed.
     redo: see `announce_rejected_before`.
+    placed_at: where the source was told to read on, placed: how often, and expects: an offset that
+    was read before and must come again after that; EXPECTS_NOTHING when it came, or none is known.
     """
 
     topic: str
@@ -89,6 +92,9 @@ class Assignment:
     opened: bool = False
     tries: int = 0
     delay_ms: int = 0
+    expects: int = EXPECTS_NOTHING
+    placed_at: int = 0
+    placed: int = 0
 
     def open(self, *, offset: int, stand: Stand, redo: int) -> None:
         """Begin to answer for the partition at this offset."""
@@ -96,6 +102,10 @@ class Assignment:
         self.since, self.until = stand
         self.redo = redo
         self.opened = True
+
+    def was_placed(self, offset: int, *, expects: int) -> None:
+        """The source was told to read from this offset on; what is known to come."""
+        self.placed_at, self.expects, self.placed = offset, expects, 1
 
     def may_submit(self, offset: int) -> bool:
         """May this record be submitted before the next commit?"""
