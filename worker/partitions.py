@@ -70,8 +70,9 @@ class Partitions:
     def takes(self, record: Record, astray: set[Assignment]) -> Assignment | None:
         """The assignment that takes a record just polled; None when it is not its turn.
 
-        What comes before a partition opens is read again from where it opens, and what lies below
-        its commit has its outcome. astray: those that read on beyond their place in this poll.
+        What comes before a partition opens is read again from where it opens, what lies below its
+        commit has its outcome, and what comes while it sleeps is read again when it wakes.
+        astray: those that read on beyond their place in this poll.
         """
         place, offset = (record.topic(), record.partition()), record.offset()
         one = self._assignments.get(place)
@@ -80,7 +81,7 @@ class Partitions:
         if not one.opened:
             self._known.setdefault(place, set()).add(offset)
             return None
-        if offset < one.committed:
+        if offset < one.committed or self.sleeps(place):
             return None
         if one.expects != EXPECTS_NOTHING and (one in astray or not self._came(one, offset)):
             astray.add(one)

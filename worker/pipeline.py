@@ -261,8 +261,6 @@ class Pipeline:
     def _is_due(self, record: Record, assignment: Assignment) -> bool:
         """Has this parked record waited long enough? If not, its partition sleeps until then."""
         place = (assignment.topic, assignment.partition)
-        if self.partitions.sleeps(place):
-            return False
         now_ms, delay_ms = self._wall_ms(), assignment.delay_ms
         due_ms = self._reader.due_ms(record, delay_ms=delay_ms)
         if due_ms <= now_ms:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.simulation.world import PARKED, Rates, World
 from worker.pipeline import Pipeline
@@ -112,15 +113,17 @@ def test_histories_keep_the_promises(seed: int) -> None:
     world = World(seed, PLACES, rates=Rates())
     rng = random.Random(seed)
     waiting = traffic(rng, 60)
-    for _ in range(1500):
-        if waiting and rng.random() < 0.3:
-            world.kafka.append(rng.choice(PLACES), waiting.pop(0))
-        world.turn()
-    for content in waiting:
-        world.kafka.append(rng.choice(PLACES), content)
-    world.settle()
+    with capture_logs() as logged:
+        for _ in range(1500):
+            if waiting and rng.random() < 0.3:
+                world.kafka.append(rng.choice(PLACES), waiting.pop(0))
+            world.turn()
+        for content in waiting:
+            world.kafka.append(rng.choice(PLACES), content)
+        world.settle()
     audit(world)
     every_event_is_told(world)
+    assert not logged, "a client that does what it is told is not suspected"
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 2))
