@@ -255,6 +255,9 @@ class KafkaSource:
         except KafkaException as error:
             self._must_pass(error)
             return None
+        if found.offset >= 0 and not low <= found.offset <= high:
+            told = {"topic": found.topic, "partition": found.partition, "low": low, "high": high}
+            _log.warning("kafka_commit_outside", **told, committed=found.offset)
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
     def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
