@@ -81,7 +81,7 @@ class Partitions:
         if not one.opened:
             self._known.setdefault(place, set()).add(offset)
             return None
-        if offset < one.committed or self.sleeps(place):
+        if offset < one.committed or (one.delay_ms and self.sleeps(place)):
             return None
         if one.expects != EXPECTS_NOTHING and (one in astray or not self._came(one, offset)):
             astray.add(one)

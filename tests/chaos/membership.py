@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 
 from confluent_kafka import ConsumerGroupState, KafkaException
-from confluent_kafka.admin import AdminClient
 
-ASK_SECONDS = 10
+from tests.servers.kafka import group_now
+
 SETTLE_SECONDS_MAX = 300
 LOOK_SECONDS = 0.2
 
@@ -50,11 +50,8 @@ class Membership:
 
     def _members(self) -> frozenset[str]:
         """None while the group is being put together, or cannot be asked."""
-        # A new client each time: one whose brokers were killed has been seen never to answer.
-        admin = AdminClient({"bootstrap.servers": self._bootstrap_servers, "log_level": 0})
-        asked = admin.describe_consumer_groups([self._group], request_timeout=ASK_SECONDS)
         try:
-            found = asked[self._group].result(2 * ASK_SECONDS)
+            found = group_now(self._bootstrap_servers, self._group)
         except (KafkaException, TimeoutError):  # its coordinator is away or moves
             return frozenset()
         stable = found.state == ConsumerGroupState.STABLE

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from confluent_kafka import ElectionType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.servers.kafka import JavaBroker, kafka_jars
+from tests.servers.kafka import ASK_SECONDS, JavaBroker, group_now, kafka_jars
 
 T = TypeVar("T")
 FIRST: Final = 1
@@ -34,7 +34,6 @@ SETTINGS: Final = {
     "broker.session.timeout.ms": "10000",
 }
 REASSIGN: Final = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
-ASK_SECONDS: Final = 10
 LOOK_SECONDS: Final = 0.2
 CHANGE_SECONDS_MAX: Final = 300
 TAKE_OVER_SECONDS_MAX: Final = 60
@@ -148,9 +147,7 @@ class KafkaPair:
 
     def _coordinator(self, group: str) -> int:
         """The group's coordinator, as it says itself."""
-        admin = self._admin()  # a client that nobody holds never answers
-        asked = admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)
-        return int(asked[group].result(2 * ASK_SECONDS).coordinator.id)
+        return int(group_now(self.bootstrap_servers, group).coordinator.id)
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
