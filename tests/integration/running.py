@@ -13,9 +13,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka.admin import AdminClient
-
 from tests.integration.cluster import Cluster
+from tests.servers.kafka import group_now
 
 SECONDS_MAX = 300
 PROBE_SECONDS_MAX = 30
@@ -78,9 +77,8 @@ class Running:
 
     def members(self) -> list[str]:
         """The ids of its group's members, as the coordinator has them."""
-        admin = AdminClient({"bootstrap.servers": self._cluster.bootstrap_servers})
-        asked = admin.describe_consumer_groups([self._group], request_timeout=PROBE_SECONDS_MAX)
-        return [one.member_id for one in asked[self._group].result().members]
+        group = group_now(self._cluster.bootstrap_servers, self._group)
+        return [one.member_id for one in group.members]
 
     def terminate(self) -> int:
         """SIGTERM, and its exit code."""

@@ -47,6 +47,21 @@ NOT_ALLOWED: Final = frozenset(
 )
 """A grant is missing: the same call will not do better."""
 
+FOR_GOOD: Final = frozenset(
+    {
+        *NOT_ALLOWED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - confluent_kafka names its local errors so
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._FATAL,  # noqa: SLF001
+    }
+)
+"""What a consumer is told, and does not pass by itself."""
+
+LEADERLESS: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
+"""A call is told so also while a partition's leader is gone and its successor not yet elected; that
+it is gone for good, the consumer is told."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -102,6 +117,14 @@ def client_config(
         "bootstrap.servers": bootstrap_servers,
         "error_cb": trouble.note,
     }
+
+
+def passing(error: BaseException) -> bool:
+    """May the same call of a consumer succeed a moment later? Whatever is not refused for good."""
+    if not isinstance(error, KafkaException):
+        return False
+    cause = error.args[0]
+    return cause.code() == LEADERLESS or (not cause.fatal() and cause.code() not in FOR_GOOD)
 
 
 def unreachable(doing: str, error: KafkaException, trouble: Trouble) -> DependencyUnavailable:

@@ -1,30 +1,31 @@
 """A member of the consumer group: records and facts in, pauses and seeks out.
 
 The invariant: callbacks only record facts, and nothing is committed unless it is asked for: a
-worker's offsets travel in the announcer's transaction. Where the group stands is asked in a thread
-with a client of its own, because a dead worker's open transaction can hide it for many seconds, and
-because calls of one client wait for each other. An answer counts only for the stay it was asked in.
+worker's offsets travel in the announcer's transaction. Where the group stands is asked by
+`worker.kafka.asking`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from worker.core.positions import Opening, opening
+from worker.core.positions import Opening
+from worker.kafka.asking import GroupAsker
 from worker.kafka.connection import (
+    FOR_GOOD,
     NOT_ALLOWED,
     REACH_SECONDS,
     Trouble,
     client_config,
     not_allowed,
     open_client,
+    passing,
     unreachable,
 )
 from worker.ports import Commit, DependencyUnavailable, Place, Polled, Record
@@ -32,13 +33,7 @@ from worker.ports import Commit, DependencyUnavailable, Place, Polled, Record
 CALM_SECONDS_MAX: Final = 60.0
 """How long a call that must succeed is tried again and again."""
 
-TRY_SECONDS: Final = 2.0
-"""How long a broker may take to say where the group stands before it is asked again."""
-
 LOOK_EVERY_SECONDS: Final = 2.0
-
-REACHED_EVERY_SECONDS: Final = 0.25
-"""How often a drain asks how far its group is."""
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "partition.assignment.strategy": "cooperative-sticky",
@@ -47,15 +42,6 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "fetch.wait.max.ms": 100,
 }
 
-_FATAL: Final = frozenset(
-    {
-        *NOT_ALLOWED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - confluent_kafka names its local errors so
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-        KafkaError._FATAL,  # noqa: SLF001
-    }
-)
 _MOVING: Final = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -65,21 +51,9 @@ _MOVING: Final = frozenset(
 )
 """The group is between two assignments; only polling goes on from there."""
 
-_LEADERLESS: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
-"""A call is told so also while a partition's leader is gone and its successor not yet elected; that
-it is gone for good, the consumer is told."""
-
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 
 _log = structlog.get_logger(__name__)
-
-
-def _passing(error: BaseException) -> bool:
-    """May the same call succeed a moment later? Whatever is not refused for good may."""
-    if not isinstance(error, KafkaException):
-        return False
-    cause = error.args[0]
-    return cause.code() == _LEADERLESS or (not cause.fatal() and cause.code() not in _FATAL)
 
 
 class KafkaSource:
@@ -102,10 +76,6 @@ class KafkaSource:
         self._trouble = Trouble()
         self._topics = topics
         self._looked_at = 0.0
-        self._asking = ThreadPoolExecutor(1, thread_name_prefix="offsets")
-        self._asked: dict[Place, Future[Opening | None]] = {}
-        self._asked_reached: Future[bool] | None = None
-        self._asked_reached_at = 0.0
         self._lost: list[Place] = []
         self.sessions_lost = 0
         """How often partitions were lost with the session, not handed over."""
@@ -126,7 +96,7 @@ class KafkaSource:
             own=own,
         )
         self._consumer = open_client(lambda: Consumer({**config, **member}))
-        self._asker = open_client(lambda: Consumer(config))
+        self._asker = GroupAsker(open_client(lambda: Consumer(config)), self._trouble)
         self._places = self._input_places()
         self._consumer.subscribe(
             list(topics),
@@ -162,7 +132,7 @@ class KafkaSource:
     def _patiently(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         """The same call again while it may yet succeed."""
         tries = Retrying(
-            retry=retry_if_exception(_passing),
+            retry=retry_if_exception(passing),
             stop=stop_after_delay(CALM_SECONDS_MAX),
             wait=wait_random_exponential(multiplier=0.05, max=2.0),
             before_sleep=lambda _: self._while_waiting(),
@@ -187,8 +157,8 @@ class KafkaSource:
         lost, gained = self._lost[:], self._gained[:]
         self._lost.clear()
         self._gained.clear()
-        for place in (*lost, *gained):
-            self._asked.pop(place, None)
+        if lost or gained:
+            self._asker.forget((*lost, *gained))
         return Polled(records, lost, gained, ends)
 
     def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[Place, int]]:
@@ -210,7 +180,7 @@ class KafkaSource:
         """Stop for what will not pass by itself; the client retries the rest."""
         if error.code() in NOT_ALLOWED:
             raise not_allowed("reading the input topics", error)
-        if error.fatal() or error.code() in _FATAL:
+        if error.fatal() or error.code() in FOR_GOOD:
             raise DependencyUnavailable(f"Kafka refused to serve the input topics: {error.str()}")
         _log.warning("kafka_consumer", error=error.name())
 
@@ -242,65 +212,11 @@ class KafkaSource:
 
     def opening(self, place: Place) -> Opening | None:
         """The group's commit against the partition's watermarks; None: not yet, ask again."""
-        if place not in self._asked:
-            self._asked[place] = self._asking.submit(self._ask_opening, place)
-        if not self._asked[place].done():
-            return None
-        return self._asked.pop(place).result()
-
-    def _ask_opening(self, place: Place) -> Opening | None:
-        """In the thread that asks, with a client that joins no group; None: not known for now."""
-        try:
-            found, (low, high) = self._stand(place)
-        except KafkaException as error:
-            self._must_pass(error)
-            return None
-        if found.offset >= 0 and not low <= found.offset <= high:
-            told = {"topic": found.topic, "partition": found.partition, "low": low, "high": high}
-            _log.warning("kafka_commit_outside", **told, committed=found.offset)
-        return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
-
-    def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
-        (found,) = self._asker.committed([TopicPartition(*place)], timeout=TRY_SECONDS)
-        if found.error is not None:
-            raise KafkaException(found.error)
-        try:
-            marks = self._asker.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() == _LEADERLESS:  # so it stays until the client looks anew
-                self._asker.list_topics(place[0], timeout=TRY_SECONDS)
-            raise
-        return found, marks
+        return self._asker.opening(place)
 
     def reached(self, ends: Mapping[Place, int]) -> bool:
-        """Has the group committed these offsets? Asked as `opening` is, now and then."""
-        if self._asked_reached is None:
-            now = time.monotonic()
-            if now - self._asked_reached_at < REACHED_EVERY_SECONDS:
-                return False
-            self._asked_reached_at = now
-            self._asked_reached = self._asking.submit(self._ask_reached, dict(ends))
-        if not self._asked_reached.done():
-            return False
-        answer, self._asked_reached = self._asked_reached.result(), None
-        return answer
-
-    def _ask_reached(self, ends: dict[Place, int]) -> bool:
-        asked = [TopicPartition(*place) for place in ends]
-        try:
-            found = self._asker.committed(asked, timeout=TRY_SECONDS) if asked else []
-        except KafkaException as error:
-            self._must_pass(error)
-            return False
-        return all(
-            one.error is None and one.offset >= ends[one.topic, one.partition] for one in found
-        )
-
-    def _must_pass(self, error: KafkaException) -> None:
-        """The broker does not say where the group stands: for now, or it is raised."""
-        if not _passing(error):
-            raise unreachable("asking for committed offsets", error, self._trouble) from None
-        _log.warning("kafka_offsets_unknown", error=error.args[0].name())
+        """Has the group committed these offsets? Asked now and then."""
+        return self._asker.reached(ends)
 
     def watermarks(self) -> Mapping[Place, tuple[int, int]]:
         """First offset and end of every input partition, asked of the broker."""
@@ -317,7 +233,7 @@ class KafkaSource:
         try:
             self._consumer.seek(TopicPartition(*place, offset))
         except KafkaException as error:
-            if not _passing(error):
+            if not passing(error):
                 raise unreachable("seeking", error, self._trouble) from None
             _log.debug("kafka_not_placed", error=error.args[0].name())
             return False
@@ -366,7 +282,6 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group, when nobody asks any more."""
-        self._asking.shutdown(cancel_futures=True)
         self._asker.close()
         self._consumer.close()
 

@@ -1,0 +1,103 @@
+"""Where a partition opens when the group's commit lies behind its end, on the embedded broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from structlog.testing import capture_logs
+
+from worker.core.positions import Opening, Stand
+from worker.kafka import asking
+from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.source import KafkaSource
+
+GROUP = "books"
+PLACE = ("stripe.payments", 0)
+STAND = Stand(since=5, until=9)
+COMMITTED = 3
+SOON_SECONDS = 0.5
+WAIT_SECONDS_MAX = 30
+
+
+@pytest.fixture
+def broker() -> EmbeddedBroker:
+    """One partition without a record."""
+    made = EmbeddedBroker()
+    made.make_topics([PLACE[0]])
+    return made
+
+
+@pytest.fixture
+def source(broker: EmbeddedBroker) -> Iterator[KafkaSource]:
+    """Its group has committed an offset that the partition does not have."""
+    before = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": GROUP})
+    stood = TopicPartition(*PLACE, COMMITTED, STAND.metadata())
+    before.commit(offsets=[stood], asynchronous=False)
+    before.close()
+    member = KafkaSource(
+        bootstrap_servers=broker.bootstrap_servers, group=GROUP, topics=[PLACE[0]], client={}
+    )
+    yield member
+    member.close()
+
+
+def answers(source: KafkaSource, until: Callable[[], bool]) -> list[Opening | None]:
+    """What the source says until that is so."""
+    said: list[Opening | None] = []
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not until() or not said:
+        assert time.monotonic() < deadline
+        said.append(source.opening(PLACE))
+        if said[-1] is not None:
+            break
+        time.sleep(0.01)
+    return said
+
+
+def fill(broker: EmbeddedBroker) -> None:
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for _ in range(COMMITTED + 1):
+        producer.produce(PLACE[0], b"{}", partition=PLACE[1])
+    assert producer.flush(WAIT_SECONDS_MAX) == 0
+
+
+def test_an_end_that_comes_late_is_no_reset(broker: EmbeddedBroker, source: KafkaSource) -> None:
+    """A broker that knew less of the end for a while costs no announcement: `since` is kept."""
+    with capture_logs() as logs:
+        early = answers(source, lambda: any(one["event"] for one in logs))
+        assert set(early) == {None}
+        fill(broker)
+        *_, last = answers(source, lambda: False)
+    assert last == Opening(COMMITTED, STAND)
+    assert [one["event"] for one in logs] == ["kafka_commit_beyond_end"]
+
+
+def test_an_end_that_never_comes_is_a_reset(
+    source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The topic is another: it is read from its start, as at a first start, and the log says so."""
+    monkeypatch.setattr(asking, "BEYOND_SECONDS", SOON_SECONDS)
+    with capture_logs() as logs:
+        began = time.monotonic()
+        *early, last = answers(source, lambda: False)
+    assert time.monotonic() - began >= SOON_SECONDS
+    assert set(early) == {None}
+    assert last == Opening(0, None)
+    assert [one["event"] for one in logs] == ["kafka_commit_beyond_end", "kafka_offsets_reset"]
+
+
+def test_another_stay_asks_for_as_long_again(
+    source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen of a partition in an earlier stay says nothing about this one."""
+    monkeypatch.setattr(asking, "BEYOND_SECONDS", SOON_SECONDS)
+    with capture_logs() as logs:
+        answers(source, lambda: bool(logs))
+        time.sleep(SOON_SECONDS)
+        source._asker.forget([PLACE])
+        began = time.monotonic()
+        answers(source, lambda: False)
+    assert time.monotonic() - began >= SOON_SECONDS
