@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench profile chaos docs helm lock audit sbom clean
+.PHONY: help demo test lint format bench profile chaos compiled docs helm lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,17 +17,28 @@ help:
 	@echo 'make bench   benchmarks on real servers: BENCH_ARGS=--help'
 	@echo 'make profile where the CPU goes, without servers'
 	@echo 'make chaos   faults on real servers: CHAOS_ARGS=--help'
+	@echo 'make compiled  the hot modules as C, as images have them; COMPILED=1 makes test, bench,'
+	@echo '            profile and chaos use them. Needs a C compiler'
 	@echo 'make docs    docs/configuration.md from the settings'
 	@echo 'make helm    builds Helm with Go, for the tests of the chart'
 	@echo 'make lock    pin the newest versions that pyproject.toml allows'
 	@echo 'make audit   known weaknesses of the packages in the image'
 	@echo 'make sbom    sbom.cdx.json: what is in the image'
 
+# What is compiled lies in a folder of its own: no edit is ever shadowed by what was built before it.
+C_DIR := .cache/compiled
+ifdef COMPILED
+KIND := $(C_DIR)/stamp
+RUN := WORKER_COMPILED=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(C_DIR):$(CURDIR) $(BIN)/python
+else
+RUN := $(BIN)/python
+endif
+
 demo: $(VENV)/demo.stamp
 	@$(BIN)/ledger-worker demo
 
-test: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/dev.stamp $(KIND)
+	@$(RUN) -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check
@@ -38,14 +49,22 @@ format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(VENV)/dev.stamp
-	@$(BIN)/python -m bench $(BENCH_ARGS)
+bench: $(VENV)/dev.stamp $(KIND)
+	@$(RUN) -m bench $(BENCH_ARGS)
 
-profile: $(VENV)/dev.stamp
-	@$(BIN)/python -m bench.offline
+profile: $(VENV)/dev.stamp $(KIND)
+	@$(RUN) -m bench.offline
 
-chaos: $(VENV)/dev.stamp
-	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+chaos: $(VENV)/dev.stamp $(KIND)
+	@$(RUN) -m tests.chaos $(CHAOS_ARGS)
+
+compiled: $(C_DIR)/stamp
+$(C_DIR)/stamp: setup.py pyproject.toml $(shell find worker -name '*.py') | $(VENV)/dev.stamp
+	@echo 'compiling; this takes a minute'
+	@rm -rf $(C_DIR)
+	@WORKER_COMPILED=1 $(BIN)/python -W ignore setup.py --quiet build --build-lib $(C_DIR) \
+	  >.cache/compiled.log 2>&1 || { cat .cache/compiled.log >&2; exit 1; }
+	@touch $@
 
 docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m worker.settings_page > docs/configuration.md
@@ -93,6 +112,8 @@ lock: $(VENV)/dev.stamp
 	  --output-file requirements-image.lock pyproject.toml
 	@$(LOCK) $(IMAGE) --extra dev --constraint requirements-image.lock \
 	  --output-file requirements-dev.lock pyproject.toml
+	@$(LOCK) $(IMAGE) --extra build --constraint requirements-dev.lock \
+	  --output-file requirements-build.lock pyproject.toml
 	@$(LOCK) --output-file .ci/uv.lock .ci/uv.in
 
 audit: $(VENV)/dev.stamp

@@ -35,6 +35,17 @@ PORTS = {
 EVERYTHING = replay.Replay(Moment(), Moment())
 
 
+class _Watched:
+    """A port with one call replaced: what is compiled takes no new methods."""
+
+    def __init__(self, port: object, name: str, call: Callable[..., Any]) -> None:
+        self._port = port
+        setattr(self, name, call)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
+        return getattr(self._port, name)
+
+
 class Stages:
     """CPU seconds by stage; each call is timed in its own thread."""
 
@@ -45,9 +56,14 @@ class Stages:
 
     def watch(self, worker: Worker) -> None:
         """Put a stopwatch around the calls of PORTS. The pipeline looks them up at each turn."""
+        pipeline: Any = worker.pipeline
         for stage, (port, name) in PORTS.items():
-            target: Any = getattr(worker.pipeline, port) if port else worker.pipeline
-            setattr(target, name, self._timed(stage, getattr(target, name)))
+            target = getattr(pipeline, port) if port else pipeline
+            timed = self._timed(stage, getattr(target, name))
+            if port:
+                setattr(pipeline, port, _Watched(target, name, timed))
+            else:
+                setattr(pipeline, name, timed)
 
     def _timed(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes on what comes

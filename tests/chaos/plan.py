@@ -119,6 +119,6 @@ def _fault(kind: str, rng: random.Random, events: int) -> Fault:
     if kind in OUTSIDE:
         return Fault(kind, round(rng.uniform(0.02, 0.9), 3), round(rng.uniform(1, 12), 1))
     point, action = kind.split(":")
-    passes = {"translated": events // 8, "produced": events // 8}.get(point, 6)
+    passes = events // 8 if point == "produced" else 6
     hit = Hit(point, rng.randint(1, max(1, passes)), action)
     return Fault(hit.text(), 0.0, round(rng.uniform(1, 12), 1))

@@ -1,7 +1,8 @@
 """Failure points inside a worker: numbered places of a batch at which its process is hit.
 
 The seam is what the composition root builds: these functions put a counter around methods of the
-adapters before the worker is composed. The worker's own code knows nothing of it.
+adapters, and of the loop, before the worker is composed. The worker's own code knows nothing of it.
+What is compiled in an image cannot be replaced, and is not.
 
 A hit is written `POINT:COUNT:ACTION`, such as `committing:3:kill`: at the third pass of that point.
 `kill` and `stop` are signals; `abort` is an error as the broker gives it; at `ahead` and `behind`
@@ -24,7 +25,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from worker.kafka import announcer
 from worker.kafka.source import KafkaSource
 from worker.ledger.counted import CountedLedger
-from worker.reading import EventReader
+from worker.pipeline import Pipeline
 
 VARIABLE = "CHAOS_HIT"
 POINTS = (
@@ -112,7 +113,7 @@ def set_up(text: str) -> None:
     """Put the trap for this hit around the adapters."""
     trap = Trap(parse(text))
     _after(KafkaSource, "poll", lambda found: trap.passed("polled" if found.records else ""))
-    _after(EventReader, "translate", lambda _: trap.passed("translated"))
+    _after(Pipeline, "_fill", lambda _: trap.passed("translated"))
     _before(CountedLedger, "create_transfers", lambda: trap.under_way("submitting"))
     _after(CountedLedger, "create_transfers", lambda _: trap.passed("replied"))
     vars(announcer)["Producer"] = _producer(trap)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from copy import copy, deepcopy
+from copy import deepcopy
 from random import Random
 from typing import Any
 
 from worker.codecs.decode import Decoder
 from worker.config import PACKAGED_RULEBOOK
-from worker.core.chain import Chain
-from worker.core.event import Dead, Event, Skipped
+from worker.core.event import Event
 from worker.core.translate import Translator
 from worker.generate.encode import json_value
 from worker.generate.traffic import generate
@@ -22,8 +21,8 @@ JUNK: list[Any] = ["", "a\0b", "\ud800", None, True, 1.5, -1, 0, 1 << 63, [], {}
 
 def both() -> tuple[Translator, Translator]:
     """A translator, and its like without plain rules."""
-    quick = Translator(load(PACKAGED_RULEBOOK))
-    general = copy(quick)
+    rules = load(PACKAGED_RULEBOOK)
+    quick, general = Translator(rules), Translator(rules)
     general._plain_legs = ((),) * len(quick._plain_legs)
     return quick, general
 
@@ -42,14 +41,10 @@ def test_plain_rules_make_the_chains_of_the_general_way() -> None:
     for role, event in events():
         for asked in (event, spoiled(event, chance), spoiled(event, chance)):
             expected = general.translate(asked, role=role)
-            assert told(quick.translate(asked, role=role)) == told(expected)
+            # Parts of a chain are equal only to themselves: their fields are compared.
+            assert repr(quick.translate(asked, role=role)) == repr(expected)
             kinds[type(expected).__name__] += 1
     assert min(kinds["Chain"], kinds["Dead"]) > TRAFFIC // 10
-
-
-def told(asked: Chain | Skipped | Dead) -> object:
-    """What was made of an event; what it waits for has no equality of its own."""
-    return (*asked._replace(needs=None), repr(asked.needs)) if isinstance(asked, Chain) else asked
 
 
 def spoiled(event: Event, chance: Random) -> Event:

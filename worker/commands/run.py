@@ -20,6 +20,7 @@ import structlog
 from worker import collector
 from worker.compose import Worker, open_worker, with_broker
 from worker.config import Settings, load_settings
+from worker.core import plain
 from worker.kafka.admin import require_topics
 from worker.observe.logs import configure_logging
 from worker.ports import Place
@@ -29,6 +30,9 @@ HELP: Final = "read events from Kafka, post them to the ledger, announce what be
 
 GRACE_SECONDS: Final = 20.0
 """How long the ledger may take to answer the batch in flight after a signal to stop."""
+
+COMPILED: Final = not plain.__file__.endswith(".py")
+"""Are the hot modules compiled (setup.py), as in an image?"""
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
             embedded_broker=embedded,
             stopping_seconds=stop.seconds,
         ) as worker:
-            _log.info("started", group=settings.kafka.group_id, ledger=settings.ledger.addresses)
+            where = {"group": settings.kafka.group_id, "ledger": settings.ledger.addresses}
+            _log.info("started", **where, compiled=COMPILED)
             work(worker, stop=stop, drain=arguments.drain, events_limit=arguments.max_events)
             outcomes = dict(sorted(worker.observer.outcomes.items()))
     _log.info("stopped", outcomes=outcomes)

@@ -165,13 +165,13 @@ def truth(value: Value, text: str) -> bool:
     raise IllTyped(f"{text} is neither true nor false")
 
 
-def smallest(values: list[Value], text: str) -> Value:
+def smallest(values: Value, text: str) -> Value:
     """The least of the integers or strings."""
     _orderable(values, text)
     return min(values)
 
 
-def largest(values: list[Value], text: str) -> Value:
+def largest(values: Value, text: str) -> Value:
     """The greatest of the integers or strings."""
     _orderable(values, text)
     return max(values)
