@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 from bench.loop import Clock
@@ -47,10 +48,11 @@ class _Watched:
 
 
 class Stages:
-    """CPU seconds by stage; each call is timed in its own thread."""
+    """CPU seconds by stage, without those of a stage inside; each is timed in its own thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._inside: dict[int, list[float]] = defaultdict(list)
         self.spent: dict[str, float] = defaultdict(float)
         self.batches = 0
 
@@ -69,11 +71,16 @@ class Stages:
         def timed(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes on what comes
             if stage == "take":
                 self._clock.start()
+            inside = self._inside[get_ident()]
+            inside.append(0.0)
             began = time.thread_time()
             try:
                 return call(*given, **named)
             finally:
-                self.spent[stage] += time.thread_time() - began
+                whole = time.thread_time() - began
+                self.spent[stage] += whole - inside.pop()
+                if inside:
+                    inside[-1] += whole
                 if stage == "post":
                     self.batches += 1
                 if stage == "commit" and self._clock.began:
@@ -82,9 +89,9 @@ class Stages:
         return timed
 
     def figures(self, *, main_cpu: float) -> dict[str, float]:
-        """Each stage's own: `take` holds decoding, and Python's main thread all but posting."""
+        """Each stage's own; Python's main thread does all but posting."""
         spent = dict(self.spent)
-        translate = spent.pop("take") - spent["decode"]
+        translate = spent.pop("take")
         loop = main_cpu - translate - sum(spent.values()) + spent["post"]
         clients = self._clock.cpu - main_cpu - spent["post"]
         return {**spent, "translate": translate, "loop": loop, "clients": clients}

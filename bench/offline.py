@@ -18,7 +18,7 @@ from typing import Any, cast
 from bench.contenders import ROOT
 from bench.straight import Books, read
 from bench.traffic import Encoding, charges, value_of
-from worker.batch import Batch, Item, Limits
+from worker.batch import Batch, Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
@@ -28,7 +28,7 @@ from worker.codecs.rejected import RejectedEncoder
 from worker.core.positions import Assignment
 from worker.core.translate import Translator
 from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateTransferStatus, Result
-from worker.ports import Announcement, Headers, Ledger
+from worker.ports import Announcement, Headers, Ledger, Record
 from worker.posting.poster import Poster
 from worker.reading import EventReader
 from worker.rulebooks.load import load
@@ -102,10 +102,8 @@ class WorkersPath:
         found = self._reader.decode(records)
         marks.append(time.thread_time())
         batch = Batch(Limits(len(records) + 1, Yes.batch_max, 1 << 30))
-        for record, event in zip(records, found, strict=True):
-            asked, attempts = self._reader.translate(event, record, role=ROLE)
-            size = len(record.value())
-            batch.add(Item(record, self._stay, record.offset(), size, ROLE, asked, attempts))
+        ready: list[tuple[Record, Assignment]] = [(record, self._stay) for record in records]
+        batch.extend(self._reader.items(ready, found, group="bench"))
         items = batch.cut()
         marks.append(time.thread_time())
         outcomes = self._poster.post(items)

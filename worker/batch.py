@@ -85,6 +85,11 @@ class Batch:
             if asked.sync or item.attempts:
                 self.urgent = True
 
+    def extend(self, items: Iterable[Item]) -> None:
+        """Take more items, in order."""
+        for item in items:
+            self.add(item)
+
     def drop_lost(self, held: Iterable[Assignment]) -> None:
         """Forget items of partitions that are no longer ours, or are ours anew."""
         keep = set(map(id, held))
@@ -98,8 +103,7 @@ class Batch:
 
     def _refill(self, items: list[Item]) -> None:
         self.items, self.legs, self.size_bytes, self.urgent = [], 0, 0, False
-        for item in items:
-            self.add(item)
+        self.extend(items)
 
 
 def _split(items: list[Item], legs_max: int) -> tuple[list[Item], list[Item]]:

@@ -2,7 +2,8 @@
 
 Read this file first. One batch is in the ledger (in a thread of its own) while the next is
 consumed, decoded and translated here; when the ledger has answered, the next batch goes in, and
-the answered one is announced and committed in one Kafka transaction.
+the answered one is announced and committed in one Kafka transaction. While the broker commits,
+what was polled just before is decoded and translated.
 
 The invariant: a record's outcome is committed only together with its announcements, only by the
 assignment that consumed it, and only after the ledger has answered. Everything it does with the
@@ -32,7 +33,7 @@ from worker.ports import (
     Unsettled,
 )
 from worker.stages import Observer, Posting, Reader, Writer
-from worker.turns import TURN_SECONDS
+from worker.turns import Turns
 
 IDLE_SECONDS: Final = 0.1
 """How long one poll waits when there is nothing to do."""
@@ -121,11 +122,10 @@ class Pipeline:
         self._batch_since = 0.0
         self._in_flight: _InFlight | None = None
         self._announcing: list[Item] = []
+        self._ahead: Sequence[Record] = ()
+        self._ahead_seconds = 0.0
         self._paused = False
-        self._full_batches = 0
-        self._saturated = False
-        self._turn = 0
-        self._turn_until = 0.0
+        self._turns = Turns()
         self.settled = 0
         """Records whose outcome is committed, since the start."""
 
@@ -145,7 +145,9 @@ class Pipeline:
         if self._due() and (answered is None or self._batch.full):
             self._submit()
         if answered is not None:
+            self._poll_ahead()
             self._announce(*answered)
+            self._take_ahead()
             self._announcing = []
 
     def finish(self, deadline_seconds: float) -> bool:
@@ -163,12 +165,6 @@ class Pipeline:
     def idle(self) -> bool:
         """Is nothing under way?"""
         return not (self._batch.items or self._in_flight or self.partitions.opening)
-
-    @property
-    def _taken(self) -> int:
-        """Records that are settled or under way."""
-        flying = len(self._in_flight.items) if self._in_flight is not None else 0
-        return self.settled + flying + len(self._batch.items)
 
     def commit_tails(self) -> None:
         """Stand at the very end of every partition that was read to its end."""
@@ -189,19 +185,37 @@ class Pipeline:
         return self._source.poll(records_max=1, timeout_seconds=0) if self._paused else NOTHING
 
     def _poll_for_records(self) -> Polled:
-        room = self._batch.room
-        if self._inputs.events_limit:
-            room = min(room, self._inputs.events_limit - self._taken)
-            if room <= 0:
-                self._wait_for_ledger(BUSY_SECONDS)
-                return NOTHING
-        polled = self._source.poll(records_max=room, timeout_seconds=self._patience())
+        room, patience = self._room, self._patience()
+        polled = self._source.poll(records_max=room, timeout_seconds=patience) if room else NOTHING
         if not polled.records:
             self._wait_for_ledger(BUSY_SECONDS)
         return polled
 
+    @property
+    def _room(self) -> int:
+        """How many records may be taken now."""
+        if not self._inputs.events_limit:
+            return self._batch.room
+        left = self._inputs.events_limit - self.settled - len(list(self._in_hand()))
+        return max(0, min(self._batch.room, left))
+
+    def _poll_ahead(self) -> None:
+        """Fetch what can be decoded and translated while the broker commits."""
+        if self._room and not (self._batch.full or self._paused):
+            polled = self._source.poll(records_max=self._room, timeout_seconds=0)
+            if self.partitions.follow(polled):
+                self._rebalance(polled)
+            self._ahead = polled.records
+
+    def _take_ahead(self) -> None:
+        """Decode and translate it; only once."""
+        records, self._ahead = self._ahead, ()
+        started = self._now()
+        self._take(records)
+        self._ahead_seconds += self._now() - started
+
     def _patience(self) -> float:
-        """How many seconds a poll may wait for the first record."""
+        """How many seconds a poll may wait for a record."""
         if self._in_flight is not None:
             return 0.0
         if self.partitions.waits_for_ledger:
@@ -281,33 +295,16 @@ class Pipeline:
 
     def _take_turns(self) -> None:
         """After a turn with full batches the less urgent rest, until nobody else is behind."""
-        now = self._now()
-        if now >= self._turn_until:
-            self._turn_until = now + TURN_SECONDS
-            self._turn += 1
-            self._saturated = self._full_batches > 0
-            self._full_batches = 0
-        elif not self.partitions.rested:
-            return
-        if not self._paused:
-            self.partitions.take_turns(self._turn if self._saturated else None)
+        if (self._turns.begins(self._now()) or self.partitions.rested) and not self._paused:
+            self.partitions.take_turns(self._turns.number)
 
     def _fill(self, ready: list[tuple[Record, Assignment]]) -> None:
-        """A flat loop: it runs for every record."""
         started = self._now()
         found = self._reader.decode([record for record, _ in ready])
         decoded = self._now()
-        batch, translate = self._batch, self._reader.translate
-        if not batch.items:
+        if not self._batch.items:
             self._batch_since = started
-        for (record, assignment), event in zip(ready, found, strict=True):
-            role = assignment.role or self._reader.role_of(record)
-            asked, attempts = translate(event, record, role=role)
-            size = len(record.value() or b"")
-            item = Item(record, assignment, record.offset(), size, role, asked, attempts)
-            if assignment.tries:
-                item.earlier = self._reader.earlier(record, group=self._inputs.group)
-            batch.add(item)
+        self._batch.extend(self._reader.items(ready, found, group=self._inputs.group))
         self._observer.stage("decode", decoded - started)
         self._observer.stage("translate", self._now() - decoded)
 
@@ -322,7 +319,7 @@ class Pipeline:
         return batch.full or batch.urgent or waited >= self._inputs.linger_seconds
 
     def _submit(self) -> None:
-        self._full_batches += self._batch.full
+        self._turns.batch(full=self._batch.full)
         items = self._batch.cut()
         now = self._now()
         self._batch_since = now
@@ -371,18 +368,21 @@ class Pipeline:
             Commit(one.topic, one.partition, offset, stand.metadata())
             for one, offset, stand in stands
         ]
-        started = self._now()
+        started, self._ahead_seconds = self._now(), 0.0
+        membership = self._source.membership()
         try:
-            self._announcer.announce(announcements, commits, self._source.membership())
+            self._announcer.announce(announcements, commits, membership, self._take_ahead)
         except Aborted as aborted:
+            self._take_ahead()  # so that it is known to be in hand
             self.partitions.read_again(self._in_hand())
             self._drop_all(str(aborted))
             return False
         except Unsettled as unsettled:
+            self._take_ahead()
             self.partitions.start_over(self._in_hand())
             self._drop_all(str(unsettled))
             return False
-        self._observer.stage("commit", self._now() - started)
+        self._observer.stage("commit", self._now() - started - self._ahead_seconds)
         for one, offset, stand in stands:
             one.was_committed(next_offset=offset, stand=stand)
         return True

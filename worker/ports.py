@@ -264,8 +264,11 @@ class Announcer(Protocol):
         announcements: Iterable[Announcement],
         commits: Sequence[Commit],
         membership: object,
+        meanwhile: Callable[[], None] = ...,
     ) -> None:
         """One transaction.
+
+        meanwhile: called, if at all, while the broker is waited for; again does no harm.
 
         Raises:
             Aborted: nothing of it was written; the caller reads again.

@@ -6,12 +6,14 @@ Pure but for the decoder it is given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
+from worker.batch import Item
 from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
+from worker.core.positions import Assignment
 from worker.ports import Headers, Record
 
 ATTEMPT_HEADER: Final = "ledger_worker.attempt"
@@ -44,17 +46,31 @@ class EventReader:
         """One answer for each record, in order."""
         return self._decoder.decode_all([record.value() for record in records])
 
-    def role_of(self, record: Record) -> str:
-        """The role under which a parked record first came."""
-        return role_of(record)
-
-    def earlier(self, record: Record, *, group: str) -> Mapping[int, int]:
-        """The positions that a parked record had before in this group, and its `since` there."""
-        return earlier_positions(record, group=group)
-
     def due_ms(self, record: Record, *, delay_ms: int) -> int:
         """When a parked record has waited so long, in milliseconds since 1970."""
         return parked_at_ms(record) + delay_ms
+
+    def items(
+        self,
+        ready: Sequence[tuple[Record, Assignment]],
+        found: Sequence[Event | Dead],
+        *,
+        group: str,
+    ) -> list[Item]:
+        """Each decoded record as an item of a batch. A flat loop: it runs for every record.
+
+        group: the consumer group, under which a parked record has its earlier positions.
+        """
+        made: list[Item] = []
+        for (record, stay), event in zip(ready, found, strict=True):
+            role = stay.role or role_of(record)
+            asked, attempts = self.translate(event, record, role=role)
+            size = len(record.value() or b"")
+            item = Item(record, stay, record.offset(), size, role, asked, attempts)
+            if stay.tries:
+                item.earlier = earlier_positions(record, group=group)
+            made.append(item)
+        return made
 
     def translate(
         self, found: Event | Dead, record: Record, *, role: str

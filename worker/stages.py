@@ -5,13 +5,13 @@ Imports the pure core, the ports and the batch's items only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from worker.batch import Item
-from worker.core.chain import Chain
-from worker.core.event import Dead, Event, Skipped
+from worker.core.event import Dead, Event
 from worker.core.outcome import Outcome
+from worker.core.positions import Assignment
 from worker.ports import Announcement, Place, Record, Stage
 
 
@@ -22,22 +22,18 @@ class Reader(Protocol):
         """The event in each record, or why there is none."""
         ...
 
-    def role_of(self, record: Record) -> str:
-        """The role under which a parked record first came."""
-        ...
-
-    def earlier(self, record: Record, *, group: str) -> Mapping[int, int]:
-        """The positions that a parked record had before in this group, and its `since` there."""
-        ...
-
     def due_ms(self, record: Record, *, delay_ms: int) -> int:
         """When a parked record has waited so long, in milliseconds since 1970."""
         ...
 
-    def translate(
-        self, found: Event | Dead, record: Record, *, role: str
-    ) -> tuple[Chain | Skipped | Dead, int]:
-        """What the rulebook makes of it, and the highest attempt it may be posted under."""
+    def items(
+        self,
+        ready: Sequence[tuple[Record, Assignment]],
+        found: Sequence[Event | Dead],
+        *,
+        group: str,
+    ) -> Sequence[Item]:
+        """What the rulebook makes of each, as items of a batch."""
         ...
 
 

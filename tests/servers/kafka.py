@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -225,7 +225,8 @@ class JavaBroker:
     """Kafka in a process of its own.
 
     joins: the node that is the controller of a second broker's cluster; without, it is its own.
-    more: settings over the usual ones.
+    more: settings over the usual ones. behind: given the address of one more listener, makes the
+    one that its clients are told, as of a wire in front of it.
     """
 
     def __init__(
@@ -235,7 +236,9 @@ class JavaBroker:
         *,
         joins: JavaBroker | None = None,
         more: Mapping[str, str] | None = None,
+        behind: Callable[[str], str] | None = None,
     ) -> None:
+        self._behind = behind
         self._dir = Path(tempfile.mkdtemp(prefix="kafka-", dir=work_dir))
         self._cluster_id: str = joins._cluster_id if joins else _new_cluster_id()
         quiet = f"-Dlog4j2.configurationFile={self._dir / 'log4j2.properties'}"
@@ -256,6 +259,12 @@ class JavaBroker:
             log_dir=str(self._dir / "logs"),
         )
         settings["listeners"] = settings["advertised.listeners"]
+        if self._behind:
+            (wire_port,) = free_ports(1)
+            wired = f"127.0.0.1:{wire_port}"
+            settings["listeners"] += f",WIRE://{wired}"
+            settings["advertised.listeners"] += f",WIRE://{self._behind(wired)}"
+            settings["listener.security.protocol.map"] += ",WIRE:PLAINTEXT"
         if joins:
             settings |= {"process.roles": "broker", "node.id": "2"}
         else:

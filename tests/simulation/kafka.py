@@ -7,12 +7,15 @@ member has just lost, as long as the member's generation is the group's (FACTS, 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from worker.core.positions import Opening, opening
 from worker.ports import Aborted, Announcement, Commit, Headers, Place, Polled, Unsettled
+
+ANSWERED_LATE = 0.5
+"""How often the loop goes on working while a transaction is waited for."""
 
 
 class Crash(Exception):
@@ -249,9 +252,12 @@ class FakeAnnouncer:
         announcements: Iterable[Announcement],
         commits: Sequence[Commit],
         membership: object,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         written = list(announcements)
         name, generation = cast("tuple[str, int]", membership)
+        if self.rng.random() < ANSWERED_LATE:
+            meanwhile()
         if self.rng.random() < self.crash_rate:
             raise Crash("before the commit")
         stale = name not in self.kafka.members or generation != self.kafka.generation

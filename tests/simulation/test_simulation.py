@@ -281,6 +281,52 @@ def steps(pipeline: Pipeline, count: int) -> None:
         pipeline.step()
 
 
+def test_the_next_records_are_translated_while_the_broker_commits() -> None:
+    """Between the transaction's end asked for and heard of, what a poll gives becomes ready."""
+    full, polled = 4, 3
+    world = World(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0), events_max=full)
+    world.start()
+    ((pipeline, thread),) = world.alive.values()
+    for number in range(3 * full):
+        world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1, fee=0))
+    steps(pipeline, 20)
+    thread.run_one()  # how new is the ledger
+    while pipeline._in_flight is None or not pipeline._batch.full:
+        pipeline.step()
+    thread.run_one()
+    whole, ready = pipeline._announcer, []
+
+    def announce(*given: Any) -> None:
+        ready.append(len(pipeline._batch.items))
+        given[-1]()
+        ready.append(len(pipeline._batch.items))
+        whole.announce(*given)
+
+    pipeline._announcer = cast("Announcer", SimpleNamespace(announce=announce))
+    cast("Any", pipeline._source).rng = SimpleNamespace(randint=lambda *_: polled)
+    pipeline.step()
+    assert ready == [0, polled]
+    cast("Any", pipeline._source).rng = world.rng
+    world.settle()
+    audit(world)
+
+
+def test_no_more_is_taken_than_was_asked_for() -> None:
+    """Also when some of it waits for the broker, some for the ledger, and some for its batch."""
+    limit = 10
+    calm = Rates(0, 0, 0, 0)
+    world = World(1, PLACES[:1], workers=1, rates=calm, events_max=4, events_limit=limit)
+    world.start()
+    ((pipeline, _),) = world.alive.values()
+    for number in range(3 * limit):
+        world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1, fee=0))
+    for _ in range(2_000):
+        world.turn()
+        assert pipeline.settled <= limit
+    assert pipeline.settled == limit
+    assert world.kafka.commits[PLACES[0]][0] == limit
+
+
 def test_what_a_failed_commit_took_away_is_not_announced() -> None:
     """The ledger has answered a batch, and the commit that lets the next one go on is aborted.
 

@@ -173,6 +173,9 @@ class World:
     events_max: int = 0
     """Of each worker's batches; 0 draws a number for each."""
 
+    events_limit: int = 0
+    """After how many records each worker stops taking more; 0: never."""
+
     rng: random.Random = field(init=False)
     kafka: FakeKafka = field(init=False)
     ledger: EmbeddedLedger = field(init=False)
@@ -202,6 +205,7 @@ class World:
                 topics=READ_AS,
                 limits=Limits(self.events_max or self.rng.randint(1, 12), self.legs_max, 1 << 20),
                 linger_seconds=0.01,
+                events_limit=self.events_limit,
             ),
             source=source,
             reader=EventReader(Decoder(), TRANSLATOR),

@@ -74,6 +74,35 @@ def test_a_signal_to_stop_ends_the_wait_for_a_broker(
     assert announcer.waiting_seconds == 0.0
 
 
+class Hesitating(Producing):
+    """A producer that commits at the third try."""
+
+    def __init__(self) -> None:
+        super().__init__(TIMED_OUT)
+        self.called: list[str] = []
+
+    def send_offsets_to_transaction(self, *_: Any) -> None:
+        self.called.append("offsets")
+        if len(self.called) == 1:
+            super().commit_transaction()
+
+    def commit_transaction(self, *_: Any) -> None:
+        self.called.append("commit")
+        if self.called.count("commit") < 3:
+            super().commit_transaction()
+
+
+def test_a_step_that_was_done_is_not_done_again(announcer: KafkaAnnouncer) -> None:
+    """Once the offsets are in the transaction, only its end is asked for again."""
+    producer = Hesitating()
+    vars(announcer)["_producer"] = producer
+    vars(announcer)["_stopping_seconds"] = lambda: 0.0
+    done: list[str] = []
+    announcer.announce([], [Commit("in", 0, 1, "")], None, lambda: done.append("meanwhile"))
+    assert producer.called == ["offsets", "offsets", "commit", "commit", "commit"]
+    assert done
+
+
 def test_a_missing_grant_is_no_reason_to_try_again(
     announcer: KafkaAnnouncer, waits: list[float]
 ) -> None:

@@ -27,6 +27,27 @@ def _times_out() -> None:
     raise TimeoutError("its own")
 
 
+def test_the_caller_works_meanwhile() -> None:
+    """What it does may be what the call waits for; what goes wrong there leaves no call unheard."""
+    begun, ended = threading.Event(), threading.Event()
+    calls = BoundedCalls()
+    calls.within(30, begun.wait, 30, meanwhile=begun.set)
+
+    def call() -> None:
+        begun.wait(30)
+        ended.set()
+
+    def fail() -> None:
+        begun.set()
+        raise ValueError("meanwhile")
+
+    begun.clear()
+    with pytest.raises(ValueError, match="meanwhile"):
+        calls.within(30, call, meanwhile=fail)
+    assert ended.is_set()
+    calls.close()
+
+
 def test_a_call_that_hangs_is_left_behind() -> None:
     """The caller gets an error that neither a retry nor an abort can mend, and may go on."""
     never = threading.Event()

@@ -1,9 +1,14 @@
 """One transactional producer: announcements and offsets are written together or not at all.
 
 The invariant: `announce` returns only after the transaction's commit, and raises `Aborted` only
-after its abort. When Kafka says neither, the producer is replaced: the start of the next one
-settles what the last one left open, and `Unsettled` sends the caller to the group for the outcome.
-Source of the three kinds of error: librdkafka's documentation of its transactional producer.
+after its abort. When Kafka says neither, `Unsettled` sends the caller to the group for the outcome.
+
+A producer whose transaction failed is never used again: the start of the next one, with the same
+id, settles what it left open, and its new epoch keeps out whatever comes late of it. That is also
+how a transaction is aborted. The client's own abort drops messages that were sent and not answered,
+and gives their sequence numbers to the next ones; a broker that had written them takes those for
+repetitions, answers that all is well, and what was committed is nowhere (seen with librdkafka
+2.16.0). Source of the three kinds of error: librdkafka's documentation of its transactions.
 """
 
 from __future__ import annotations
@@ -113,11 +118,15 @@ class KafkaAnnouncer:
         announcements: Iterable[Announcement],
         commits: Sequence[Commit],
         membership: object,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write it all in one transaction; see the module's invariant."""
+        """Write it all in one transaction; see the module's invariant.
+
+        meanwhile: called while the broker commits, and once more whenever it must be asked again.
+        """
         self._since = time.monotonic()
         try:
-            self._announce(announcements, commits, membership)
+            self._announce(announcements, commits, membership, meanwhile)
         finally:
             self._since = 0.0
 
@@ -135,6 +144,7 @@ class KafkaAnnouncer:
         announcements: Iterable[Announcement],
         commits: Sequence[Commit],
         membership: object,
+        meanwhile: Callable[[], None],
     ) -> None:
         producer = self._producer
         offsets = [
@@ -143,13 +153,17 @@ class KafkaAnnouncer:
         try:
             self._calmly(producer.begin_transaction)
             self._produce(announcements)
-            self._calmly(producer.send_offsets_to_transaction, offsets, membership, TRY_SECONDS)
-            self._calmly(producer.commit_transaction, TRY_SECONDS)
+            self._calmly(_commit(producer, offsets, membership), meanwhile=meanwhile)
         except KafkaException as error:
             self._recover(error.args[0])
         self._after_commit(commits)
 
-    def _calmly(self, call: Callable[..., object], *arguments: object) -> None:
+    def _calmly(
+        self,
+        call: Callable[..., object],
+        *arguments: object,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """The same call again while Kafka says it may pass; one that hangs is given up."""
 
         def waiting(_: object) -> None:
@@ -163,7 +177,7 @@ class KafkaAnnouncer:
             reraise=True,
         ):
             with attempt:
-                self._calls.within(HANG_SECONDS, call, *arguments)
+                self._calls.within(HANG_SECONDS, call, *arguments, meanwhile=meanwhile)
 
     def _given_up(self, tries: RetryCallState) -> bool:
         waited = tries.seconds_since_start or 0.0
@@ -227,7 +241,7 @@ class KafkaAnnouncer:
         return delivered
 
     def _recover(self, cause: KafkaError) -> NoReturn:
-        """Abort where Kafka asks for it, else go on with a new producer."""
+        """Go on with a new producer; was the transaction aborted, or must the group be asked?"""
         if self._must_stop:
             raise DependencyUnavailable(
                 "Kafka did not answer after the signal to stop: what was under way is dropped, and"
@@ -235,34 +249,34 @@ class KafkaAnnouncer:
             ) from None
         if cause.code() in NOT_ALLOWED:
             raise not_allowed("writing announcements and offsets", cause) from None
-        if not cause.txn_requires_abort():
-            self._renew(cause)
-        _log.warning("kafka_transaction_aborted", error=cause.name())
-        try:
-            self._calmly(self._producer.abort_transaction, TRY_SECONDS)
-        except KafkaException as failed:
-            self._renew(failed.args[0])
-        self._producer.poll(0)
-        raise Aborted(cause.name()) from None
+        if cause.txn_requires_abort():
+            _log.warning("kafka_transaction_aborted", error=cause.name())
+            self._producer.poll(0)  # tells which records were too large
+            self._replace()
+            raise Aborted(cause.name()) from None
+        self._count_renewal(cause)
+        _log.warning("kafka_producer_renewed", error=cause.name())
+        self._replace()
+        raise Unsettled(cause.name()) from None
 
-    def _renew(self, cause: KafkaError) -> NoReturn:
+    def _count_renewal(self, cause: KafkaError) -> None:
         """A transaction that took too long, for one, makes the broker refuse this producer.
 
         Or a call never returned: then its thread keeps the old one, which the new one fences.
-        The new one takes over its id, and so ends whatever was open, before it answers.
         """
         now = time.monotonic()
         self._renewals = [at for at in self._renewals if now - at < RENEWALS_SECONDS]
         if len(self._renewals) >= RENEWALS_MAX:
             raise self._end(cause) from None
         self._renewals.append(now)
-        _log.warning("kafka_producer_renewed", error=cause.name())
+
+    def _replace(self) -> None:
+        """The new producer takes over the id, and so ends whatever was open, before it answers."""
         self._producer = Producer(self._config)
         try:
             self._calmly(self._producer.init_transactions, TRY_SECONDS)
         except KafkaException as failed:
             raise self._end(failed.args[0]) from None
-        raise Unsettled(cause.name()) from None
 
     def _end(self, cause: KafkaError) -> DependencyUnavailable:
         if cause.code() in {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}:  # noqa: SLF001
@@ -281,6 +295,22 @@ class KafkaAnnouncer:
         except KafkaException as error:
             _log.warning("kafka_producer_closed", error=error.args[0].name())
         self._calls.close()
+
+
+def _commit(
+    producer: Producer, offsets: list[TopicPartition], membership: object
+) -> Callable[[], None]:
+    """Offsets into the transaction, then its end, in one call that can be made again."""
+    sent = False
+
+    def commit() -> None:
+        nonlocal sent
+        if not sent:
+            producer.send_offsets_to_transaction(offsets, membership, TRY_SECONDS)
+            sent = True
+        producer.commit_transaction(TRY_SECONDS)
+
+    return commit
 
 
 def _name(one: Announcement) -> tuple[str, bytes | None, int]:

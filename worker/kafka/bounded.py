@@ -16,7 +16,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 
 HANG_SECONDS: Final = 30.0
-"""No call is asked to take longer than a third of this."""
+"""No call is asked to take longer than two thirds of this."""
 
 _Asked = tuple[Future[None], Callable[..., object], tuple[Any, ...]]
 
@@ -31,14 +31,28 @@ class BoundedCalls:
     def __init__(self) -> None:
         self._asked = _started()
 
-    def within(self, seconds: float, call: Callable[..., object], *arguments: object) -> None:
+    def within(
+        self,
+        seconds: float,
+        call: Callable[..., object],
+        *arguments: object,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make this call; what it raises is raised here.
+
+        meanwhile: done here while the call is made there; the call's end is waited for in any case.
 
         Raises:
             KafkaException: not retriable, when the call has not returned in time.
         """
         done: Future[None] = Future()
         self._asked.put((done, call, arguments))
+        try:
+            meanwhile()
+        finally:
+            self._wait(done, seconds, call)
+
+    def _wait(self, done: Future[None], seconds: float, call: Callable[..., object]) -> None:
         try:
             return done.result(timeout=seconds)
         except TimeoutError:

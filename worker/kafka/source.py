@@ -40,6 +40,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "queued.min.messages": 20_000,
     "queued.max.messages.kbytes": 32_768,
     "fetch.wait.max.ms": 100,
+    # A full queue is drained in less than a second; the client would not fetch again until then.
+    "fetch.queue.backoff.ms": 20,
 }
 
 _MOVING: Final = frozenset(
