@@ -130,14 +130,11 @@ class Pipeline:
         """Records whose outcome is committed, since the start."""
 
     def step(self) -> None:
-        """One turn of the loop: at most one poll, one request to the ledger, one transaction."""
+        """One turn of the loop: a poll, at most one request to the ledger, and one transaction."""
         self._observer.beat()
         self._wake()
         self._take_turns()
-        polled = self._poll()
-        if self.partitions.follow(polled):
-            self._rebalance(polled)
-        self._take(polled.records)
+        self._take(self._follow(self._poll()))
         if self.partitions.opening:
             self._open_partitions()
         answered = self._answered()
@@ -203,9 +200,7 @@ class Pipeline:
         """Fetch what can be decoded and translated while the broker commits."""
         if self._room and not (self._batch.full or self._paused):
             polled = self._source.poll(records_max=self._room, timeout_seconds=0)
-            if self.partitions.follow(polled):
-                self._rebalance(polled)
-            self._ahead = polled.records
+            self._ahead = self._follow(polled)
 
     def _take_ahead(self) -> None:
         """Decode and translate it; only once."""
@@ -237,11 +232,13 @@ class Pipeline:
 
     # Partitions
 
-    def _rebalance(self, polled: Polled) -> None:
-        """Drop unsubmitted work that is not ours any more."""
-        self._batch.drop_lost(self.partitions.all())
-        held = self.partitions.places()
-        self._observer.rebalanced(lost=polled.lost, gained=polled.gained, held=held)
+    def _follow(self, polled: Polled) -> Sequence[Record]:
+        """Take over what the group said, and drop unsubmitted work that is not ours any more."""
+        if self.partitions.follow(polled):
+            self._batch.drop_lost(self.partitions.all())
+            held = self.partitions.places()
+            self._observer.rebalanced(lost=polled.lost, gained=polled.gained, held=held)
+        return polled.records
 
     def _open_partitions(self) -> None:
         opened = self.partitions.open_known()
@@ -372,15 +369,13 @@ class Pipeline:
         membership = self._source.membership()
         try:
             self._announcer.announce(announcements, commits, membership, self._take_ahead)
-        except Aborted as aborted:
+        except (Aborted, Unsettled) as failed:
             self._take_ahead()  # so that it is known to be in hand
-            self.partitions.read_again(self._in_hand())
-            self._drop_all(str(aborted))
-            return False
-        except Unsettled as unsettled:
-            self._take_ahead()
-            self.partitions.start_over(self._in_hand())
-            self._drop_all(str(unsettled))
+            known = isinstance(failed, Aborted)
+            again = self.partitions.read_again if known else self.partitions.start_over
+            again(self._in_hand())
+            self._observer.aborted(str(failed))
+            self._batch.drop_lost(self.partitions.all())  # nobody's now, and read again
             return False
         self._observer.stage("commit", self._now() - started - self._ahead_seconds)
         for one, offset, stand in stands:
@@ -391,8 +386,3 @@ class Pipeline:
         """What was read and is not committed: all that the transaction and the ledger have not."""
         flying = self._in_flight.items if self._in_flight is not None else ()
         return chain(self._announcing, flying, self._batch.items)
-
-    def _drop_all(self, reason: str) -> None:
-        """After a transaction that failed: what is batched is nobody's now, and is read again."""
-        self._observer.aborted(reason)
-        self._batch.drop_lost(self.partitions.all())
