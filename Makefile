@@ -87,17 +87,19 @@ $(BIN)/python:
 	rm -rf $(VENV); \
 	echo 'Python 3.11 or newer with venv is needed; name one with make PYTHON=…' >&2; exit 1
 
-# setuptools comes from the lock too, so that nothing unpinned is fetched to build the package.
+# setuptools comes from the lock too, so that nothing unpinned is fetched to build the package. It
+# warns of every editable installation.
+EDITABLE := PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation -e .
 $(VENV)/demo.stamp: requirements.lock pyproject.toml | $(BIN)/python
 	@echo 'installing what the worker needs'
 	@$(PIP) install --require-hashes -r requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(EDITABLE)
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
 	@echo 'installing what the worker and its tests need'
 	@$(PIP) install --require-hashes -r requirements-dev.lock
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(EDITABLE)
 	@touch $@ $(VENV)/demo.stamp
 
 # Hashes of every platform's files, and no address: they come from wherever pip is told to look.
