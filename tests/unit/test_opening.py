@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from worker.core.positions import Opening, Stand
 from worker.kafka import asking
-from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.connection import EmbeddedBroker, Trouble
 from worker.kafka.source import KafkaSource
 
 GROUP = "books"
@@ -87,6 +88,29 @@ def test_an_end_that_never_comes_is_a_reset(
     assert set(early) == {None}
     assert last == Opening(0, None)
     assert [one["event"] for one in logs] == ["kafka_commit_beyond_end", "kafka_offsets_reset"]
+
+
+def test_records_deleted_unread_are_told() -> None:
+    """Retention took what was not read: there is nothing to wait for, and somebody must know."""
+
+    class Client:
+        def committed(self, places: list[TopicPartition], **_: Any) -> list[TopicPartition]:
+            return [TopicPartition(one.topic, one.partition, COMMITTED) for one in places]
+
+        def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
+            return COMMITTED + 2, COMMITTED + 9
+
+        def close(self) -> None: ...
+
+    asker = asking.GroupAsker(cast("Consumer", Client()), Trouble())
+    with capture_logs() as logs:
+        while (found := asker.opening(PLACE)) is None:
+            time.sleep(0.01)
+    asker.close()
+    assert found == Opening(COMMITTED + 2, None)
+    assert [(one["event"], one["first"]) for one in logs] == [
+        ("kafka_offsets_reset", COMMITTED + 2)
+    ]
 
 
 def test_another_stay_asks_for_as_long_again(

@@ -69,18 +69,20 @@ class GroupAsker:
             return None
         if found.offset > high and not self._stays_beyond(place, found.offset, high):
             return None
+        if found.offset >= 0 and not low <= found.offset <= high:
+            told = {"topic": place[0], "partition": place[1], "committed": found.offset}
+            _log.error("kafka_offsets_reset", **told, first=low, end=high)
         return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
 
     def _stays_beyond(self, place: Place, committed: int, high: int) -> bool:
         """Has this commit been behind the end for so long that the topic must be another?"""
-        told = {"topic": place[0], "partition": place[1], "committed": committed, "end": high}
         now = time.monotonic()
         if place not in self._beyond_since:
-            _log.warning("kafka_commit_beyond_end", **told)
+            told = {"topic": place[0], "partition": place[1], "committed": committed}
+            _log.warning("kafka_commit_beyond_end", **told, end=high)
         if now - self._beyond_since.setdefault(place, now) < BEYOND_SECONDS:
             return False
         self._beyond_since.pop(place, None)
-        _log.error("kafka_offsets_reset", **told)
         return True
 
     def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
