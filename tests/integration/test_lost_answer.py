@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer
 
-from tests.integration.cluster import read_topic
+from tests.chaos.proxy import Proxy
+from tests.integration.cluster import ends, read_topic
 from tests.servers.kafka import JavaBroker, Unavailable, create_topics, kafka_jars
-from tests.servers.kafka_wire import KafkaWire
 from worker.kafka.announcer import KafkaAnnouncer
 from worker.ports import Aborted, Announcement, Commit
 
@@ -22,19 +23,21 @@ RETRIES_LATE = {
     "retry.backoff.max.ms": 3_000,
     "metadata.recovery.strategy": "none",
 }
-"""So that the abort comes before the client has sent again what was not answered."""
+"""So that the abort comes before the client has sent again what was not answered. A client that
+bootstraps anew when its only broker is gone hangs for long in the transaction."""
 
 pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
-def wired(tmp_path: Path) -> Iterator[tuple[JavaBroker, KafkaWire]]:
+def wired(tmp_path: Path) -> Iterator[tuple[JavaBroker, Proxy]]:
     """A broker, and the wire that its clients are told to use."""
-    wires: list[KafkaWire] = []
+    wire = Proxy("")
+    wire.open()
 
     def behind(listener: str) -> str:
-        wires.append(KafkaWire(listener))
-        return wires[0].address
+        wire.upstream = listener
+        return wire.address
 
     try:
         broker = JavaBroker(kafka_jars(), tmp_path, behind=behind)
@@ -43,10 +46,10 @@ def wired(tmp_path: Path) -> Iterator[tuple[JavaBroker, KafkaWire]]:
     try:
         broker.start()
         create_topics(broker.bootstrap_servers, TOPICS)
-        yield broker, wires[0]
+        yield broker, wire
     finally:
         broker.remove()
-        wires[0].close()
+        wire.close()
 
 
 def member(servers: str) -> Consumer:
@@ -71,7 +74,7 @@ def told(*values: bytes) -> list[Announcement]:
     return [Announcement("out", b"key", value, []) for value in values]
 
 
-def test_what_was_announced_after_an_abort_is_there(wired: tuple[JavaBroker, KafkaWire]) -> None:
+def test_what_was_announced_after_an_abort_is_there(wired: tuple[JavaBroker, Proxy]) -> None:
     """The client drops what was not answered, and counts on from before it.
 
     The same records once more then look to the broker as what it has written already, in the
@@ -86,9 +89,16 @@ def test_what_was_announced_after_an_abort_is_there(wired: tuple[JavaBroker, Kaf
     announcer.announce(told(b"before"), commits, nobody)
 
     def until_lost() -> Iterator[Announcement]:
-        wire.losing.set()
+        """The partition joins the transaction; then two records are written, the answer lost."""
+        yield from told(b"first")
+        assert vars(announcer)["_producer"].flush(WAIT_SECONDS_MAX) == 0
+        wire.mode = "deaf"
+        written = ends(broker.bootstrap_servers, "out")[0]
         yield from told(b"one", b"two")
-        assert wire.lost.wait(WAIT_SECONDS_MAX)
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while ends(broker.bootstrap_servers, "out")[0] < written + 2:
+            assert time.monotonic() < deadline
+        wire.heal()
 
     with pytest.raises(Aborted):
         announcer.announce(until_lost(), commits, left(broker.bootstrap_servers))

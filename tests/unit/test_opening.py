@@ -68,7 +68,7 @@ def fill(broker: EmbeddedBroker) -> None:
 def test_an_end_that_comes_late_is_no_reset(broker: EmbeddedBroker, source: KafkaSource) -> None:
     """A broker that knew less of the end for a while costs no announcement: `since` is kept."""
     with capture_logs() as logs:
-        early = answers(source, lambda: any(one["event"] for one in logs))
+        early = answers(source, lambda: bool(logs))
         assert set(early) == {None}
         fill(broker)
         *_, last = answers(source, lambda: False)

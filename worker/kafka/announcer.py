@@ -60,7 +60,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 
 RENEWALS_MAX: Final = 5
 RENEWALS_SECONDS: Final = 600.0
-"""More new producers than that in so many seconds: two processes take the id from each other."""
+"""More new producers than that in so many seconds, those after an abort not counted: two processes
+take the id from each other."""
 
 _TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE})
 

@@ -69,10 +69,11 @@ class GroupAsker:
             return None
         if found.offset > high and not self._stays_beyond(place, found.offset, high):
             return None
-        if found.offset >= 0 and not low <= found.offset <= high:
+        start = opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
+        if found.offset >= 0 and start.offset != found.offset:
             told = {"topic": place[0], "partition": place[1], "committed": found.offset}
             _log.error("kafka_offsets_reset", **told, first=low, end=high)
-        return opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
+        return start
 
     def _stays_beyond(self, place: Place, committed: int, high: int) -> bool:
         """Has this commit been behind the end for so long that the topic must be another?"""
