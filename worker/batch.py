@@ -16,7 +16,6 @@ from worker.core.positions import Assignment
 from worker.ports import Record
 
 
-@dataclass(slots=True, eq=False)
 class Item:
     """One record on its way from topic to outcome.
 
@@ -25,14 +24,36 @@ class Item:
     redriven. earlier: what a parked event had before, position to `since`.
     """
 
-    record: Record
-    assignment: Assignment
-    offset: int
-    size_bytes: int
-    role: str
-    asked: Chain | Skipped | Dead
-    attempts: int = 0
-    earlier: Mapping[int, int] | None = None
+    __slots__ = (
+        "asked",
+        "assignment",
+        "attempts",
+        "earlier",
+        "offset",
+        "record",
+        "role",
+        "size_bytes",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - one argument per field, and keywords cost time
+        self,
+        record: Record,
+        assignment: Assignment,
+        offset: int,
+        size_bytes: int,
+        role: str,
+        asked: Chain | Skipped | Dead,
+        attempts: int = 0,
+        earlier: Mapping[int, int] | None = None,
+    ) -> None:
+        self.record = record
+        self.assignment = assignment
+        self.offset = offset
+        self.size_bytes = size_bytes
+        self.role = role
+        self.asked = asked
+        self.attempts = attempts
+        self.earlier = earlier
 
     @property
     def legs(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 import structlog
@@ -140,10 +139,12 @@ class BatchObserver:
             self._committed[one.topic, one.partition] = offset + 1
         report = _report(items, outcomes, self._stages, self._requests())
         self._stages = {}
-        self._metrics.consumed(Counter(map(_topic, items)))
         self._metrics.batch(report)
-        for (_, kind), count in report.outcomes.items():
+        consumed: Counter[str] = Counter()
+        for (topic, kind), count in report.outcomes.items():
+            consumed[topic] += count
             self.outcomes[kind] += count
+        self._metrics.consumed(consumed)
         if report.reasons or any(outcome.alert for outcome in outcomes):
             self._tell(items, outcomes)
 
@@ -197,36 +198,62 @@ def _report(
     stages: dict[Stage, float],
     requests: dict[str, int],
 ) -> BatchReport:
-    # Getters and no names: this runs for every event.
-    kinds = Counter(zip(map(_topic, items), map(_kind, outcomes), strict=True))
-    stamps = (item.record.timestamp() for item in items)
+    """Counted up in a flat loop: it runs for every event."""
+    kinds, reasons, transfers = _Tally(), _Tally(), _Tally()
+    stamps, legs = [], 0
+    for item, outcome in zip(items, outcomes, strict=True):
+        kind, _, transaction, posted, rejection, dead, _ = outcome
+        kinds.add(item.assignment.topic, kind)
+        if type(item.asked) is Chain:
+            legs += len(item.asked.legs)
+        if posted:
+            for leg in posted:
+                transfers.add(leg.currency.name, transaction)
+        elif rejection is not None:
+            reasons.add(kind, rejection.reason)
+        elif dead is not None:
+            reasons.add(kind, dead.reason.value)
+        known, milliseconds = item.record.timestamp()
+        if known:
+            stamps.append(milliseconds)
     return BatchReport(
         events=len(items),
-        legs=sum(len(item.asked.legs) for item in items if isinstance(item.asked, Chain)),
-        outcomes=Counter({(topic, kind.value): count for (topic, kind), count in kinds.items()}),
-        reasons=Counter(
-            (outcome.kind.value, _reason(outcome))
-            for outcome in outcomes
-            if outcome.rejection is not None or outcome.dead is not None
-        ),
-        transfers=Counter(
-            (leg.currency.name, outcome.transaction) for outcome in outcomes for leg in outcome.legs
-        ),
+        legs=legs,
+        outcomes=kinds.counts(),
+        reasons=reasons.counts(),
+        transfers=transfers.counts(),
         stage_seconds={stage: stages[stage] for stage in STAGES if stage in stages},
-        timestamps_ms=[milliseconds for kind, milliseconds in stamps if kind],
+        timestamps_ms=stamps,
         committed_ms=time.time_ns() // 1_000_000,
         ledger_requests=requests,
     )
 
 
-_topic: Final = attrgetter("assignment.topic")
-_kind: Final = attrgetter("kind")
+class _Tally:
+    """Counts pairs of texts that mostly come in runs: only where one ends is anything looked up."""
 
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+        self._first = self._second = ""
+        self._run = 0
 
-def _reason(outcome: Outcome) -> str:
-    if outcome.rejection is not None:
-        return outcome.rejection.reason
-    return outcome.dead.reason.value if outcome.dead is not None else ""
+    def add(self, first: str, second: str) -> None:
+        """Count the pair once more."""
+        if first is not self._first or second is not self._second:
+            self._end_run()
+            self._first, self._second = first, second
+        self._run += 1
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How often each pair came."""
+        self._end_run()
+        return self._counts
+
+    def _end_run(self) -> None:
+        if self._run:
+            pair = (str(self._first), str(self._second))  # an enum's member as its text
+            self._counts[pair] = self._counts.get(pair, 0) + self._run
+            self._run = 0
 
 
 def _names(places: Sequence[Place]) -> list[str]:

@@ -67,8 +67,23 @@ class Partitions:
 
     # Whose is what
 
-    def takes(self, record: Record, astray: set[Assignment]) -> Assignment | None:
-        """The assignment that takes a record just polled; None when it is not its turn.
+    def take(
+        self, records: Iterable[Record], is_due: Callable[[Record, Assignment], bool]
+    ) -> list[tuple[Record, Assignment]]:
+        """Of the records just polled those whose turn it is, with the assignment that takes each.
+
+        is_due: asked about a record of a topic with a delay. A flat loop: it runs for every record.
+        """
+        taken: list[tuple[Record, Assignment]] = []
+        astray: set[Assignment] = set()
+        for record in records:
+            one = self._taker(record, astray)
+            if one is not None and (not one.delay_ms or is_due(record, one)):
+                taken.append((record, one))
+        return taken
+
+    def _taker(self, record: Record, astray: set[Assignment]) -> Assignment | None:
+        """The assignment that takes a record; None when it is not its turn.
 
         What comes before a partition opens is read again from where it opens, what lies below its
         commit has its outcome, and what comes while it sleeps is read again when it wakes.
@@ -92,6 +107,16 @@ class Partitions:
         """Does this work still belong to an assignment of ours?"""
         one = item.assignment
         return self._assignments.get((one.topic, one.partition)) is one
+
+    def all_ours(self, items: Iterable[Item]) -> bool:
+        """Does all of it? Neighbours mostly belong to one assignment."""
+        last: Assignment | None = None
+        for item in items:
+            if item.assignment is not last:
+                if not self.ours(item):
+                    return False
+                last = item.assignment
+        return True
 
     def all(self) -> Iterable[Assignment]:
         """Every assignment, opened or not."""

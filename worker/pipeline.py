@@ -258,15 +258,7 @@ class Pipeline:
 
     def _take(self, records: Sequence[Record]) -> None:
         """Each record whose turn it is becomes an item of the batch."""
-        ready: list[tuple[Record, Assignment]] = []
-        astray: set[Assignment] = set()
-        for record in records:
-            assignment = self.partitions.takes(record, astray)
-            if assignment is None:
-                continue
-            if not assignment.delay_ms or self._is_due(record, assignment):
-                ready.append((record, assignment))
-        if ready:
+        if ready := self.partitions.take(records, self._is_due):
             self._fill(ready)
 
     def _is_due(self, record: Record, assignment: Assignment) -> bool:
@@ -341,7 +333,7 @@ class Pipeline:
 
     def _announce(self, items: list[Item], outcomes: list[Outcome]) -> None:
         """All but what is not ours any more: a commit that failed just now may have made it so."""
-        if not all(map(self.partitions.ours, items)):
+        if not self.partitions.all_ours(items):
             pairs = zip(items, outcomes, strict=True)
             kept = [(item, outcome) for item, outcome in pairs if self.partitions.ours(item)]
             items, outcomes = [item for item, _ in kept], [outcome for _, outcome in kept]

@@ -90,7 +90,7 @@ def test_records_made_without_their_constructors_are_whole(records: list[Consume
 
 def test_both_paths_do_the_same_work(records: list[Consumed]) -> None:
     """The straight line announces the legs that the worker does: the same amounts, in order."""
-    read = plain_reader(packaged_schema("posted_transfer"))
+    read = plain_reader(packaged_schema("posted_transfer")).read
     ours = [read(one.value or b"") for one in WorkersPath(RULES).run(records)]
     theirs = [read(value) for value, _, _ in StraightPath().run(records)]
     kept = ("event_id", "leg", "leg_number", "amount", "currency", "debit_key", "flags", "kind")

@@ -98,7 +98,7 @@ def test_quick_outbox_records_equal_the_plain_ones(
 def test_avro_outbox_records_read_back(event: Event, attempt: int, leg: PostedLeg) -> None:
     """An Avro outbox record read by its schema has the very fields of the JSON one."""
     value, same = (_value(one, event, attempt, leg) for one in ("avro", "json"))
-    fields = plain_reader(packaged_schema("posted_transfer"))(value)
+    fields = plain_reader(packaged_schema("posted_transfer")).read(value)
     assert fields == posted_fields(event, attempt, leg)
     assert fields == orjson.loads(same)
 
@@ -180,7 +180,7 @@ def test_quick_reader_reads_what_fastavro_wrote(name: str, data: st.DataObject) 
     """Any record that fastavro writes, the quick reader reads as fastavro does."""
     schema = packaged_schema(name)
     value = write_framed(data.draw(RECORDS[name]), schema=schema, schema_id=1)
-    assert body_reader(schema)(value) == plain_reader(schema)(value)
+    assert body_reader(schema).read(value) == plain_reader(schema).read(value)
 
 
 @pytest.mark.parametrize(

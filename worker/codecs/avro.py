@@ -6,7 +6,7 @@ Imports no Kafka and no ledger. Which id means which schema is the caller's: set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -47,8 +47,25 @@ class AvroUnreadable(ValueError):
     """The bytes are no record of the schema. The message never holds a value."""
 
 
-BodyReader = Callable[[bytes], Any]
-"""Takes a framed value, gives its record; raises AvroUnreadable unless it reads to the end."""
+class BodyReader:
+    """Reads framed values of one schema, whose frame was looked at before."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def read(self, value: bytes) -> Any:  # noqa: ANN401 - the schema says what it is
+        """The record; raises AvroUnreadable unless it ends where the value does."""
+        try:
+            record, end = self._reader.read(value, HEADER_BYTES)
+        except UNREADABLE as error:
+            raise AvroUnreadable(
+                f"the Avro body is cut short or not of its schema ({type(error).__name__})"
+            ) from None
+        if end > len(value):
+            raise AvroUnreadable("the Avro body is cut short")
+        if end < len(value):
+            raise AvroUnreadable(f"{len(value) - end} bytes follow the Avro body")
+        return record
 
 
 @cache
@@ -66,12 +83,16 @@ def packaged_names() -> list[str]:
 
 
 def body_reader(schema: Schema) -> BodyReader:
-    """The quickest reader for framed values of this schema, whose frame was looked at before."""
+    """The quickest reader for this schema."""
     try:
-        read = fast_reader(schema)
+        return BodyReader(fast_reader(schema))
     except Unsupported:
-        read = _fastavro_reader(schema)
-    return _whole(read)
+        return plain_reader(schema)
+
+
+def plain_reader(schema: Schema) -> BodyReader:
+    """The same by fastavro alone: what the quick reader is compared with."""
+    return BodyReader(_Fastavro(schema))
 
 
 def generation_reader(text: str) -> BodyReader | None:
@@ -92,7 +113,7 @@ def generation_reader(text: str) -> BodyReader | None:
             continue
         if to_parsing_canonical_form(reader) == canonical:
             return body_reader(reader)
-        return _whole(_resolving_reader(writer, reader))
+        return BodyReader(_Fastavro(writer, reader))
     return body_reader(writer)
 
 
@@ -101,47 +122,20 @@ def _full_name(schema: Schema) -> str | None:
     return schema.get("name") if isinstance(schema, dict) else None
 
 
-def _resolving_reader(writer: Schema, reader: Schema) -> Reader:
-    def read(value: bytes, at: int) -> tuple[Any, int]:
-        stream = BytesIO(value)
+class _Fastavro(Reader):
+    """fastavro on one schema; with the reader's, by Avro's rules of resolution."""
+
+    def __init__(self, writer: Schema, reader: Schema | None = None) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    def read(self, body: bytes, at: int) -> tuple[Any, int]:
+        stream = BytesIO(body)
         stream.seek(at)
         try:
-            return schemaless_reader(stream, writer, reader), stream.tell()
+            return schemaless_reader(stream, self._writer, self._reader), stream.tell()
         except SchemaResolutionError as error:
             raise ValueError("the generations do not fit") from error
-
-    return read
-
-
-def plain_reader(schema: Schema) -> BodyReader:
-    """The same by fastavro alone: what the quick reader is compared with."""
-    return _whole(_fastavro_reader(schema))
-
-
-def _fastavro_reader(schema: Schema) -> Reader:
-    def read(value: bytes, at: int) -> tuple[Any, int]:
-        stream = BytesIO(value)
-        stream.seek(at)
-        return schemaless_reader(stream, schema, None), stream.tell()
-
-    return read
-
-
-def _whole(read: Reader) -> BodyReader:
-    def read_whole(value: bytes) -> Any:  # noqa: ANN401 - the schema says what it is
-        try:
-            record, end = read(value, HEADER_BYTES)
-        except UNREADABLE as error:
-            raise AvroUnreadable(
-                f"the Avro body is cut short or not of its schema ({type(error).__name__})"
-            ) from None
-        if end > len(value):
-            raise AvroUnreadable("the Avro body is cut short")
-        if end < len(value):
-            raise AvroUnreadable(f"{len(value) - end} bytes follow the Avro body")
-        return record
-
-    return read_whole
 
 
 def frame(schema_id: int) -> bytes:

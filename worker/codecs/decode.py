@@ -57,12 +57,12 @@ class Decoder:
         found: list[Event | Dead] = []
         framed = self._framed
         for value in values:
-            read = framed.get(value[:HEADER_BYTES]) if value else None
-            if read is None or value is None:
+            reader = framed.get(value[:HEADER_BYTES]) if value else None
+            if reader is None or value is None:
                 found.append(self.decode(value))
                 continue
             try:
-                body = read(value)
+                body = reader.read(value)
             except AvroUnreadable as error:
                 found.append(Dead(Reason.UNDECODABLE, str(error)))
             else:
@@ -91,21 +91,21 @@ class Decoder:
                 Reason.UNDECODABLE,
                 f"the Avro frame is cut short: {len(value)} bytes, it takes {HEADER_BYTES}",
             )
-        read = self._framed.get(value[:HEADER_BYTES]) or self._found(value[:HEADER_BYTES])
-        if read is None:
+        reader = self._framed.get(value[:HEADER_BYTES]) or self._found(value[:HEADER_BYTES])
+        if reader is None:
             schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
             return Dead(Reason.UNKNOWN_SCHEMA, f"no schema is known by the id {schema_id}")
         try:
-            body = read(value)
+            body = reader.read(value)
         except AvroUnreadable as error:
             return Dead(Reason.UNDECODABLE, str(error))
         return event_of(body)
 
     def _found(self, header: bytes) -> BodyReader | None:
-        read = self._find(int.from_bytes(header[1:], "big"))
-        if read is not None:
-            self._framed[header] = read
-        return read
+        reader = self._find(int.from_bytes(header[1:], "big"))
+        if reader is not None:
+            self._framed[header] = reader
+        return reader
 
 
 def _decode_json(value: bytes) -> Event | Dead:

@@ -8,6 +8,7 @@ compares them. Caches are bounded and hold encoded constants only. No I/O.
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeVar
 
@@ -111,8 +112,8 @@ class OutboxEncoder:
                 self._posted_us = stamp // 1000
                 self._posted_at = iso_nanoseconds(stamp).encode()
             posted_at = self._posted_at
-            transfer_id = b"%032x" % number
-            pending_id = b"%032x" % pending if pending else b""
+            transfer_id = hexlify(number.to_bytes(16, "big"))
+            pending_id = hexlify(pending.to_bytes(16, "big")) if pending else b""
             held = b"%d" % amount
             time = b"%d" % stamp
             # fmt: off
@@ -162,7 +163,7 @@ def _json_event_id(event_id: str, _: bytes) -> bytes:
 
 
 def _avro_event_id(_: str, encoded: bytes) -> bytes:
-    return avro_long(len(encoded)) + encoded
+    return avro_bytes(encoded)
 
 
 class Between(NamedTuple):
@@ -229,7 +230,11 @@ def avro_long(number: int) -> bytes:
 
 def avro_string(text: str) -> bytes:
     """A string: its length in bytes, then its UTF-8."""
-    encoded = text.encode()
+    return avro_bytes(text.encode())
+
+
+def avro_bytes(encoded: bytes) -> bytes:
+    """What follows its length."""
     size = len(encoded)
     return (_SIZES[size] if size < SHORT_BYTES else avro_long(size)) + encoded
 

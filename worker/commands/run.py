@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from worker import collector
+from worker import memory
 from worker.compose import Worker, open_worker, with_broker
 from worker.config import Settings, load_settings
 from worker.core import plain
@@ -121,7 +121,7 @@ def work(
     """
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
-    with collector.seldom(), worker.watchdog.watching():
+    with memory.calm(), worker.watchdog.watching():
         while not stop.asked and not ended():
             if events_limit and pipeline.settled >= events_limit:
                 break

@@ -65,11 +65,13 @@ OPPOSITE: Final = {"!=": "==", "not in": "in"}
 class Expression:
     """One compiled expression. fast, precise: called with the envelope, then each loop's item.
 
-    roots: what its paths start with; none for a constant expression.
+    roots: what its paths start with; none for a constant expression. path: the names from the
+    envelope to the value, where the expression is nothing else; empty where it is more.
     """
 
     text: str
     roots: frozenset[str]
+    path: tuple[str, ...]
     fast: Run
     precise: Run
 
@@ -90,6 +92,7 @@ def compile_expression(
     return Expression(
         text=text,
         roots=frozenset(_roots(tree)),
+        path=() if condition else _names(tree),
         fast=_Emitter(names, precise=False).function(tree, condition=condition),
         precise=_Emitter(names, precise=True).function(tree, condition=condition),
     )
@@ -111,6 +114,14 @@ def _roots(node: Node) -> set[str]:
     if isinstance(node, Call):
         return set().union(*map(_roots, node.operands))
     return set()
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """The names of a path of the envelope without places in lists; else nothing."""
+    if not isinstance(node, Path) or node.root not in ENVELOPE:
+        return ()
+    names = tuple(step for step in node.steps if isinstance(step, str))
+    return (node.root, *names) if len(names) == len(node.steps) else ()
 
 
 def _is_boolean(node: Node) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from worker.core.accounts import Accounts
 from worker.core.chain import Chain, Currency, Leg, LegSpec, new
@@ -20,8 +20,13 @@ from worker.core.event import CREATED_MAX, Event
 from worker.core.expressions import Run
 from worker.core.facts import fact_of
 from worker.core.money import AMOUNT_LIMIT
-from worker.core.plans import AccountPlan, LegPlan, TransactionPlan
+from worker.core.operations import Value
+from worker.core.plans import AccountPlan, LegPlan, Reading, TransactionPlan
 from worker.core.rulebook import Account
+
+_LEG_HASH: Final = blake2b(digest_size=10)
+_TAG_HASH: Final = blake2b(digest_size=16)
+"""A copy of a hash costs less than a new one. What is hashed: `transfer_id` and `fact_tag`."""
 
 
 class Otherwise(Exception):
@@ -34,12 +39,12 @@ class PlainLeg(NamedTuple):
     spec: LegSpec
     suffix: bytes
     when: Run | None
-    currency: Run | None
-    amount: Run
+    currency: Reading | None
+    amount: Reading
     signed: bool
-    debit_key: Run | None
+    debit_key: Reading | None
     debit: Account
-    credit_key: Run | None
+    credit_key: Reading | None
     credit: Account
 
 
@@ -60,14 +65,24 @@ def _plain_leg(leg: LegPlan) -> PlainLeg | None:
         spec=leg.spec,
         suffix=leg.spec.suffix,
         when=leg.when,
-        currency=leg.currency.run if leg.currency is not None else None,
-        amount=leg.amount.run,
+        currency=leg.currency,
+        amount=leg.amount,
         signed=leg.signed,
         debit_key=debit.key,
         debit=debit.account,
         credit_key=credit.key,
         credit=credit.account,
     )
+
+
+def _value(reading: Reading, body: Value) -> Value:
+    """What a reading of the fast plans gives; most are plain paths, and take no call."""
+    if not reading.path:
+        return reading.run(body)
+    found = body
+    for name in reading.path:
+        found = found[name]
+    return found
 
 
 class PlainChains:
@@ -86,20 +101,20 @@ class PlainChains:
         body, ledgers, accounts = event.body, self._ledgers, self._accounts
         known, ref = accounts.known, accounts.ref
         key = f"event/{event.id}" if plan.key is None else fact_of(plan, body)
-        created = event.created if plan.time is None else plan.time.run(body)
+        created = event.created if plan.time is None else _value(plan.time, body)
         if type(created) is not int or not 0 <= created <= CREATED_MAX:
             raise Otherwise
         time = (created * 1000).to_bytes(6, "little")
         encoded = key.encode()
         key_field = len(encoded).to_bytes(4, "little") + encoded
-        shared = None if plan.currency is None else ledgers[plan.currency.run(body)]
+        shared = None if plan.currency is None else ledgers[_value(plan.currency, body)]
         made = []
         for leg in legs:
             spec, suffix, when, currency_of, amount_of, signed, first, debit, second, credit = leg
             if when is not None and not when(body):
                 continue
-            currency = shared if currency_of is None else ledgers[currency_of(body)]
-            amount = amount_of(body)
+            currency = shared if currency_of is None else ledgers[_value(currency_of, body)]
+            amount = _value(amount_of, body)
             if currency is None or type(amount) is not int:
                 raise Otherwise
             if not 0 < amount <= AMOUNT_LIMIT:
@@ -107,17 +122,20 @@ class PlainChains:
                     continue
                 if not signed or amount > 0 or amount < -AMOUNT_LIMIT:
                     raise Otherwise
-            place = (debit.code, currency.ledger, "" if first is None else first(body))
+            place = (debit.code, currency.ledger, "" if first is None else _value(first, body))
             debited = known.get(place) or ref(debit, place[1], place[2])
-            place = (credit.code, currency.ledger, "" if second is None else second(body))
+            place = (credit.code, currency.ledger, "" if second is None else _value(second, body))
             credited = known.get(place) or ref(credit, place[1], place[2])
             if debited.id == credited.id:
                 raise Otherwise
             if amount < 0:
                 debited, credited, amount = credited, debited, -amount
-            digest = blake2b(key_field + suffix, digest_size=10).digest()
-            number = int.from_bytes(digest + time, "little")
+            hashing = _LEG_HASH.copy()
+            hashing.update(key_field + suffix)
+            number = int.from_bytes(hashing.digest() + time, "little")
             made.append(new(Leg, (spec, currency, number, debited, credited, amount, ())))
-        tag = int.from_bytes(blake2b(encoded, digest_size=16).digest(), "little")
+        hashing = _TAG_HASH.copy()
+        hashing.update(encoded)
+        tag = int.from_bytes(hashing.digest(), "little")
         fields = (event, plan.name, key, tag, 0, tuple(made), plan.sync, None, plan.suspends, False)
         return new(Chain, fields)

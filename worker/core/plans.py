@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from worker.core.chain import BALANCING, CLOSING, LegSpec, leg_spec
 from worker.core.event import Dead, Reason
@@ -47,11 +47,16 @@ class Refused(Exception):
         self.dead = Dead(reason, detail)
 
 
-class Reading(NamedTuple):
-    """One expression at its place. text: the place and the expression, to begin a message."""
+class Reading:
+    """One expression at its place.
 
-    run: Run
-    text: str
+    text: the place and the expression, to begin a message. path: see `Expression`.
+    """
+
+    def __init__(self, run: Run, text: str, path: tuple[str, ...]) -> None:
+        self.run = run
+        self.text = text
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class AccountPlan:
     """One side of a leg. key: None without `per`."""
 
     account: Account
-    key: Run | None
+    key: Reading | None
     text: str
 
 
@@ -302,7 +307,8 @@ class _Planner:
         return None if expression is None else self._needed(expression, place)
 
     def _needed(self, expression: Expression, place: str) -> Reading:
-        return Reading(self._pick(expression, place), f"{place}: {expression.text}")
+        text = f"{place}: {expression.text}"
+        return Reading(self._pick(expression, place), text, expression.path)
 
     def _leg(self, transaction: str, leg: Leg) -> LegPlan:
         place = f"{transaction}.{leg.name}"
@@ -350,7 +356,8 @@ class _Planner:
         text = f"{place} {use.account.name}"
         if use.key is None:
             return AccountPlan(use.account, None, text)
-        return AccountPlan(use.account, self._pick(use.key, text), f"{text}: {use.key.text}")
+        key = self._needed(use.key, text)
+        return AccountPlan(use.account, key, key.text)
 
     def _parts(self, transaction: str, leg: Leg, place: str) -> tuple[PartPlan, ...]:
         """FACTS, "Shortfall in one chain": the order matters, the first part takes what it can."""

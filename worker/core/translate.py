@@ -157,9 +157,10 @@ class Translator:
             body=body,
             key_field=hashed(key),
             time_ms=seconds(created, plan.time) * 1000,
-            currency=plan.currency and self._currency(plan.currency, plan.currency.run(body)),
             attempt=attempt,
         )
+        if plan.currency is not None:
+            draft.currency = self._currency(plan.currency, plan.currency.run(body))
         for leg in plan.diverted if diverted else plan.legs:
             if leg.loops:
                 self._each(leg, draft, (), "")
@@ -229,7 +230,7 @@ class Translator:
     ) -> AccountRef:
         if type(plan) is not AccountPlan:
             return self._from_origin(plan, currency, body, items)
-        key = "" if plan.key is None else plan.key(body, *items)
+        key = "" if plan.key is None else plan.key.run(body, *items)
         if key is None:
             raise Refused(Reason.MISSING_FIELD, f"{plan.text} is null")
         try:
@@ -272,13 +273,12 @@ class _Draft:
         body: Value,
         key_field: bytes,
         time_ms: int,
-        currency: Currency | None,
         attempt: int,
     ) -> None:
         self.body = body
         self.key_field = key_field
         self.time_ms = time_ms
-        self.currency = currency
+        self.currency: Currency | None = None
         self.attempt = attempt
         self.legs: list[Leg] = []
         self.items = 0

@@ -63,6 +63,9 @@ RENEWALS_SECONDS: Final = 600.0
 """More new producers than that in so many seconds, those after an abort not counted: two processes
 take the id from each other."""
 
+ANY: Final = -1
+"""As a partition: by the hash of the key."""
+
 _TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE})
 
 _log = structlog.get_logger(__name__)
@@ -189,7 +192,7 @@ class KafkaAnnouncer:
         return self._stopping_seconds() >= STOPPING_SECONDS_MAX
 
     def _produce(self, announcements: Iterable[Announcement]) -> None:
-        """A flat loop: it runs for every leg."""
+        """A flat loop: it runs for every leg; arguments by place cost the client less."""
         produce: Callable[..., None] = self._producer.produce
         for one in announcements:
             topic, key, value, headers, timestamp_ms, otherwise = one
@@ -198,7 +201,7 @@ class KafkaAnnouncer:
                 continue
             while True:
                 try:
-                    produce(topic, value, key, headers=headers, timestamp=timestamp_ms)
+                    produce(topic, value, key, ANY, None, None, timestamp_ms, headers)
                     break
                 except BufferError:
                     self._make_room()

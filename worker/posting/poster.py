@@ -9,7 +9,6 @@ runs it in a thread of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from worker.batch import Item
@@ -33,16 +32,18 @@ from worker.posting.holdings import Holdings, Rules
 from worker.posting.predecessors import Predecessors
 
 
-@dataclass(slots=True)
 class _Work:
-    """One chain on its way through a request."""
+    """One chain on its way through a request. pending: see `pack_chain`."""
 
-    item: Item
-    chain: Chain
-    pending: dict[int, int] = field(default_factory=dict)
-    answer: Answer | None = None
-    timestamps: Sequence[int] = ()
-    outcome: Outcome | None = None
+    __slots__ = ("answer", "chain", "item", "outcome", "pending", "timestamps")
+
+    def __init__(self, item: Item, chain: Chain) -> None:
+        self.item = item
+        self.chain = chain
+        self.pending: dict[int, int] = {}
+        self.answer: Answer | None = None
+        self.timestamps: Sequence[int] = ()
+        self.outcome: Outcome | None = None
 
     @property
     def position(self) -> int:
@@ -268,8 +269,9 @@ class Poster:
         """What was just created. A flat loop: it runs for every leg of the hot path."""
         last = len(work.chain.legs) - 1
         posted = []
-        for number, (leg, stamp) in enumerate(zip(work.chain.legs, work.timestamps, strict=True)):
+        for number, leg in enumerate(work.chain.legs):
             spec, currency, leg_id, debit, credit, amount, _ = leg
+            stamp = work.timestamps[number]
             flags = spec.flags
             if debit is None or credit is None or flags & BALANCING:
                 posted.append(self._holdings.leg(leg, _present(held, leg_id)))

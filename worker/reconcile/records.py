@@ -6,13 +6,14 @@ Pure: no I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from worker.archive.records import is_placed
-from worker.codecs.avro import MAGIC, body_reader, packaged_schema
+from worker.codecs.avro import MAGIC, BodyReader, body_reader, packaged_schema
 from worker.ports import Record, UsageError
 
 
@@ -40,7 +41,7 @@ def posted_fields(record: Record) -> Mapping[str, Any]:
     value = record.value() or b""
     if value[:1] == bytes([MAGIC]):
         try:
-            found: Mapping[str, Any] = body_reader(packaged_schema("posted_transfer"))(value)
+            found: Mapping[str, Any] = _posted_reader().read(value)
         except ValueError:
             raise UsageError(f"{place_of(record)} is no posted transfer") from None
         return found
@@ -48,6 +49,11 @@ def posted_fields(record: Record) -> Mapping[str, Any]:
     if "transfer_id" not in found or "ledger_timestamp" not in found:
         raise UsageError(f"{place_of(record)} is no posted transfer")
     return found
+
+
+@cache
+def _posted_reader() -> BodyReader:
+    return body_reader(packaged_schema("posted_transfer"))
 
 
 def json_fields(record: Record) -> Mapping[str, Any]:
