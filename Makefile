@@ -17,8 +17,8 @@ help:
 	@echo 'make bench   benchmarks on real servers: BENCH_ARGS=--help'
 	@echo 'make profile where the CPU goes, without servers'
 	@echo 'make chaos   faults on real servers: CHAOS_ARGS=--help'
-	@echo 'make compiled  the hot modules as C, as images have them; COMPILED=1 makes test, bench,'
-	@echo '            profile and chaos use them. Needs a C compiler'
+	@echo 'make compiled  the hot modules as C, as images have them; COMPILED=1 makes test and chaos'
+	@echo '            use them. bench and profile do where there is a C compiler; COMPILED= is plain'
 	@echo 'make docs    docs/configuration.md from the settings'
 	@echo 'make helm    builds Helm with Go, for the tests of the chart'
 	@echo 'make lock    pin the newest versions that pyproject.toml allows'
@@ -27,7 +27,11 @@ help:
 
 # What is compiled lies in a folder of its own: no edit is ever shadowed by what was built before it.
 C_DIR := .cache/compiled
-ifdef COMPILED
+ifneq ($(filter bench profile,$(MAKECMDGOALS)),)
+COMPILED ?= $(shell command -v cc >/dev/null && python3 -c 'import os, sysconfig; \
+  print("1"[:os.path.exists(sysconfig.get_path("include") + "/Python.h")])')
+endif
+ifneq ($(strip $(COMPILED)),)
 KIND := $(C_DIR)/stamp
 RUN := WORKER_COMPILED=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(C_DIR):$(CURDIR) $(BIN)/python
 else

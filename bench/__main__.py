@@ -20,6 +20,7 @@ from bench.contenders import ROOT, Bench, Figures
 from bench.report import plot, show, show_stages
 from tests.servers.kafka import kafka_broker
 from tests.servers.tigerbeetle import CACHE, tigerbeetle
+from worker.commands.run import COMPILED
 
 RESULTS = ROOT / "bench" / "results"
 EVENTS_ONE_BY_ONE = 1000
@@ -68,7 +69,8 @@ def main() -> None:
         ledger = (
             given.ledger or stack.enter_context(tigerbeetle(data_dir=work, memory=CACHE)).address
         )
-        print(f"real Kafka at {kafka}, real TigerBeetle at {ledger}")
+        kind = "compiled" if COMPILED else "plain Python"
+        print(f"the worker {kind}, real Kafka at {kafka}, real TigerBeetle at {ledger}")
         bench = Bench(kafka, ledger, work, given.events, given.seed)
         found: dict[str, Any] = {}
         if given.rounds:

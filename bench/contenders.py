@@ -67,10 +67,10 @@ class Bench:
         arguments = [self.kafka, self.ledger, topic, f"{name}.out", name]
         return contend([f"bench.{module}", *before, *arguments, str(events or self.events)])
 
-    def limit(self) -> Figures:
-        """The ledger alone."""
+    def limit(self, *, events: int = 0, first: int = 0) -> Figures:
+        """The ledger alone; first: the number of the first event, which gives it its time."""
         name = f"limit_{self.name}_{uuid.uuid4().hex[:4]}"
-        return contend(["bench.limit", self.ledger, name, str(self.events)])
+        return contend(["bench.limit", self.ledger, name, str(events or self.events), str(first)])
 
     def worker(
         self,

@@ -1,6 +1,6 @@
 """The ledger alone: packed rows of linked pairs, time-ordered ids, no Kafka.
 
-Rows are packed before the clock starts. Usage: python -m bench.limit LEDGER GROUP EVENTS
+Rows are packed before the clock starts. Usage: python -m bench.limit LEDGER GROUP EVENTS FIRST
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ EVENTS_IN_A_BATCH = 4094
 """Of two legs each: what one request takes."""
 
 
-def rows_of(books: Books, ledger: Ledger, *, events: int, customers: int) -> list[bytes]:
-    """The batches of so many charges; their accounts are made."""
+def rows_of(
+    books: Books, ledger: Ledger, *, events: int, customers: int, first: int = 0
+) -> list[bytes]:
+    """The batches of so many charges, numbered from `first`; their accounts are made."""
     known: set[int] = set()
     batches, batch = [], []
-    for number, event in enumerate(charges(events, seed=2, customers=customers)):
+    for number, event in enumerate(charges(events, seed=2, customers=customers, first=first)):
         if fresh := books.accounts([event], known):
             ledger.create_accounts(b"".join(map(pack_account, fresh)))
         batch += [row for _, row in books.pack(event, number)]
@@ -34,9 +36,10 @@ def rows_of(books: Books, ledger: Ledger, *, events: int, customers: int) -> lis
 
 
 def main() -> None:
-    address, group, events = sys.argv[1:]
+    address, group, events, first = sys.argv[1:]
     ledger = open_ledger(addresses=address, cluster_id=0, deadline_seconds=60)
-    batches = rows_of(Books(group), ledger, events=int(events), customers=1000)
+    books = Books(group)
+    batches = rows_of(books, ledger, events=int(events), customers=1000, first=int(first))
     clock, waits = Clock(), []
     clock.start()
     for batch in batches:

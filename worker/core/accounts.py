@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from worker.core import wire
-from worker.core.chain import AccountRef
+from worker.core.chain import AccountRef, new
 from worker.core.ids import account_id, account_key
 from worker.core.operations import Value
 from worker.core.rulebook import Account
@@ -88,7 +88,7 @@ class Accounts:
         if account.per and (problem := key_problem(key)):
             raise BadKey(problem)
         made = account_id(ledger=ledger, name=account.name, key=key)
-        return AccountRef(made, account.name, key, ledger, account.code, account.flags)
+        return new(AccountRef, (made, account.name, key, ledger, account.code, account.flags))
 
     def named(self, held: wire.Account) -> AccountRef:
         """Names an account that was read from the ledger, by what it says of itself.

@@ -8,6 +8,7 @@ standard library.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -64,8 +65,14 @@ def transfer_id(*, time_ms: int, key_field: bytes, suffix: bytes) -> int:
 
 def account_id(*, ledger: int, name: str, key: str) -> int:
     """The id of a declared account, or of one member of a family, on one ledger."""
-    hashed = blake2b(fields(str(ledger), name, key), digest_size=16).digest()
+    hashed = blake2b(_declared(ledger, name) + field(key), digest_size=16).digest()
     return int.from_bytes(hashed, "little")
+
+
+@lru_cache(maxsize=4096)
+def _declared(ledger: int, name: str) -> bytes:
+    """What is hashed for every member of a family."""
+    return fields(str(ledger), name)
 
 
 def position_base(*, group: str, topic: str, partition: int) -> int:

@@ -7,6 +7,7 @@ account burns the transfer's id for good. Asks the ledger; knows neither Kafka n
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from worker.core.chain import AccountRef, Chain
@@ -14,8 +15,8 @@ from worker.core.outcome import account_conflict
 from worker.core.wire import Account, CreateAccountStatus, unpack_accounts
 from worker.ports import BrokenInvariant, Ledger
 
-KNOWN_MAX: Final = 250_000
-"""How many accounts are remembered as made; past it all are asked for again."""
+GENERATION_MAX: Final = 250_000
+"""Accounts per generation of those remembered as made, 90 bytes each; two generations are kept."""
 
 _THERE: Final = frozenset({int(CreateAccountStatus.CREATED), int(CreateAccountStatus.EXISTS)})
 
@@ -23,9 +24,11 @@ _THERE: Final = frozenset({int(CreateAccountStatus.CREATED), int(CreateAccountSt
 class Accounts:
     """The accounts that this worker knows to exist in one ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, generation_max: int = GENERATION_MAX) -> None:
         self._ledger = ledger
-        self._known: dict[int, None] = {}
+        self._generation_max = generation_max
+        self._young: set[int] = set()
+        self._old: set[int] = set()
 
     def make(self, chains: Iterable[Chain]) -> set[int]:
         """Make what the chains name and is missing; the ids of accounts held otherwise.
@@ -33,29 +36,34 @@ class Accounts:
         Raises:
             BrokenInvariant: the ledger refused an account that the rulebook allows.
         """
-        known = self._known
-        missing: dict[int, AccountRef] = {}
+        young = self._young
+        named: dict[int, AccountRef] = {}
         for chain in chains:
             for _, _, _, debit, credit, _, _ in chain.legs:
-                if debit is not None and debit.id not in known:
-                    missing[debit.id] = debit
-                if credit is not None and credit.id not in known:
-                    missing[credit.id] = credit
-        if not missing:
+                if debit is not None and debit.id not in young:
+                    named[debit.id] = debit
+                if credit is not None and credit.id not in young:
+                    named[credit.id] = credit
+        if not named:
             return set()
-        if len(known) + len(missing) > KNOWN_MAX:
-            known.clear()
-        conflicts = self._create(list(missing.values()))
-        known.update((number, None) for number in missing if number not in conflicts)
+        missing = [account for number, account in named.items() if number not in self._old]
+        conflicts = self._create(missing) if missing else set()
+        self._keep(named.keys() - conflicts)
         return conflicts
 
     def knows(self, number: int) -> bool:
         """Is this account known to exist?"""
-        return number in self._known
+        return number in self._young or number in self._old
 
     def remember(self, accounts: Iterable[AccountRef]) -> None:
         """These were read from the ledger: there is nothing to make."""
-        self._known.update((account.id, None) for account in accounts)
+        self._keep({account.id for account in accounts})
+
+    def _keep(self, numbers: AbstractSet[int]) -> None:
+        """Remember these; when a generation is full, the one before it is forgotten."""
+        if len(self._young) + len(numbers) > self._generation_max:
+            self._old, self._young = self._young, set()
+        self._young |= numbers
 
     def _create(self, accounts: list[AccountRef]) -> set[int]:
         rows = b"".join([account.row() for account in accounts])
