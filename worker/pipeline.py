@@ -53,6 +53,9 @@ NAP_MS: Final = 250
 WINDOW_BATCHES: Final = 4
 """`until` runs this many full batches ahead of the next offset; two are in flight at most."""
 
+PORTION: Final = 64
+"""So many records are decoded at once, and then translated."""
+
 NOTHING: Final = Polled((), (), (), {})
 
 
@@ -288,14 +291,17 @@ class Pipeline:
             self.partitions.take_turns(self._turns.number)
 
     def _fill(self, ready: list[tuple[Record, Assignment]]) -> None:
-        started = self._now()
-        found = self._reader.decode([record for record, _ in ready])
-        decoded = self._now()
+        """In portions: what is decoded is translated, and its memory free, before it gets cold."""
         if not self._batch.items:
-            self._batch_since = started
-        self._batch.extend(self._reader.items(ready, found, group=self._inputs.group))
-        self._observer.stage("decode", decoded - started)
-        self._observer.stage("translate", self._now() - decoded)
+            self._batch_since = self._now()
+        for start in range(0, len(ready), PORTION):
+            portion = ready[start : start + PORTION]
+            started = self._now()
+            found = self._reader.decode([record for record, _ in portion])
+            decoded = self._now()
+            self._batch.extend(self._reader.items(portion, found, group=self._inputs.group))
+            self._observer.stage("decode", decoded - started)
+            self._observer.stage("translate", self._now() - decoded)
 
     # Post
 

@@ -12,14 +12,14 @@ from typing import Final, Protocol
 from worker.batch import Item
 from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
 from worker.core.chain import Chain
-from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
+from worker.core.event import ATTEMPT_MAX, Bodies, Dead, Event, Reason, Skipped
 from worker.core.positions import Assignment
 from worker.ports import Headers, Record
 
 ATTEMPT_HEADER: Final = "ledger_worker.attempt"
 
 
-class Decoder(Protocol):
+class Decoder(Bodies, Protocol):
     """Bytes to events."""
 
     def decode_all(self, values: Sequence[bytes | None]) -> list[Event | Dead]:
@@ -59,14 +59,18 @@ class EventReader:
     ) -> list[Item]:
         """Each decoded record as an item of a batch. A flat loop: it runs for every record.
 
+        The bodies of events are set aside when their chains are made.
+
         group: the consumer group, under which a parked record has its earlier positions.
         """
         made: list[Item] = []
         for (record, stay), event in zip(ready, found, strict=True):
             role = stay.role or role_of(record)
             asked, attempts = self.translate(event, record, role=role)
-            size = len(record.value() or b"")
-            item = Item(record, stay, record.offset(), size, role, asked, attempts)
+            value = record.value() or b""
+            if isinstance(asked, Chain):
+                asked.event.set_aside(self._decoder, value)
+            item = Item(record, stay, record.offset(), len(value), role, asked, attempts)
             if stay.tries:
                 item.earlier = earlier_positions(record, group=group)
             made.append(item)

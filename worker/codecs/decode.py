@@ -23,8 +23,8 @@ from worker.codecs.avro import (
     frame,
     packaged_schema,
 )
-from worker.core.chain import new
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
+from worker.ports import BrokenInvariant
 
 BRACE: Final = ord("{")
 JSON_SPACE: Final = b" \t\r\n"
@@ -85,6 +85,13 @@ class Decoder:
             "the value is neither Avro (first byte 0x00) nor JSON (first character {)",
         )
 
+    def body_of(self, value: bytes) -> Mapping[str, Any]:
+        """The envelope of a value that was decoded before."""
+        found = self.decode(value)
+        if isinstance(found, Dead):
+            raise BrokenInvariant(f"a value is not read as before: {found.detail}")
+        return found.body
+
     def _decode_avro(self, value: bytes) -> Event | Dead:
         if len(value) < HEADER_BYTES:
             return Dead(
@@ -135,7 +142,7 @@ def event_of(body: Mapping[str, Any]) -> Event | Dead:
         and (event_id.isascii() or is_unicode(event_id))
         and (kind.isascii() or is_unicode(kind))
     ):
-        return new(Event, (event_id, kind, created, body))
+        return Event(event_id, kind, created, body)
     return _why_not(body)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 CREATED_MAX = 253_402_300_799
 """9999-12-31T23:59:59Z in seconds: the last second that ISO 8601 writes with four digits."""
@@ -41,19 +41,51 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
 
 
-class Event(NamedTuple):
-    """One decoded event. A NamedTuple, because a frozen dataclass costs four times as much to make.
+class Bodies(Protocol):
+    """Reads the envelope in a record's value."""
+
+    def body_of(self, value: bytes) -> Mapping[str, Any]:
+        """The envelope of a value that was decoded before."""
+        ...
+
+
+class Event:
+    """One decoded event.
 
     id: unique per event, not empty.
     type: Stripe's event type (`charge.succeeded`) or a wallet command (`wallet.p2p`).
     created: whole seconds since 1970, 0…CREATED_MAX; part of the event's identity.
-    body: the whole decoded envelope; rules address it by path (`data.object.amount`).
     """
 
-    id: str
-    type: str
-    created: int
-    body: Mapping[str, Any]
+    __slots__ = ("_bodies", "_body", "_value", "created", "id", "type")
+
+    def __init__(self, id: str, type: str, created: int, body: Mapping[str, Any]) -> None:  # noqa: A002 - Stripe's names
+        self.id = id
+        self.type = type
+        self.created = created
+        self._body: Mapping[str, Any] | None = body
+        self._bodies: Bodies | None = None
+        self._value = b""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The whole decoded envelope; rules address it by path (`data.object.amount`)."""
+        if self._body is None:
+            if self._bodies is None:
+                raise RuntimeError("an event without a body")
+            self._body = self._bodies.body_of(self._value)
+        return self._body
+
+    def set_aside(self, bodies: Bodies, value: bytes) -> None:
+        """Free the body; whoever needs it once more has it read anew from these bytes.
+
+        Most of a batch's memory would be bodies that were translated and are never looked at again.
+        """
+        self._body, self._bodies, self._value = None, bodies, value
+
+    def __repr__(self) -> str:
+        """Without the body: a card or a name could be in it."""
+        return f"Event({self.id!r}, {self.type!r}, {self.created!r})"
 
 
 class Dead(NamedTuple):

@@ -1,0 +1,85 @@
+"""Bodies of events are set aside once their chains are made, and read again on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from bench.offline import Consumed
+from worker.batch import Item
+from worker.codecs.decode import Decoder
+from worker.core.chain import Chain
+from worker.core.outcome import Kind
+from worker.core.positions import Assignment
+from worker.core.translate import Translator
+from worker.ledger.embedded import EmbeddedLedger
+from worker.ports import BrokenInvariant, Headers
+from worker.posting.poster import Poster
+from worker.reading import ATTEMPT_HEADER, EventReader
+from worker.rulebooks.load import load
+
+RULES = load(Path(__file__).parents[2] / "bench" / "rules.yaml")
+BODY: dict[str, Any] = {
+    "id": "evt_1",
+    "type": "charge.failed",
+    "created": 1_760_000_000,
+    "data": {"object": {"amount": 500, "currency": "usd", "customer": "cus_1"}},
+}
+
+
+class Redriven(Consumed):
+    """A record that asks for a second attempt."""
+
+    def headers(self) -> Headers | None:
+        return [(ATTEMPT_HEADER, b"1")]
+
+
+class Counting:
+    """A decoder that counts how often a body is read again."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self.decode_all = self._decoder.decode_all
+        self.again = 0
+
+    def body_of(self, value: bytes) -> Mapping[str, Any]:
+        self.again += 1
+        return self._decoder.body_of(value)
+
+
+def item_of(record: Consumed, decoder: Decoder | Counting) -> Item:
+    """The record as an item of a batch."""
+    reader = EventReader(decoder, Translator(RULES))
+    stay = Assignment("payments", 0, "payments", base=1 << 40, until=100, opened=True)
+    [item] = reader.items([(record, stay)], reader.decode([record]), group="test")
+    return item
+
+
+def test_a_body_is_set_aside_and_read_again_once() -> None:
+    """A batch in flight holds no bodies; whoever asks for one gets the same from the record."""
+    decoder = Counting()
+    item = item_of(Consumed(orjson.dumps(BODY), 0), decoder)
+    assert isinstance(item.asked, Chain)
+    assert decoder.again == 0
+    assert item.asked.event.body == BODY
+    assert item.asked.event.body == BODY
+    assert decoder.again == 1
+
+
+def test_a_refused_event_is_translated_again_from_its_record() -> None:
+    """What the ledger refuses and was redriven goes on to its next attempt."""
+    item = item_of(Redriven(orjson.dumps(BODY), 0), Decoder())
+    poster = Poster(EmbeddedLedger(), Translator(RULES), parked_max=0)
+    [outcome] = poster.post([item])
+    assert outcome.kind is Kind.REJECTED
+    assert outcome.attempt == 1
+
+
+def test_a_value_that_reads_otherwise_stops_the_worker() -> None:
+    """A value that was an event stays one."""
+    with pytest.raises(BrokenInvariant, match="not read as before"):
+        Decoder().body_of(b"{")
