@@ -20,20 +20,23 @@ from tests.servers.kafka import create_topics
 
 ROOT = Path(__file__).parents[1]
 RUN_SECONDS_MAX = 1800
-PARTITIONS = 4
 
 Figures = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Bench:
-    """The servers, and what is in their topics. events: of the common topic."""
+    """The servers, and what is in their topics.
+
+    events: of the common topic. partitions: of every topic.
+    """
 
     kafka: str
     ledger: str
     work: Path
     events: int
     seed: int
+    partitions: int = 4
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:6])
     filled: dict[str, str] = field(default_factory=dict)
 
@@ -42,7 +45,7 @@ class Bench:
         events = events or self.events
         topic = f"bench-{self.name}-{encoding}-{events}-{customers}"
         if topic not in self.filled:
-            create_topics(self.kafka, {topic: PARTITIONS})
+            create_topics(self.kafka, {topic: self.partitions})
             self.filled[topic] = topic
             fill(
                 self.kafka,
@@ -58,7 +61,7 @@ class Bench:
         """A name that no run had before; with output topics of its own."""
         name = f"{kind}_{self.name}_{uuid.uuid4().hex[:4]}"
         outputs = [f"{name}.out", f"{name}.rejected", f"{name}.dead"]
-        create_topics(self.kafka, dict.fromkeys(outputs, PARTITIONS))
+        create_topics(self.kafka, dict.fromkeys(outputs, self.partitions))
         return name
 
     def plain(self, module: str, *before: str, events: int = 0) -> Figures:

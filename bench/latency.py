@@ -18,7 +18,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
-from bench.contenders import PARTITIONS, ROOT, Bench
+from bench.contenders import ROOT, Bench
 from bench.limit import rows_of
 from bench.report import LEGS
 from bench.straight import Books
@@ -41,7 +41,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Latency at a steady 3,000 postings/s, beside the ledger's own."""
     name = bench.fresh("latency")
     topic = f"{name}.in"
-    create_topics(bench.kafka, {topic: PARTITIONS})
+    create_topics(bench.kafka, {topic: bench.partitions})
     environment = bench.settings(name, topic=topic, outbox="json")
     worker = subprocess.Popen(
         [sys.executable, "-m", "worker", "run"],

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from worker.core.ids import position_base
 
-PARTITIONS_MAX = 64
+PARTITIONS_MAX = 1000
 IDLE_SECONDS_MAX = 60.0
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -95,6 +95,8 @@ class Loop:
                 "auto.offset.reset": "earliest",
                 "queued.min.messages": 20_000,
                 "queued.max.messages.kbytes": 32_768,
+                "fetch.wait.max.ms": 100,
+                "fetch.queue.backoff.ms": 20,
             }
         )
         self.producer = Producer(
@@ -102,6 +104,7 @@ class Loop:
                 "bootstrap.servers": self.servers,
                 "transactional.id": self.group,
                 "compression.type": "lz4",
+                "linger.ms": 0,
                 "delivery.report.only.error": True,
                 "retry.backoff.ms": 5,
                 "queue.buffering.max.messages": 200_000,
