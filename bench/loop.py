@@ -1,8 +1,8 @@
 """What the plain contenders share: a consumer, a transactional producer, and the clock.
 
 The invariant: the settings are the worker's own, but for the client's `linger.ms` (5): without it
-a loop that encodes as it produces sends small requests, and takes a quarter more CPU. All contenders
-are measured alike: from the first record to the last commit, CPU and memory of the whole process.
+a loop that encodes as it produces sends small requests, and takes a quarter more CPU. All are
+measured alike: from the first record to the last commit, CPU and memory of the whole process.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ START_SECONDS = 600  # seconds where it is quiet; a throttled machine has taken 
 STOP_SECONDS = 300
 DOCKER_INFO_SECONDS = 3
 ASK_SECONDS = 10
+SEEN_SECONDS_MAX = 60
 FETCH_SECONDS = 600
 USERS = {"granted": "right-granted", "nobody": "right-nobody"}
 """Name and password of who may connect; what `granted` may do, its test says."""
@@ -92,6 +93,22 @@ def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -> None
     wanted = [NewTopic(name, num_partitions=count) for name, count in partitions.items()]
     for made in admin.create_topics(wanted, operation_timeout=30).values():
         made.result(timeout=30)
+    deadline = time.monotonic() + SEEN_SECONDS_MAX
+    while not _are_seen(admin, partitions):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the broker does not show {', '.join(partitions)}")
+        time.sleep(0.05)
+
+
+def _are_seen(admin: AdminClient, partitions: Mapping[str, int]) -> bool:
+    """Does the broker show every partition with a leader? It hears of them after the controller."""
+    shown = admin.list_topics(timeout=10).topics
+    return all(
+        name in shown
+        and len(shown[name].partitions) == count
+        and all(one.leader >= 0 for one in shown[name].partitions.values())
+        for name, count in partitions.items()
+    )
 
 
 def group_now(bootstrap_servers: str, group: str) -> ConsumerGroupDescription:
