@@ -263,6 +263,7 @@ def _announcer(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         transactional_id=settings.kafka.transactional_id,
         client=settings.kafka.client,
+        side_by_side=(settings.topics.outbox, settings.topics.rejected),
         after_commit=after_commit,
         while_waiting=health.beat,
         stopping_seconds=stopping_seconds,

@@ -78,6 +78,7 @@ def _passing(error: BaseException) -> bool:
 class KafkaAnnouncer:
     """Announces in transactions under one transactional id.
 
+    side_by_side: topics of which each transaction writes to one partition, another one every time.
     after_commit: told of every commit; the embedded broker needs it.
     while_waiting: called between tries, so that a long outage is seen to be waited for.
     stopping_seconds: how long ago the process was told to stop; 0.0 while it was not.
@@ -89,6 +90,7 @@ class KafkaAnnouncer:
         bootstrap_servers: str,
         transactional_id: str,
         client: Mapping[str, Any],
+        side_by_side: Iterable[str] = (),
         after_commit: Callable[[Sequence[Commit]], None] = lambda _: None,
         while_waiting: Callable[[], None] = lambda: None,
         stopping_seconds: Callable[[], float] = lambda: 0.0,
@@ -116,6 +118,17 @@ class KafkaAnnouncer:
             self._producer.init_transactions(REACH_SECONDS * 3)
         except KafkaException as error:
             raise unreachable("starting the transactional producer", error, self._trouble) from None
+        counts = {topic: self._partitions_of(topic) for topic in side_by_side}
+        self._spread = {topic: count for topic, count in counts.items() if count}
+        self._turn = 0
+
+    def _partitions_of(self, topic: str) -> int:
+        """How many there are; 0 for a topic that may not be seen: writing to it says why."""
+        try:
+            found = self._producer.list_topics(topic, REACH_SECONDS)
+        except KafkaException as error:
+            raise unreachable(f"asking for topic {topic}", error, self._trouble) from None
+        return len(found.topics[topic].partitions)
 
     def announce(
         self,
@@ -126,9 +139,12 @@ class KafkaAnnouncer:
     ) -> None:
         """Write it all in one transaction; see the module's invariant.
 
+        A partition that a transaction writes to costs it a request and a marker: where every key
+        went to a partition of its own, a small transaction took as long as there are partitions.
         meanwhile: called while the broker commits, and once more whenever it must be asked again.
         """
         self._since = time.monotonic()
+        self._turn += 1
         try:
             self._announce(announcements, commits, membership, meanwhile)
         finally:
@@ -194,6 +210,7 @@ class KafkaAnnouncer:
     def _produce(self, announcements: Iterable[Announcement]) -> None:
         """A flat loop: it runs for every leg; arguments by place cost the client less."""
         produce: Callable[..., None] = self._producer.produce
+        chosen = {topic: self._turn % count for topic, count in self._spread.items()}
         for one in announcements:
             topic, key, value, headers, timestamp_ms, otherwise = one
             if otherwise is not None:
@@ -201,7 +218,8 @@ class KafkaAnnouncer:
                 continue
             while True:
                 try:
-                    produce(topic, value, key, ANY, None, None, timestamp_ms, headers)
+                    partition = chosen.get(topic, ANY)
+                    produce(topic, value, key, partition, None, None, timestamp_ms, headers)
                     break
                 except BufferError:
                     self._make_room()
