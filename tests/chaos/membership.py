@@ -9,7 +9,7 @@ import time
 
 from confluent_kafka import ConsumerGroupState, KafkaException
 
-from tests.servers.kafka import group_now
+from tests.servers.groups import group_now
 
 SETTLE_SECONDS_MAX = 300
 LOOK_SECONDS = 0.2

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.integration.cluster import Cluster
-from tests.servers.kafka import group_now
+from tests.servers.groups import group_now
 
 SECONDS_MAX = 300
 PROBE_SECONDS_MAX = 30

@@ -22,7 +22,6 @@ from typing import Protocol
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._group import ConsumerGroupDescription
 from confluent_kafka.cimpl import NewTopic
 
 VERSION = "4.1.1"
@@ -33,7 +32,6 @@ JARS = HERE.parent.parent / ".cache" / "kafka" / VERSION
 START_SECONDS = 600  # seconds where it is quiet; a throttled machine has taken 280
 STOP_SECONDS = 300
 DOCKER_INFO_SECONDS = 3
-ASK_SECONDS = 10
 SEEN_SECONDS_MAX = 60
 FETCH_SECONDS = 600
 USERS = {"granted": "right-granted", "nobody": "right-nobody"}
@@ -109,17 +107,6 @@ def _are_seen(admin: AdminClient, partitions: Mapping[str, int]) -> bool:
         and all(one.leader >= 0 for one in shown[name].partitions.values())
         for name, count in partitions.items()
     )
-
-
-def group_now(bootstrap_servers: str, group: str) -> ConsumerGroupDescription:
-    """The group as its coordinator tells it; raises KafkaException or TimeoutError if none does.
-
-    Asked with a new client: one whose brokers were killed has been seen never to answer.
-    """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    asked = admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)
-    found: ConsumerGroupDescription = asked[group].result(2 * ASK_SECONDS)
-    return found
 
 
 def docker_answers() -> bool:

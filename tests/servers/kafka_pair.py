@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 from confluent_kafka import ElectionType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.servers.kafka import ASK_SECONDS, JavaBroker, group_now, kafka_jars
+from tests.servers.groups import ASK_SECONDS, group_now
+from tests.servers.kafka import JavaBroker, kafka_jars
 
 T = TypeVar("T")
 FIRST: Final = 1
