@@ -28,6 +28,7 @@ from worker.codecs.rejected import RejectedEncoder
 from worker.core.positions import Assignment
 from worker.core.translate import Translator
 from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateTransferStatus, Result
+from worker.pipeline import PORTION
 from worker.ports import Announcement, Headers, Ledger, Record
 from worker.posting.poster import Poster
 from worker.reading import EventReader
@@ -98,21 +99,24 @@ class WorkersPath:
 
     def run(self, records: Sequence[Consumed]) -> list[Announcement]:
         """One batch; the least seconds of each stage are kept."""
-        marks = [time.thread_time()]
-        found = self._reader.decode(records)
-        marks.append(time.thread_time())
+        spent = dict.fromkeys(self.seconds, 0.0)
         batch = Batch(Limits(len(records) + 1, Yes.batch_max, 1 << 30))
-        ready: list[tuple[Record, Assignment]] = [(record, self._stay) for record in records]
-        batch.extend(self._reader.items(ready, found, group="bench"))
+        for start in range(0, len(records), PORTION):
+            portion = records[start : start + PORTION]
+            ready: list[tuple[Record, Assignment]] = [(record, self._stay) for record in portion]
+            began = time.thread_time()
+            found = self._reader.decode(portion)
+            decoded = time.thread_time()
+            batch.extend(self._reader.items(ready, found, group="bench"))
+            spent["decode"] += decoded - began
+            spent["translate"] += time.thread_time() - decoded
         items = batch.cut()
-        marks.append(time.thread_time())
+        began = time.thread_time()
         outcomes = self._poster.post(items)
-        marks.append(time.thread_time())
+        posted = time.thread_time()
         written = self._writer.write(items, outcomes)
-        marks.append(time.thread_time())
-        for number, stage in enumerate(self.seconds):
-            spent = marks[number + 1] - marks[number]
-            self.seconds[stage] = min(self.seconds[stage], spent)
+        spent |= {"post": posted - began, "encode": time.thread_time() - posted}
+        self.seconds = {stage: min(least, spent[stage]) for stage, least in self.seconds.items()}
         return written
 
 

@@ -16,6 +16,7 @@ from bench.contenders import ROOT, rules_text
 from bench.offline import Consumed, StraightPath, WorkersPath, consumed, least_us
 from worker.batch import Item
 from worker.codecs.avro import packaged_schema, plain_reader
+from worker.commands.run import COMPILED
 from worker.core.chain import Chain
 from worker.core.event import Event
 
@@ -29,10 +30,13 @@ def records() -> list[Consumed]:
 
 
 def test_the_worker_costs_little_beside_the_straight_line(records: list[Consumed]) -> None:
-    """Between Kafka and the ledger it takes at most 0.70 of the fastavro loop's CPU (0.48 seen)."""
+    """Between Kafka and the ledger: at most 0.70 of the fastavro loop's CPU, compiled 0.35.
+
+    Seen were 0.47 and 0.23.
+    """
     path, straight = WorkersPath(RULES), StraightPath()
     ours, plain = least_us(lambda: path.run(records), lambda: straight.run(records), rounds=ROUNDS)
-    assert ours < 0.70 * plain
+    assert ours < (0.35 if COMPILED else 0.70) * plain
 
 
 def test_json_costs_little_more_than_avro(records: list[Consumed]) -> None:
