@@ -31,6 +31,7 @@ from worker.codecs.outbox_fields import (
 )
 from worker.core.chain import AccountRef, Currency, LegSpec, PostedLeg, new
 from worker.core.event import Event
+from worker.core.ids import hex_id
 from worker.ports import Announcement
 
 KEPT_MAX: Final = 50_000
@@ -173,8 +174,7 @@ def _json_account(side: str, account: AccountRef) -> bytes:
 
 def _avro_account(_: str, account: AccountRef) -> bytes:
     """The fields of an account; with very many wallets nearly every leg has a new one."""
-    number = hexlify(account.id.to_bytes(16, "big"))
-    return avro_bytes(number) + avro_string(account.name) + avro_string(account.key)
+    return b"".join(map(avro_string, (hex_id(account.id), account.name, account.key)))
 
 
 class Between(NamedTuple):

@@ -216,9 +216,9 @@ class KafkaAnnouncer:
             if otherwise is not None:
                 self._produce_whole(one)
                 continue
+            partition = chosen.get(topic, ANY)
             while True:
                 try:
-                    partition = chosen.get(topic, ANY)
                     produce(topic, value, key, partition, None, None, timestamp_ms, headers)
                     break
                 except BufferError:
