@@ -71,7 +71,7 @@ $(C_DIR)/stamp: setup.py pyproject.toml $(shell find worker -name '*.py') | $(VE
 	@touch $@
 
 docs: $(VENV)/demo.stamp
-	@$(BIN)/python -m worker.settings_page > docs/configuration.md
+	@$(BIN)/python -m worker.config.settings_page > docs/configuration.md
 
 # From an empty cache of Go two to four minutes, once.
 HELM := v3.19.5

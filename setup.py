@@ -14,14 +14,15 @@ from setuptools import setup
 
 COMPILED = (
     "worker/core/*.py",
+    "worker/core/expressions/*.py",
     "worker/codecs/*.py",
-    "worker/posting/*.py",
-    "worker/batch.py",
-    "worker/observing.py",
-    "worker/partitions.py",
-    "worker/reading.py",
-    "worker/turns.py",
-    "worker/writing.py",
+    "worker/stages/post/*.py",
+    "worker/stages/batch.py",
+    "worker/observe/batch_observer.py",
+    "worker/stages/partitions.py",
+    "worker/stages/decode.py",
+    "worker/stages/priority.py",
+    "worker/stages/announce.py",
 )
 
 

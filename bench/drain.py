@@ -16,11 +16,11 @@ from typing import Any
 
 from bench.loop import Clock
 from worker.commands.run import Stop, work
-from worker.compose import Worker, open_worker
-from worker.config import load_settings
+from worker.config.settings import load_settings
+from worker.jobs.live.compose import Worker, open_worker
+from worker.jobs.replay import plan as replay
+from worker.jobs.replay.range import Moment
 from worker.observe.logs import configure_logging
-from worker.replay import run as replay
-from worker.replay.bounds import Moment
 
 PORTS = {
     "consume": ("_source", "poll"),

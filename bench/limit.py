@@ -11,9 +11,9 @@ import time
 from bench.loop import Clock
 from bench.straight import Books
 from bench.traffic import charges
+from worker.core.ports import Ledger
 from worker.core.wire import CreateTransferStatus, pack_account
 from worker.ledger.open import open_ledger
-from worker.ports import Ledger
 
 EVENTS_IN_A_BATCH = 4094
 """Of two legs each: what one request takes."""

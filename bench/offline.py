@@ -18,22 +18,22 @@ from typing import Any, cast
 from bench.contenders import ROOT
 from bench.straight import Books, read
 from bench.traffic import Encoding, charges, value_of
-from worker.batch import Batch, Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import Format
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
-from worker.core.positions import Assignment
+from worker.core.assignment import Assignment
+from worker.core.ports import Announcement, Headers, Ledger, Record
 from worker.core.translate import Translator
 from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateTransferStatus, Result
 from worker.pipeline import PORTION
-from worker.ports import Announcement, Headers, Ledger, Record
-from worker.posting.poster import Poster
-from worker.reading import EventReader
 from worker.rulebooks.load import load
-from worker.writing import AnnouncementWriter
+from worker.stages.announce import AnnouncementWriter
+from worker.stages.batch import Batch, Limits
+from worker.stages.decode import EventReader
+from worker.stages.post.poster import Poster
 
 RECORDS = 4000
 ROUNDS = 10

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worker.config import Settings
-from worker.generate.encode import json_value
-from worker.generate.traffic import generate
-from worker.kafka.publisher import open_publisher
+from worker.config.settings import Settings
+from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.traffic import generate
+from worker.kafka.plain_producer import open_publisher
 
 SEED = 3
 FLUSH_SECONDS = 30

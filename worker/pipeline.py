@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from worker.batch import Batch, Item, Limits
+from worker.core.assignment import Assignment, Stand
 from worker.core.outcome import Outcome
-from worker.core.positions import Assignment, Stand
-from worker.partitions import Input, Partitions
-from worker.ports import (
+from worker.core.ports import (
     Aborted,
     Announcement,
     Announcer,
@@ -32,8 +30,10 @@ from worker.ports import (
     Source,
     Unsettled,
 )
-from worker.stages import Observer, Posting, Reader, Writer
-from worker.turns import Turns
+from worker.stages.batch import Batch, Item, Limits
+from worker.stages.partitions import Input, Partitions
+from worker.stages.priority import Turns
+from worker.stages.protocols import Observer, Posting, Reader, Writer
 
 IDLE_SECONDS: Final = 0.1
 """How long one poll waits when there is nothing to do."""

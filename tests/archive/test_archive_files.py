@@ -13,10 +13,10 @@ import pytest
 import zstandard
 from fastavro import writer
 
-from worker.archive.files import read_archives
-from worker.archive.records import ArchivedRecord
-from worker.cli import main
-from worker.ports import UsageError
+from worker.commands.cli import main
+from worker.core.ports import UsageError
+from worker.jobs.archive.files import read_archives
+from worker.jobs.archive.records import ArchivedRecord
 
 RECORD = {
     "topic": "stripe.payments",

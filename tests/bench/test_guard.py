@@ -14,11 +14,11 @@ import pytest
 
 from bench.contenders import ROOT, rules_text
 from bench.offline import Consumed, StraightPath, WorkersPath, consumed, least_us
-from worker.batch import Item
 from worker.codecs.avro import packaged_schema, plain_reader
 from worker.commands.run import COMPILED
 from worker.core.chain import Chain
 from worker.core.event import Event
+from worker.stages.batch import Item
 
 RULES = ROOT / "bench" / "rules.yaml"
 ROUNDS = 5

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from worker.kafka import announcer
-from worker.kafka.source import KafkaSource
+from worker.kafka import producer
+from worker.kafka.consumer import KafkaSource
 from worker.ledger.counted import CountedLedger
 from worker.pipeline import Pipeline
 
@@ -116,7 +116,7 @@ def set_up(text: str) -> None:
     _after(Pipeline, "_fill", lambda _: trap.passed("translated"))
     _before(CountedLedger, "create_transfers", lambda: trap.under_way("submitting"))
     _after(CountedLedger, "create_transfers", lambda _: trap.passed("replied"))
-    vars(announcer)["Producer"] = _producer(trap)
+    vars(producer)["Producer"] = _producer(trap)
     wall, wall_ns = time.time, time.time_ns
     vars(time)["time"] = lambda: wall() + trap.jumped_ms / 1000
     vars(time)["time_ns"] = lambda: wall_ns() + trap.jumped_ms * 1_000_000

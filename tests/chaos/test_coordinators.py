@@ -17,8 +17,8 @@ from tests.chaos.servers import servers
 from tests.chaos.test_chaos import EVENTS
 from tests.servers.kafka import Unavailable
 from tests.servers.kafka_pair import SECOND, KafkaPair, kafka_pair
-from worker.core.positions import Opening
-from worker.kafka.source import KafkaSource
+from worker.core.assignment import Opening
+from worker.kafka.consumer import KafkaSource
 
 WAIT_SECONDS_MAX = 120
 UNKNOWN_SECONDS = 20

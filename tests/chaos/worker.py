@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.chaos import points
 from tests.servers.served import ServedLedger
-from worker import compose
-from worker.cli import main
+from worker.commands.cli import main
+from worker.jobs.live import compose
 
 SERVED = "CHAOS_SERVED"
 """Set where the embedded ledger stands in for a server."""

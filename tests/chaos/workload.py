@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from confluent_kafka import Producer
 
 from tests.integration.cluster import Cluster
-from worker.generate.encode import json_value
-from worker.generate.scene import Generated
-from worker.generate.traffic import generate
+from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.scene import Generated
+from worker.jobs.generate.traffic import generate
 
 CONFLICT = "poison: conflict"
 AGAIN = "redelivery: charge"

@@ -9,9 +9,9 @@ import pytest
 
 from tests.contract.world import World
 from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
+from worker.core.ports import Ledger, UsageError
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.open import open_ledger
-from worker.ports import Ledger, UsageError
 
 DEADLINE_SECONDS = 30.0
 

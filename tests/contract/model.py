@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from worker.core.ports import Ledger
 from worker.core.wire import (
     AMOUNT_MAX,
     Account,
@@ -24,7 +25,6 @@ from worker.core.wire import (
     pack_account,
     pack_transfer,
 )
-from worker.ports import Ledger
 
 A, T = AccountFlags, TransferFlags
 ACCOUNTS = 6

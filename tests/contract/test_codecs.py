@@ -22,7 +22,7 @@ from worker.codecs.avro_fast import Unsupported, fast_reader
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import Format, plain_value, posted_fields
-from worker.config import PACKAGED_RULEBOOK
+from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.chain import AccountRef, Chain, Currency, PostedLeg, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Skipped
 from worker.core.translate import Translator

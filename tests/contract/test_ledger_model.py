@@ -24,6 +24,7 @@ from tests.contract.model import (
     times_match,
     without_times,
 )
+from worker.core.ports import Ledger
 from worker.core.wire import (
     Account,
     AccountFilter,
@@ -32,7 +33,6 @@ from worker.core.wire import (
     TransferFlags,
 )
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import Ledger
 
 EXAMPLES = int(os.environ.get("LEDGER_MODEL_EXAMPLES", "80"))
 _bases = count(randbits(60) + 1)

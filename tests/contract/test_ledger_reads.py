@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.contract.world import World
+from worker.core.ports import BrokenInvariant, Ledger
 from worker.core.wire import (
     AMOUNT_MAX,
     AccountBalance,
@@ -20,7 +21,6 @@ from worker.core.wire import (
     TransferFlags,
     pack_transfer,
 )
-from worker.ports import BrokenInvariant, Ledger
 
 T = TransferFlags
 SMALL = 253

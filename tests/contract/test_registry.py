@@ -17,16 +17,16 @@ from fastavro import parse_schema, schemaless_writer
 
 from tests.servers.apicurio import ApicurioRegistry, Unavailable, apicurio_registry
 from tests.servers.registry import TestRegistry, registry_server
-from worker.cli import main
 from worker.codecs.avro import frame, packaged_names
 from worker.codecs.decode import Decoder
-from worker.config import PACKAGED_RULEBOOK, Settings, load_settings
+from worker.commands.cli import main
+from worker.config.settings import PACKAGED_RULEBOOK, Settings, load_settings
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event, Reason
+from worker.core.ports import DependencyUnavailable
 from worker.core.translate import Translator
-from worker.declared.schemas import against_history, incompatible, schema_text, undocumented
 from worker.kafka.registry import Registry, open_registry, schema_ids
-from worker.ports import DependencyUnavailable
+from worker.kafka.schema_rules import against_history, incompatible, schema_text, undocumented
 from worker.rulebooks.load import load
 
 SUBJECT = "stripe.payments-value"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from worker.core import wire
-from worker.ledger.filters import (
+from worker.ledger.query_rows import (
     ACCOUNT_FILTER,
     BALANCE,
     QUERY_FILTER,

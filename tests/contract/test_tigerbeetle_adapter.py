@@ -11,9 +11,9 @@ import pytest
 
 from tests.contract.world import World
 from tests.servers.tigerbeetle import Server
+from worker.core.ports import DependencyUnavailable, Ledger, LedgerClosed, UsageError
 from worker.core.wire import Account, pack_account
 from worker.ledger.open import open_ledger
-from worker.ports import DependencyUnavailable, Ledger, LedgerClosed, UsageError
 
 pytestmark = pytest.mark.tigerbeetle
 pytest.importorskip(

@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 import pytest
 
-from worker.batch import Item
 from worker.codecs.avro import encode_event
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
@@ -22,16 +21,17 @@ from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import Format
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
+from worker.core.assignment import Assignment
 from worker.core.chain import Chain, Leg
 from worker.core.event import Event
-from worker.core.positions import Assignment
+from worker.core.ports import Announcement, Headers
 from worker.core.translate import Translator
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import Announcement, Headers
-from worker.posting.poster import Poster
-from worker.reading import EventReader
 from worker.rulebooks.load import PACKAGED, load
-from worker.writing import AnnouncementWriter
+from worker.stages.announce import AnnouncementWriter
+from worker.stages.batch import Item
+from worker.stages.decode import EventReader
+from worker.stages.post.poster import Poster
 
 WEBHOOKS = Path(__file__).parents[1] / "stripe"
 GOLDEN = Path(__file__).parents[1] / "golden" / "webhooks.json"

@@ -6,6 +6,7 @@ from itertools import count
 from secrets import randbits
 from typing import Any
 
+from worker.core.ports import Ledger
 from worker.core.wire import (
     Account,
     AccountFlags,
@@ -17,7 +18,6 @@ from worker.core.wire import (
     pack_account,
     pack_transfer,
 )
-from worker.ports import Ledger
 
 LIMITED = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.cli import COMMANDS
-from worker.config import setting_keys, variable
+from worker.commands.cli import COMMANDS
+from worker.config.settings import setting_keys, variable
 
 ARRIVING: set[str] = set()
 """Commands that runbooks, jobs and the rulebook's page name already, and that are being built."""

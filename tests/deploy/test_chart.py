@@ -23,7 +23,7 @@ from tests.deploy.chart import (
 from tests.deploy.chart_values import MATRIX
 from tests.deploy.known import known_commands, known_variables
 from tests.deploy.specification import CUSTOM, validate_custom
-from worker.config import load_settings
+from worker.config.settings import load_settings
 
 
 def test_helm_lint() -> None:

@@ -24,7 +24,7 @@ from tests.deploy.chart import (
 )
 from tests.deploy.chart_values import MATRIX
 from worker.commands.run import GRACE_SECONDS
-from worker.kafka.announcer import TRANSACTION_TIMEOUT_MS
+from worker.kafka.producer import TRANSACTION_TIMEOUT_MS
 from worker.ledger.open import resolve
 
 SESSIONS_MAX = 64

@@ -19,8 +19,8 @@ import yaml
 
 from tests.deploy.known import known_commands, known_variables
 from tests.deploy.specification import validate_compose
-from worker.cli import _command_parser, _load
-from worker.config import load_settings
+from worker.commands.cli import _command_parser, _load
+from worker.config.settings import load_settings
 from worker.ledger.open import _parts
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ import pytest
 from tests.deploy.known import ARRIVING, known_commands, known_variables
 from tests.deploy.test_chart_files import defaults, leaves
 from tests.deploy.test_observability import exposed
-from worker.cli import COMMANDS, _command_parser, _load
-from worker.config import setting_keys
+from worker.commands.cli import COMMANDS, _command_parser, _load
+from worker.config.settings import setting_keys
 
 ROOT = Path(__file__).parents[2]
 DOCS = [

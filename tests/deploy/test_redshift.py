@@ -18,9 +18,9 @@ import sqlglot
 from sqlglot import exp
 
 from worker.commands.demo import _play
-from worker.config import load_settings
-from worker.declared.schemas import schema_text
-from worker.demo.page import Page
+from worker.commands.demo_page import Page
+from worker.config.settings import load_settings
+from worker.kafka.schema_rules import schema_text
 
 SQL = Path(__file__).parents[2] / "schemas" / "redshift"
 FILES = sorted(SQL.glob("*.sql"))

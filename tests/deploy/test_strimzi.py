@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.deploy.specification import validate_custom
-from worker.declared.strimzi import Authentication, render
-from worker.declared.topics import load_topics
+from worker.kafka.topics.declared import load_topics
+from worker.kafka.topics.strimzi import Authentication, render
 
 
 @pytest.mark.parametrize("authentication", get_args(Authentication))

@@ -14,8 +14,8 @@ from worker.core.chain import BALANCING, Chain, Leg
 from worker.core.event import Event
 from worker.core.translate import Translator
 from worker.core.wire import Transfer
-from worker.generate.encode import json_value
-from worker.generate.traffic import generate
+from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.traffic import generate
 from worker.rulebooks.load import PACKAGED, load
 
 EVENTS = int(os.environ.get("EXACTLY_ONCE_EVENTS", "1500"))

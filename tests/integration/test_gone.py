@@ -14,7 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from tests.integration.cluster import Cluster
 from tests.servers.kafka import KafkaBroker
-from worker.cli import main
+from worker.commands.cli import main
 from worker.ledger.embedded import EmbeddedLedger
 
 pytestmark = pytest.mark.kafka

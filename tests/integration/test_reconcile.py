@@ -24,12 +24,12 @@ from tests.reconcile.spoiled import Spoiled, assert_all_found, spoil
 from tests.reconcile.stripe import payouts, report_rows, rest_of_stories, write_report
 from tests.servers.kafka import KafkaBroker
 from tests.servers.tigerbeetle import Unavailable, tigerbeetle
-from worker.archive.records import ArchivedRecord
-from worker.cli import main
-from worker.config import Settings
-from worker.generate.encode import json_value
-from worker.generate.scene import COMMANDS, PAYMENTS, Generated
-from worker.generate.traffic import generate
+from worker.commands.cli import main
+from worker.config.settings import Settings
+from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.scene import COMMANDS, PAYMENTS, Generated
+from worker.jobs.generate.traffic import generate
 from worker.ledger.embedded import EmbeddedLedger
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]

@@ -16,7 +16,7 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from tests.integration.cluster import Cluster
 from tests.servers.kafka import USERS, KafkaBroker
-from worker.config import PREFIX
+from worker.config.settings import PREFIX
 
 END_SECONDS_MAX = 300
 NOBODY_THERE = "127.0.0.1:9"

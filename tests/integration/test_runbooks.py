@@ -15,7 +15,7 @@ from tests.deploy.test_docs import command_lines
 from tests.integration.cluster import ROOT, RUN_SECONDS_MAX, Cluster, audit, read_ledger
 from tests.servers.kafka import JARS, KafkaBroker
 from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
-from worker.cli import main
+from worker.commands.cli import main
 from worker.rulebooks.load import PACKAGED
 
 RUNBOOKS = "docs/runbooks"

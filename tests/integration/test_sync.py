@@ -12,11 +12,11 @@ import pytest
 
 from tests.integration.cluster import Cluster, finish, read_ledger
 from tests.servers.kafka import KafkaBroker, create_topics
-from worker.config import PACKAGED_RULEBOOK
-from worker.core.accounts import Accounts
+from worker.config.settings import PACKAGED_RULEBOOK
+from worker.core.account_ids import Accounts
+from worker.core.ports import Commit
 from worker.core.wire import Account
-from worker.kafka.source import KafkaSource
-from worker.ports import Commit
+from worker.kafka.consumer import KafkaSource
 from worker.rulebooks.load import load
 
 EVENTS = 800

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.kafka import KafkaBroker
-from worker.cli import main
+from worker.commands.cli import main
 
 pytestmark = pytest.mark.kafka
 

@@ -24,8 +24,8 @@ from tests.model.states import (
     Worker,
     put,
 )
+from worker.core.assignment import NO_REDO, Assignment, Stand, opening, parse_metadata
 from worker.core.outcome import Existing
-from worker.core.positions import NO_REDO, Assignment, Stand, opening, parse_metadata
 
 
 class World:

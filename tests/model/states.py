@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
+from worker.core.assignment import NO_REDO
 from worker.core.outcome import Existing, announce_rejected_before, existing
-from worker.core.positions import NO_REDO
 
 T = TypeVar("T")
 

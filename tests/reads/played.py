@@ -15,27 +15,27 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from worker.archive.records import ArchivedRecord
-from worker.batch import Item
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
-from worker.config import PACKAGED_RULEBOOK, Settings
+from worker.config.settings import PACKAGED_RULEBOOK, Settings
+from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.ids import position_base
-from worker.core.positions import Assignment
+from worker.core.ports import Record
 from worker.core.translate import Translator
-from worker.generate.encode import json_value
-from worker.generate.scene import Generated
-from worker.generate.traffic import generate
+from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.scene import Generated
+from worker.jobs.generate.traffic import generate
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import Record
-from worker.posting.poster import Poster
-from worker.reading import EventReader
 from worker.rulebooks.load import load
-from worker.writing import AnnouncementWriter
+from worker.stages.announce import AnnouncementWriter
+from worker.stages.batch import Item
+from worker.stages.decode import EventReader
+from worker.stages.post.poster import Poster
 
 PARTITIONS = 3
 BATCH = 200

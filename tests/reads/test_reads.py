@@ -12,7 +12,7 @@ import pytest
 from fastavro import reader
 
 from tests.reads.played import Played
-from worker.cli import main
+from worker.commands.cli import main
 from worker.core.money import major_units
 
 pytestmark = pytest.mark.usefixtures("ledger_settings")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.reads.played import Played, play
 from tests.reconcile.stripe import Row, payouts, report_rows, rest_of_stories
-from worker.generate.scene import Generated
+from worker.jobs.generate.scene import Generated
 from worker.rulebooks.load import load
 
 read_once = cache(load)
@@ -47,7 +47,7 @@ def stripe_rows(day: Played) -> list[Row]:
 @pytest.fixture(autouse=True)
 def _rulebook_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands of one run share the rulebook, which never changes once it is read."""
-    monkeypatch.setattr("worker.reads.books.load", read_once)
+    monkeypatch.setattr("worker.ledger.books.load", read_once)
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from typing import Any
 
 from tests.reads.played import Played, line_of
 from tests.reconcile.stripe import Row
-from worker.archive.records import ArchivedRecord
 from worker.core.wire import CreateTransferStatus, Transfer, pack_transfer
+from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.open import open_ledger
-from worker.reads.walk import all_transfers
+from worker.ledger.scan import all_transfers
 
 OUTBOX = "ledger.transfers.posted"
 DEAD = "ledger.events.dead"

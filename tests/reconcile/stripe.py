@@ -11,9 +11,9 @@ from typing import Any
 
 from tests.reads.played import Played
 from worker.core.money import major_units
-from worker.generate.scene import PAYMENTS, Generated
-from worker.generate.stripe_objects import payout
-from worker.generate.traffic import generate
+from worker.jobs.generate.scene import PAYMENTS, Generated
+from worker.jobs.generate.stripe_objects import payout
+from worker.jobs.generate.traffic import generate
 
 HEADING = [
     "automatic_payout_id",

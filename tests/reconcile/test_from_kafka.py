@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.produced import produce
-from worker.cli import main
+from worker.commands.cli import main
 from worker.commands.run import Stop, work
-from worker.compose import open_worker, with_broker
-from worker.config import load_settings
+from worker.config.settings import load_settings
+from worker.jobs.live.compose import open_worker, with_broker
 
 EVENTS = 300
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from worker.cli import main
-from worker.config import PACKAGED_RULEBOOK, Settings
-from worker.joining.database import columns_sql, open_database
-from worker.reconcile.parts import READ, Manifest, _about, _save
-from worker.reconcile.tables import TABLES
+from worker.commands.cli import main
+from worker.config.settings import PACKAGED_RULEBOOK, Settings
+from worker.jobs.duckdb_rows import columns_sql, open_database
+from worker.jobs.reconcile.shards import READ, Manifest, _about, _save
+from worker.jobs.reconcile.tables import TABLES
 from worker.rulebooks.load import load
 
 PARTS = 3

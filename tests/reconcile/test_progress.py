@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from worker.reconcile.progress import Progress, line
+from worker.jobs.progress import Progress, line
 
 
 class Terminal(io.StringIO):

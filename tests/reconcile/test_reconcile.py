@@ -15,7 +15,7 @@ import pytest
 from tests.reads.played import Played
 from tests.reconcile.spoiled import DEAD, OUTBOX, Spoiled, assert_all_found, spoil
 from tests.reconcile.stripe import Row, write_report
-from worker.cli import main
+from worker.commands.cli import main
 
 NOT_DIFFERENT = {"matched", "rejected", "dead", "parked", "in_transit", "duplicate"}
 

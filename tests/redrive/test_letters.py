@@ -6,13 +6,13 @@ from hashlib import sha256
 
 import pytest
 
-from worker.archive.records import ArchivedRecord
 from worker.codecs.dead_letters import BLOCK, DeadLetters
+from worker.codecs.letters import Elsewhere, Lost, Original, of_carried, read_back, rejection
 from worker.codecs.parked import ParkedEvents
 from worker.core.event import Dead, Reason
-from worker.ports import Announcement, Headers, Record, UsageError
-from worker.redrive.letters import Elsewhere, Lost, Original, of_carried, read_back, rejection
-from worker.redrive.where import Where
+from worker.core.ports import Announcement, Headers, Record, UsageError
+from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.redrive.filter import Where
 
 WHY = Dead(Reason.NO_RULE, "no rule")
 WAITS = Dead(Reason.PREDECESSOR_MISSING, "waits")

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from worker.cli import main
 from worker.codecs.dead_letters import DeadLetters
-from worker.compose import with_broker
-from worker.config import Settings, load_settings
+from worker.commands.cli import main
+from worker.config.settings import Settings, load_settings
 from worker.core.event import Dead, Reason
+from worker.core.ports import Announcement, DependencyUnavailable, Record
+from worker.jobs.live.compose import with_broker
+from worker.jobs.progress import Progress
+from worker.jobs.redrive import run as redriving
+from worker.jobs.redrive.filter import Where
+from worker.jobs.redrive.run import Result, redrive
+from worker.jobs.redrive.select import Kind, Redrive
 from worker.kafka.reader import read_all
-from worker.ports import Announcement, DependencyUnavailable, Record
-from worker.reconcile.progress import Progress
-from worker.redrive import run as redriving
-from worker.redrive.choosing import Kind, Redrive
-from worker.redrive.run import Result, redrive
-from worker.redrive.where import Where
 
 PAYMENTS, COMMANDS = "stripe.payments", "wallet.commands"
 DEAD, REJECTED = "ledger.events.dead", "ledger.events.rejected"

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.reads.played import Clock, Played, announcing, read_items, settle
-from worker.archive.records import ArchivedRecord
 from worker.codecs.decode import Decoder
-from worker.config import Settings
-from worker.core.positions import Assignment
+from worker.config.settings import Settings
+from worker.core.assignment import Assignment
+from worker.core.ports import Headers
 from worker.core.translate import Translator
+from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import Headers
-from worker.posting.poster import Poster
-from worker.reading import EventReader
 from worker.rulebooks.load import load
+from worker.stages.decode import EventReader
+from worker.stages.post.poster import Poster
 
 TOPIC = "wallet.commands"
 BEGAN = 1_767_225_600  # seconds

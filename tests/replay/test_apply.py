@@ -10,17 +10,17 @@ import pytest
 
 from tests.produced import produce
 from worker.commands.run import Stop, work
-from worker.compose import open_worker, with_broker
-from worker.config import Settings, load_settings
-from worker.kafka.ranges import Topics
+from worker.config.settings import Settings, load_settings
+from worker.core.ports import UsageError
+from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.progress import Progress
+from worker.jobs.replay.plan import Applied, Replay, apply
+from worker.jobs.replay.range import Moment, bounds, moment
+from worker.jobs.replay.reannounce import Rewritten, announce_again
+from worker.jobs.shard import ALL, Part
 from worker.kafka.reader import read_all
+from worker.kafka.topic_reader import Topics
 from worker.ledger.embedded import EmbeddedLedger
-from worker.parts import ALL, Part
-from worker.ports import UsageError
-from worker.reconcile.progress import Progress
-from worker.replay.announce import Rewritten, announce_again
-from worker.replay.bounds import Moment, bounds, moment
-from worker.replay.run import Applied, Replay, apply
 
 EVENTS = 80
 MORE = 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from worker.archive.records import ArchivedRecord
-from worker.core.positions import Opening
-from worker.ports import Place, Polled
-from worker.replay.bounded import BoundedSource
+from worker.core.assignment import Opening
+from worker.core.ports import Place, Polled
+from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.replay.bounded_source import BoundedSource
 
 HERE: Place = ("a", 0)
 OTHER: Place = ("b", 0)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.reads.played import Played, play
-from worker.archive.records import ArchivedRecord
-from worker.cli import main
+from worker.commands.cli import main
+from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger
 
 EVENTS = 200

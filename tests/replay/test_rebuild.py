@@ -14,13 +14,13 @@ import pytest
 
 from tests.reads.played import Played, line_of, play
 from tests.replay.lost import BEGAN, TOPIC, Lost
-from worker.archive.records import ArchivedRecord
-from worker.cli import main
+from worker.commands.cli import main
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX, CreateTransferStatus, QueryFilter, Transfer, pack_transfer
+from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger
-from worker.posting.forms import forms
 from worker.rulebooks.load import load
+from worker.stages.post.variants import forms
 
 EVENTS = 400
 OUTBOX = "ledger.transfers.posted"
@@ -100,7 +100,7 @@ def _at(day: Played, told: dict[str, Any]) -> int:
 def statuses(ledger: EmbeddedLedger, record: ArchivedRecord) -> list[int]:
     """What the ledger says to the first leg of a record's event, as a transfer of its own."""
     from worker.codecs.decode import Decoder  # noqa: PLC0415 - here only
-    from worker.config import PACKAGED_RULEBOOK, Settings  # noqa: PLC0415 - here only
+    from worker.config.settings import PACKAGED_RULEBOOK, Settings  # noqa: PLC0415 - here only
     from worker.core.event import Event  # noqa: PLC0415 - here only
 
     event = Decoder().decode(record.value())

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from fastavro import parse_schema
 from fastavro.schema import SchemaParseException
 
-from worker.declared.schemas import incompatible
+from worker.kafka.schema_rules import incompatible
 
 Answer = tuple[int, Any]
 

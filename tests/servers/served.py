@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.tigerbeetle import Server
+from worker.core.ports import LedgerClosed
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import LedgerClosed
 
 PREFIX = "served:"
 KEY = b"tests only"

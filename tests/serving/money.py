@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.serving.served import packaged_rulebook
 from tests.unit.books import Books
-from worker.ports import Ledger
+from worker.core.ports import Ledger
 
 CREATED = 1_700_000_000
 

@@ -13,16 +13,16 @@ from http.client import HTTPConnection
 from threading import Event
 from typing import Any
 
-from worker.config import PACKAGED_RULEBOOK
+from worker.config.settings import PACKAGED_RULEBOOK
+from worker.core.ports import LedgerClosed
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account
+from worker.jobs.serve.api import Api
+from worker.jobs.serve.server import Server, listen
+from worker.jobs.serve.shared_lookups import READERS_MAX, Lookups, ReadLedger
+from worker.jobs.serve.tokens import Tokens
 from worker.observe.metrics import ServeMetrics
-from worker.ports import LedgerClosed
 from worker.rulebooks.load import load
-from worker.serving.api import Api
-from worker.serving.lookups import READERS_MAX, Lookups, ReadLedger
-from worker.serving.server import Server, listen
-from worker.serving.tokens import Tokens
 
 PATIENCE_SECONDS = 60.0
 """For a machine that is busy: what must come has come by then."""

@@ -8,7 +8,7 @@ from worker.core.chain import Currency
 from worker.core.rulebook import Account as Declared
 from worker.core.rulebook import AccountType
 from worker.core.wire import Account, AccountFlags
-from worker.serving.balance import balance
+from worker.jobs.serve.balance import balance
 
 USD = Currency("usd", 840, 2)
 NONE = AccountFlags.NONE

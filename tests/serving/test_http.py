@@ -15,7 +15,7 @@ from tests.serving.served import PATIENCE_SECONDS, REFUSED, WALLET, Served, serv
 from worker.core.ids import account_id, hex_id
 from worker.core.wire import Transfer as Moved
 from worker.core.wire import TransferFlags, pack_transfer
-from worker.serving.tokens import Tokens
+from worker.jobs.serve.tokens import Tokens
 
 TOKEN = "0123456789abcdef" * 2
 BEARER = f"Bearer {TOKEN}"

@@ -17,8 +17,8 @@ import pytest
 from tests.serving.served import PATIENCE_SECONDS, WALLET, Served, StuckLedger, serve, until
 from worker.core.ids import account_id
 from worker.core.wire import Account
+from worker.jobs.serve import server as limits
 from worker.observe.logs import configure_logging
-from worker.serving import server as limits
 
 CROWD = 40
 

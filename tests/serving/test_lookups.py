@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.serving.served import PATIENCE_SECONDS, StuckLedger, until
+from worker.core.ports import BrokenInvariant, DependencyUnavailable, LedgerClosed
 from worker.core.wire import Account
-from worker.ports import BrokenInvariant, DependencyUnavailable, LedgerClosed
-from worker.serving.lookups import Busy, Lookups, ReadLedger, Silent
+from worker.jobs.serve.shared_lookups import Busy, Lookups, ReadLedger, Silent
 
 
 @contextmanager

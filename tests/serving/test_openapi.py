@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 
 from tests.serving.money import Money
 from tests.serving.served import REFUSED, WALLET, Reply, serve
-from worker.serving.answers import REASONS
-from worker.serving.openapi import openapi
+from worker.jobs.serve.answers import REASONS
+from worker.jobs.serve.openapi import openapi
 
 DOCUMENT = openapi()
 

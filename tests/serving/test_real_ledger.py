@@ -10,9 +10,9 @@ import pytest
 
 from tests.serving.money import Money
 from tests.serving.served import PATIENCE_SECONDS, WALLET, serve
-from worker.cli import main
+from worker.commands.cli import main
+from worker.jobs.serve.server import listen
 from worker.ledger.open import open_ledger
-from worker.serving.server import listen
 
 pytestmark = pytest.mark.tigerbeetle
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from tests.serving.served import PATIENCE_SECONDS, WALLET, serve
-from worker.cli import main
+from worker.commands.cli import main
 from worker.commands.run import Stop
 from worker.commands.serve import Serving, open_serving, watch
-from worker.config import Settings, load_settings
+from worker.config.settings import Settings, load_settings
+from worker.core.ports import DependencyUnavailable, UsageError
 from worker.core.wire import Account
+from worker.jobs.serve.server import is_loopback, listen
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import DependencyUnavailable, UsageError
-from worker.serving.server import is_loopback, listen
 
 TOKEN = "0123456789abcdef" * 2
 
@@ -106,7 +106,7 @@ def test_without_the_library(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the extra it says what to install."""
-    monkeypatch.delitem(sys.modules, "worker.serving.server", raising=False)
+    monkeypatch.delitem(sys.modules, "worker.jobs.serve.server", raising=False)
     for name in [name for name in sys.modules if name.split(".")[0] == "waitress"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "waitress", None)

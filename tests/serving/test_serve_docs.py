@@ -13,7 +13,7 @@ import pytest
 
 from tests.serving.money import Money
 from tests.serving.served import PATIENCE_SECONDS, WALLET, Served
-from worker.serving.answers import REASONS
+from worker.jobs.serve.answers import REASONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from worker.core.ports import UsageError
+from worker.jobs.serve.tokens import Tokens, TokensUnreadable
 from worker.observe.logs import configure_logging
-from worker.ports import UsageError
-from worker.serving.tokens import Tokens, TokensUnreadable
 
 OLD = "old-0123456789abcdef0123456789abcdef"
 NEW = "new/+~._-0123456789abcdef0123456789=="

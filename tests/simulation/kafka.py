@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from worker.core.positions import Opening, opening
-from worker.ports import Aborted, Announcement, Commit, Headers, Place, Polled, Unsettled
+from worker.core.assignment import Opening, opening
+from worker.core.ports import Aborted, Announcement, Commit, Headers, Place, Polled, Unsettled
 
 ANSWERED_LATE = 0.5
 """How often the loop goes on working while a transaction is waited for."""

@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.simulation.world import PARKED, Rates, World
+from worker.core.ports import Aborted, Announcement, Announcer
 from worker.pipeline import Pipeline
-from worker.ports import Aborted, Announcement, Announcer
 
 PLACES = [("events", 0), ("events", 1), ("events", 2)]
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "40"))

@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from tests.simulation.kafka import Crash, FakeAnnouncer, FakeKafka
-from worker.batch import Item, Limits
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.parked import ParkedEvents
 from worker.core.outcome import Kind, Outcome
+from worker.core.ports import Announcement, Ledger, Place, Record, Stage
 from worker.core.translate import Translator
 from worker.core.wire import Account, QueryFilter, Result, Transfer
 from worker.ledger.embedded import EmbeddedLedger
-from worker.partitions import Input
 from worker.pipeline import Inputs, Pipeline
-from worker.ports import Announcement, Ledger, Place, Record, Stage
-from worker.posting.poster import Poster
-from worker.reading import EventReader
 from worker.rulebooks.load import load
+from worker.stages.batch import Item, Limits
+from worker.stages.decode import EventReader
+from worker.stages.partitions import Input
+from worker.stages.post.poster import Poster
 
 P = ParamSpec("P")
 R = TypeVar("R")

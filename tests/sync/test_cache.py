@@ -9,10 +9,10 @@ from contextlib import closing
 import pytest
 
 from tests.sync.world import MemoryCache
-from worker.sync.announced import as_held
-from worker.sync.cache import BalanceCache, BalanceRow, Written
-from worker.sync.postgres import PostgresCache
-from worker.sync.targets import Target
+from worker.jobs.sync.cache import BalanceCache, BalanceRow, Written
+from worker.jobs.sync.cells import as_held
+from worker.jobs.sync.postgres import PostgresCache
+from worker.jobs.sync.targets import Target
 
 BALANCE = Target("wallets", "id", "currency", "balance", "balance_ledger_timestamp")
 OWED = BALANCE._replace(balance="owed", time="owed_ledger_timestamp")

@@ -15,13 +15,13 @@ import psycopg
 import pytest
 
 from tests.produced import produce
-from worker.cli import main
+from worker.commands.cli import main
 from worker.commands.run import Stop, work
-from worker.compose import open_worker, with_broker
-from worker.config import Settings, load_settings
-from worker.reads.balances import balances
-from worker.reads.books import open_books
-from worker.sync.postgres import PostgresCache
+from worker.config.settings import Settings, load_settings
+from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.reports.balances import balances
+from worker.jobs.sync.postgres import PostgresCache
+from worker.ledger.books import open_books
 
 EVENTS = 300
 PREFIX = "LEDGER_WORKER_"
@@ -233,7 +233,7 @@ def test_without_its_package_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """PostgreSQL's client is an extra: who lacks it reads one sentence."""
-    monkeypatch.delitem(sys.modules, "worker.sync.postgres", raising=False)
+    monkeypatch.delitem(sys.modules, "worker.jobs.sync.postgres", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     assert main(["sync", "--sql"]) == 2
     assert capsys.readouterr().err == (

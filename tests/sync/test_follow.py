@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from tests.sync.world import EUR, OUTBOX, RULES, USD, Books, MemoryCache, MemoryOutbox, rules
-from worker.archive.records import ArchivedRecord
+from worker.config.sections import SyncSettings
 from worker.core.ids import account_id
+from worker.core.ports import DependencyUnavailable, Record, UsageError
 from worker.core.wire import AccountFilter, Transfer
+from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.sync import balances, follow
+from worker.jobs.sync.balances import read_nets
+from worker.jobs.sync.cache import BalanceRow, Written
+from worker.jobs.sync.cells import as_held
+from worker.jobs.sync.follow import Follower
+from worker.jobs.sync.targets import Target, find_targets
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import DependencyUnavailable, Record, UsageError
-from worker.setting_sections import SyncSettings
-from worker.sync import balances, follow
-from worker.sync.announced import as_held
-from worker.sync.balances import read_nets
-from worker.sync.cache import BalanceRow, Written
-from worker.sync.follow import Follower
-from worker.sync.targets import Target, find_targets
 
 LONG = "b7e23ec29af22b0b4e41da31e868d572"
 PLACE = (OUTBOX, 0)

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from tests.servers.postgres import PostgresServer
-from worker.ports import DependencyUnavailable, UsageError
-from worker.sync.cache import BalanceRow, Written
-from worker.sync.postgres import PostgresCache
-from worker.sync.targets import Target
+from worker.core.ports import DependencyUnavailable, UsageError
+from worker.jobs.sync.cache import BalanceRow, Written
+from worker.jobs.sync.postgres import PostgresCache
+from worker.jobs.sync.targets import Target
 
 TARGET = Target("customers", "id", "", "balance_cache", "balance_cache_ledger_timestamp")
 MANY = TARGET._replace(currency="currency")

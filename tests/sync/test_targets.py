@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.sync.world import RULES, rules
-from worker.config import Settings
-from worker.ports import UsageError
-from worker.setting_sections import KafkaSettings, SyncSettings
-from worker.sync.schema import Table, lacking
-from worker.sync.targets import Target, find_targets, group_of
+from worker.config.sections import KafkaSettings, SyncSettings
+from worker.config.settings import Settings
+from worker.core.ports import UsageError
+from worker.jobs.sync.schema import Table, lacking
+from worker.jobs.sync.targets import Target, find_targets, group_of
 
 MANY = Target("wallets", "id", "currency", "balance", "balance_ledger_timestamp")
 OWED = MANY._replace(balance="owed", time="owed_ledger_timestamp")

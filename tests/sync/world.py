@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.archive.records import ArchivedRecord
 from worker.core.ids import account_id, account_user_data
+from worker.core.ports import Commit, Place, Polled, Record
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account, CreateTransferStatus, Transfer, pack_account, pack_transfer
+from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.sync.cache import BalanceRow, Written
+from worker.jobs.sync.cells import as_held
+from worker.jobs.sync.targets import Target
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import Commit, Place, Polled, Record
 from worker.rulebooks.load import load
-from worker.sync.announced import as_held
-from worker.sync.cache import BalanceRow, Written
-from worker.sync.targets import Target
 
 OUTBOX = "ledger.transfers.posted"
 USD, EUR = 840, 978

@@ -8,18 +8,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from worker.batch import Batch, Item, Limits
+from worker.core.assignment import Assignment
 from worker.core.event import Event
 from worker.core.matching import carries
 from worker.core.outcome import Outcome
-from worker.core.positions import Assignment
+from worker.core.ports import Ledger, Record
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import Ledger, Record
-from worker.posting.poster import Poster
 from worker.rulebooks.load import load
+from worker.stages.batch import Batch, Item, Limits
+from worker.stages.post.poster import Poster
 
 
 class Books:

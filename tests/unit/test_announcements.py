@@ -11,16 +11,16 @@ import fastavro
 import orjson
 import pytest
 
-from worker.codecs.announcements import iso_created, iso_nanoseconds, traceparent
 from worker.codecs.avro import packaged_schema
 from worker.codecs.dead_letters import DeadLetters, carry
+from worker.codecs.headers import iso_created, iso_nanoseconds, traceparent
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import Format
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.chain import AccountRef, Currency, PostedLeg, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
 from worker.core.ids import account_id
-from worker.ports import Announcement, Headers
+from worker.core.ports import Announcement, Headers
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "outbox.json"
 REWRITE = "REWRITE_GOLDEN"

@@ -8,9 +8,9 @@ from collections import defaultdict
 import pytest
 from confluent_kafka import Consumer
 
-from worker.kafka.announcer import KafkaAnnouncer
+from worker.core.ports import Announcement, Commit
 from worker.kafka.connection import EmbeddedBroker
-from worker.ports import Announcement, Commit
+from worker.kafka.producer import KafkaAnnouncer
 
 KEYS = 50
 ROUNDS = 3

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.kafka.announcer import STOPPING_SECONDS_MAX, KafkaAnnouncer
+from worker.core.ports import Announcement, Commit, DependencyUnavailable
 from worker.kafka.connection import EmbeddedBroker
-from worker.ports import Announcement, Commit, DependencyUnavailable
+from worker.kafka.producer import STOPPING_SECONDS_MAX, KafkaAnnouncer
 
 TIMED_OUT = (KafkaError._TIMED_OUT, "away", False, True, False)
 NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, "not yours", False, False, True)

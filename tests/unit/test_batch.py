@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from bench.offline import Consumed
-from worker.batch import Batch, Item, Limits
+from worker.core.assignment import Assignment
 from worker.core.chain import AccountRef, Chain, Currency, Leg, leg_spec
 from worker.core.event import Dead, Event, Reason
-from worker.core.positions import Assignment
+from worker.stages.batch import Batch, Item, Limits
 
 LEGS_MAX = 12
 USD = Currency("usd", 840, 2)

@@ -7,7 +7,7 @@ import threading
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.kafka.bounded import BoundedCalls
+from worker.kafka.call_deadline import BoundedCalls
 
 
 def test_a_call_is_made_and_its_error_raised() -> None:

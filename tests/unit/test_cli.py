@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker import __version__, cli
-from worker.cli import COMMANDS, main
-from worker.ports import BrokenInvariant, DependencyUnavailable, UsageError
+from worker import __version__
+from worker.commands import cli
+from worker.commands.cli import COMMANDS, main
+from worker.core.ports import BrokenInvariant, DependencyUnavailable, UsageError
 
 HEAVY = {"pydantic", "confluent_kafka", "tigerbeetle", "fastavro", "structlog", "yaml", "orjson"}
 
@@ -175,7 +176,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     """When nobody reads on, the command ends as a shell expects, without a word."""
     program = (
         "import sys, os, types\n"
-        "from worker.cli import main\n"
+        "from worker.commands.cli import main\n"
         "def run(arguments): print('x' * 100_000); return 0\n"
         "sys.modules['worker.commands.doctor'] = types.SimpleNamespace(\n"
         "    HELP='', configure=lambda parser: None, run=run)\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.config import PREFIX, Settings, load_settings, setting_keys, variable
-from worker.ports import UsageError
-from worker.settings_page import settings_page
+from worker.config.settings import PREFIX, Settings, load_settings, setting_keys, variable
+from worker.config.settings_page import settings_page
+from worker.core.ports import UsageError
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 

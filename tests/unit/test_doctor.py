@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli import main
+from worker.commands.cli import main
 from worker.commands.doctor import exit_code
-from worker.config import PREFIX
-from worker.observe.checks import CONFIGURATION, DEPENDENCY, Check
+from worker.config.settings import PREFIX
+from worker.observe.findings import CONFIGURATION, DEPENDENCY, Check
 
 
 @pytest.fixture(autouse=True)

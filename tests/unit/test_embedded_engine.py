@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from worker.core.ports import BrokenInvariant, LedgerClosed
 from worker.core.wire import (
     AMOUNT_MAX,
     Account,
@@ -21,7 +22,6 @@ from worker.core.wire import (
     pack_transfer,
 )
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import BrokenInvariant, LedgerClosed
 
 T = TransferFlags
 SECOND = 1_000_000_000

@@ -15,9 +15,9 @@ from worker.commands import explain
 from worker.core.chain import Chain, pack_chain
 from worker.core.event import Event
 from worker.core.ids import account_id, hex_id
+from worker.core.ports import UsageError
 from worker.core.translate import Translator
 from worker.ledger.open import open_ledger
-from worker.ports import UsageError
 from worker.rulebooks.load import PACKAGED, load
 
 CHARGE: dict[str, Any] = {

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.core.expressions import (
+from worker.core.expressions.compiler import (
     Expression,
     ExpressionMistake,
     compile_expression,
     loop_name_problem,
 )
-from worker.core.operations import ExpressionError, IllTyped, Missing
+from worker.core.expressions.operators import ExpressionError, IllTyped, Missing
 
 BODY: dict[str, Any] = {
     "id": "evt_1",

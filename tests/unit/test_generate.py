@@ -21,15 +21,15 @@ from worker.codecs.avro import PACKAGED_IDS
 from worker.codecs.decode import Decoder
 from worker.commands import generate as command
 from worker.commands.progress import tracked
-from worker.config import PACKAGED_RULEBOOK
+from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.chain import Chain
 from worker.core.event import Dead, Skipped
+from worker.core.ports import UsageError
 from worker.core.translate import Translator
-from worker.generate.chance import Chance
-from worker.generate.encode import avro_value, json_value
-from worker.generate.scene import Generated
-from worker.generate.traffic import generate
-from worker.ports import UsageError
+from worker.jobs.generate.chance import Chance
+from worker.jobs.generate.encode import avro_value, json_value
+from worker.jobs.generate.scene import Generated
+from worker.jobs.generate.traffic import generate
 from worker.rulebooks.load import load
 
 SOME = 3_000

@@ -7,7 +7,7 @@ from worker.core.event import Event
 from worker.core.ids import account_id
 from worker.ledger.counted import CountedLedger
 from worker.ledger.embedded import EmbeddedLedger
-from worker.posting.accounts import Accounts
+from worker.stages.post.account_creator import Accounts
 
 USD = Currency("usd", 840, 2)
 SPEC = leg_spec(transaction="charge", leg="gross", code=1)

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from worker import memory
+from worker.jobs.live import gc_tuning
 
 
 class Ring:
@@ -22,8 +22,8 @@ class Ring:
 def test_garbage_is_looked_for_seldom_and_then_as_before() -> None:
     """While a worker runs the first look comes late, without what was there; then as before."""
     before = gc.get_threshold()
-    with memory.calm():
-        assert gc.get_threshold()[0] == memory.NEW_OBJECTS_MAX
+    with gc_tuning.calm():
+        assert gc.get_threshold()[0] == gc_tuning.NEW_OBJECTS_MAX
         assert gc.get_freeze_count() > 0
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
@@ -31,11 +31,11 @@ def test_garbage_is_looked_for_seldom_and_then_as_before() -> None:
 
 def test_rings_are_still_freed() -> None:
     """What reference counts cannot free goes when enough has come together."""
-    with memory.calm():
+    with gc_tuning.calm():
         first = weakref.ref(Ring())
         kept = [[] for _ in range(1000)]  # type: list[list[int]]
         assert first() is not None
-        for _ in range(memory.NEW_OBJECTS_MAX):
+        for _ in range(gc_tuning.NEW_OBJECTS_MAX):
             kept.append([])
             if first() is None:
                 break
@@ -57,7 +57,7 @@ class Mallinfo(ctypes.Structure):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has such bins")
 def test_small_pieces_are_merged_at_once() -> None:
     """What is freed does not wait in the bins of small pieces, and afterwards does again."""
-    with memory.calm():
+    with gc_tuning.calm():
         assert _waiting_after_frees() <= 0
     assert _waiting_after_frees() > 0
 

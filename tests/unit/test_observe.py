@@ -16,13 +16,13 @@ import structlog
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from worker.core.ports import UsageError
 from worker.observe.catalogue import AGES, CATALOGUE, PREFIX, Declared
 from worker.observe.health import CONNECTIONS_MAX, Health, HealthServer
-from worker.observe.latency import BatchHistogram
+from worker.observe.histogram import BatchHistogram
 from worker.observe.logs import REDACTED, configure_logging
 from worker.observe.metrics import Metrics
 from worker.observe.report import BatchReport
-from worker.ports import UsageError
 
 NOW_MS = 1_763_720_000_000
 

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from confluent_kafka import TopicPartition
 from prometheus_client import generate_latest
 
-from worker.balance_gauges import BalanceGauges
 from worker.core.event import Reason
 from worker.core.outcome import Kind
 from worker.kafka.connection import EmbeddedBroker
-from worker.kafka.source import KafkaSource
+from worker.kafka.consumer import KafkaSource
 from worker.ledger.embedded import EmbeddedLedger
+from worker.observe.balance_gauges import BalanceGauges
+from worker.observe.batch_observer import BatchObserver
 from worker.observe.catalogue import PREFIX
 from worker.observe.health import Health
 from worker.observe.metrics import Metrics
-from worker.observing import BatchObserver
 
 PLACE = ("stripe.payments", 0)
 

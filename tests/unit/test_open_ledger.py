@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from worker.core.ports import BrokenInvariant, Ledger, UsageError
 from worker.core.wire import Account, Transfer, pack_account, pack_transfer
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.open import open_ledger, resolve
-from worker.ledger.split import parts, whole_chains
-from worker.ports import BrokenInvariant, Ledger, UsageError
+from worker.ledger.request_split import parts, whole_chains
 
 
 def opened(addresses: str) -> Ledger:

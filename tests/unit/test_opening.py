@@ -10,10 +10,10 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from structlog.testing import capture_logs
 
-from worker.core.positions import Opening, Stand
-from worker.kafka import asking
+from worker.core.assignment import Opening, Stand
+from worker.kafka import group_offsets
 from worker.kafka.connection import EmbeddedBroker, Trouble
-from worker.kafka.source import KafkaSource
+from worker.kafka.consumer import KafkaSource
 
 GROUP = "books"
 PLACE = ("stripe.payments", 0)
@@ -80,7 +80,7 @@ def test_an_end_that_never_comes_is_a_reset(
     source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The topic is another: it is read from its start, as at a first start, and the log says so."""
-    monkeypatch.setattr(asking, "BEYOND_SECONDS", SOON_SECONDS)
+    monkeypatch.setattr(group_offsets, "BEYOND_SECONDS", SOON_SECONDS)
     with capture_logs() as logs:
         began = time.monotonic()
         *early, last = answers(source, lambda: False)
@@ -102,7 +102,7 @@ def test_records_deleted_unread_are_told() -> None:
 
         def close(self) -> None: ...
 
-    asker = asking.GroupAsker(cast("Consumer", Client()), Trouble())
+    asker = group_offsets.GroupAsker(cast("Consumer", Client()), Trouble())
     with capture_logs() as logs:
         while (found := asker.opening(PLACE)) is None:
             time.sleep(0.01)
@@ -117,7 +117,7 @@ def test_another_stay_asks_for_as_long_again(
     source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was seen of a partition in an earlier stay says nothing about this one."""
-    monkeypatch.setattr(asking, "BEYOND_SECONDS", SOON_SECONDS)
+    monkeypatch.setattr(group_offsets, "BEYOND_SECONDS", SOON_SECONDS)
     with capture_logs() as logs:
         answers(source, lambda: bool(logs))
         time.sleep(SOON_SECONDS)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from worker.core.expressions import compile_expression
+from worker.core.expressions.compiler import compile_expression
 from worker.core.rulebook import Leg, Rulebook, Source, Transaction
 from worker.rulebooks.load import PACKAGED, load
 from worker.rulebooks.lock import Lock, changes, lock_path, read_lock

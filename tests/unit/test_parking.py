@@ -14,7 +14,7 @@ from worker.codecs.parked import (
 )
 from worker.core.event import Dead, Reason
 from worker.core.ids import position_base
-from worker.ports import Announcement, Headers
+from worker.core.ports import Announcement, Headers
 
 MISSING = Dead(Reason.PREDECESSOR_MISSING, "leg settle: the transfer it settles is not there")
 TOPICS = ["parked.1", "parked.2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.core.positions import Assignment, Opening, Stand, opening, parse_metadata
+from worker.core.assignment import Assignment, Opening, Stand, opening, parse_metadata
 
 STAND = Stand(17, 99)
 

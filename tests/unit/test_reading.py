@@ -10,17 +10,17 @@ import orjson
 import pytest
 
 from bench.offline import Consumed
-from worker.batch import Item
 from worker.codecs.decode import Decoder
+from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.outcome import Kind
-from worker.core.positions import Assignment
+from worker.core.ports import BrokenInvariant, Headers
 from worker.core.translate import Translator
 from worker.ledger.embedded import EmbeddedLedger
-from worker.ports import BrokenInvariant, Headers
-from worker.posting.poster import Poster
-from worker.reading import ATTEMPT_HEADER, EventReader
 from worker.rulebooks.load import load
+from worker.stages.batch import Item
+from worker.stages.decode import ATTEMPT_HEADER, EventReader
+from worker.stages.post.poster import Poster
 
 RULES = load(Path(__file__).parents[2] / "bench" / "rules.yaml")
 BODY: dict[str, Any] = {

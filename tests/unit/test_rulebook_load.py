@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 import yaml
 
+from worker.core.ports import UsageError
 from worker.core.wire import AccountFlags, TransferFlags
-from worker.ports import UsageError
 from worker.rulebooks import legs, origins, sections, transactions
 from worker.rulebooks.load import PACKAGED, load
-from worker.rulebooks.review import review
+from worker.rulebooks.warnings import review
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads(PACKAGED.with_name("rulebook.schema.json").read_text())

@@ -12,7 +12,7 @@ from worker.core.chain import Chain
 from worker.core.event import Dead, Event, Skipped
 from worker.core.translate import Translator
 from worker.rulebooks.load import PACKAGED, load
-from worker.rulebooks.review import review
+from worker.rulebooks.warnings import review
 
 WEBHOOKS = Path(__file__).parents[1] / "stripe"
 SECONDS = 1_700_000_000

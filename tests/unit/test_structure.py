@@ -18,25 +18,25 @@ FORBIDDEN_WORDS = {"manager", "helper", "helpers", "util", "utils", "process", "
 
 ADAPTERS = (
     "worker.codecs",
-    "worker.declared",
+    "worker.kafka.topics",
     "worker.kafka",
     "worker.ledger",
     "worker.observe",
     "worker.rulebooks",
-    "worker.serving",
+    "worker.jobs.serve",
 )
 ABOVE_ADAPTERS = (
-    "worker.cli",
+    "worker.commands.cli",
     "worker.commands",
-    "worker.compose",
-    "worker.observing",
+    "worker.jobs.live.compose",
+    "worker.observe.batch_observer",
     "worker.pipeline",
 )
 SETTINGS = (
-    "worker.config",
-    "worker.setting_types",
-    "worker.settings_page",
-    "worker.setting_sections",
+    "worker.config.settings",
+    "worker.config.values",
+    "worker.config.settings_page",
+    "worker.config.sections",
 )
 
 
@@ -149,7 +149,7 @@ def test_the_ports_know_the_core_only() -> None:
     """The ports import the standard library and the core, and nothing else."""
     foreign = [
         name
-        for name in imports(ROOT / "worker" / "ports.py")
+        for name in imports(ROOT / "worker" / "core" / "ports.py")
         if not within(name, ("worker.core",)) and name.split(".")[0] not in sys.stdlib_module_names
     ]
     assert foreign == []
@@ -159,10 +159,13 @@ def test_the_ports_know_the_core_only() -> None:
     ("importers", "imported"),
     [
         (ADAPTERS, ABOVE_ADAPTERS),
-        (("worker.pipeline", "worker.batch", "worker.partitions"), ADAPTERS),
-        (("worker.posting",), (*ADAPTERS, *ABOVE_ADAPTERS)),
+        (("worker.pipeline", "worker.stages.batch", "worker.stages.partitions"), ADAPTERS),
+        (("worker.stages.post",), (*ADAPTERS, *ABOVE_ADAPTERS)),
         (SETTINGS, (*ADAPTERS, *ABOVE_ADAPTERS)),
-        (("worker.pipeline", "worker.observing", "worker.compose"), ("worker.commands",)),
+        (
+            ("worker.pipeline", "worker.observe.batch_observer", "worker.jobs.live.compose"),
+            ("worker.commands",),
+        ),
     ],
     ids=["adapters", "pipeline", "posting", "settings", "composition"],
 )
@@ -185,13 +188,13 @@ def test_only_the_kafka_package_imports_its_client() -> None:
 
 def test_only_the_cache_imports_psycopg() -> None:
     """One module imports PostgreSQL's client, and it is imported only when `sync` runs."""
-    assert importers_of("psycopg") == {"worker.sync.postgres"}
-    assert importers_of("worker.sync.postgres") == {"worker.sync.run"}
+    assert importers_of("psycopg") == {"worker.jobs.sync.postgres"}
+    assert importers_of("worker.jobs.sync.postgres") == {"worker.jobs.sync.run"}
 
 
 def test_only_the_server_imports_waitress() -> None:
     """One module imports the HTTP library, so that everything else runs without it."""
-    assert importers_of("waitress") == {"worker.serving.server"}
+    assert importers_of("waitress") == {"worker.jobs.serve.server"}
 
 
 def test_importing_does_nothing(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.cli import main
-from worker.config import load_settings
-from worker.declared.plan import Found, make_plan
-from worker.declared.strimzi import render
-from worker.declared.topics import (
+from worker.commands.cli import main
+from worker.config.settings import load_settings
+from worker.core.ports import UsageError
+from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.topics.declared import (
     PACKAGED,
     Declared,
     Grant,
@@ -22,8 +22,8 @@ from worker.declared.topics import (
     load_topics,
     require_declared,
 )
-from worker.kafka.connection import EmbeddedBroker
-from worker.ports import UsageError
+from worker.kafka.topics.plan import Found, make_plan
+from worker.kafka.topics.strimzi import render
 
 YEARS_7_MS = str(7 * 366 * 24 * 3_600_000)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.translating import SECONDS, chain_of, event, new_translator
-from worker.core import accounts as accounts_module
+from worker.core import account_ids as accounts_module
 from worker.core.ids import account_user_data, hex_id
 from worker.core.money import major_units
 from worker.core.translate import Translator

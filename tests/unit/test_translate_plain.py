@@ -8,11 +8,11 @@ from random import Random
 from typing import Any
 
 from worker.codecs.decode import Decoder
-from worker.config import PACKAGED_RULEBOOK
+from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.event import Event
 from worker.core.translate import Translator
-from worker.generate.encode import json_value
-from worker.generate.traffic import generate
+from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.traffic import generate
 from worker.rulebooks.load import load
 
 TRAFFIC = 2_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.ports import Place
-from worker.turns import ROUND_TURNS, resting
+from worker.core.ports import Place
+from worker.stages.priority import ROUND_TURNS, resting
 
 PLACES = {("c", 0): "high", ("p", 0): "normal", ("p", 1): "normal", ("s", 0): "low"}
 LAST = ROUND_TURNS - 1

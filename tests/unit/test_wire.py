@@ -19,7 +19,7 @@ from worker.core.wire import (
     unpack_accounts,
     unpack_transfers,
 )
-from worker.ledger.split import FLAGS_AT
+from worker.ledger.request_split import FLAGS_AT
 
 u128 = st.integers(0, (1 << 128) - 1)
 u64 = st.integers(0, (1 << 64) - 1)

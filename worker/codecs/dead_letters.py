@@ -11,9 +11,9 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from worker.codecs.announcements import RULEBOOK_HEADER
+from worker.codecs.headers import RULEBOOK_HEADER
 from worker.core.event import Dead, Reason
-from worker.ports import Announcement, Headers, Record
+from worker.core.ports import Announcement, Headers, Record
 
 CONNECT: Final = "__connect.errors"
 REASON_HEADER: Final = "ledger_worker.reason"

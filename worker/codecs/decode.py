@@ -24,7 +24,7 @@ from worker.codecs.avro import (
     packaged_schema,
 )
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
-from worker.ports import BrokenInvariant
+from worker.core.ports import BrokenInvariant
 
 BRACE: Final = ord("{")
 JSON_SPACE: Final = b" \t\r\n"

@@ -14,14 +14,8 @@ from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
-from worker.codecs.announcements import (
-    AVRO_TYPE,
-    JSON_TYPE,
-    TRACEPARENT,
-    cloud_headers,
-    iso_nanoseconds,
-)
 from worker.codecs.avro import frame
+from worker.codecs.headers import AVRO_TYPE, JSON_TYPE, TRACEPARENT, cloud_headers, iso_nanoseconds
 from worker.codecs.outbox_fields import (
     Fields,
     Format,
@@ -32,7 +26,7 @@ from worker.codecs.outbox_fields import (
 from worker.core.chain import AccountRef, Currency, LegSpec, PostedLeg, new
 from worker.core.event import Event
 from worker.core.ids import hex_id
-from worker.ports import Announcement
+from worker.core.ports import Announcement
 
 KEPT_MAX: Final = 50_000
 """The most encoded runs that each of the caches keeps; a run is about 150 bytes."""

@@ -11,8 +11,8 @@ from typing import Literal
 
 import orjson
 
-from worker.codecs.announcements import iso_created, iso_nanoseconds
 from worker.codecs.avro import packaged_schema, write_framed
+from worker.codecs.headers import iso_created, iso_nanoseconds
 from worker.core.chain import AccountRef, PostedLeg
 from worker.core.event import Event
 from worker.core.ids import hex_id

@@ -16,7 +16,7 @@ from typing import Final
 from worker.codecs.dead_letters import CONNECT, GROUP_HEADER, DeadLetters, carry
 from worker.core.event import Dead
 from worker.core.ids import position_base
-from worker.ports import Announcement, Record
+from worker.core.ports import Announcement, Record
 
 ROLE_HEADER: Final = "ledger_worker.role"
 SINCE_HEADER: Final = "ledger_worker.since"

@@ -11,15 +11,9 @@ from typing import Final
 
 import orjson
 
-from worker.codecs.announcements import (
-    JSON_TYPE,
-    TRACEPARENT,
-    cloud_headers,
-    iso_created,
-    traceparent,
-)
+from worker.codecs.headers import JSON_TYPE, TRACEPARENT, cloud_headers, iso_created, traceparent
 from worker.core.event import Event
-from worker.ports import Announcement, Headers, Record
+from worker.core.ports import Announcement, Headers, Record
 
 REJECTED: Final = "ledger.event.rejected"
 

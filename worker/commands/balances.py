@@ -9,10 +9,10 @@ import argparse
 import sys
 from typing import Final
 
-from worker.config import load_settings
-from worker.reads.balances import balances
-from worker.reads.books import open_books
-from worker.reads.tables import Column, write_json, write_table
+from worker.config.settings import load_settings
+from worker.jobs.reports.balances import balances
+from worker.jobs.text_tables import Column, write_json, write_table
+from worker.ledger.books import open_books
 
 HELP: Final = "list what each account holds now"
 

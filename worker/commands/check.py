@@ -13,13 +13,13 @@ import sys
 import time
 from pathlib import Path
 
+from worker.core.ports import UsageError
 from worker.core.rulebook import Rulebook
-from worker.ports import UsageError
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import Changed, Lock, changes, lock_path, lock_text, read_lock
 from worker.rulebooks.picture import draw
 from worker.rulebooks.picture_page import page
-from worker.rulebooks.review import Warned, review
+from worker.rulebooks.warnings import Warned, review
 
 DIFFERENT = 1
 """A change that the lock does not allow."""
@@ -77,7 +77,7 @@ def _write(path: Path, text: str) -> None:
 
 def rulebook_in_force(arguments: argparse.Namespace) -> Path:
     """The rulebook that settings name, the packaged one by default."""
-    from worker.config import load_settings  # noqa: PLC0415 - not needed when a file is given
+    from worker.config.settings import load_settings  # noqa: PLC0415 - not needed when a file is given
 
     return load_settings(getattr(arguments, "config", None)).rulebook
 

@@ -14,15 +14,15 @@ import time
 from collections import Counter
 from typing import Final
 
+from worker.commands.demo_page import Page
 from worker.commands.progress import tracked
 from worker.commands.run import Stop, work
-from worker.compose import open_worker, with_broker
-from worker.config import Settings, load_settings
+from worker.config.settings import Settings, load_settings
 from worker.core.wire import Account, QueryFilter, Transfer
-from worker.demo.page import Page
-from worker.generate.encode import json_value
-from worker.generate.traffic import generate
-from worker.kafka.publisher import open_publisher
+from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.traffic import generate
+from worker.jobs.live.compose import open_worker, with_broker
+from worker.kafka.plain_producer import open_publisher
 from worker.kafka.reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
 from worker.observe.logs import configure_logging

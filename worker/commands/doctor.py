@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Final
 
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
-from worker.config import Settings, load_settings
-from worker.declared.schemas import subjects
+from worker.config.sections import EMBEDDED
+from worker.config.settings import Settings, load_settings
+from worker.core.ports import UsageError, WorkerError
+from worker.jobs.sync.run import lacks_of
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
+from worker.kafka.schema_rules import subjects
 from worker.ledger.open import open_ledger
-from worker.observe.checks import CONFIGURATION, Check
-from worker.ports import UsageError, WorkerError
+from worker.observe.findings import CONFIGURATION, Check
 from worker.rulebooks.load import load
-from worker.setting_sections import EMBEDDED
-from worker.sync.run import lacks_of
 
 HELP = "check every dependency and setting, and say what to do"
 

@@ -21,15 +21,15 @@ from worker.core.event import Dead, Event, Skipped
 from worker.core.ids import hex_id
 from worker.core.matching import carries
 from worker.core.money import major_units
+from worker.core.ports import UsageError
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
-from worker.ports import UsageError
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
-    from worker.commands.held import Held
-    from worker.config import Settings
+    from worker.commands.explain_ledger import Held
+    from worker.config.settings import Settings
 
 HELP = "show the transfers that an event makes, without posting"
 
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain one event; 0 whatever becomes of it."""
-    from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
+    from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
     from worker.kafka.decoding import open_decoder  # noqa: PLC0415 - Avro, only when it is asked
 
     settings = load_settings(getattr(arguments, "config", None))
@@ -77,7 +77,7 @@ def _held(settings: Settings, translator: Translator, *, wanted: bool) -> Iterat
     if not wanted:
         yield None
         return
-    from worker.commands.held import Held  # noqa: PLC0415 - only when the ledger is asked
+    from worker.commands.explain_ledger import Held  # noqa: PLC0415 - only when the ledger is asked
     from worker.ledger.open import open_ledger  # noqa: PLC0415 - the same
 
     ledger = open_ledger(
@@ -126,7 +126,7 @@ def _show_balances(
     rulebook: Rulebook, chain: Chain, told: list[dict[str, Any]], held: Held
 ) -> None:
     """Put each account's balance beside it."""
-    from worker.commands.held import balance  # noqa: PLC0415 - only when the ledger is asked
+    from worker.commands.explain_ledger import balance  # noqa: PLC0415 - only when the ledger is asked
 
     accounts = held.accounts(chain)
     for leg, shown in zip(chain.legs, told, strict=True):

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from worker.core.event import Event
-from worker.core.expressions import Expression, compile_expression
+from worker.core.expressions.compiler import Expression, compile_expression
+from worker.core.expressions.grammar import ENVELOPE, Call, Constant, Node, Path, parse
+from worker.core.expressions.operators import ExpressionError
 from worker.core.matching import matches
-from worker.core.operations import ExpressionError
 from worker.core.rulebook import Rulebook, Transaction
-from worker.core.syntax import ENVELOPE, Call, Constant, Node, Path, parse
 
 SHOWN_MAX: Final = 40
 """Characters of a value that is shown beside a condition."""

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from worker.config import load_settings
-from worker.reads.books import open_books
-from worker.reads.export import MANIFEST, finish, open_export
-from worker.reads.export_files import write_avro, write_parquet
-from worker.reads.times import shown
+from worker.config.settings import load_settings
+from worker.jobs.export.files import write_avro, write_parquet
+from worker.jobs.export.run import MANIFEST, finish, open_export
+from worker.jobs.times import shown
+from worker.ledger.books import open_books
 
 HELP: Final = "write all accounts and transfers to Parquet or Avro files, with a digest"
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 import orjson
 
 from worker.commands.progress import tracked
-from worker.generate.encode import SCHEMAS, avro_value, json_value, line
-from worker.generate.scene import Generated
-from worker.generate.traffic import generate
-from worker.ports import UsageError
+from worker.core.ports import UsageError
+from worker.jobs.generate.encode import SCHEMAS, avro_value, json_value, line
+from worker.jobs.generate.scene import Generated
+from worker.jobs.generate.traffic import generate
 
 if TYPE_CHECKING:
-    from worker.config import Settings
+    from worker.config.settings import Settings
 
 HELP: Final = "make realistic, deterministic Stripe traffic, for Kafka or a file"
 
@@ -68,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the traffic and print what it was."""
-    from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
+    from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
 
     settings = load_settings(getattr(arguments, "config", None))
     topics = _topics(settings)
@@ -133,7 +133,7 @@ def _opened(target: str, settings: Settings) -> Iterator[Write]:
 
 
 def _kafka(settings: Settings) -> Iterator[Write]:
-    from worker.kafka.publisher import open_publisher  # noqa: PLC0415 - Kafka only when it is used
+    from worker.kafka.plain_producer import open_publisher  # noqa: PLC0415 - Kafka only when it is used
 
     publisher: Publisher = open_publisher(settings)
     yield lambda topic, record, value: publisher.publish(

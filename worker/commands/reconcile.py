@@ -14,14 +14,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from worker.config import load_settings
-from worker.parts import part
-from worker.ports import UsageError
-from worker.reads.times import span
-from worker.reconcile.outputs import json_document, shown_items, suffix_of, write_report
-from worker.reconcile.parts import part_files, write_part
-from worker.reconcile.progress import Progress
-from worker.reconcile.run import Comparison, Result, reconcile
+from worker.config.settings import load_settings
+from worker.core.ports import UsageError
+from worker.jobs.progress import Progress
+from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
+from worker.jobs.reconcile.run import Comparison, Result, reconcile
+from worker.jobs.reconcile.shards import part_files, write_part
+from worker.jobs.shard import part
+from worker.jobs.times import span
 
 HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
 

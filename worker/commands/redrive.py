@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from worker.config import load_settings
-from worker.ports import UsageError
-from worker.reconcile.progress import Progress
-from worker.redrive.choosing import Choice, Redrive
-from worker.redrive.run import Result, redrive
-from worker.redrive.where import NAMES, Where
-from worker.setting_sections import EMBEDDED
+from worker.config.sections import EMBEDDED
+from worker.config.settings import load_settings
+from worker.core.ports import UsageError
+from worker.jobs.progress import Progress
+from worker.jobs.redrive.filter import NAMES, Where
+from worker.jobs.redrive.run import Result, redrive
+from worker.jobs.redrive.select import Choice, Redrive
 
 HELP: Final = "send chosen dead letters, rejections or parked events through again"
 

@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from worker.commands.rebuilding import rebuild_and_verify
+from worker.commands.replay_rebuild import rebuild_and_verify
 from worker.commands.run import Stop
-from worker.config import Settings, load_settings
+from worker.config.sections import EMBEDDED
+from worker.config.settings import Settings, load_settings
+from worker.core.ports import UsageError
+from worker.jobs.progress import Progress
+from worker.jobs.replay.plan import Applied, Planned, Replay, apply, plan, shown_ranges
+from worker.jobs.replay.planner import CLASSES
+from worker.jobs.replay.range import Moment, moment
+from worker.jobs.replay.reannounce import Rewritten, announce_again
+from worker.jobs.shard import ALL, part
+from worker.jobs.times import shown, span
 from worker.observe.logs import configure_logging
-from worker.parts import ALL, part
-from worker.ports import UsageError
-from worker.reads.times import shown, span
-from worker.reconcile.progress import Progress
-from worker.replay.announce import Rewritten, announce_again
-from worker.replay.bounds import Moment, moment
-from worker.replay.plan import CLASSES
-from worker.replay.run import Applied, Planned, Replay, apply, plan, shown_ranges
-from worker.setting_sections import EMBEDDED
 
 HELP: Final = "say what old records would post, or post it; make a lost ledger or outbox again"
 

@@ -17,21 +17,21 @@ from typing import Final
 
 import structlog
 
-from worker import memory
-from worker.compose import Worker, open_worker, with_broker
-from worker.config import Settings, load_settings
-from worker.core import plain
+from worker.config.sections import EMBEDDED
+from worker.config.settings import Settings, load_settings
+from worker.core import fast_path
+from worker.core.ports import Place
+from worker.jobs.live import gc_tuning
+from worker.jobs.live.compose import Worker, open_worker, with_broker
 from worker.kafka.admin import require_topics
 from worker.observe.logs import configure_logging
-from worker.ports import Place
-from worker.setting_sections import EMBEDDED
 
 HELP: Final = "read events from Kafka, post them to the ledger, announce what became of them"
 
 GRACE_SECONDS: Final = 20.0
 """How long the ledger may take to answer the batch in flight after a signal to stop."""
 
-COMPILED: Final = not plain.__file__.endswith(".py")
+COMPILED: Final = not fast_path.__file__.endswith(".py")
 """Are the hot modules compiled (setup.py), as in an image?"""
 
 _log = structlog.get_logger(__name__)
@@ -121,7 +121,7 @@ def work(
     """
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
-    with memory.calm(), worker.watchdog.watching():
+    with gc_tuning.calm(), worker.watchdog.watching():
         while not stop.asked and not ended():
             if events_limit and pipeline.settled >= events_limit:
                 break

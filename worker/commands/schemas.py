@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.ports import UsageError
+from worker.core.ports import UsageError
 
 if TYPE_CHECKING:
-    from worker.config import Settings
-    from worker.declared.schemas import Difference
+    from worker.config.settings import Settings
     from worker.kafka.registry import Registry
+    from worker.kafka.schema_rules import Difference
 
 HELP: Final = "the packaged schemas: check what may change in them, register them"
 
@@ -35,9 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check or register."""
-    from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
-    from worker.declared.schemas import require_checker  # noqa: PLC0415 - the same
+    from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
     from worker.kafka.registry import open_registry  # noqa: PLC0415 - the same
+    from worker.kafka.schema_rules import require_checker  # noqa: PLC0415 - the same
 
     settings = load_settings(arguments.config)
     require_checker()
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 def check_files() -> Iterator[Difference]:
     """What is wrong with the packaged schemas by themselves."""
     from worker.codecs.avro import packaged_names  # noqa: PLC0415 - keeps --help quick
-    from worker.declared.schemas import against_history, undocumented  # noqa: PLC0415 - the same
+    from worker.kafka.schema_rules import against_history, undocumented  # noqa: PLC0415 - the same
 
     for name in packaged_names():
         yield from undocumented(name)
@@ -63,7 +63,7 @@ def check_files() -> Iterator[Difference]:
 
 def check_registry(settings: Settings, registry: Registry | None) -> Iterator[Difference]:
     """What a registry holds that does not fit, and what it lacks."""
-    from worker.declared.schemas import Difference, schema_text, subjects  # noqa: PLC0415
+    from worker.kafka.schema_rules import Difference, schema_text, subjects  # noqa: PLC0415
 
     if registry is None:
         return
@@ -74,7 +74,7 @@ def check_registry(settings: Settings, registry: Registry | None) -> Iterator[Di
 
 
 def _misfits(registry: Registry, subject: str, name: str) -> Iterator[Difference]:
-    from worker.declared.schemas import Difference, incompatible, schema_text  # noqa: PLC0415
+    from worker.kafka.schema_rules import Difference, incompatible, schema_text  # noqa: PLC0415
 
     for number, text in registry.versions(subject).items():
         for why in incompatible(schema_text(name), text):
@@ -82,7 +82,7 @@ def _misfits(registry: Registry, subject: str, name: str) -> Iterator[Difference
 
 
 def _register(settings: Settings, registry: Registry | None, *, as_json: bool) -> int:
-    from worker.declared.schemas import schema_text, subjects  # noqa: PLC0415 - the same
+    from worker.kafka.schema_rules import schema_text, subjects  # noqa: PLC0415 - the same
 
     if registry is None:
         raise UsageError("schemas register needs a registry: set schema_registry.url")

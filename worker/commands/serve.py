@@ -20,19 +20,19 @@ import structlog
 
 from worker import __version__
 from worker.commands.run import Stop
-from worker.config import Settings, load_settings
+from worker.config.settings import Settings, load_settings
+from worker.core.ports import BrokenInvariant, UsageError
+from worker.jobs.serve.api import Api
+from worker.jobs.serve.shared_lookups import Lookups
+from worker.ledger.books import refuse_empty
 from worker.ledger.open import open_ledger
 from worker.observe.logs import configure_logging
 from worker.observe.metrics import ServeMetrics
-from worker.ports import BrokenInvariant, UsageError
-from worker.reads.books import refuse_empty
 from worker.rulebooks.load import load
-from worker.serving.api import Api
-from worker.serving.lookups import Lookups
 
 if TYPE_CHECKING:
-    from worker.serving.server import Server
-from worker.serving.tokens import Tokens
+    from worker.jobs.serve.server import Server
+from worker.jobs.serve.tokens import Tokens
 
 HELP: Final = "answer the app over HTTP: live balances, read-only"
 LOOK_SECONDS: Final = 0.2
@@ -121,7 +121,7 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
 def _http() -> ModuleType:
     """The module of the HTTP server, whose library is an extra."""
     try:
-        return import_module("worker.serving.server")
+        return import_module("worker.jobs.serve.server")
     except ModuleNotFoundError as error:
         if error.name != "waitress":
             raise

@@ -9,14 +9,14 @@ import argparse
 import sys
 from typing import Any, Final
 
-from worker.config import load_settings
+from worker.config.settings import load_settings
 from worker.core.money import major_units
-from worker.ports import UsageError
-from worker.reads.balances import held_accounts
-from worker.reads.books import Books, open_books
-from worker.reads.statement import Line, Statement, statement
-from worker.reads.tables import Column, write_json, write_table
-from worker.reads.times import shown, span
+from worker.core.ports import UsageError
+from worker.jobs.reports.balances import held_accounts
+from worker.jobs.reports.statement import Line, Statement, statement
+from worker.jobs.text_tables import Column, write_json, write_table
+from worker.jobs.times import shown, span
+from worker.ledger.books import Books, open_books
 
 HELP: Final = "show one account's transfers, with opening and closing balance"
 

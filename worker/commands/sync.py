@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from worker.commands.run import Stop
-from worker.config import Settings, load_settings
+from worker.config.sections import EMBEDDED
+from worker.config.settings import Settings, load_settings
+from worker.core.ports import UsageError
+from worker.jobs.sync.run import Synced, lacks_of, sync
 from worker.observe.logs import configure_logging
-from worker.ports import UsageError
-from worker.setting_sections import EMBEDDED
-from worker.sync.run import Synced, lacks_of, sync
 
 HELP: Final = "follow the outbox and keep a balance cache in PostgreSQL"
 

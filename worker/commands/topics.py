@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.ports import DependencyUnavailable, UsageError
+from worker.core.ports import DependencyUnavailable, UsageError
 
 if TYPE_CHECKING:
-    from worker.config import Settings
-    from worker.declared.plan import Plan
-    from worker.declared.topics import Declared
+    from worker.config.settings import Settings
+    from worker.kafka.topics.declared import Declared
+    from worker.kafka.topics.plan import Plan
 
 HELP: Final = "the declared topics and grants: compare with the broker, make, or render"
 
@@ -65,8 +65,8 @@ def _positive(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, apply or render."""
-    from worker.config import load_settings  # noqa: PLC0415 - keeps --help quick
-    from worker.declared.topics import PACKAGED, load_topics, require_declared  # noqa: PLC0415
+    from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
+    from worker.kafka.topics.declared import PACKAGED, load_topics, require_declared  # noqa: PLC0415
 
     settings = load_settings(arguments.config)
     path = arguments.file or PACKAGED
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _render(declared: Declared, arguments: argparse.Namespace) -> int:
-    from worker.declared.strimzi import render  # noqa: PLC0415 - only when it is asked for
+    from worker.kafka.topics.strimzi import render  # noqa: PLC0415 - only when it is asked for
 
     text = render(
         declared,
@@ -102,8 +102,8 @@ def _render(declared: Declared, arguments: argparse.Namespace) -> int:
 
 def look(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
     """What would have to change on the broker."""
-    from worker.declared.plan import make_plan  # noqa: PLC0415 - keeps --help quick
-    from worker.kafka.topics import open_topic_admin  # noqa: PLC0415 - the same
+    from worker.kafka.topics.apply import open_topic_admin  # noqa: PLC0415 - the same
+    from worker.kafka.topics.plan import make_plan  # noqa: PLC0415 - keeps --help quick
 
     admin = open_topic_admin(settings)
     found = admin.topics([topic.name for topic in declared.topics])
@@ -117,7 +117,7 @@ def apply(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
         UsageError: something would lose records; nothing was done.
         DependencyUnavailable: the cluster refused, or the result did not show in time.
     """
-    from worker.kafka.topics import open_topic_admin  # noqa: PLC0415 - keeps --help quick
+    from worker.kafka.topics.apply import open_topic_admin  # noqa: PLC0415 - keeps --help quick
 
     plan = look(settings, declared, grants=grants)
     if plan.refused:

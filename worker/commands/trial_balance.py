@@ -9,12 +9,12 @@ import argparse
 import sys
 from typing import Final
 
-from worker.config import load_settings
+from worker.config.settings import load_settings
 from worker.core.money import major_units
-from worker.reads.books import open_books
-from worker.reads.tables import Column, write_json, write_table
-from worker.reads.times import past
-from worker.reads.trial import TrialBalance, trial_balance
+from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
+from worker.jobs.text_tables import Column, write_json, write_table
+from worker.jobs.times import past
+from worker.ledger.books import open_books
 
 HELP: Final = "sum every account per currency, now or at a time, and say whether it balances"
 

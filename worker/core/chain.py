@@ -16,7 +16,7 @@ from worker.core.ids import account_user_data, leg_suffix
 from worker.core.wire import ACCOUNT_ROW, AMOUNT_MAX, TRANSFER_ROW, TransferFlags
 
 if TYPE_CHECKING:
-    from worker.core.origins import Needs
+    from worker.core.predecessors import Needs
 
 Kind = Literal["posted", "pending", "post", "void"]
 

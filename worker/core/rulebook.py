@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from worker.core.chain import Currency, Kind
-from worker.core.expressions import Expression
+from worker.core.expressions.compiler import Expression
 
 Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "income", "expense"]

@@ -13,18 +13,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.core import origins, wire
-from worker.core.accounts import Accounts, BadKey
+from worker.core import predecessors, wire
+from worker.core.account_ids import Accounts, BadKey
 from worker.core.chain import AccountRef, Chain, Currency, Leg, LegSpec
-from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
-from worker.core.facts import cached_suffix, fact_of, hashed, need, pending_ids, seconds
-from worker.core.ids import event_key, fact_tag, transfer_id
-from worker.core.matching import Answers, Matcher
-from worker.core.money import AMOUNT_LIMIT, amount_problem
-from worker.core.operations import ExpressionError, Value
-from worker.core.origins import Fill, Found, Needs
-from worker.core.plain import Otherwise, PlainChains, plain_legs
-from worker.core.plans import (
+from worker.core.compiled_rules import (
     AccountPlan,
     LegPlan,
     OriginPlan,
@@ -38,6 +30,14 @@ from worker.core.plans import (
     plan_rulebook,
     precise,
 )
+from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
+from worker.core.expressions.operators import ExpressionError, Value
+from worker.core.fast_path import Otherwise, PlainChains, plain_legs
+from worker.core.ids import event_key, fact_tag, transfer_id
+from worker.core.keys import cached_suffix, fact_of, hashed, need, pending_ids, seconds
+from worker.core.matching import Answers, Matcher
+from worker.core.money import AMOUNT_LIMIT, amount_problem
+from worker.core.predecessors import Fill, Found, Needs
 from worker.core.rulebook import Rulebook
 
 ITEMS_MAX: Final = 16_384
@@ -101,7 +101,7 @@ class Translator:
 
     def fill(self, chain: Chain, found: Found) -> Chain | Dead:
         """The chain with its origin's accounts in place; see `origins.fill`."""
-        return origins.fill(chain, found, self._accounts)
+        return predecessors.fill(chain, found, self._accounts)
 
     def name_account(self, account: wire.Account) -> AccountRef:
         """Names an account read from the ledger; one of no declared code is `code:1234`."""

@@ -12,10 +12,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
-from worker.config import Settings
+from worker.config.settings import Settings
+from worker.core.ports import DependencyUnavailable, UsageError
 from worker.kafka.connection import Trouble, client_config, open_client, unreachable
-from worker.observe.checks import CONFIGURATION, Check
-from worker.ports import DependencyUnavailable, UsageError
+from worker.observe.findings import CONFIGURATION, Check
 
 TRY_SECONDS: Final = 1.0
 

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from worker.ports import DependencyUnavailable, UsageError
+from worker.core.ports import DependencyUnavailable, UsageError
 
 REACH_SECONDS: Final = 10.0
 """How long a broker may take to answer at start-up."""

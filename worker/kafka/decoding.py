@@ -6,7 +6,7 @@ The invariant: what the worker reads, they read the same way.
 from __future__ import annotations
 
 from worker.codecs.decode import Decoder
-from worker.config import Settings
+from worker.config.settings import Settings
 
 
 def open_decoder(settings: Settings) -> Decoder:

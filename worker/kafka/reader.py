@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from worker.config import Settings
+from worker.config.settings import Settings
+from worker.core.ports import DependencyUnavailable, Record
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
-from worker.ports import DependencyUnavailable, Record
 
 READ_SECONDS_MAX: Final = 60.0
 

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from worker.codecs.avro import BodyReader, generation_reader
-from worker.config import Settings
-from worker.declared.schemas import COMPATIBILITY, schema_text, subjects
-from worker.ports import DependencyUnavailable, UsageError
+from worker.config.settings import Settings
+from worker.core.ports import DependencyUnavailable, UsageError
+from worker.kafka.schema_rules import COMPATIBILITY, schema_text, subjects
 
 ASK_SECONDS_MAX: Final = 60.0
 """How long a registry is asked again. Well below Kafka's `max.poll.interval.ms` (5 minutes)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from worker.ports import Ledger
+from worker.core.ports import Ledger
 
 
 class LedgerClock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from worker.core.ports import Ledger
 from worker.core.wire import (
     Account,
     AccountBalance,
@@ -16,7 +17,6 @@ from worker.core.wire import (
     Result,
     Transfer,
 )
-from worker.ports import Ledger
 
 
 class CountedLedger:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from worker.core.ports import BrokenInvariant, LedgerClosed
 from worker.core.wire import (
     ROW_BYTES,
     Account,
@@ -25,12 +26,11 @@ from worker.core.wire import (
     unpack_accounts,
     unpack_transfers,
 )
-from worker.ledger.embedded_log import Operation, RequestLog
+from worker.ledger.embedded_file import Operation, RequestLog
 from worker.ledger.engine import queries
-from worker.ledger.engine.books import Books
 from worker.ledger.engine.requests import ACCOUNTS, TRANSFERS, create, stops_the_server
-from worker.ledger.split import whole_chains
-from worker.ports import BrokenInvariant, LedgerClosed
+from worker.ledger.engine.state import Books
+from worker.ledger.request_split import whole_chains
 
 BATCH_MAX: Final = 8189
 """What a TigerBeetle server takes in one request, unless it runs with `--development`."""

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-from worker.ports import Ledger, UsageError
+from worker.core.ports import Ledger, UsageError
 
 EMBEDDED: Final = "embedded"
 PORT_MAX: Final = 65535

@@ -17,6 +17,7 @@ from typing import Final
 from tigerbeetle import bindings
 from tigerbeetle.client import configure_logging
 
+from worker.core.ports import BrokenInvariant, DependencyUnavailable, LedgerClosed, UsageError
 from worker.core.wire import (
     RESULT_ROW,
     ROW_BYTES,
@@ -29,9 +30,8 @@ from worker.core.wire import (
     unpack_accounts,
     unpack_transfers,
 )
-from worker.ledger.filters import pack_account_filter, pack_query_filter, unpack_balances
-from worker.ledger.split import parts, whole_chains
-from worker.ports import BrokenInvariant, DependencyUnavailable, LedgerClosed, UsageError
+from worker.ledger.query_rows import pack_account_filter, pack_query_filter, unpack_balances
+from worker.ledger.request_split import parts, whole_chains
 
 BATCH_MAX: Final = 8189
 """What fits a message of 1 MiB; servers with a smaller limit take less."""

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from worker.observe.catalogue import CATALOGUE, PREFIX, SERVE_CATALOGUE, Declared
-from worker.observe.latency import BatchHistogram
+from worker.observe.histogram import BatchHistogram
 from worker.observe.report import STAGES, BatchReport
 
 _DECLARED = {declared.name: declared for declared in (*CATALOGUE, *SERVE_CATALOGUE)}

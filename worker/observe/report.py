@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.ports import Stage
+from worker.core.ports import Stage
 
 STAGES: tuple[Stage, ...] = ("decode", "translate", "post", "announce", "commit")
 

@@ -24,8 +24,8 @@ from typing import Final
 
 import structlog
 
+from worker.core.ports import DependencyUnavailable
 from worker.observe.health import Health
-from worker.ports import DependencyUnavailable
 
 LOOK_SECONDS: Final = 1.0
 """How often the heartbeat is looked at."""

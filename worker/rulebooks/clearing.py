@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from worker.core.plans import FOREVER
+from worker.core.compiled_rules import FOREVER
 from worker.core.rulebook import CONTROL, Account, Leg, OriginUse, Rulebook, Side, Transaction, Use
 
 

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
 
-from worker.core.expressions import Expression, compile_expression
-from worker.core.operations import ExpressionError
-from worker.core.syntax import ExpressionMistake
-from worker.rulebooks.source import Block, Listing, Mistakes, Node, Scalar
+from worker.core.expressions.compiler import Expression, compile_expression
+from worker.core.expressions.grammar import ExpressionMistake
+from worker.core.expressions.operators import ExpressionError
+from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Node, Scalar
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 GLOB: Final = re.compile(r"[A-Za-z0-9_.*-]+")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.core.chain import BALANCING, CLOSING, Currency, Kind
-from worker.core.expressions import Expression, loop_name_problem
+from worker.core.expressions.compiler import Expression, loop_name_problem
 from worker.core.money import amount_problem
 from worker.core.rulebook import (
     CONTROL,
@@ -30,7 +30,7 @@ from worker.core.wire import TransferFlags
 from worker.rulebooks.fields import Fields, compiled, near
 from worker.rulebooks.origins import SIDES, Parsed, Shape, origin_problem, parse_use, suspended_side
 from worker.rulebooks.sections import CODE_MAX, LIMITS
-from worker.rulebooks.source import Block
+from worker.rulebooks.yaml_source import Block
 
 LOOPS_MAX: Final = 4
 TIMEOUT_MAX: Final = (1 << 32) - 1

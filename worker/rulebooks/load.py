@@ -20,8 +20,8 @@ from worker.rulebooks.sections import (
     read_ledgers,
     read_topics,
 )
-from worker.rulebooks.source import Block, Listing, Mistakes, Node, read_source
 from worker.rulebooks.transactions import read_shapes, read_transactions
+from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Node, read_source
 
 PACKAGED: Final = Path(__file__).with_name("stripe-wallets.yaml")
 """The rulebook that comes with the worker."""

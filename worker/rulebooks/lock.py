@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from worker.core.matching import matches
+from worker.core.ports import UsageError
 from worker.core.rulebook import Account, Predecessor, Rulebook, Transaction
-from worker.ports import UsageError
 
 LOCK: Final = "rulebook.lock"
 VERSION: Final = 1

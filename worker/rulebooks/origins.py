@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple, cast
 
-from worker.core.plans import SUSPENSE
+from worker.core.compiled_rules import SUSPENSE
 from worker.core.rulebook import (
     Held,
     OriginUse,
@@ -21,7 +21,7 @@ from worker.core.rulebook import (
     Use,
 )
 from worker.rulebooks.fields import Fields, near
-from worker.rulebooks.source import Block
+from worker.rulebooks.yaml_source import Block
 
 ORIGIN_KEYS: Final = ("transaction", "key", "time", "optional")
 AFTER_KEYS: Final = ("transaction", "key", "time")

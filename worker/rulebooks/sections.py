@@ -13,7 +13,7 @@ from worker.core.chain import Currency
 from worker.core.rulebook import Account, AccountType, Ignore, Priority, Topic
 from worker.core.wire import AccountFlags
 from worker.rulebooks.fields import GLOB, Fields, check_name
-from worker.rulebooks.source import Block, Listing, Mistakes, Scalar
+from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Scalar
 
 CODE_MAX: Final = (1 << 16) - 1
 LEDGER_MAX: Final = (1 << 32) - 1

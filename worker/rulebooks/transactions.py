@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Final, cast
 
 from worker.core.event import CREATED_MAX
-from worker.core.expressions import Expression
+from worker.core.expressions.compiler import Expression
 from worker.core.rulebook import Leg, Predecessor, Priority, Transaction
 from worker.rulebooks.fields import Fields, check_name
 from worker.rulebooks.legs import LEG_KEYS, Declared, read_currency, read_leg
 from worker.rulebooks.origins import LegShape, Shape, read_predecessor
 from worker.rulebooks.sections import PRIORITIES
-from worker.rulebooks.source import Block, Node, Scalar
+from worker.rulebooks.yaml_source import Block, Node, Scalar
 
 TRANSACTION_KEYS: Final = (
     "on", "when", "idempotency_key", "idempotency_time", "currency", "transfers", "from", "until",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from worker.core.wire import Account, AccountFlags, CreateAccountStatus
-from worker.ledger.engine.books import Books
+from worker.ledger.engine.state import Books
 
 ID_MAX: Final = (1 << 128) - 1
 FINE: Final = 0

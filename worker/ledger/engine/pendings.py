@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from worker.core.wire import AMOUNT_MAX, CreateTransferStatus, Transfer, TransferFlags
-from worker.ledger.engine.books import CLOSED, OPEN, PENDING, Books, expires_at, released
+from worker.ledger.engine.state import CLOSED, OPEN, PENDING, Books, expires_at, released
 
 ID_MAX: Final = (1 << 128) - 1
 FINE: Final = 0

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from worker.core.wire import Account, AccountBalance, AccountFilter, QueryFilter, Transfer
-from worker.ledger.engine.books import Books
+from worker.ledger.engine.state import Books
 
 ID_MAX: Final = (1 << 128) - 1
 TIMESTAMP_MAX: Final = (1 << 63) - 1

@@ -20,7 +20,7 @@ from worker.core.wire import (
     TransferFlags,
 )
 from worker.ledger.engine.accounts import create_account
-from worker.ledger.engine.books import SETTLING, Books
+from worker.ledger.engine.state import SETTLING, Books
 from worker.ledger.engine.transfers import TIMESTAMP_MAX, TRANSIENT, create_transfer
 
 LINKED: Final = int(TransferFlags.LINKED)

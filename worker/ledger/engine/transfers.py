@@ -10,16 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 from worker.core.wire import Account, AccountFlags, CreateTransferStatus, Transfer, TransferFlags
-from worker.ledger.engine.books import (
-    CLOSED,
-    CLOSING_CREDIT,
-    CLOSING_DEBIT,
-    NS_PER_SECOND,
-    PENDING,
-    SETTLING,
-    Books,
-    moved,
-)
 from worker.ledger.engine.pendings import (
     CREATED,
     FINE,
@@ -28,6 +18,16 @@ from worker.ledger.engine.pendings import (
     amount_settled,
     regresses,
     settle,
+)
+from worker.ledger.engine.state import (
+    CLOSED,
+    CLOSING_CREDIT,
+    CLOSING_DEBIT,
+    NS_PER_SECOND,
+    PENDING,
+    SETTLING,
+    Books,
+    moved,
 )
 
 U128_MAX: Final = (1 << 128) - 1

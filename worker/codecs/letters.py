@@ -1,0 +1,147 @@
+"""From a letter back to the record that it is about.
+
+The invariant: only headers that the worker wrote are believed. It writes its own last, so they are
+taken off from the end; what a producer put into a record's headers can neither choose the topic
+that a redrive writes to, nor say where a parked record came from. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import orjson
+
+from worker.codecs.dead_letters import BLOCK, CONNECT, REASON_HEADER, SHA256_HEADER, timestamp_ms
+from worker.codecs.headers import iso_seconds
+from worker.core.ports import Headers, Record, RecordAt
+
+INT64_DIGITS: Final = 19
+
+
+class Original(NamedTuple):
+    """The record as its producer wrote it, and where it was."""
+
+    at: RecordAt
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+
+class Elsewhere(NamedTuple):
+    """The letter does not hold the record, which must be read where it was.
+
+    digest: SHA-256 of its value in hex; empty for a rejection, which tells the event instead.
+    """
+
+    at: RecordAt
+    digest: str
+    event_id: str
+
+
+class Lost(NamedTuple):
+    """Why a letter cannot be redriven."""
+
+    why: str
+
+
+class Rejection(NamedTuple):
+    """What a record of the rejected topic tells."""
+
+    event_id: str
+    event_type: str
+    transaction: str
+    reason: str
+    attempt: int
+    at: RecordAt
+
+
+class _Carried(NamedTuple):
+    """One layer of what the worker added: where the record was, and its headers without it."""
+
+    at: RecordAt
+    own: Headers
+    told: dict[str, bytes]
+
+
+def of_carried(record: Record, *, parked: Collection[str]) -> Original | Elsewhere | Lost:
+    """The record in a dead letter or a parked event. parked: the topics where events wait."""
+    outer = _taken_off(record.headers() or [])
+    if outer is None:
+        return Lost("its headers do not say where it came from")
+    inner = outer
+    while inner.at[0] in parked:
+        below = _taken_off(inner.own)
+        if below is None:
+            break
+        inner = below
+    digest = outer.told.get(SHA256_HEADER)
+    if digest is not None:
+        return Elsewhere(inner.at, digest.decode(errors="replace"), "")
+    if inner.at[0] in parked:
+        return Lost("its headers do not say where it was parked from")
+    return Original(inner.at, record.key(), record.value(), inner.own, timestamp_ms(record))
+
+
+def read_back(
+    asked: Elsewhere, found: Record | None, *, parked: Collection[str]
+) -> Original | Lost:
+    """The record that was read for a letter which does not hold it."""
+    topic, partition, offset = asked.at
+    if found is None:
+        return Lost(
+            f"the record is gone: {topic}/{partition}@{offset} is not in its topic any more"
+        )
+    if asked.digest and sha256(found.value() or b"").hexdigest() != asked.digest:
+        return Lost(f"{topic}/{partition}@{offset} holds another record: its SHA-256 differs")
+    if topic not in parked:
+        return Original(
+            asked.at, found.key(), found.value(), found.headers() or [], timestamp_ms(found)
+        )
+    back = of_carried(found, parked=parked)
+    return Lost("its parked copy does not hold it either") if isinstance(back, Elsewhere) else back
+
+
+def rejection(record: Record) -> Rejection | None:
+    """The rejection in a record of the rejected topic; None where it is none."""
+    try:
+        told = orjson.loads(record.value() or b"")
+        return Rejection(
+            str(told["event_id"]),
+            str(told["event_type"]),
+            str(told["transaction"]),
+            str(told["reason"]),
+            int(told["attempt"]),
+            (str(told["topic"]), int(told["partition"]), int(told["offset"])),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def reason_of(record: Record) -> str:
+    """Why a carried record is a letter: the newest header that says so."""
+    told = dict(record.headers() or [])
+    return (told.get(REASON_HEADER) or b"").decode(errors="replace")
+
+
+def time_of(record: Record) -> str:
+    """A record's own time in ISO 8601 with seconds; empty where it has none."""
+    milliseconds = timestamp_ms(record)
+    return f"{iso_seconds(milliseconds // 1000)}Z" if milliseconds else ""
+
+
+def _taken_off(headers: Headers) -> _Carried | None:
+    """The last block of headers that the worker added, and what was there before it."""
+    names = tuple(name for name, _ in headers)
+    for start in range(len(names) - len(BLOCK), -1, -1):
+        if names[start : start + len(BLOCK)] == BLOCK:
+            told = {name: value or b"" for name, value in headers[start:]}
+            topic = told[f"{CONNECT}.topic"].decode(errors="replace")
+            numbers = [told[f"{CONNECT}.{part}"] for part in ("partition", "offset")]
+            if not all(one.isdigit() and len(one) <= INT64_DIGITS for one in numbers):
+                return None
+            partition, offset = map(int, numbers)
+            return _Carried((topic, partition, offset), headers[:start], told)
+    return None

@@ -1,0 +1,170 @@
+"""The command line: finds the command, runs it, and turns every failure into one sentence.
+
+The invariant: `--help` imports nothing but this module, so that it answers at once; a command's
+module is imported only when it is chosen. Imports the ports only; commands by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Protocol, cast
+
+from worker import __version__
+from worker.core.ports import WorkerError
+
+NAME: Final = "ledger-worker"
+
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "run": "read events from Kafka, post them to the ledger, announce what became of them",
+        "demo": "show the whole worker on an embedded broker and ledger, in under a minute",
+        "generate": "make realistic, deterministic Stripe traffic, for Kafka or a file",
+        "check": "validate a rulebook and draw its T-accounts",
+        "explain": "show the transfers that an event makes, without posting",
+        "topics": "the declared topics and grants: compare with the broker, make, or render",
+        "schemas": "the packaged schemas: check what may change in them, register them",
+        "balances": "list what each account holds now",
+        "statement": "show one account's transfers, with opening and closing balance",
+        "trial-balance": "sum every account per currency, now or at a time, and say whether it"
+        " balances",
+        "export": "write all accounts and transfers to Parquet or Avro files, with a digest",
+        "replay": "say what old records would post, or post it; make a lost ledger or outbox again",
+        "redrive": "send chosen dead letters, rejections or parked events through again",
+        "reconcile": "compare events, ledger, announcements and Stripe's report, list what differs",
+        "sync": "follow the outbox and keep a balance cache in PostgreSQL",
+        "serve": "answer the app over HTTP: live balances, read-only",
+        "doctor": "check every dependency and setting, and say what to do",
+    }
+)
+"""Every command and its `HELP`: a copy, because `--help` must not import the commands."""
+
+DEBUG_VARIABLE: Final = "LEDGER_WORKER_DEBUG"
+EXIT_USAGE: Final = 2
+EXIT_INTERNAL: Final = 70
+EXIT_INTERRUPTED: Final = 130
+EXIT_BROKEN_PIPE: Final = 141
+"""128 + the signal's number, as a shell shows it."""
+
+
+class Command(Protocol):
+    """What a module in `worker.commands` has."""
+
+    HELP: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's arguments."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it, and return the exit code; `arguments.config` is the settings file or None."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (DESIGN section 6)."""
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as stop:  # argparse: 0 after --help, 2 after a usage error
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except WorkerError as error:
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return EXIT_BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the last resort: a person reads one sentence
+        _explain_internal(error)
+        return EXIT_INTERNAL
+
+
+def _run(argv: list[str]) -> int:
+    parser = _main_parser()
+    given = parser.parse_args(argv)
+    if given.command is None:
+        parser.error(f"a command is missing: {', '.join(COMMANDS)}")
+    if given.command not in COMMANDS:
+        parser.error(f"unknown command {given.command!r}: choose {', '.join(COMMANDS)}")
+    command = _load(given.command)
+    arguments = _command_parser(given.command, command, config=given.config).parse_args(given.rest)
+    _log_to_stderr()
+    code = command.run(arguments)
+    sys.stdout.flush()  # a closed pipe is noticed here, not after the exit code is chosen
+    return code
+
+
+def _main_parser() -> argparse.ArgumentParser:
+    commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="Stripe and wallet events from Kafka become TigerBeetle transfers, announced"
+        " exactly once.",
+        epilog=f"commands:\n{commands}\n\n{NAME} COMMAND --help says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s [--config FILE] COMMAND …",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
+    _add_config(parser, default=None)
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _command_parser(name: str, command: Command, *, config: Path | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"{NAME} {name}", description=command.HELP, allow_abbrev=False
+    )
+    _add_config(parser, default=config)
+    command.configure(parser)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, *, default: Path | None) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help="the settings file (default: ./ledger-worker.toml if there is one)",
+    )
+
+
+def _load(name: str) -> Command:
+    return cast("Command", import_module(f"worker.commands.{name.replace('-', '_')}"))
+
+
+def _log_to_stderr() -> None:
+    """Standard output belongs to results; `run` sets logging anew from its settings."""
+    from worker.observe.logs import configure_logging  # noqa: PLC0415 - not for --help
+
+    configure_logging(level="warning", format="console")
+
+
+def _say(message: str) -> None:
+    print(f"{NAME}: {message}", file=sys.stderr)  # noqa: T201 - this is the command line
+
+
+def _explain_internal(error: Exception) -> None:
+    """Type and place only: an exception's text could hold what a customer sent."""
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    _say(
+        f"internal error: {type(error).__name__}{place};"
+        f" set {DEBUG_VARIABLE}=1 to see the traceback"
+    )
+
+
+def _drop_output() -> None:
+    """Nobody reads on: without this, Python complains once more when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,166 @@
+"""The page that the demo ends with.
+
+The invariant: every figure is read back from the ledger and the topics; the two are compared here,
+leg by leg, and the page says when they differ.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.codecs.dead_letters import REASON_HEADER
+from worker.core.money import major_units
+from worker.core.ports import BrokenInvariant, Record
+from worker.core.rulebook import Rulebook
+from worker.core.translate import Translator
+from worker.core.wire import Account, Transfer
+
+MESSAGE_HEADER: Final = "__connect.errors.exception.message"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What was read back. posted, rejected, dead: the records of those topics."""
+
+    rulebook: Rulebook
+    notes: Counter[str]
+    outcomes: dict[str, int]
+    accounts: list[Account]
+    transfers: list[Transfer]
+    posted: Sequence[Record]
+    rejected: Sequence[Record]
+    dead: Sequence[Record]
+    seconds: float
+
+    @property
+    def agrees(self) -> bool:
+        """Do debits equal credits, and does the outbox tell each transfer exactly once?"""
+        return not self.differences() and all(
+            debits == credits_ for debits, credits_ in self.sums().values()
+        )
+
+    def sums(self) -> dict[str, tuple[int, int]]:
+        """Posted debits and credits by currency, in minor units."""
+        found: dict[str, tuple[int, int]] = {}
+        for account in self.accounts:
+            name = self._currency(account.ledger)[0]
+            debits, credits_ = found.get(name, (0, 0))
+            found[name] = (debits + account.debits_posted, credits_ + account.credits_posted)
+        return found
+
+    def differences(self) -> list[str]:
+        """Transfers that the ledger and the outbox do not tell alike, one line each."""
+        announced: Counter[tuple[str, str, str]] = Counter()
+        for record in self.posted:
+            told = json.loads(record.value() or b"{}")
+            announced[told["transfer_id"], told["amount"], told["ledger_timestamp"]] += 1
+        held = Counter(
+            (f"{one.id:032x}", str(one.amount), str(one.timestamp)) for one in self.transfers
+        )
+        missing = [f"not announced: {one[0]}" for one in (held - announced)]
+        return missing + [f"announced, not in the ledger: {one[0]}" for one in (announced - held)]
+
+    def balances(self) -> list[tuple[str, str, int, int]]:
+        """(account, currency, keys, balance in minor units, credits positive), by account."""
+        named = Translator(self.rulebook).name_account
+        totals: dict[tuple[str, int], list[int]] = {}
+        for account in self.accounts:
+            entry = totals.setdefault((named(account).name, account.ledger), [0, 0])
+            entry[0] += 1
+            entry[1] += account.credits_posted - account.debits_posted
+        return [
+            (name, *self._currency(ledger)[:1], keys, balance)
+            for (name, ledger), (keys, balance) in sorted(totals.items())
+        ]
+
+    def _currency(self, ledger: int) -> tuple[str, int]:
+        for currency in self.rulebook.ledgers.values():
+            if currency.ledger == ledger:
+                return currency.name, currency.scale
+        raise BrokenInvariant(f"ledger {ledger} is not in the rulebook")
+
+    def figures(self) -> dict[str, Any]:
+        """The page as plain data."""
+        return {
+            "events": dict(self.notes),
+            "outcomes": self.outcomes,
+            "transfers": len(self.transfers),
+            "announced": len(self.posted),
+            "rejected": len(self.rejected),
+            "dead": len(self.dead),
+            "debits_and_credits": self.sums(),
+            "differences": self.differences(),
+            "agrees": self.agrees,
+            "seconds": round(self.seconds, 1),
+        }
+
+    # The page as text
+
+    def text(self) -> str:
+        """For a terminal of 80 columns or more."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        total = sum(self.notes.values())
+        yield f"ledger-worker demo: {total:,} records in {self.seconds:.1f} s"
+        yield "(embedded broker and ledger in this process; nothing is left behind)"
+        yield from ("", "What came in")
+        for note, count in self.notes.most_common():
+            yield f"  {note.replace('_', ' '):<32}{count:>9,}"
+        yield from ("", "What became of it")
+        for kind, count in sorted(self.outcomes.items(), key=lambda one: -one[1]):
+            yield f"  {kind.replace('_', ' '):<32}{count:>9,}   {_MEANING.get(kind, '')}".rstrip()
+        yield from ("", "For example")
+        yield from self._examples()
+        yield from ("", f"  {'Balances':<26}{'accounts':>9}{'credits - debits':>22}")
+        for name, currency, keys, balance in self.balances():
+            amount = major_units(balance, self._scale(currency))
+            yield f"  {name:<26}{keys:>9,}{amount:>18} {currency}"
+        yield from ("", "Reconciliation")
+        yield from self._checks()
+
+    def _examples(self) -> Iterator[str]:
+        if self.rejected:
+            told = json.loads(self.rejected[0].value() or b"{}")
+            yield f"  overdraft    {told['event_id']}: {told['event_type']} refused at leg"
+            yield f"               {told['leg']}: {told['reason']}; nothing of it was posted"
+        if self.outcomes.get("redelivered"):
+            count = self.outcomes["redelivered"]
+            yield f"  duplicates   {count} events came again: found in the ledger, not posted"
+        if self.dead:
+            headers = {
+                name: (value or b"").decode() for name, value in self.dead[0].headers() or ()
+            }
+            yield f"  poison       dead-lettered as {headers[REASON_HEADER]}:"
+            yield f"               {headers[MESSAGE_HEADER]}"
+
+    def _checks(self) -> Iterator[str]:
+        for currency, (debits, credits_) in sorted(self.sums().items()):
+            scale = self._scale(currency)
+            sign = "=" if debits == credits_ else "DIFFERS FROM"
+            amounts = f"{major_units(debits, scale)} {sign} {major_units(credits_, scale)}"
+            yield f"  debits = credits   {currency} {amounts}"
+        held, announced = len(self.transfers), len(self.posted)
+        yield f"  ledger = outbox    {held:,} transfers held, {announced:,} announced"
+        differences = self.differences()
+        yield from (f"  DIFFERS            {one}" for one in differences[:10])
+        yield f"  {'clean' if self.agrees else f'NOT CLEAN: {len(differences)} differences'}"
+
+    def _scale(self, name: str) -> int:
+        return self.rulebook.ledgers[name].scale
+
+
+_MEANING: Final = {
+    "posted": "in the ledger, announced on the outbox",
+    "redelivered": "came again: in the ledger once",
+    "rejected": "refused by the ledger, announced",
+    "parked": "waits for an event that must come first",
+    "dead": "could not be posted, kept with its reason",
+    "conflict": "same key with other money, kept for a person",
+    "ignored": "the rulebook ignores it by name",
+    "nothing_to_post": "every leg fell away",
+}

@@ -1,0 +1,64 @@
+"""What the ledger holds for a chain that is explained: its origin's accounts and their balances.
+
+The invariant: only looks up and queries; nothing is made or posted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from worker.core.chain import AccountRef, Chain, Currency
+from worker.core.event import Dead
+from worker.core.money import major_units
+from worker.core.ports import Ledger
+from worker.core.rulebook import Rulebook
+from worker.core.translate import Translator
+from worker.core.wire import Account
+from worker.stages.post.find_predecessors import Predecessors
+from worker.stages.post.readback import Holdings
+
+DEBIT_TYPES = frozenset({"asset", "expense"})
+"""Account types whose balance is debits less credits."""
+
+
+class Balance(NamedTuple):
+    """A balance in major units, in the account type's own direction. pending: reserved debits."""
+
+    posted: str
+    pending_debits: str
+    pending_credits: str
+
+
+class Held:
+    """One ledger, as far as explaining goes."""
+
+    def __init__(self, ledger: Ledger, translator: Translator) -> None:
+        self._ledger = ledger
+        self._predecessors = Predecessors(ledger, translator, Holdings(ledger, translator))
+
+    def resolve(self, chain: Chain) -> Chain | Dead:
+        """The chain with the accounts of its origin, or what it lacks."""
+        return self._predecessors.resolve([chain])[0]
+
+    def posted(self, chain: Chain) -> int:
+        """How many of the chain's transfers are in the ledger, under this attempt."""
+        return len(self._ledger.lookup_transfers([leg.id for leg in chain.legs]))
+
+    def accounts(self, chain: Chain) -> dict[int, Account]:
+        """Those of the chain's accounts that exist, by id."""
+        wanted = list(dict.fromkeys(ref.id for ref in chain.accounts() if ref.id > 0))
+        return {one.id: one for one in self._ledger.lookup_accounts(wanted)} if wanted else {}
+
+
+def balance(
+    rulebook: Rulebook, ref: AccountRef, held: Account | None, currency: Currency
+) -> Balance | None:
+    """An account's balance; None where it does not exist yet."""
+    if held is None:
+        return None
+    declared = rulebook.accounts.get(ref.name)
+    posted = held.credits_posted - held.debits_posted
+    if declared is not None and declared.type in DEBIT_TYPES:
+        posted = -posted
+    amounts = (posted, held.debits_pending, held.credits_pending)
+    return Balance(*(major_units(amount, currency.scale) for amount in amounts))

@@ -1,0 +1,131 @@
+"""`replay --rebuild` and `--verify-against`: a lost ledger made again, and compared with another.
+
+The invariant: 1 when the two ledgers differ; every difference is counted, and listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from worker.config.settings import Settings
+from worker.core.ports import UsageError
+from worker.jobs.progress import Progress
+from worker.jobs.rebuild.compare_ledgers import Verified, verify
+from worker.jobs.rebuild.run import Rebuilt, rebuild
+from worker.jobs.times import shown
+
+LISTED: Final = 20
+OTHERS: Final = (
+    "start",
+    "end",
+    "topics",
+    "partitions",
+    "apply",
+    "announce_only",
+    "outbox",
+    "name",
+    "resume",
+)
+READ_FROM: Final = ("from_files", "topic")
+OPTIONS: Final = {"start": "from", "end": "to"}
+
+
+def rebuild_and_verify(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Rebuild if asked to, then compare if asked to; 1 when the ledgers differ."""
+    mode = "--rebuild" if arguments.rebuild else "--verify-against"
+    refused = OTHERS if arguments.rebuild else (*OTHERS, *READ_FROM)
+    given = [name for name in refused if getattr(arguments, name)]
+    if given:
+        option = OPTIONS.get(given[0], given[0]).replace("_", "-")
+        raise UsageError(f"{mode} is about a whole ledger and takes no --{option}")
+    progress = Progress()
+    rebuilt = None
+    if arguments.rebuild:
+        rebuilt = rebuild(
+            settings, progress=progress, files=arguments.from_files, topic=arguments.topic
+        )
+    verified = None
+    if arguments.verify_against:
+        verified = verify(
+            settings,
+            arguments.verify_against,
+            cluster_id=arguments.verify_cluster_id,
+            progress=progress,
+        )
+    if arguments.json:
+        document = (_rebuilt_document(rebuilt) if rebuilt else {}) | (
+            {"verified": _verified_document(verified)} if verified else {}
+        )
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _rebuilt_text(rebuilt))
+        sys.stdout.writelines(f"{line}\n" for line in _verified_text(verified))
+    return 1 if verified and verified.differences else 0
+
+
+def _rebuilt_document(rebuilt: Rebuilt) -> dict[str, Any]:
+    return {
+        "rebuilt": True,
+        "chains": rebuilt.chains,
+        "transfers": rebuilt.transfers,
+        "chains_found": rebuilt.found,
+        "expired_reservations": rebuilt.expired,
+        "expired_unfit": list(rebuilt.unfit),
+        "ids_spent": rebuilt.spent,
+        "last_expiry": shown(rebuilt.last_expiry_ns) if rebuilt.last_expiry_ns else "",
+        "rejections_forgotten": rebuilt.forgotten,
+    }
+
+
+def _rebuilt_text(rebuilt: Rebuilt | None) -> Iterator[str]:
+    if rebuilt is None:
+        return
+    found = f"; {rebuilt.found:,} chains were there already" if rebuilt.found else ""
+    yield f"{rebuilt.transfers:,} transfers of {rebuilt.chains:,} chains posted again{found}"
+    if rebuilt.spent:
+        yield f"  {rebuilt.spent:,} ids spent that the lost ledger had refused"
+    if rebuilt.forgotten:
+        yield (
+            f"  {rebuilt.forgotten:,} rejections are not in their topic any more: those events"
+            " could be posted if they came again"
+        )
+    if rebuilt.expired:
+        yield f"  {rebuilt.expired:,} reservations that had expired, posted last"
+    for event_id in rebuilt.unfit:
+        yield f"  the balance does not cover the expired reservation of {event_id} any more"
+    if rebuilt.last_expiry_ns:
+        yield f"  reservations are open again, the last until {shown(rebuilt.last_expiry_ns)}"
+
+
+def _verified_document(verified: Verified) -> dict[str, Any]:
+    return {
+        "against": verified.other,
+        "transfers": verified.transfers,
+        "accounts": verified.accounts,
+        "idle_accounts_on_one_side": verified.idle,
+        "differences": verified.differences,
+        "items": [one._asdict() for one in verified.items],
+    }
+
+
+def _verified_text(verified: Verified | None) -> Iterator[str]:
+    if verified is None:
+        return
+    yield (
+        f"{verified.transfers:,} transfers and {verified.accounts:,} accounts compared with"
+        f" {verified.other}"
+    )
+    if verified.idle:
+        yield f"  {verified.idle:,} accounts that nothing moved on are on one side only"
+    if not verified.differences:
+        yield "the ledgers are equal but for timestamps and positions"
+        return
+    yield f"{verified.differences:,} differences, ours / theirs"
+    for one in verified.items[:LISTED]:
+        yield f"  {one.what} {one.id} {one.field} {one.ours} / {one.theirs}"
+    if verified.differences > LISTED:
+        yield f"  … more: --json lists {len(verified.items):,}"

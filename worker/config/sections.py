@@ -1,0 +1,279 @@
+"""Every section of the settings: its keys, their defaults, and what a value may be.
+
+The invariant: no message ever shows a value, because it could be a secret. The string under a key
+is what docs/configuration.md prints. Imports the kinds of settings only.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from worker.config.values import (
+    Section,
+    Text,
+    Topic,
+    client_settings,
+    from_json,
+    mode_text,
+    names,
+    topic_roles,
+)
+
+EMBEDDED: Final = "embedded"
+
+
+class KafkaSettings(Section):
+    """The brokers and who we are to them."""
+
+    bootstrap_servers: Text = "localhost:9092"
+    """Brokers as `host:port`, commas between; `embedded` for the mock cluster in the process."""
+
+    group_id: Text = "ledger-worker"
+    """The consumer group; also part of every transfer's position in the ledger."""
+
+    transactional_id: Text = Field(
+        default_factory=lambda given: (
+            f"{given.get('group_id', '')}-{socket.gethostname()}-{os.getpid()}"
+        ),
+        json_schema_extra={"shown": "`<group>-<hostname>-<pid>`"},
+    )
+    """The producer's identity: stable and one per process, so that a restart ends at once what
+    its predecessor left open."""
+
+    group_instance_id: str = ""
+    """A name that stays with this member over restarts (static membership), one per process: it
+    comes back to its partitions without a rebalance; empty: none."""
+
+    hang_seconds: float = Field(default=300, ge=60, le=86_400, allow_inf_nan=False)
+    """Seconds after which a call of the loop that does not return ends the process with exit code
+    3; an outage that is waited for does not count. At least 60: a call that is well takes less."""
+
+    client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
+        default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}
+    )
+    """A JSON object of extra librdkafka settings (TLS, SASL, …); keep secrets in a file that
+    `LEDGER_WORKER_KAFKA__CLIENT_FILE` names."""
+
+
+class LedgerSettings(Section):
+    """The ledger and how long to wait for it."""
+
+    addresses: Text = "127.0.0.1:3000"
+    """TigerBeetle replicas as `host:port`, commas between; `embedded` for the ledger in this
+    process, `embedded:FILE` to keep that one on disk."""
+
+    cluster_id: int = Field(default=0, ge=0, lt=1 << 128)
+    """TigerBeetle's cluster number."""
+
+    deadline_seconds: float = Field(default=10, gt=0, le=86_400, allow_inf_nan=False)
+    """Seconds without an answer after which the worker shows not-ready and commands give up."""
+
+    @field_validator("addresses")
+    @classmethod
+    def _names_a_file(cls, addresses: str) -> str:
+        if addresses == f"{EMBEDDED}:":
+            raise ValueError("must name a file after `embedded:`")
+        return addresses
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the ledger is gone when the process ends."""
+        return self.addresses == EMBEDDED
+
+
+class TopicSettings(Section):
+    """The topics that are read and written."""
+
+    inputs: Annotated[dict[Text, Topic], BeforeValidator(topic_roles)] = Field(
+        default={
+            "payments": "stripe.payments",
+            "settlements": "stripe.settlements",
+            "commands": "wallet.commands",
+        },
+        min_length=1,
+    )
+    """Role to topic, as a JSON object; a plain list makes each topic its own role."""
+
+    outbox: Topic = "ledger.transfers.posted"
+    """Posted transfers, one record per leg."""
+
+    rejected: Topic = "ledger.events.rejected"
+    """Events that the ledger refused."""
+
+    dead: Topic = "ledger.events.dead"
+    """Dead letters: original bytes, the reason in headers."""
+
+    parked: Topic = "ledger.events.parked"
+    """Prefix of the topics where events wait for their predecessor: `.1`, `.2`, … one per delay."""
+
+    parked_delays_seconds: Annotated[tuple[int, ...], BeforeValidator(from_json)] = Field(
+        default=(10, 120, 1800, 21_600, 259_200), max_length=9
+    )
+    """How long an event waits at each try, as a JSON list; after the last it is a dead letter."""
+
+    @property
+    def parked_topics(self) -> list[str]:
+        """One topic for each delay."""
+        return [f"{self.parked}.{number + 1}" for number in range(len(self.parked_delays_seconds))]
+
+    @model_validator(mode="after")
+    def _no_topic_twice(self) -> TopicSettings:
+        names = [*self.inputs.values(), self.outbox, self.rejected, self.dead]
+        names += self.parked_topics
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"every topic must have a name of its own: {', '.join(twice)}")
+        return self
+
+
+class OutboxSettings(Section):
+    """How posted transfers are announced."""
+
+    format: Literal["json", "avro"] = "json"
+    """`json` is what Redshift streaming ingestion reads; `avro` has the same fields."""
+
+
+class SchemaRegistrySettings(Section):
+    """What the schema ids in Avro records mean."""
+
+    url: str = Field(default="", repr=False)
+    """The registry's address; empty: `ids` says what an id means, and any other is unknown."""
+
+    ids: Annotated[dict[int, Text], BeforeValidator(from_json)] = Field(
+        default={
+            1: "stripe_payment_event",
+            2: "stripe_settlement_event",
+            3: "wallet_command",
+            4: "posted_transfer",
+            5: "rejected_event",
+        }
+    )
+    """A JSON object of schema id to the name of a packaged schema; not asked when there is a
+    registry."""
+
+    client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
+        default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}
+    )
+    """A JSON object of extra settings of Confluent's registry client (`basic.auth.user.info`,
+    `ssl.ca.location`, …); secrets in a file that `LEDGER_WORKER_SCHEMA_REGISTRY__CLIENT_FILE`
+    names."""
+
+
+class HttpSettings(Section):
+    """Where `/livez`, `/readyz` and `/metrics` answer."""
+
+    host: Text = "0.0.0.0"  # noqa: S104 - probes and scrapers come from outside the pod
+    """The address to listen on."""
+
+    port: int = Field(default=9464, ge=0, le=65_535)
+    """The port; `0` takes a free one and logs it."""
+
+
+class ServeSettings(Section):
+    """Where `serve` answers, and whom."""
+
+    host: Text = "127.0.0.1"
+    """The address that `serve` listens on; anything but loopback needs `serve.tokens_file`."""
+
+    port: int = Field(default=9465, ge=0, le=65_535)
+    """The port of `serve`; `0` takes a free one and logs it."""
+
+    tokens_file: str = ""
+    """A file of bearer tokens for `serve`, one on a line, read again when it changes; empty: no
+    token is asked for, which only a loopback address allows."""
+
+    deadline_seconds: float = Field(default=2, gt=0, le=60, allow_inf_nan=False)
+    """Seconds without an answer of the ledger after which `serve` answers 503."""
+
+
+class EventSettings(Section):
+    """Whose money may enter the books."""
+
+    livemode: Annotated[Literal["any", "true", "false"], BeforeValidator(mode_text)] = "any"
+    """`true` or `false`: events of the other mode are dead letters."""
+
+    account: str = ""
+    """A Stripe account id: events of any other account are dead letters; empty: no check."""
+
+
+class DeadLetterSettings(Section):
+    """What dead letters hold."""
+
+    payload: Literal["keep", "redact"] = "keep"
+    """`redact` leaves the value out: its SHA-256, size and position stay, and the record itself is
+    where it came from."""
+
+
+class BatchSettings(Section):
+    """When a batch goes to the ledger: at the first limit it meets."""
+
+    events_max: int = Field(default=4096, ge=1, le=100_000)
+    """Events in a batch."""
+
+    bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024, le=1 << 30)
+    """Bytes of records in a batch."""
+
+    linger_ms: int = Field(default=0, ge=0, le=60_000)
+    """Milliseconds that a batch waits for company; 0: only for the one before it."""
+
+    legs_max: int = Field(default=0, ge=0, le=8189)
+    """Legs in a batch; `0`: as many as the ledger takes in one request."""
+
+
+class MetricsSettings(Section):
+    """What is measured only when asked for."""
+
+    balances: Annotated[tuple[Text, ...], BeforeValidator(names)] = Field(
+        default=(), max_length=100
+    )
+    """Accounts without `per:` whose balances are shown as gauges: a JSON list, or commas."""
+
+    balances_seconds: int = Field(default=30, ge=5, le=86_400)
+    """Seconds between two looks at them."""
+
+
+class LogSettings(Section):
+    """What is logged, to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is written."""
+
+    format: Literal["json", "console"] = "json"
+    """JSON lines for machines, `console` for people."""
+
+
+class SyncSettings(Section):
+    """Where `sync` keeps its copy of balances, and how a row is found."""
+
+    dsn: str = Field(default="", repr=False)
+    """PostgreSQL's address as libpq takes it, `postgresql://user:password@host/database`; a
+    secret: keep it in a file that `LEDGER_WORKER_SYNC__DSN_FILE` names."""
+
+    group_id: str = Field(default="", json_schema_extra={"shown": "`<kafka.group_id>-sync`"})
+    """The consumer group that follows the outbox."""
+
+    key_columns: Annotated[dict[Text, Text], BeforeValidator(from_json)] = Field(default={})
+    """A JSON object of table to the column that holds the family key; a table that is not named
+    here has `id`."""
+
+    time_suffix: Text = "_ledger_timestamp"
+    """What the name of a balance column is followed by in the name of the column that says when
+    the balance was true, in the ledger's nanoseconds."""
+
+    currency: str = ""
+    """Keep this currency only, one row per key; empty: every currency of the rulebook, and where
+    there are several, one row per key and currency."""
+
+    currency_column: Text = "currency"
+    """The column that says a row's currency, where there are several."""
+
+    add_rows: bool = True
+    """Whether a key without a row gets one; `false` leaves its balance out."""
+
+    deadline_seconds: float = Field(default=30, gt=0, le=240, allow_inf_nan=False)
+    """Seconds of trying to reach PostgreSQL again, and that one statement may take, after which
+    `sync` ends with 3."""

@@ -1,0 +1,111 @@
+"""Accounts as legs name them: their ids, made once and kept in a bounded cache.
+
+The invariant: a key that reached an id was a non-empty string without NUL or lone surrogates, and
+an account without `per` has the key "". Imports the core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from worker.core import wire
+from worker.core.chain import AccountRef, new
+from worker.core.expressions.operators import Value
+from worker.core.ids import account_id, account_key
+from worker.core.rulebook import Account
+
+GENERATION_MAX: Final = 65_536
+"""Accounts per generation of the cache; two generations are kept."""
+
+CACHED_KEY_MAX: Final = 256
+"""Characters; a longer key is hashed anew each time instead of filling the memory."""
+
+
+def key_problem(key: Value) -> str:
+    """What is wrong with a family key; empty when nothing is."""
+    if type(key) is not str:
+        return "is not a string"
+    if not key:
+        return "is empty"
+    if "\0" in key:
+        return "holds NUL"
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return "holds a lone surrogate"
+    return ""
+
+
+class BadKey(Exception):
+    """A family key that cannot name an account; the message says why."""
+
+
+class Accounts:
+    """Every account of a rulebook. Not thread-safe: the translating thread owns it."""
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        self._by_code = {account.code: account for account in accounts}
+        self._young: dict[tuple[int, int, Value], AccountRef] = {}
+        self._old: dict[tuple[int, int, Value], AccountRef] = {}
+
+    def ref(self, account: Account, ledger: int, key: Value) -> AccountRef:
+        """The account on a ledger; key "" for one without `per`.
+
+        Only valid keys are kept, so a key that is found needs no check.
+
+        Raises:
+            BadKey: when the key cannot be one.
+        """
+        place = (account.code, ledger, key)
+        try:
+            found = self._young.get(place)
+        except TypeError:  # a list or an object cannot be looked up
+            raise BadKey("is not a string") from None
+        return found if found is not None else self._miss(account, place)
+
+    @property
+    def known(self) -> Mapping[tuple[int, int, Value], AccountRef]:
+        """The accounts met lately, by code, ledger and key; `ref` finds the others."""
+        return self._young
+
+    def declared(self, code: int) -> Account | None:
+        """The declared account of a code; None where the rulebook has none."""
+        return self._by_code.get(code)
+
+    def _miss(self, account: Account, place: tuple[int, int, Value]) -> AccountRef:
+        ref = self._old.get(place)
+        if ref is None:
+            ref = self._make(account, place[1], place[2])
+        if len(ref.key) > CACHED_KEY_MAX:
+            return ref
+        if len(self._young) >= GENERATION_MAX:
+            self._old, self._young = self._young, {}
+        self._young[place] = ref
+        return ref
+
+    def _make(self, account: Account, ledger: int, key: Value) -> AccountRef:
+        if account.per and (problem := key_problem(key)):
+            raise BadKey(problem)
+        made = account_id(ledger=ledger, name=account.name, key=key)
+        return new(AccountRef, (made, account.name, key, ledger, account.code, account.flags))
+
+    def named(self, held: wire.Account) -> AccountRef:
+        """Names an account that was read from the ledger, by what it says of itself.
+
+        An account that this rulebook does not declare is called `code:1234`; user data that is no
+        text shows as `#` and hex.
+        """
+        declared = self._by_code.get(held.code)
+        name = declared.name if declared else f"code:{held.code}"
+        return AccountRef(held.id, name, _held_key(held), held.ledger, held.code, held.flags)
+
+
+def _held_key(held: wire.Account) -> str:
+    parts = (held.user_data_128, held.user_data_64, held.user_data_32)
+    try:
+        return account_key(*parts)
+    except UnicodeDecodeError:
+        widths = (16, 8, 4)
+        raw = b"".join(n.to_bytes(w, "little") for n, w in zip(parts, widths, strict=True))
+        return "#" + raw.hex()

@@ -1,0 +1,388 @@
+"""Rules made ready to run: each expression as a function, each leg with its fixed part.
+
+The invariant: the fast and the precise plans of a rulebook make the same chains; they differ only
+in how they read paths and in what a failure says. Imports the core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from worker.core.chain import BALANCING, CLOSING, LegSpec, leg_spec
+from worker.core.event import Dead, Reason
+from worker.core.expressions.compiler import Expression, Run
+from worker.core.expressions.operators import ExpressionError, Value
+from worker.core.rulebook import (
+    CONTROL,
+    Account,
+    AccountUse,
+    Leg,
+    OriginUse,
+    Predecessor,
+    Rulebook,
+    Side,
+    Source,
+    Transaction,
+    Use,
+)
+from worker.core.wire import AMOUNT_MAX, TransferFlags
+
+BALANCING_DEBIT: Final = int(TransferFlags.BALANCING_DEBIT)
+BALANCING_CREDIT: Final = int(TransferFlags.BALANCING_CREDIT)
+
+SUSPENSE: Final = "suspense"
+"""The part that every leg of a diverted chain has, after its own where it has one."""
+
+Pick = Callable[[Expression, str], Run]
+"""Chooses the function of an expression; the text says where in the rulebook it stands."""
+
+
+class Refused(Exception):
+    """Translation stops: the event is a dead letter. Never leaves the translator."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.dead = Dead(reason, detail)
+
+
+class Reading:
+    """One expression at its place.
+
+    text: the place and the expression, to begin a message. path: see `Expression`.
+    """
+
+    def __init__(self, run: Run, text: str, path: tuple[str, ...]) -> None:
+        self.run = run
+        self.text = text
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPlan:
+    """One side of a leg. key: None without `per`."""
+
+    account: Account
+    key: Reading | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OriginPlan:
+    """One side that the origin gives; see `rulebook.OriginUse`."""
+
+    leg: str
+    side: Side
+    family: Account | None
+    otherwise: AccountPlan | None
+    text: str
+
+
+SidePlan = AccountPlan | OriginPlan
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlan:
+    """One balancing part of a shortfall or of its mirror."""
+
+    spec: LegSpec
+    debit: SidePlan
+    credit: SidePlan
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPlan:
+    """How the ids of the reservation are found that a leg posts or voids."""
+
+    transaction: str
+    leg: str
+    fact: bool
+    key: Reading
+    time: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class LegPlan:
+    """One transfer block. without_amount: what to ask for where the rule gives no amount."""
+
+    spec: LegSpec
+    when: Run | None
+    currency: Reading | None
+    amount: Reading | None
+    without_amount: int
+    signed: bool
+    keeps_zero: bool
+    loops: tuple[Reading, ...]
+    debit: SidePlan | None
+    credit: SidePlan | None
+    parts: tuple[PartPlan, ...]
+    pending: PendingPlan | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PredecessorPlan:
+    """How the key of an earlier chain is found that must be in the ledger first."""
+
+    sources: tuple[Source, ...]
+    key: Reading
+    time: Reading | None
+    optional: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPlan:
+    """One rule, ready to run. start, end: seconds, end excluded.
+
+    waits: it has an origin or comes after another. suspends: some leg names a suspense account;
+    diverted: its legs with all of them in place.
+    """
+
+    name: str
+    start: int
+    end: int
+    when: Run | None
+    key: Reading | None
+    time: Reading | None
+    currency: Reading | None
+    legs: tuple[LegPlan, ...]
+    sync: bool
+    origin: PredecessorPlan | None
+    after: PredecessorPlan | None
+    diverted: tuple[LegPlan, ...]
+    waits: bool
+    suspends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """All rules of a rulebook in file order; ignore: the condition of each entry, or None."""
+
+    transactions: tuple[TransactionPlan, ...]
+    ignore: tuple[Run | None, ...]
+
+
+FOREVER: Final = 1 << 62
+
+
+def fast(expression: Expression, _place: str) -> Run:
+    """Plain subscripts: what fails is run again precisely."""
+    return expression.fast
+
+
+def precise(expression: Expression, place: str) -> Run:
+    """Reads step by step; a failure says which field at which place of the rulebook."""
+
+    def run(*arguments: Value) -> Value:
+        try:
+            return expression.precise(*arguments)
+        except ExpressionError as error:
+            raise Refused(Reason.MISSING_FIELD, f"{place}: {error}") from error
+
+    return run
+
+
+def plan_rulebook(rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], pick: Pick) -> Plans:
+    """Every rule, ready to run; specs: from `leg_specs`."""
+    planner = _Planner(rulebook, specs, pick)
+    return Plans(
+        tuple(planner.transaction(each) for each in rulebook.transactions),
+        tuple(
+            pick(each.when, f"ignore {each.pattern}") if each.when else None
+            for each in rulebook.ignore
+        ),
+    )
+
+
+def leg_specs(rulebook: Rulebook) -> dict[tuple[str, str], LegSpec]:
+    """The fixed part of every leg and part, by transaction and announced name (`loss.account`)."""
+    found = {}
+    for transaction in rulebook.transactions:
+        for leg in (*transaction.legs, *diverted_legs(transaction)):
+            for spec in _specs(transaction.name, leg):
+                found[transaction.name, spec.name] = spec
+    return found
+
+
+def diverted_legs(transaction: Transaction) -> list[Leg]:
+    """The legs of the chain that is sent when the ledger has closed an account of the first one.
+
+    A leg with a suspense account is one plain transfer from or to it, without helping accounts.
+    """
+    if not transaction.suspends:
+        return []
+    return [_diverted(leg) for leg in transaction.legs]
+
+
+def _diverted(leg: Leg) -> Leg:
+    spared = replace(leg, diverted=True)
+    if leg.suspense is None:
+        return spared
+    plain = replace(spared, shortfall=None, repay_first=None)
+    if leg.suspense.side == "debit":
+        return replace(plain, debit=leg.suspense.use)
+    return replace(plain, credit=leg.suspense.use)
+
+
+def _specs(transaction: str, leg: Leg) -> list[LegSpec]:
+    flags = leg.flags | int(
+        {
+            "posted": TransferFlags.NONE,
+            "pending": TransferFlags.PENDING,
+            "post": TransferFlags.POST_PENDING_TRANSFER,
+            "void": TransferFlags.VOID_PENDING_TRANSFER,
+        }[leg.kind]
+    )
+    made = [("", flags)]
+    if leg.shortfall:
+        made += [("account", BALANCING_DEBIT), ("shortfall", BALANCING_CREDIT)]
+    if leg.repay_first:
+        made += [("shortfall", BALANCING_CREDIT), ("account", BALANCING_DEBIT)]
+    return [
+        leg_spec(
+            transaction=transaction,
+            leg=leg.name,
+            part=_part(leg, part),
+            kind=leg.kind,
+            code=leg.code,
+            flags=part_flags,
+            timeout=leg.timeout,
+        )
+        for part, part_flags in made
+    ]
+
+
+def _part(leg: Leg, part: str) -> str:
+    """The part as it is hashed and announced."""
+    return ".".join(filter(None, (part, SUSPENSE if leg.diverted else "")))
+
+
+class _Planner:
+    """Makes the plans of one rulebook with one reading of paths."""
+
+    def __init__(
+        self, rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], pick: Pick
+    ) -> None:
+        self._rulebook = rulebook
+        self._specs = specs
+        self._pick = pick
+
+    def transaction(self, rule: Transaction) -> TransactionPlan:
+        """One rule with its legs."""
+        name = rule.name
+        return TransactionPlan(
+            name=name,
+            start=rule.start if rule.start is not None else -1,
+            end=rule.end if rule.end is not None else FOREVER,
+            when=self._run(rule.when, f"{name} when"),
+            key=self._reading(rule.idempotency_key, f"{name} idempotency_key"),
+            time=self._reading(rule.idempotency_time, f"{name} idempotency_time"),
+            currency=self._reading(rule.currency, f"{name} currency"),
+            legs=tuple(self._leg(name, leg) for leg in rule.legs),
+            sync=rule.sync or rule.priority == "high",
+            origin=self._predecessor(rule.origin, f"{name} origin"),
+            after=self._predecessor(rule.after, f"{name} after"),
+            diverted=tuple(self._leg(name, leg) for leg in diverted_legs(rule)),
+            waits=rule.origin is not None or rule.after is not None,
+            suspends=rule.suspends,
+        )
+
+    def _predecessor(self, rule: Predecessor | None, place: str) -> PredecessorPlan | None:
+        if rule is None:
+            return None
+        return PredecessorPlan(
+            sources=rule.sources,
+            key=self._needed(rule.key, f"{place} key"),
+            time=self._reading(rule.time, f"{place} time"),
+            optional=rule.optional,
+            text=f"{place} {' or '.join(each.transaction for each in rule.sources)}",
+        )
+
+    def _run(self, expression: Expression | None, place: str) -> Run | None:
+        return None if expression is None else self._pick(expression, place)
+
+    def _reading(self, expression: Expression | None, place: str) -> Reading | None:
+        return None if expression is None else self._needed(expression, place)
+
+    def _needed(self, expression: Expression, place: str) -> Reading:
+        text = f"{place}: {expression.text}"
+        return Reading(self._pick(expression, place), text, expression.path)
+
+    def _leg(self, transaction: str, leg: Leg) -> LegPlan:
+        place = f"{transaction}.{leg.name}"
+        return LegPlan(
+            spec=self._spec(transaction, leg, ""),
+            when=self._run(leg.when, f"{place} when"),
+            currency=self._reading(leg.currency, f"{place} currency"),
+            amount=self._reading(leg.amount, f"{place} amount"),
+            without_amount=AMOUNT_MAX if leg.kind == "post" else 0,
+            signed=leg.signed,
+            keeps_zero=bool(leg.flags & (BALANCING | CLOSING)) or leg.pending is not None,
+            loops=tuple(self._needed(loop.items, f"{place} for_each") for loop in leg.loops),
+            debit=self._first_side(leg, leg.debit, place, through_control=bool(leg.shortfall)),
+            credit=self._first_side(leg, leg.credit, place, through_control=bool(leg.repay_first)),
+            parts=self._parts(transaction, leg, place),
+            pending=self._pending(leg, place),
+            text=place,
+        )
+
+    def _spec(self, transaction: str, leg: Leg, part: str) -> LegSpec:
+        name = ".".join(filter(None, (leg.name, _part(leg, part))))
+        return self._specs[transaction, name]
+
+    def _first_side(
+        self, leg: Leg, use: Use | None, place: str, *, through_control: bool
+    ) -> SidePlan | None:
+        """The side of the leg itself; that of a shortfall goes through the control account."""
+        if use is None:
+            return None
+        return self._control(leg) if through_control else self._side(use, place)
+
+    def _control(self, leg: Leg) -> AccountPlan:
+        return AccountPlan(self._rulebook.accounts[CONTROL], None, leg.name)
+
+    def _side(self, use: Use, place: str) -> SidePlan:
+        if isinstance(use, AccountUse):
+            return self._account(use, place)
+        return self._origin(use, place)
+
+    def _origin(self, use: OriginUse, place: str) -> OriginPlan:
+        otherwise = self._account(use.otherwise, place) if use.otherwise else None
+        return OriginPlan(use.leg, use.side, use.family, otherwise, use.text)
+
+    def _account(self, use: AccountUse, place: str) -> AccountPlan:
+        text = f"{place} {use.account.name}"
+        if use.key is None:
+            return AccountPlan(use.account, None, text)
+        key = self._needed(use.key, text)
+        return AccountPlan(use.account, key, key.text)
+
+    def _parts(self, transaction: str, leg: Leg, place: str) -> tuple[PartPlan, ...]:
+        """FACTS, "Shortfall in one chain": the order matters, the first part takes what it can."""
+        use, helped = (leg.shortfall, leg.debit) if leg.shortfall else (leg.repay_first, leg.credit)
+        if use is None or helped is None:
+            return ()
+        control = self._control(leg)
+        account, other = self._side(helped, place), self._side(use, place)
+        account_spec = self._spec(transaction, leg, "account")
+        other_spec = self._spec(transaction, leg, "shortfall")
+        if leg.shortfall:
+            return (
+                PartPlan(account_spec, account, control),
+                PartPlan(other_spec, other, control),
+            )
+        return (PartPlan(other_spec, control, other), PartPlan(account_spec, control, account))
+
+    def _pending(self, leg: Leg, place: str) -> PendingPlan | None:
+        use = leg.pending
+        if use is None:
+            return None
+        return PendingPlan(
+            transaction=use.transaction,
+            leg=use.leg,
+            fact=use.fact,
+            key=self._needed(use.key, f"{place} {leg.kind} key"),
+            time=self._needed(use.time, f"{place} {leg.kind} time"),
+        )

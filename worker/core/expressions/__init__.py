@@ -1,0 +1,1 @@
+"""The rulebook's expressions: grammar, operators, compiler."""

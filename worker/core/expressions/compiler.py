@@ -1,0 +1,288 @@
+"""Expressions over an event, compiled once to Python code.
+
+The invariant: only code that this module builds from its own tree is ever run, in a namespace
+without builtins; no text is evaluated. Each expression is compiled twice: `fast` reads paths by
+plain subscripts and may fail with KeyError or TypeError; `precise` gives the same values and says
+which field is missing. Imports the core only.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any, Final
+
+from worker.core.expressions import operators
+from worker.core.expressions.grammar import (
+    EACH,
+    ELEMENT,
+    ENVELOPE,
+    FUNCTIONS,
+    WORDS,
+    Call,
+    Constant,
+    ExpressionMistake,
+    Node,
+    Path,
+    Step,
+    Those,
+    parse,
+)
+
+Run = Callable[..., Any]
+
+BODY: Final = "body"
+NAMESPACE: Final[dict[str, Any]] = {
+    "__builtins__": {},
+    "walk": operators.walk,
+    "listed": operators.listed,
+    "+": operators.add,
+    "-": operators.subtract,
+    "*": operators.multiply,
+    "//": operators.divide,
+    "%": operators.remainder,
+    "negate": operators.negate,
+    "abs": operators.absolute,
+    "sum": operators.total,
+    "==": operators.equal,
+    "<": operators.less,
+    "<=": operators.less_or_equal,
+    ">": operators.greater,
+    ">=": operators.greater_or_equal,
+    "in": operators.contains,
+    "min": operators.smallest,
+    "max": operators.largest,
+    "truth": operators.truth,
+    "coalesce": operators.first_present,
+}
+BOOLEAN: Final = frozenset({"and", "or", "not", "==", "!=", "<", "<=", ">", ">=", "in", "not in"})
+OPPOSITE: Final = {"!=": "==", "not in": "in"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expression:
+    """One compiled expression. fast, precise: called with the envelope, then each loop's item.
+
+    roots: what its paths start with; none for a constant expression. path: the names from the
+    envelope to the value, where the expression is nothing else; empty where it is more.
+    """
+
+    text: str
+    roots: frozenset[str]
+    path: tuple[str, ...]
+    fast: Run
+    precise: Run
+
+
+def compile_expression(
+    text: str, *, loops: Collection[str] = (), condition: bool = False
+) -> Expression:
+    """Compile a text once.
+
+    loops: the names of `for_each` items in force, outermost first. condition: any value but true
+    and false is then ill-typed.
+
+    Raises:
+        ExpressionMistake: when the text is no expression; with the column.
+    """
+    names = tuple(loops)
+    tree = parse(text, roots=ENVELOPE | set(names))
+    return Expression(
+        text=text,
+        roots=frozenset(_roots(tree)),
+        path=() if condition else _names(tree),
+        fast=_Emitter(names, precise=False).function(tree, condition=condition),
+        precise=_Emitter(names, precise=True).function(tree, condition=condition),
+    )
+
+
+def loop_name_problem(name: str) -> str:
+    """Why a loop's item cannot have this name; empty when it can."""
+    if not (name.isidentifier() and name.isascii()):
+        return "is not a plain name"
+    if name in ENVELOPE or name in WORDS or name in FUNCTIONS or name == ELEMENT:
+        return "already means something in expressions"
+    return ""
+
+
+def _roots(node: Node) -> set[str]:
+    if isinstance(node, Path):
+        inside = [_roots(step.condition) for step in node.steps if isinstance(step, Those)]
+        return {node.root}.union(*inside) - {ELEMENT}
+    if isinstance(node, Call):
+        return set().union(*map(_roots, node.operands))
+    return set()
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """The names of a path of the envelope without places in lists; else nothing."""
+    if not isinstance(node, Path) or node.root not in ENVELOPE:
+        return ()
+    names = tuple(step for step in node.steps if isinstance(step, str))
+    return (node.root, *names) if len(names) == len(node.steps) else ()
+
+
+def _is_boolean(node: Node) -> bool:
+    if isinstance(node, Constant):
+        return isinstance(node.value, bool)
+    if isinstance(node, Call) and node.name == "if":
+        return all(map(_is_boolean, node.operands[1:]))
+    return isinstance(node, Call) and node.name in BOOLEAN
+
+
+def _all_strings(node: Node) -> bool:
+    return (
+        isinstance(node, Call)
+        and node.name == "list"
+        and all(isinstance(each, Constant) and type(each.value) is str for each in node.operands)
+    )
+
+
+def _load(name: str) -> ast.expr:
+    return ast.Name(name, ast.Load())
+
+
+def _arguments(names: Collection[str]) -> ast.arguments:
+    return ast.arguments(
+        posonlyargs=[ast.arg(name) for name in names],
+        args=[],
+        kwonlyargs=[],
+        kw_defaults=[],
+        defaults=[],
+    )
+
+
+class _Emitter:
+    """Turns our tree into Python's, for one reading of paths."""
+
+    def __init__(self, loops: tuple[str, ...], *, precise: bool) -> None:
+        self._locals = {name: f"item{number}" for number, name in enumerate(loops)}
+        self._precise = precise
+
+    def function(self, node: Node, *, condition: bool) -> Run:
+        """The compiled function of the envelope and the items."""
+        value = self._truth(node) if condition else self._emit(node)
+        body = ast.Lambda(_arguments([BODY, *self._locals.values()]), value)
+        tree = ast.fix_missing_locations(ast.Expression(body))
+        module = compile(tree, "<expression>", "eval")
+        code = next(const for const in module.co_consts if isinstance(const, CodeType))
+        return FunctionType(code, NAMESPACE)
+
+    def _emit(self, node: Node) -> ast.expr:
+        if isinstance(node, Constant):
+            return ast.Constant(node.value)
+        if isinstance(node, Path):
+            return self._path(node)
+        special = SPECIAL.get(node.name)
+        if special is not None:
+            return special(self, node)
+        return self._operation(node.name, node.operands, node.text)
+
+    def _path(self, node: Path) -> ast.expr:
+        local = ELEMENT if node.root == ELEMENT else self._locals.get(node.root)
+        root = _load(local or BODY)
+        steps: tuple[Step, ...] = node.steps if local else (node.root, *node.steps)
+        if not self._precise and not any(type(step) is int for step in steps):
+            return self._subscripts(root, steps)
+        literal = ast.Tuple([self._literal(step) for step in steps], ast.Load())
+        return self._helper("walk", root, literal, ast.Constant(node.text))
+
+    def _literal(self, step: Step) -> ast.expr:
+        """A step as `walk` takes it; a condition is a function of the element."""
+        if isinstance(step, Those):
+            return ast.Lambda(_arguments([ELEMENT]), self._truth(step.condition))
+        return ast.Constant(step)
+
+    def _subscripts(self, value: ast.expr, steps: tuple[Step, ...]) -> ast.expr:
+        """`value["data"]["object"]`, and a comprehension over a list at `[*]` and `[condition]`.
+
+        Nested ones may share a name: Python looks a comprehension's list up outside of it.
+        """
+        for number, step in enumerate(steps):
+            if step is EACH or isinstance(step, Those):
+                rest = self._subscripts(_load(ELEMENT), steps[number + 1 :])
+                target = ast.Name(ELEMENT, ast.Store())
+                chosen = [self._truth(step.condition)] if isinstance(step, Those) else []
+                group = ast.comprehension(target, self._helper("listed", value), chosen, 0)
+                return ast.ListComp(rest, [group])
+            value = ast.Subscript(value, ast.Constant(step), ast.Load())
+        return value
+
+    def _helper(self, name: str, *arguments: ast.expr) -> ast.expr:
+        return ast.Call(_load(name), list(arguments), [])
+
+    def _operation(self, name: str, operands: tuple[Node, ...], text: str) -> ast.expr:
+        return self._helper(name, *map(self._emit, operands), ast.Constant(text))
+
+    def _truth(self, node: Node) -> ast.expr:
+        """The node as a condition; what can only be a boolean needs no check."""
+        if _is_boolean(node):
+            return self._emit(node)
+        text = node.text if isinstance(node, Path | Call) else str(node.value)
+        return self._helper("truth", self._emit(node), ast.Constant(text))
+
+    def _logic(self, node: Call) -> ast.expr:
+        operator = ast.And() if node.name == "and" else ast.Or()
+        return ast.BoolOp(operator, [self._truth(operand) for operand in node.operands])
+
+    def _not(self, node: Call) -> ast.expr:
+        return ast.UnaryOp(ast.Not(), self._truth(node.operands[0]))
+
+    def _if(self, node: Call) -> ast.expr:
+        condition, value, other = node.operands
+        return ast.IfExp(self._truth(condition), self._emit(value), self._emit(other))
+
+    def _list(self, node: Call) -> ast.expr:
+        return ast.List([self._emit(operand) for operand in node.operands], ast.Load())
+
+    def _coalesce(self, node: Call) -> ast.expr:
+        thunks: list[ast.expr] = [
+            ast.Lambda(_arguments([]), self._emit(operand)) for operand in node.operands
+        ]
+        return self._helper("coalesce", ast.Tuple(thunks, ast.Load()))
+
+    def _equal(self, node: Call) -> ast.expr:
+        """Python's own comparison where it cannot mislead: with null, or with a string."""
+        for constant, other in (node.operands, node.operands[::-1]):
+            if isinstance(constant, Constant) and not isinstance(constant.value, int):
+                operator = ast.Is() if constant.value is None else ast.Eq()
+                return ast.Compare(self._emit(other), [operator], [ast.Constant(constant.value)])
+        return self._operation("==", node.operands, node.text)
+
+    def _in(self, node: Call) -> ast.expr:
+        member, group = node.operands
+        if _all_strings(group) and isinstance(group, Call):
+            texts = [self._emit(operand) for operand in group.operands]
+            return ast.Compare(self._emit(member), [ast.In()], [ast.Tuple(texts, ast.Load())])
+        return self._operation("in", node.operands, node.text)
+
+    def _opposite(self, node: Call) -> ast.expr:
+        positive = Call(OPPOSITE[node.name], node.operands, node.text)
+        return ast.UnaryOp(ast.Not(), self._emit(positive))
+
+    def _extreme(self, node: Call) -> ast.expr:
+        """`min(list)` or `min(a, b, …)`."""
+        if len(node.operands) == 1:
+            return self._operation(node.name, node.operands, node.text)
+        values = self._list(node)
+        return self._helper(node.name, values, ast.Constant(node.text))
+
+
+SPECIAL: Final[dict[str, Callable[[_Emitter, Call], ast.expr]]] = {
+    "and": _Emitter._logic,  # noqa: SLF001 - the table of this module's own emitter
+    "or": _Emitter._logic,  # noqa: SLF001
+    "not": _Emitter._not,  # noqa: SLF001
+    "if": _Emitter._if,  # noqa: SLF001
+    "list": _Emitter._list,  # noqa: SLF001
+    "coalesce": _Emitter._coalesce,  # noqa: SLF001
+    "==": _Emitter._equal,  # noqa: SLF001
+    "!=": _Emitter._opposite,  # noqa: SLF001
+    "in": _Emitter._in,  # noqa: SLF001
+    "not in": _Emitter._opposite,  # noqa: SLF001
+    "min": _Emitter._extreme,  # noqa: SLF001
+    "max": _Emitter._extreme,  # noqa: SLF001
+}
+
+__all__ = ["Expression", "ExpressionMistake", "Run", "compile_expression", "loop_name_problem"]

@@ -1,0 +1,95 @@
+"""Facts: the keys, times and ids by which chains are known, read from events.
+
+The invariant: what comes out identifies a fact for ever; a value that cannot is Refused, which
+never leaves the translator. Imports the core only.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from worker.core.account_ids import key_problem
+from worker.core.compiled_rules import (
+    PendingPlan,
+    PredecessorPlan,
+    Reading,
+    Refused,
+    TransactionPlan,
+)
+from worker.core.event import ATTEMPT_MAX, CREATED_MAX, Reason
+from worker.core.expressions.operators import Value
+from worker.core.ids import event_key, fact_key, fact_tag, field, leg_suffix, transfer_id
+from worker.core.predecessors import Need, Sought
+
+FACT_LIMIT: Final = 1 << 63
+
+cached_suffix = lru_cache(maxsize=4_096)(leg_suffix)
+
+
+def fact_of(plan: TransactionPlan, body: Value) -> str:
+    """The key of the fact that an event tells, for a rule that names one."""
+    if plan.key is None:
+        raise Refused(Reason.BAD_KEY, f"{plan.name} has no idempotency_key")
+    return fact_key(plan.name, fact_value(plan.key, plan.key.run(body)))
+
+
+def fact_value(reading: Reading, value: Value) -> str | int:
+    """What names a fact: a string as for a family key, or a whole number of 64 bits."""
+    if value is None:
+        raise Refused(Reason.MISSING_FIELD, f"{reading.text} is null")
+    if type(value) is int:
+        if -FACT_LIMIT <= value < FACT_LIMIT:
+            return value
+        raise Refused(Reason.BAD_KEY, f"{reading.text} is outside 64 bits")
+    problem = key_problem(value)
+    if problem:
+        raise Refused(Reason.BAD_KEY, f"{reading.text} {problem}")
+    return str(value)
+
+
+def hashed(key: str) -> bytes:
+    """The key as a hashed field; an event's id was not looked at before."""
+    try:
+        return field(key)
+    except UnicodeEncodeError as error:
+        raise Refused(Reason.BAD_KEY, "id holds a lone surrogate") from error
+
+
+def seconds(value: Value, reading: Reading | None) -> int:
+    """A time of identity, checked; reading: None for the event's own `created`."""
+    if type(value) is int and 0 <= value <= CREATED_MAX:
+        return value
+    text = reading.text if reading else "created"
+    if value is None:
+        raise Refused(Reason.MISSING_FIELD, f"{text} is null")
+    raise Refused(Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}")
+
+
+def need(plan: PredecessorPlan, body: Value) -> Need:
+    """The keys of the chains that may be the predecessor."""
+    value = fact_value(plan.key, plan.key.run(body))
+    time_ms = None if plan.time is None else seconds(plan.time.run(body), plan.time) * 1000
+    sought = []
+    for source in plan.sources:
+        key = fact_key(source.transaction, value) if source.fact else event_key(str(value))
+        sought.append(Sought(source.transaction, fact_tag(key), field(key), source.held))
+    return Need(tuple(sought), time_ms, plan.optional, plan.text)
+
+
+def pending_ids(
+    plan: PendingPlan, body: Value, items: tuple[Value, ...], index: str
+) -> tuple[int, ...]:
+    """The id that the reservation has at each attempt."""
+    value = fact_value(plan.key, plan.key.run(body, *items))
+    key = fact_key(plan.transaction, value) if plan.fact else event_key(str(value))
+    key_field = field(key)
+    time_ms = seconds(plan.time.run(body, *items), plan.time) * 1000
+    return tuple(
+        transfer_id(
+            time_ms=time_ms,
+            key_field=key_field,
+            suffix=cached_suffix(plan.leg, index, "", attempt),
+        )
+        for attempt in range(ATTEMPT_MAX + 1)
+    )

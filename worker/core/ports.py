@@ -1,0 +1,282 @@
+"""The ports: what the pipeline needs of the world, as Protocols with plain data.
+
+An adapter may fail only with the exceptions named here. Imports the pure core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from worker.core.assignment import Opening
+from worker.core.wire import (
+    Account,
+    AccountBalance,
+    AccountFilter,
+    QueryFilter,
+    Result,
+    Transfer,
+)
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class WorkerError(Exception):
+    """Something a person must act on. The message is one clear sentence without secrets."""
+
+    exit_code = 70
+
+
+class UsageError(WorkerError):
+    """Bad usage or configuration."""
+
+    exit_code = 2
+
+
+class DependencyUnavailable(WorkerError):
+    """A broker, ledger or database could not be reached in time, or refused us."""
+
+    exit_code = 3
+
+
+class LedgerClosed(DependencyUnavailable):
+    """The ledger was closed while a request was under way."""
+
+
+class Aborted(Exception):
+    """The Kafka transaction was aborted, cleanly: read both batches again and start over."""
+
+
+class Unsettled(Exception):
+    """Nobody knows whether the Kafka transaction was written: ask the group where it stands."""
+
+
+class BrokenInvariant(WorkerError):
+    """Something that cannot happen did: the process must stop and commit nothing."""
+
+    exit_code = 70
+
+
+class Ledger(Protocol):
+    """A double-entry ledger with TigerBeetle's semantics.
+
+    Calls block; one request is under way at a time. With a deadline they raise
+    `DependencyUnavailable` when it passes; without, they wait until `close()` is called from
+    another thread, which makes them raise `LedgerClosed`.
+    """
+
+    @property
+    def batch_max(self) -> int:
+        """The most accounts, transfers or ids that one request takes."""
+        ...
+
+    @property
+    def time_ns(self) -> int:
+        """The ledger's time in nanoseconds since 1970, by a request that changes nothing."""
+        ...
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the request under way has been waiting; 0.0 when there is none."""
+        ...
+
+    def create_accounts(self, rows: bytes) -> list[Result]:
+        """Create accounts from n × 128 bytes; one result for each, in order."""
+        ...
+
+    def create_transfers(self, rows: bytes) -> list[Result]:
+        """Create transfers from n × 128 bytes; one result for each, in order.
+
+        More than `batch_max` rows go in several requests, split between linked chains only.
+        """
+        ...
+
+    def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
+        """The accounts that exist, in the order asked; any number of ids."""
+        ...
+
+    def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
+        """The transfers that exist, in the order asked; any number of ids."""
+        ...
+
+    def query_accounts(self, query: QueryFilter) -> list[Account]:
+        """Accounts that match, by timestamp; at most `limit` and `batch_max`."""
+        ...
+
+    def query_transfers(self, query: QueryFilter) -> list[Transfer]:
+        """Transfers that match, by timestamp; at most `limit` and `batch_max`."""
+        ...
+
+    def account_transfers(self, query: AccountFilter) -> list[Transfer]:
+        """One account's transfers, by timestamp; at most `limit` and `batch_max`."""
+        ...
+
+    def account_balances(self, query: AccountFilter) -> list[AccountBalance]:
+        """One account's balances after each transfer; empty without the flag `history`."""
+        ...
+
+    def close(self) -> None:
+        """Release the connection; a request under way fails with `LedgerClosed`."""
+        ...
+
+
+class Record(Protocol):
+    """One consumed Kafka record; confluent_kafka's Message has this shape."""
+
+    def topic(self) -> str:
+        """The topic's name."""
+        ...
+
+    def partition(self) -> int:
+        """The partition's number."""
+        ...
+
+    def offset(self) -> int:
+        """The record's offset in its partition."""
+        ...
+
+    def key(self) -> bytes | None:
+        """The key's bytes."""
+        ...
+
+    def value(self) -> bytes | None:
+        """The value's bytes; None is a tombstone."""
+        ...
+
+    def headers(self) -> Headers | None:
+        """The headers in order; names may repeat."""
+        ...
+
+    def timestamp(self) -> tuple[int, int]:
+        """(type, milliseconds since 1970); type 0 means the record has none."""
+        ...
+
+
+Stage = Literal["decode", "translate", "post", "announce", "commit"]
+"""Where a batch spends its time."""
+
+Place = tuple[str, int]
+"""A topic and a partition."""
+
+RecordAt = tuple[str, int, int]
+"""A topic, a partition and an offset."""
+
+
+class Polled(NamedTuple):
+    """What one poll brought. Facts only: the loop acts on them.
+
+    lost, gained: partitions that left and came, in the order in which the group said so: one that
+    is in both left first. ends: for partitions read to their end, the offset where that is.
+    """
+
+    records: Sequence[Record]
+    lost: Sequence[Place]
+    gained: Sequence[Place]
+    ends: Mapping[Place, int]
+
+
+class Commit(NamedTuple):
+    """An offset to commit: everything below it has its outcome."""
+
+    topic: str
+    partition: int
+    offset: int
+    metadata: str
+
+
+class Announcement(NamedTuple):
+    """One record to write.
+
+    timestamp_ms: 0 leaves it to the broker. otherwise: makes the form to write when the broker
+    finds this one too large.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int = 0
+    otherwise: Callable[[], Announcement] | None = None
+
+
+class Source(Protocol):
+    """A member of a consumer group.
+
+    Any call may raise `DependencyUnavailable` when the group cannot be reached or refuses us.
+    """
+
+    def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
+        """Records, and what the group said meanwhile; returns early with what there is."""
+        ...
+
+    def opening(self, place: Place) -> Opening | None:
+        """Where the group stands on a partition that was just assigned; None: ask again."""
+        ...
+
+    def reached(self, ends: Mapping[Place, int]) -> bool:
+        """Has the group committed these offsets? Never waits: False also while nobody knows yet."""
+        ...
+
+    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+        """The first offset and the end of every input partition."""
+        ...
+
+    def lag(self, place: Place, offset: int) -> int | None:
+        """Records after this offset as last heard from the broker; None when not heard yet."""
+        ...
+
+    def seek(self, place: Place, offset: int) -> bool:
+        """Read an assigned partition from here on; False: it cannot be placed now."""
+        ...
+
+    def pause(self, places: Iterable[Place]) -> None:
+        """Take no more records of these partitions until they are resumed."""
+        ...
+
+    def resume(self, places: Iterable[Place]) -> None:
+        """Take records of these partitions again."""
+        ...
+
+    @property
+    def joined(self) -> bool:
+        """Does the group count us in, with or without partitions?"""
+        ...
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long no broker has answered; 0.0 while they do."""
+        ...
+
+    def membership(self) -> object:
+        """The group's view of this member, which a transactional commit must show."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...
+
+
+class Announcer(Protocol):
+    """Writes announcements and offsets, all or none."""
+
+    def announce(
+        self,
+        announcements: Iterable[Announcement],
+        commits: Sequence[Commit],
+        membership: object,
+        meanwhile: Callable[[], None] = ...,
+    ) -> None:
+        """One transaction.
+
+        meanwhile: called, if at all, while the broker is waited for; again does no harm.
+
+        Raises:
+            Aborted: nothing of it was written; the caller reads again.
+            Unsettled: it is written or not, and now for good; the caller asks the group.
+            DependencyUnavailable: the process must end (fenced, or past every deadline).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...

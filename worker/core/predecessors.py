@@ -1,0 +1,200 @@
+"""Predecessors: the earlier chains that a chain needs, and the accounts that it takes from them.
+
+The invariant: what is looked up fills accounts only. Ids, legs and amounts are fixed before, and a
+transfer found in the ledger counts only if its id recomputes from the key that was asked for.
+Imports the core only.
+
+A side that is taken from an origin is an AccountRef with a negative id until it is filled: -1 is
+the first of `Needs.fills`, -2 the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from worker.core.account_ids import Accounts, BadKey
+from worker.core.chain import AccountRef, Chain, Leg
+from worker.core.event import ATTEMPT_MAX, Dead, Reason
+from worker.core.ids import leg_suffix, transfer_id
+from worker.core.rulebook import Account, Held, Side
+from worker.core.wire import AccountFlags, Transfer
+
+TIME_SHIFT: Final = 80
+"""The lower bits of a transfer's id are hash, the upper ones its time."""
+
+HASHED_KEY: Final = "#"
+"""What a key begins with that was too long for the ledger to hold."""
+
+OPEN: Final = ~int(AccountFlags.CLOSED)
+
+Found = Mapping[tuple[str, Side], AccountRef]
+"""The accounts of an origin by leg and side."""
+
+
+class Sought(NamedTuple):
+    """One chain that may be the predecessor. tag: its user_data_128. held: where to look in it."""
+
+    transaction: str
+    tag: int
+    key_field: bytes
+    held: tuple[Held, ...]
+
+
+class Need(NamedTuple):
+    """A chain that must be in the ledger first.
+
+    sought: the first of them that is found counts. time_ms: of its ids, where the rule knows it.
+    optional: the chain goes on without. text: for messages.
+    """
+
+    sought: tuple[Sought, ...]
+    time_ms: int | None
+    optional: bool
+    text: str
+
+
+class Fill(NamedTuple):
+    """One account that the origin gives. family: take its member with that account's key.
+
+    otherwise: where there is no such account or key.
+    """
+
+    leg: str
+    side: Side
+    family: Account | None
+    ledger: int
+    otherwise: AccountRef | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Needs:
+    """What a chain needs of the ledger before it is posted."""
+
+    origin: Need | None
+    after: Need | None
+    fills: tuple[Fill, ...]
+
+    @property
+    def tags(self) -> tuple[int, ...]:
+        """The user_data_128 of every chain that may be waited for."""
+        needs = filter(None, (self.origin, self.after))
+        return tuple(sought.tag for need in needs for sought in need.sought)
+
+    @property
+    def optional(self) -> bool:
+        """May the accounts depend on when the ledger is asked?"""
+        return self.origin is not None and self.origin.optional
+
+
+def candidate_ids(sought: Sought, time_ms: int) -> dict[int, Held]:
+    """Every id that counts as part of the chain, if it was made at this time."""
+    return {
+        transfer_id(
+            time_ms=time_ms,
+            key_field=sought.key_field,
+            suffix=leg_suffix(held.leg, "", held.part, attempt),
+        ): held
+        for held in sought.held
+        for attempt in range(ATTEMPT_MAX + 1)
+    }
+
+
+def recomputed(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str, Side], int]:
+    """Account ids by leg and side, from the transfers whose ids recompute; empty: not found."""
+    found: dict[tuple[str, Side], int] = {}
+    expected: dict[int, dict[int, Held]] = {}
+    for transfer in transfers:
+        time_ms = transfer.id >> TIME_SHIFT
+        if time_ms not in expected:
+            expected[time_ms] = candidate_ids(sought, time_ms)
+        held = expected[time_ms].get(transfer.id)
+        if held is None:
+            continue
+        for side in held.sides:
+            account = transfer.debit_account_id if side == "debit" else transfer.credit_account_id
+            found[held.leg, side] = account
+    return found
+
+
+def fill(chain: Chain, found: Found, accounts: Accounts) -> Chain | Dead:
+    """The chain with the origin's accounts in place, or why that cannot be.
+
+    found: empty where an optional origin is not there.
+    """
+    if chain.needs is None:
+        return chain
+    refs: dict[int, AccountRef] = {}
+    for number, each in enumerate(chain.needs.fills):
+        ref = _filled(each, found, accounts)
+        if isinstance(ref, Dead):
+            return ref
+        refs[-number - 1] = ref
+    return _with(chain, refs)
+
+
+def as_held(chain: Chain, stored: Mapping[int, Transfer]) -> dict[int, int] | None:
+    """For a chain that is in the ledger: the account id of each open side; None when it is not.
+
+    An optional origin may have come since: what is in the ledger stands as it was found then.
+    """
+    held: dict[int, int] = {}
+    for leg in chain.legs:
+        transfer = stored.get(leg.id)
+        if transfer is None:
+            return None
+        for ref, account in (
+            (leg.debit, transfer.debit_account_id),
+            (leg.credit, transfer.credit_account_id),
+        ):
+            if ref is not None and ref.id < 0:
+                held[ref.id] = account
+    return held
+
+
+def with_accounts(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
+    """The chain with these accounts in place of its open sides."""
+    return _with(chain, {number: _open(ref) for number, ref in refs.items()})
+
+
+def _filled(each: Fill, found: Found, accounts: Accounts) -> AccountRef | Dead:
+    held = found.get((each.leg, each.side))
+    if held is None or (each.family is not None and not held.key):
+        if each.otherwise is not None:
+            return each.otherwise
+        return Dead(Reason.MISSING_FIELD, f"{each.text}: the origin has no such account")
+    if each.family is None and held.ledger == each.ledger:
+        return _open(held)
+    return _member(each, held, accounts)
+
+
+def _member(each: Fill, held: AccountRef, accounts: Accounts) -> AccountRef | Dead:
+    """Another account with the key of the one that was found: of a family, or of a currency."""
+    if held.key.startswith(HASHED_KEY):
+        return Dead(Reason.BAD_KEY, f"{each.text}: the key is too long to be read back")
+    account = each.family or accounts.declared(held.code)
+    if account is None:
+        return Dead(Reason.CONFLICT, f"{each.text}: the account is not in this rulebook")
+    try:
+        return accounts.ref(account, each.ledger, held.key)
+    except BadKey as problem:
+        return Dead(Reason.BAD_KEY, f"{each.text} {problem}")
+
+
+def _open(ref: AccountRef) -> AccountRef:
+    """As it was declared: being closed is the ledger's business."""
+    return ref._replace(flags=ref.flags & OPEN)
+
+
+def _with(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
+    legs: list[Leg] = []
+    for leg in chain.legs:
+        debit = refs[leg.debit.id] if leg.debit and leg.debit.id < 0 else leg.debit
+        credit = refs[leg.credit.id] if leg.credit and leg.credit.id < 0 else leg.credit
+        if debit is not None and credit is not None and debit.id == credit.id:
+            place = f"{leg.spec.transaction}.{leg.spec.name}"
+            return Dead(Reason.SAME_ACCOUNT, f"{place} debits and credits one account")
+        legs.append(leg._replace(debit=debit, credit=credit))
+    return chain._replace(legs=tuple(legs))

@@ -1,1 +1,0 @@
-"""The demo's page: what the worker did, read back from the topics and the ledger."""

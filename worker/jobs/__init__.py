@@ -1,0 +1,1 @@
+"""The jobs, one folder each: the live worker, and everything that people run beside it."""

@@ -1,0 +1,124 @@
+"""Accounts and transfers as flat rows of an export: the ledger's fields and the rulebook's names.
+
+The invariant: every number that may pass 64 bits is text (ids in hex, amounts in minor units as
+decimal strings), so that no reader rounds it. Reads only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.core.chain import kind_of
+from worker.core.ids import hex_id
+from worker.core.wire import Account, Transfer
+from worker.jobs.times import shown
+from worker.ledger.books import Books
+
+Fields = dict[str, str | int]
+
+TEXT: Final = "text"
+NUMBER: Final = "number"
+
+TRANSFER_COLUMNS: Final = {
+    "transfer_id": TEXT,
+    "debit_account_id": TEXT,
+    "debit_account": TEXT,
+    "debit_key": TEXT,
+    "credit_account_id": TEXT,
+    "credit_account": TEXT,
+    "credit_key": TEXT,
+    "amount": TEXT,
+    "currency": TEXT,
+    "scale": NUMBER,
+    "ledger": NUMBER,
+    "code": NUMBER,
+    "flags": NUMBER,
+    "kind": TEXT,
+    "pending_id": TEXT,
+    "timeout": NUMBER,
+    "key_hash": TEXT,
+    "position": TEXT,
+    "leg_number": NUMBER,
+    "leg_count": NUMBER,
+    "posted_at": TEXT,
+    "ledger_timestamp": TEXT,
+}
+ACCOUNT_COLUMNS: Final = {
+    "account_id": TEXT,
+    "account": TEXT,
+    "key": TEXT,
+    "currency": TEXT,
+    "scale": NUMBER,
+    "ledger": NUMBER,
+    "code": NUMBER,
+    "flags": NUMBER,
+    "debits_posted": TEXT,
+    "credits_posted": TEXT,
+    "debits_pending": TEXT,
+    "credits_pending": TEXT,
+    "opened_at": TEXT,
+    "ledger_timestamp": TEXT,
+}
+COLUMNS: Final = {"transfers": TRANSFER_COLUMNS, "accounts": ACCOUNT_COLUMNS}
+
+
+def transfer_fields(books: Books, transfers: list[Transfer]) -> list[Fields]:
+    """Transfers with the names of their accounts."""
+    ids = {one.debit_account_id for one in transfers} | {one.credit_account_id for one in transfers}
+    names = books.names(ids)
+    rows: list[Fields] = []
+    for one in transfers:
+        currency, scale = books.currency(one.ledger)
+        debit, credit = names[one.debit_account_id], names[one.credit_account_id]
+        row: Fields = {
+            "transfer_id": hex_id(one.id),
+            "debit_account_id": hex_id(one.debit_account_id),
+            "debit_account": debit.name,
+            "debit_key": debit.key,
+            "credit_account_id": hex_id(one.credit_account_id),
+            "credit_account": credit.name,
+            "credit_key": credit.key,
+            "amount": str(one.amount),
+            "currency": currency,
+            "scale": scale,
+            "ledger": one.ledger,
+            "code": one.code,
+            "flags": one.flags,
+            "kind": kind_of(one.flags),
+            "pending_id": hex_id(one.pending_id) if one.pending_id else "",
+            "timeout": one.timeout,
+            "key_hash": hex_id(one.user_data_128),
+            "position": str(one.user_data_64),
+            "leg_number": one.user_data_32 >> 16,
+            "leg_count": one.user_data_32 & 0xFFFF,
+            "posted_at": shown(one.timestamp),
+            "ledger_timestamp": str(one.timestamp),
+        }
+        rows.append(row)
+    return rows
+
+
+def account_fields(books: Books, accounts: list[Account]) -> list[Fields]:
+    """Accounts with their names and balances."""
+    rows: list[Fields] = []
+    for one in accounts:
+        named = books.name(one)
+        currency, scale = books.currency(one.ledger)
+        row: Fields = {
+            "account_id": hex_id(one.id),
+            "account": named.name,
+            "key": named.key,
+            "currency": currency,
+            "scale": scale,
+            "ledger": one.ledger,
+            "code": one.code,
+            "flags": one.flags,
+            "debits_posted": str(one.debits_posted),
+            "credits_posted": str(one.credits_posted),
+            "debits_pending": str(one.debits_pending),
+            "credits_pending": str(one.credits_pending),
+            "opened_at": shown(one.timestamp),
+            "ledger_timestamp": str(one.timestamp),
+        }
+        rows.append(row)
+    return rows

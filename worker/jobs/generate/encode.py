@@ -1,0 +1,66 @@
+"""Generated records as bytes: JSON or Avro values, and lines of a file that holds them all.
+
+The invariant: poison stays what it is in either format; Avro would repair or refuse it. No I/O.
+
+A file has one JSON object a line:
+
+    {"topic": "stripe.payments", "key": "cus_1…", "value": {…}, "note": "charge"}
+
+`value` is the event, its bytes being the object's as written; a value that is not a JSON object
+(noise, Avro) is in `value_base64` instead. The key is text. `note` says what the record is; a
+reader does not need it.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import orjson
+
+from worker.codecs.avro import encode_event
+from worker.jobs.generate.poison import NOTE
+from worker.jobs.generate.scene import COMMANDS, PAYMENTS, SETTLEMENTS, Generated
+
+Format = Literal["json", "avro"]
+
+SCHEMAS: Final[Mapping[str, str]] = {
+    PAYMENTS: "stripe_payment_event",
+    SETTLEMENTS: "stripe_settlement_event",
+    COMMANDS: "wallet_command",
+}
+"""Role to packaged schema."""
+
+
+def json_value(record: Generated) -> bytes:
+    """The record's value as JSON, or as the noise it is."""
+    return record.event if isinstance(record.event, bytes) else orjson.dumps(record.event)
+
+
+def avro_value(record: Generated, schema_ids: Mapping[str, int]) -> bytes:
+    """The record's value as framed Avro. schema_ids: packaged schema's name to id."""
+    if isinstance(record.event, bytes) or record.note.startswith(NOTE):
+        return json_value(record)
+    schema = SCHEMAS[record.role]
+    return encode_event(record.event, schema, schema_ids[schema])
+
+
+def line(*, topic: str, key: bytes, value: bytes, note: str) -> bytes:
+    """One line of a file, with its newline."""
+    fields: dict[str, object] = {"topic": topic, "key": key.decode()}
+    if _is_object(value):
+        fields["value"] = orjson.Fragment(value)
+    else:
+        fields["value_base64"] = b64encode(value).decode()
+    return orjson.dumps(fields | {"note": note}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _is_object(value: bytes) -> bool:
+    if not value.startswith(b"{"):
+        return False
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The live worker, put together from its stages and run."""

@@ -1,0 +1,396 @@
+"""The composition root: settings become one running worker.
+
+The invariant: everything is built here and nowhere else; importing it opens nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+from worker import __version__
+from worker.codecs.dead_letters import DeadLetters
+from worker.codecs.decode import Decoder
+from worker.codecs.outbox import OutboxEncoder
+from worker.codecs.parked import ParkedEvents
+from worker.codecs.rejected import RejectedEncoder
+from worker.config.sections import EMBEDDED
+from worker.config.settings import Settings
+from worker.core.event import Reason
+from worker.core.outcome import Kind
+from worker.core.ports import Commit, DependencyUnavailable, Ledger, Source, UsageError
+from worker.core.rulebook import Rulebook
+from worker.core.translate import Translator
+from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.consumer import KafkaSource
+from worker.kafka.producer import KafkaAnnouncer
+from worker.kafka.registry import Registry, open_registry, schema_ids
+from worker.kafka.schema_rules import POSTED_SCHEMA
+from worker.ledger.clock import LedgerClock
+from worker.ledger.counted import CountedLedger
+from worker.ledger.open import open_ledger
+from worker.ledger.probe import LedgerProbe
+from worker.observe.balance_gauges import BalanceGauges, asked_accounts
+from worker.observe.batch_observer import BatchObserver
+from worker.observe.health import Health, HealthServer
+from worker.observe.metrics import Metrics
+from worker.observe.watchdog import Watchdog
+from worker.pipeline import Inputs, Pipeline
+from worker.rulebooks.load import load
+from worker.stages.announce import AnnouncementWriter
+from worker.stages.batch import Limits
+from worker.stages.decode import EventReader
+from worker.stages.partitions import Input
+from worker.stages.post.poster import Poster
+from worker.stages.protocols import Posting
+
+LIVEMODES: Final = {"any": None, "true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A composed worker.
+
+    inputs: the topics whose end is the end of a drain. probe: looks whether the ledger answers.
+    watchdog: ends the process when the loop hangs. close_ledger: ends a request that would wait
+    for ever.
+    """
+
+    inputs: frozenset[str]
+    pipeline: Pipeline
+    source: KafkaSource
+    observer: BatchObserver
+    probe: LedgerProbe
+    watchdog: Watchdog
+    close_ledger: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a worker differs from the live one: what it reads, and what stands before its ports."""
+
+    reads: Callable[[Settings], Mapping[str, Input]]
+    source: Callable[[Source], Source]
+    posting: Callable[[Posting, Ledger, Translator], Posting]
+
+
+def _nobody_stops() -> float:
+    return 0.0
+
+
+@contextmanager
+def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
+    settings: Settings,
+    *,
+    events_limit: int = 0,
+    ledger: Ledger | None = None,
+    embedded_broker: bool = False,
+    variant: Variant | None = None,
+    stopping_seconds: Callable[[], float] = _nobody_stops,
+) -> Iterator[Worker]:
+    """Build a worker and take it down again.
+
+    settings: with the bootstrap servers of a running broker; see `with_broker`. events_limit: stop
+    taking records after so many; 0 means never. ledger: one that is open already, for the demo.
+    embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
+    variant: for a worker that is not the live one. stopping_seconds: how long ago it was told to
+    stop; 0.0 while it was not.
+
+    Raises:
+        UsageError: the rulebook, the schemas or a setting is wrong.
+        DependencyUnavailable: a broker or the ledger did not answer in time.
+    """
+    rulebook = load(settings.rulebook)
+    # The ledger's thread translates too: an attempt is another chain of the same event.
+    rules = _translator(settings, rulebook)
+    variant = variant or _LIVE
+    reads = _ranked(variant.reads(settings), rulebook)
+    with ExitStack() as stack:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        stack.callback(thread.shutdown)
+        opened = ledger or _open_ledger(settings)
+        counted = CountedLedger(opened)
+        if ledger is None:
+            stack.callback(counted.close)
+        clock = LedgerClock(opened)
+        legs_max = _reach_ledger(counted, clock, thread, settings)
+        health = Health(deadline_seconds=settings.ledger.deadline_seconds)
+        source = _source(settings, list(reads), health)
+        stack.callback(source.close)
+        metrics = _outputs(stack, settings, health, counted, rulebook)
+        after_commit = source.commit if embedded_broker else _nothing_more
+        registry = open_registry(settings, while_waiting=health.beat)
+        schemas = schema_ids(settings, registry)
+        announcer = _announcer(settings, after_commit, health, stopping_seconds)
+        stack.callback(announcer.close)
+        _watch_kafka(health, source, announcer)
+        observer = _observer(
+            settings,
+            metrics=metrics,
+            health=health,
+            ledger=counted,
+            source=source,
+            balances=_balances(settings, rulebook, counted, thread, metrics),
+        )
+        metrics.expect(product(reads, Kind), product((Kind.DEAD,), Reason))
+        pipeline = Pipeline(
+            inputs=_inputs(settings, reads, legs_max, events_limit),
+            source=variant.source(source),
+            reader=EventReader(_decoder(schemas, registry), _translator(settings, rulebook)),
+            posting=variant.posting(_poster(settings, counted, rules), counted, rules),
+            writer=_writer(settings, rulebook.digest, schemas, clock.now_ms),
+            announcer=announcer,
+            observer=observer,
+            ledger_thread=thread,
+            now=time.monotonic,
+            wall_ms=clock.now_ms,
+        )
+        watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
+        probe = LedgerProbe(clock=clock, ledger_thread=thread)
+        inputs = frozenset(settings.topics.inputs.values())
+        yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
+
+
+@contextmanager
+def with_broker(settings: Settings, topics: Sequence[str] = ()) -> Iterator[Settings]:
+    """Settings whose broker runs: the embedded one is started, with the topics in it."""
+    if settings.kafka.bootstrap_servers != EMBEDDED:
+        yield settings
+        return
+    broker = EmbeddedBroker()
+    declared = settings.topics
+    broker.make_topics([*declared.inputs.values(), *declared.parked_topics, *topics])
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+    yield settings.model_copy(update={"kafka": kafka})
+
+
+def _open_ledger(settings: Settings) -> Ledger:
+    """Without a deadline: a worker waits an outage out on the same request."""
+    return open_ledger(
+        addresses=settings.ledger.addresses,
+        cluster_id=settings.ledger.cluster_id,
+        deadline_seconds=None,
+    )
+
+
+def _reach_ledger(
+    ledger: CountedLedger, clock: LedgerClock, thread: ThreadPoolExecutor, settings: Settings
+) -> int:
+    """The legs of a batch; the first requests, and the only ones with a deadline."""
+
+    def reach() -> int:
+        clock.ask()
+        return ledger.batch_max
+
+    asked = thread.submit(reach)
+    try:
+        limit = asked.result(timeout=settings.ledger.deadline_seconds)
+    except TimeoutError:
+        ledger.close()
+        raise DependencyUnavailable(
+            f"the ledger at {settings.ledger.addresses} did not answer within"
+            f" {settings.ledger.deadline_seconds:g} s; a wrong cluster id"
+            f" ({settings.ledger.cluster_id} is set) looks the same"
+        ) from None
+    return min(limit, settings.batch.legs_max or limit)
+
+
+def _translator(settings: Settings, rulebook: Rulebook) -> Translator:
+    events = settings.events
+    return Translator(rulebook, livemode=LIVEMODES[events.livemode], account=events.account)
+
+
+def _inputs(
+    settings: Settings, reads: Mapping[str, Input], legs_max: int, events_limit: int
+) -> Inputs:
+    batch = settings.batch
+    return Inputs(
+        group=settings.kafka.group_id,
+        topics=reads,
+        limits=Limits(batch.events_max, legs_max, batch.bytes_max),
+        linger_seconds=batch.linger_ms / 1000,
+        events_limit=events_limit,
+    )
+
+
+def _read_as(settings: Settings) -> dict[str, Input]:
+    """Every topic that is read: the inputs, and one parked topic for each delay."""
+    topics = settings.topics
+    read = {topic: Input(role) for role, topic in topics.inputs.items()}
+    delays = zip(topics.parked_topics, topics.parked_delays_seconds, strict=True)
+    for tries, (topic, seconds) in enumerate(delays, start=1):
+        read[topic] = Input("", tries, seconds * 1000)
+    return read
+
+
+def _ranked(reads: Mapping[str, Input], rulebook: Rulebook) -> dict[str, Input]:
+    """With the rulebook's priority of each role; parked topics, which have none, are normal."""
+    return {
+        topic: one._replace(priority=rulebook.priority_of(one.role)) for topic, one in reads.items()
+    }
+
+
+_LIVE: Final = Variant(
+    reads=_read_as,
+    source=lambda source: source,
+    posting=lambda posting, _ledger, _rules: posting,
+)
+
+
+def _source(settings: Settings, topics: Sequence[str], health: Health) -> KafkaSource:
+    return KafkaSource(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        group=settings.kafka.group_id,
+        topics=topics,
+        client=settings.kafka.client,
+        instance=settings.kafka.group_instance_id,
+        while_waiting=health.beat,
+    )
+
+
+def _announcer(
+    settings: Settings,
+    after_commit: Callable[[Sequence[Commit]], None],
+    health: Health,
+    stopping_seconds: Callable[[], float],
+) -> KafkaAnnouncer:
+    return KafkaAnnouncer(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        transactional_id=settings.kafka.transactional_id,
+        client=settings.kafka.client,
+        side_by_side=(settings.topics.outbox, settings.topics.rejected),
+        after_commit=after_commit,
+        while_waiting=health.beat,
+        stopping_seconds=stopping_seconds,
+    )
+
+
+def _watch_kafka(health: Health, source: KafkaSource, announcer: KafkaAnnouncer) -> None:
+    health.kafka_waiting_seconds = lambda: max(source.waiting_seconds, announcer.waiting_seconds)
+
+
+def _poster(settings: Settings, ledger: Ledger, rules: Translator) -> Poster:
+    return Poster(ledger, rules, parked_max=len(settings.topics.parked_topics))
+
+
+def _decoder(schemas: Mapping[int, str], registry: Registry | None) -> Decoder:
+    return Decoder(schemas, registry.reader if registry else _nobody_knows)
+
+
+def _nobody_knows(_: int) -> None:
+    """Without a registry, the settings say what every id means."""
+
+
+def _nothing_more(_: Sequence[Commit]) -> None:
+    """A real broker keeps the offsets of a transaction."""
+
+
+def _outputs(
+    stack: ExitStack,
+    settings: Settings,
+    health: Health,
+    ledger: Ledger,
+    rulebook: Rulebook,
+) -> Metrics:
+    metrics = Metrics()
+    metrics.build(version=__version__, rulebook=rulebook.digest)
+    metrics.ledger_waiting(lambda: ledger.waiting_seconds)
+    health.ledger_waiting_seconds = lambda: ledger.waiting_seconds
+    server = HealthServer(
+        health=health,
+        registry=metrics.registry,
+        host=settings.http.host,
+        port=settings.http.port,
+    )
+    stack.callback(server.close)
+    return metrics
+
+
+def _balances(
+    settings: Settings,
+    rulebook: Rulebook,
+    ledger: Ledger,
+    thread: ThreadPoolExecutor,
+    metrics: Metrics,
+) -> BalanceGauges:
+    return BalanceGauges(
+        ledger=ledger,
+        thread=thread,
+        accounts=asked_accounts(rulebook, settings.metrics.balances),
+        show=metrics.balance,
+        every_seconds=settings.metrics.balances_seconds,
+    )
+
+
+def _observer(  # noqa: PLR0913 - one argument per part
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    health: Health,
+    ledger: CountedLedger,
+    source: KafkaSource,
+    balances: BalanceGauges,
+) -> BatchObserver:
+    return BatchObserver(
+        metrics=metrics,
+        health=health,
+        ledger=ledger,
+        source=source,
+        balances=balances,
+        sessions_lost=lambda: source.sessions_lost,
+        requests=ledger.take_counts,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
+
+
+def _writer(
+    settings: Settings, digest: str, schemas: Mapping[int, str], now_ms: Callable[[], int]
+) -> AnnouncementWriter:
+    topics = settings.topics
+    source = _ce_source(settings)
+    dead = DeadLetters(
+        topic=topics.dead,
+        group=settings.kafka.group_id,
+        rulebook_digest=digest,
+        redact=settings.dead_letters.payload == "redact",
+    )
+    return AnnouncementWriter(
+        outbox=outbox_encoder(settings, digest, schemas, topic=topics.outbox),
+        rejected=RejectedEncoder(topic=topics.rejected, source=source, rulebook_digest=digest),
+        parked=ParkedEvents(topics=topics.parked_topics, dead=dead, now_ms=now_ms),
+        dead=dead,
+    )
+
+
+def outbox_encoder(
+    settings: Settings, digest: str, schemas: Mapping[int, str], *, topic: str
+) -> OutboxEncoder:
+    """Encodes posted legs as the settings say. digest: of the rulebook in force."""
+    return OutboxEncoder(
+        encoding=settings.outbox.format,
+        schema_id=_posted_schema(settings, schemas),
+        topic=topic,
+        source=_ce_source(settings),
+        rulebook_digest=digest,
+    )
+
+
+def _ce_source(settings: Settings) -> str:
+    return f"/ledger-worker/{settings.kafka.group_id}"
+
+
+def _posted_schema(settings: Settings, schemas: Mapping[int, str]) -> int:
+    found = [number for number, name in schemas.items() if name == POSTED_SCHEMA]
+    if not found and settings.outbox.format == "avro":
+        mend = (
+            "ledger-worker schemas register puts it into the registry"
+            if settings.schema_registry.url
+            else "schema_registry.ids names none"
+        )
+        raise UsageError(f"outbox.format is avro, and {POSTED_SCHEMA} has no id: {mend}")
+    return found[0] if found else 0

@@ -1,0 +1,1 @@
+"""Rebuilds a lost ledger from the outbox and the events that it announces."""

@@ -1,0 +1,282 @@
+"""What the outbox tells, joined with the events it tells of, in the order of the lost ledger.
+
+The invariant: nothing is handed on before all of it was found whole: every leg of every chain, and
+an event for each. Rows are in DuckDB and values in a file beside it, so that memory does not grow
+with the topics. A transfer that was announced twice counts with its latest ledger timestamp.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Final, NamedTuple
+
+from worker.codecs.letters import rejection
+from worker.core.event import Event
+from worker.core.ids import hex_id
+from worker.core.ports import Record, UsageError
+from worker.core.wire import Transfer
+from worker.jobs.archive.records import is_placed
+from worker.jobs.duckdb_rows import Database, Stage, columns_sql, open_database
+from worker.jobs.rebuild.tables import (
+    EVENTLESS,
+    FORGET_HELD,
+    OTHERWISE,
+    PREPARE,
+    STRANGERS,
+    TABLES,
+    TORN,
+)
+from worker.jobs.reconcile.records import place_of, posted_fields
+
+PAGE_ROWS: Final = 20_000
+"""Legs that are read together; more than the longest chain has."""
+
+
+class ToldLeg(NamedTuple):
+    """One transfer as it was announced; 128-bit numbers are hex, as the outbox has them.
+
+    unsettled: a reservation that no later transfer posts or voids.
+    """
+
+    start_ns: int
+    transfer_id: str
+    event_id: str
+    attempt: int
+    leg: int
+    legs: int
+    debit: str
+    credit: str
+    debit_name: str
+    debit_key: str
+    credit_name: str
+    credit_key: str
+    pending_id: str
+    amount: str
+    ledger: int
+    code: int
+    flags: int
+    kind: str
+    posted_ns: int
+    unsettled: bool
+
+
+class Source(NamedTuple):
+    """A record that may have been posted. offset: -1 where its archive does not say."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+
+
+class Step(NamedTuple):
+    """One chain as it was announced, and the records that may have been it."""
+
+    legs: list[ToldLeg]
+    sources: list[Source]
+
+
+class Refusal(NamedTuple):
+    """A record whose event the ledger refused, up to this attempt."""
+
+    attempt: int
+    source: Source
+
+
+class Told:
+    """Takes records and transfers, then gives the chains in order; made by `open_told`."""
+
+    def __init__(self, database: Database, values: BinaryIO) -> None:
+        self.database = database
+        self._values = values
+        self._end = 0
+        for name, columns in TABLES.items():
+            database.execute(f"CREATE TABLE {name} ({columns_sql(columns)})")
+        self._stages = {name: Stage(database, name, columns) for name, columns in TABLES.items()}
+
+    @property
+    def announcements(self) -> int:
+        """How many have come."""
+        return self._stages["told"].taken
+
+    # Taking
+
+    def announcement(self, record: Record) -> None:
+        """One record of the outbox.
+
+        Raises:
+            UsageError: it is none.
+        """
+        told = posted_fields(record)
+        try:
+            names = ("debit_account", "debit_key", "credit_account", "credit_key")
+            self._stages["told"].add(
+                (
+                    told["transfer_id"],
+                    told["event_id"],
+                    told["attempt"],
+                    told["leg_number"],
+                    told["leg_count"],
+                    told["debit_account_id"],
+                    told["credit_account_id"],
+                    *(told[name] for name in names),
+                    told["pending_id"],
+                    told["amount"],
+                    told["ledger"],
+                    told["code"],
+                    told["flags"],
+                    told["kind"],
+                    int(told["ledger_timestamp"]),
+                )
+            )
+        except (KeyError, ValueError):
+            raise UsageError(f"{place_of(record)} is no posted transfer") from None
+
+    def event(self, record: Record, event: Event) -> None:
+        """One record of an input topic, decoded."""
+        value = record.value() or b""
+        self._values.write(value)
+        stage = self._stages["source"]
+        stage.add(
+            (
+                stage.taken,
+                event.id,
+                record.topic(),
+                record.partition(),
+                record.offset() if is_placed(record) else -1,
+                blake2b(value, digest_size=16).hexdigest(),
+                self._end,
+                len(value),
+            )
+        )
+        self._end += len(value)
+
+    def refusal(self, record: Record) -> None:
+        """One record of the rejected topic."""
+        told = rejection(record)
+        if told is not None:
+            topic, partition, offset = told.at
+            place = f"{topic}/{partition}@{offset}"
+            self._stages["refused"].add((told.event_id, told.attempt, place))
+
+    def held(self, transfer: Transfer) -> None:
+        """One transfer that the ledger has already."""
+        self._stages["held"].add(
+            (
+                hex_id(transfer.id),
+                hex_id(transfer.debit_account_id),
+                hex_id(transfer.credit_account_id),
+                hex_id(transfer.pending_id) if transfer.pending_id else "",
+                str(transfer.amount),
+                transfer.ledger,
+                transfer.code,
+                transfer.flags,
+            )
+        )
+
+    # Giving
+
+    def join(self) -> int:
+        """Everything was taken: join it; how many chains the ledger has already.
+
+        Raises:
+            UsageError: a chain is not whole, an event is not there, or the ledger holds something
+                else.
+        """
+        for stage in self._stages.values():
+            stage.flush()
+        self._values.flush()
+        self.database.execute(PREPARE)
+        self._refuse(TORN, "chains are not whole in the outbox, of the event {} for one")
+        self._refuse(
+            EVENTLESS, "events that the outbox tells of are not in the input topics, {} for one"
+        )
+        self._refuse(
+            STRANGERS,
+            "transfers are in the ledger that the outbox does not tell, {} for one" + _NEW,
+        )
+        self._refuse(
+            OTHERWISE,
+            "transfers are in the ledger otherwise than the outbox tells, {} for one" + _NEW,
+        )
+        chains = self._count()
+        self.database.execute(FORGET_HELD)
+        return chains - self._count()
+
+    def _count(self) -> int:
+        (count,) = self.database.execute("SELECT count(DISTINCT start_ns) FROM leg").fetchall()[0]
+        return int(count)
+
+    def _refuse(self, query: str, sentence: str) -> None:
+        count, example = self.database.execute(query).fetchall()[0]
+        if count:
+            raise UsageError(f"{count:,} {sentence.format(example)}")
+
+    def legs_left(self) -> int:
+        """How many transfers are to be posted."""
+        (count,) = self.database.execute("SELECT count(*) FROM leg").fetchall()[0]
+        return int(count)
+
+    def steps(self, *, unsettled: bool = False) -> Iterator[Step]:
+        """The chains in the ledger's order; unsettled: only reservations that stayed open."""
+        after = -1
+        chosen = "AND unsettled" if unsettled else ""
+        while True:
+            rows = self.database.execute(
+                f"SELECT * FROM leg WHERE start_ns > $after {chosen}"  # noqa: S608 - ours
+                f" ORDER BY start_ns, leg LIMIT {PAGE_ROWS}",
+                {"after": after},
+            ).fetchall()
+            chains: dict[int, list[ToldLeg]] = defaultdict(list)
+            for row in rows:
+                chains[row[0]].append(ToldLeg(*row))
+            if len(rows) == PAGE_ROWS:
+                chains.popitem()  # it may be cut
+            if not chains:
+                return
+            after = max(chains)
+            sources = self._sources(min(chains), after)
+            for start_ns, legs in chains.items():
+                yield Step(legs, sources[start_ns])
+
+    def _sources(self, low: int, high: int) -> dict[int, list[Source]]:
+        found: dict[int, list[Source]] = defaultdict(list)
+        query = (
+            "SELECT start_ns, topic, part, record_offset, value_at, size FROM source_of"
+            " WHERE start_ns BETWEEN $low AND $high ORDER BY start_ns, number"
+        )
+        for start_ns, *about in self.database.execute(query, {"low": low, "high": high}).fetchall():
+            found[start_ns].append(self._source(*about))
+        return found
+
+    def _source(self, topic: str, part: int, off: int, at: int, size: int) -> Source:
+        self._values.seek(at)
+        return Source(topic, part, off, self._values.read(size))
+
+    def refusals(self) -> Iterator[Refusal]:
+        """The records that the ledger refused."""
+        cursor = self.database.cursor().execute(
+            "SELECT attempt, topic, part, record_offset, value_at, size FROM refusal"
+        )
+        while rows := cursor.fetchmany(PAGE_ROWS):
+            for attempt, *about in rows:
+                yield Refusal(attempt, self._source(*about))
+
+
+_NEW: Final = ": a ledger is rebuilt in an empty one, or goes on where its own rebuilding stood"
+
+
+@contextmanager
+def open_told() -> Iterator[Told]:
+    """Nothing taken yet; what it keeps on disk is gone afterwards."""
+    with (
+        open_database() as database,
+        TemporaryDirectory(prefix="ledger-worker-values-") as folder,
+        (Path(folder) / "values").open("w+b") as values,
+    ):
+        yield Told(database, values)

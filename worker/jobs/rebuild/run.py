@@ -1,0 +1,175 @@
+"""A lost ledger made again from the outbox and the events that it tells of; nothing is announced.
+
+The invariant: before anything is posted, everything was read to its end and found whole; the ledger
+was empty, or holds a part of the very same. Interrupted, the same command goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.config.sections import EMBEDDED
+from worker.config.settings import Settings
+from worker.core.event import Event
+from worker.core.ports import Ledger, Record, UsageError
+from worker.core.translate import Translator
+from worker.jobs.archive.files import read_archives
+from worker.jobs.progress import Progress
+from worker.jobs.rebuild.announced import Step, Told, open_told
+from worker.jobs.rebuild.repost import Again
+from worker.kafka.decoding import open_decoder
+from worker.kafka.topic_reader import Topics
+from worker.ledger.open import open_ledger
+from worker.ledger.scan import all_transfers, newest_timestamp
+from worker.rulebooks.load import load
+from worker.stages.decode import Decoder
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuilding posted.
+
+    found: chains that were there already. expired: reservations that had expired, posted last.
+    unfit: events of those that the balance does not cover any more. spent: ids that the lost ledger
+    had refused. last_expiry_ns: when the last open reservation expires; 0 where none does.
+    forgotten: rejections that their topic does not tell any more.
+    """
+
+    chains: int
+    transfers: int
+    found: int
+    expired: int
+    unfit: Sequence[str]
+    spent: int
+    last_expiry_ns: int
+    forgotten: int
+
+
+def rebuild(
+    settings: Settings,
+    *,
+    progress: Progress,
+    files: Sequence[Path] = (),
+    topic: str = "",
+    ledger: Ledger | None = None,
+) -> Rebuilt:
+    """Post again in the configured ledger what the outbox tells.
+
+    files: archives instead of Kafka; topic: of events in them that name none. ledger: one that is
+    open already.
+
+    Raises:
+        UsageError: topics, rulebook and ledger do not go together; the sentence says in what.
+        DependencyUnavailable: the broker or the ledger did not answer in time.
+    """
+    if ledger is None and settings.ledger.in_memory:
+        raise UsageError("an in-memory ledger ends with this process: name the one to rebuild")
+    rulebook = load(settings.rulebook)
+    with ExitStack() as stack:
+        if ledger is None:
+            ledger = _opened(stack, settings)
+        newest_timestamp(ledger)  # a ledger that is down is said before anything is read
+        told = stack.enter_context(open_told())
+        decoder = open_decoder(settings)
+        taking = _Taking(settings, told, decoder)
+        if files:
+            taking.files(files, topic, progress)
+        else:
+            taking.topics(progress)
+        for transfer in progress.over(all_transfers(ledger), "transfers there"):
+            told.held(transfer)
+        found = told.join()
+        again = Again(
+            ledger=ledger,
+            rules=Translator(rulebook),
+            decoder=decoder,
+            roles=taking.roles,
+            group=settings.kafka.group_id,
+            now_ns=time.time_ns(),
+        )
+        total = told.legs_left()
+        again.post(progress.over(told.steps(), "transfers", total=total, size=_legs))
+        again.post(told.steps(unsettled=True), late=True)
+        again.spend(progress.over(told.refusals(), "refusals"))
+        return Rebuilt(
+            chains=again.chains,
+            transfers=again.transfers,
+            found=found,
+            expired=again.expired,
+            unfit=again.unfit,
+            spent=again.spent,
+            last_expiry_ns=again.last_expiry_ns,
+            forgotten=taking.forgotten,
+        )
+
+
+def _legs(step: Step) -> int:
+    return len(step.legs)
+
+
+def _opened(stack: ExitStack, settings: Settings) -> Ledger:
+    """The ledger to fill; an embedded one may be a file that is not there yet."""
+    ledger = open_ledger(
+        addresses=settings.ledger.addresses,
+        cluster_id=settings.ledger.cluster_id,
+        deadline_seconds=settings.ledger.deadline_seconds,
+    )
+    stack.callback(ledger.close)
+    return ledger
+
+
+class _Taking:
+    """Reads outbox, inputs and rejections. forgotten: rejections that are gone."""
+
+    def __init__(self, settings: Settings, told: Told, decoder: Decoder) -> None:
+        self.roles = {topic: role for role, topic in settings.topics.inputs.items()}
+        self.forgotten = 0
+        self._settings = settings
+        self._told = told
+        self._decoder = decoder
+
+    def files(self, paths: Sequence[Path], topic: str, progress: Progress) -> None:
+        """Everything out of archives."""
+        self._take(progress.over(read_archives(paths, topic=topic), "records"))
+        self._require_outbox()
+
+    def topics(self, progress: Progress) -> None:
+        """Everything out of Kafka; outbox and inputs from their first record."""
+        settings = self._settings
+        if settings.kafka.bootstrap_servers == EMBEDDED:
+            raise UsageError("an embedded broker is new and holds no records: name a running one")
+        topics = Topics(settings)
+        try:
+            for names in ([settings.topics.outbox], list(self.roles)):
+                ranges = topics.ranges(names, start_ms=0)
+                total = sum(one.end - one.start for one in ranges.values())
+                self._take(progress.over(topics.read(ranges), names[0], total=total))
+                self._require_outbox()
+            refused = topics.whole([settings.topics.rejected])
+            self.forgotten = sum(one.start for one in refused.values())
+            self._take(topics.read(refused))
+        finally:
+            topics.close()
+
+    def _take(self, records: Iterable[Record]) -> None:
+        outbox, rejected = self._settings.topics.outbox, self._settings.topics.rejected
+        for record in records:
+            topic = record.topic()
+            if topic == outbox:
+                self._told.announcement(record)
+            elif topic in self.roles:
+                (event,) = self._decoder.decode_all([record.value()])
+                if isinstance(event, Event):
+                    self._told.event(record, event)
+            elif topic == rejected:
+                self._told.refusal(record)
+
+    def _require_outbox(self) -> None:
+        if not self._told.announcements:
+            raise UsageError(
+                f"there is nothing to rebuild from: no record is of {self._settings.topics.outbox}"
+            )

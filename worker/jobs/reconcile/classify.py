@@ -1,0 +1,215 @@
+"""The joins: every difference between the sides becomes an item of exactly one class.
+
+The invariant: an item is in `items` once for each fact about it; what agrees is counted in
+`compared` and listed nowhere. DuckDB does it all; nothing is held in Python.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.jobs.duckdb_rows import Database
+
+PREPARE: Final = """
+CREATE TABLE legs AS SELECT DISTINCT * FROM expected;
+CREATE TABLE best AS
+  SELECT tag, variant, arg_max(candidate, score) AS candidate FROM (
+    SELECT l.tag, l.variant, l.candidate, count(a.transfer_id) * 100 - l.candidate AS score
+    FROM legs l LEFT JOIN actual a USING (transfer_id)
+    GROUP BY l.tag, l.variant, l.candidate)
+  GROUP BY tag, variant;
+CREATE TABLE compared AS
+  SELECT l.*, a.debit AS held_debit, a.credit AS held_credit, a.amount AS held_amount,
+    a.ledger AS held_ledger, a.place AS place, a.posted_ns AS posted_ns,
+    CASE
+      WHEN a.transfer_id IS NULL THEN 'absent'
+      WHEN l.ledger <> a.ledger THEN 'currency_mismatch'
+      WHEN l.debit <> '' AND l.debit <> a.debit THEN 'account_mismatch'
+      WHEN l.credit <> '' AND l.credit <> a.credit THEN 'account_mismatch'
+      WHEN l.pendings <> '' AND NOT contains(l.pendings, a.pending_id) THEN 'account_mismatch'
+      WHEN l.amount_rule = 'equal' AND l.amount = a.amount THEN 'matched'
+      WHEN l.amount_rule = 'at_most' AND a.amount <= l.amount THEN 'matched'
+      WHEN l.amount_rule = 'reserved' AND (p.amount IS NULL OR a.amount = p.amount) THEN 'matched'
+      WHEN l.is_fee THEN 'fee_mismatch'
+      ELSE 'amount_mismatch'
+    END AS verdict
+  FROM legs l JOIN best USING (tag, variant, candidate)
+  LEFT JOIN actual a USING (transfer_id)
+  LEFT JOIN actual p ON p.transfer_id = a.pending_id AND a.pending_id <> '';
+CREATE TABLE chains AS
+  SELECT tag, variant, count(*) AS legs, count(*) FILTER (verdict = 'matched') AS matched,
+    count(*) FILTER (verdict <> 'absent') AS present
+  FROM compared GROUP BY tag, variant;
+CREATE TABLE dead_once AS
+  SELECT origin, min(reason) AS reason, min(place) AS place FROM dead GROUP BY origin;
+CREATE TABLE parked_once AS
+  SELECT origin, min(place) AS place FROM parked GROUP BY origin;
+CREATE TABLE rejected_once AS
+  SELECT event_id, min(reason) AS reason, min(place) AS place FROM rejected GROUP BY event_id;
+CREATE TABLE stories AS
+  SELECT e.tag, e.variant, min(e.event_id) AS event_id, min(e.event_type) AS event_type,
+    min(e.origin) AS origin, min(e.time_ms) AS time_ms, bool_or(e.in_transit) AS in_transit,
+    min(r.reason) AS rejected, min(d.reason) AS dead, min(p.place) AS parked
+  FROM events e
+  LEFT JOIN rejected_once r USING (event_id)
+  LEFT JOIN dead_once d ON d.origin = e.origin
+  LEFT JOIN parked_once p ON p.origin = e.origin
+  WHERE e.outcome = 'chain' GROUP BY e.tag, e.variant;
+CREATE TABLE states AS
+  SELECT c.*, s.* EXCLUDE (tag, variant), c.legs = c.matched AS whole,
+    bool_or(c.legs = c.matched) OVER (PARTITION BY c.tag) AS told_otherwise
+  FROM chains c JOIN stories s USING (tag, variant);
+CREATE TABLE items (
+  class VARCHAR, differs BOOLEAN, ledger BIGINT, currency VARCHAR,
+  expected_amount HUGEINT, actual_amount HUGEINT,
+  expected_debit VARCHAR, expected_credit VARCHAR, actual_debit VARCHAR, actual_credit VARCHAR,
+  event_id VARCHAR, event_type VARCHAR, leg VARCHAR, transfer_id VARCHAR,
+  other_transfer_id VARCHAR, place VARCHAR, time_ms BIGINT, detail VARCHAR);
+"""
+
+DIFFERING_LEGS: Final = """
+INSERT INTO items BY NAME
+SELECT CASE c.verdict WHEN 'absent' THEN 'missing_in_ledger' ELSE c.verdict END AS class,
+  true AS differs, c.ledger AS ledger, c.amount AS expected_amount, c.held_amount AS actual_amount,
+  c.debit_name AS expected_debit, c.credit_name AS expected_credit,
+  c.held_debit AS actual_debit, c.held_credit AS actual_credit,
+  s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
+  c.transfer_id AS transfer_id, s.origin AS place, s.time_ms AS time_ms,
+  CASE c.verdict
+    WHEN 'absent' THEN 'the ledger has other legs of this event, not this one'
+    WHEN 'currency_mismatch' THEN 'the ledger holds it in another currency'
+    WHEN 'account_mismatch' THEN 'the ledger moved the money between other accounts'
+    ELSE 'the ledger holds another amount than the event asks for' END AS detail
+FROM compared c JOIN states s USING (tag, variant)
+WHERE c.verdict <> 'matched' AND s.present > 0 AND NOT (s.told_otherwise AND s.dead IS NOT NULL);
+"""
+
+OTHER_MONEY: Final = """
+INSERT INTO items BY NAME
+SELECT 'dead' AS class, false AS differs, event_id, event_type, origin AS place, time_ms,
+  dead || ': another event has the same key and other money' AS detail
+FROM states WHERE NOT whole AND present > 0 AND told_otherwise AND dead IS NOT NULL;
+"""
+
+ABSENT_CHAINS: Final = """
+INSERT INTO items BY NAME
+SELECT CASE WHEN s.rejected IS NOT NULL THEN 'rejected' WHEN s.dead IS NOT NULL THEN 'dead'
+    WHEN s.in_transit THEN 'in_transit' WHEN s.parked IS NOT NULL THEN 'parked'
+    ELSE 'missing_in_ledger' END AS class,
+  s.rejected IS NULL AND s.dead IS NULL AND s.parked IS NULL AND NOT s.in_transit AS differs,
+  c.ledger AS ledger, c.amount AS expected_amount,
+  c.debit_name AS expected_debit, c.credit_name AS expected_credit,
+  s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
+  c.transfer_id AS transfer_id, s.origin AS place, s.time_ms AS time_ms,
+  CASE WHEN s.rejected IS NOT NULL THEN 'the ledger refused it: ' || s.rejected
+    WHEN s.dead IS NOT NULL THEN 'dead letter: ' || s.dead
+    WHEN s.in_transit THEN 'the worker has not come to it yet'
+    WHEN s.parked IS NOT NULL THEN 'it waits for its predecessor: ' || s.parked
+    ELSE 'nothing of this event is in the ledger, and nothing says why' END AS detail
+FROM compared c JOIN states s USING (tag, variant)
+WHERE s.present = 0;
+"""
+
+UNEXPLAINED: Final = """
+INSERT INTO items BY NAME
+WITH explained AS (
+  SELECT a.tag, a.leg, a.legs, min(a.transfer_id) AS transfer_id
+  FROM actual a JOIN legs l USING (transfer_id) GROUP BY a.tag, a.leg, a.legs)
+SELECT CASE WHEN a.in_transit THEN 'in_transit' WHEN x.tag IS NULL THEN 'not_in_any_topic'
+    ELSE 'duplicate' END AS class,
+  NOT a.in_transit AS differs, a.ledger AS ledger, a.amount AS actual_amount,
+  a.debit AS actual_debit, a.credit AS actual_credit, a.transfer_id AS transfer_id,
+  x.transfer_id AS other_transfer_id, a.place AS place, a.posted_ns // 1000000 AS time_ms,
+  CASE WHEN a.in_transit THEN 'posted by a record that came after the reading began'
+    WHEN x.tag IS NULL THEN 'no event in the topics explains this transfer'
+    ELSE 'one key under two ids: the same leg is in the ledger twice' END AS detail
+FROM actual a ANTI JOIN legs l USING (transfer_id)
+LEFT JOIN explained x ON x.tag = a.tag AND x.leg = a.leg AND x.legs = a.legs
+WHERE a.in_range;
+"""
+
+ANNOUNCEMENTS: Final = """
+INSERT INTO items BY NAME
+WITH told AS (
+  SELECT transfer_id, count(*) AS times, min(event_id) AS event_id, min(amount) AS low,
+    max(amount) AS high, min(debit) AS debit, min(credit) AS credit, max(debit) AS debit_too,
+    max(credit) AS credit_too, min(place) AS place
+  FROM announced GROUP BY transfer_id),
+known AS (SELECT DISTINCT transfer_id, leg_name FROM legs),
+judged AS (
+  SELECT a.*, t.times, t.event_id, t.low, t.place AS told_at, k.leg_name,
+    CASE WHEN t.times IS NULL AND a.in_transit THEN 'in_transit'
+      WHEN t.times IS NULL THEN 'not_announced'
+      WHEN t.debit <> a.debit OR t.credit <> a.credit OR t.debit_too <> a.debit
+        OR t.credit_too <> a.credit THEN 'account_mismatch'
+      WHEN t.low <> a.amount OR t.high <> a.amount THEN 'amount_mismatch'
+      WHEN t.times > 1 THEN 'duplicate'
+      ELSE 'matched' END AS verdict
+  FROM actual a JOIN known k USING (transfer_id) LEFT JOIN told t USING (transfer_id)
+  WHERE a.in_range)
+SELECT verdict AS class, verdict <> 'in_transit' AS differs, ledger, low AS expected_amount,
+  amount AS actual_amount, debit AS actual_debit, credit AS actual_credit, event_id,
+  leg_name AS leg, transfer_id, coalesce(told_at, place) AS place,
+  posted_ns // 1000000 AS time_ms,
+  CASE verdict WHEN 'in_transit' THEN 'posted, and its announcement is under way'
+    WHEN 'not_announced' THEN 'it is in the ledger, and the outbox does not tell it'
+    WHEN 'duplicate' THEN 'the outbox tells it ' || times || ' times'
+    ELSE 'the outbox tells it otherwise than the ledger holds it' END AS detail
+FROM judged WHERE verdict <> 'matched';
+"""
+
+ANNOUNCED_ONLY: Final = """
+INSERT INTO items BY NAME
+SELECT CASE WHEN t.posted_ns > $cut THEN 'in_transit' ELSE 'missing_in_ledger' END AS class,
+  t.posted_ns <= $cut AS differs, t.ledger AS ledger, t.amount AS expected_amount,
+  t.debit AS expected_debit, t.credit AS expected_credit, t.event_id AS event_id,
+  t.transfer_id AS transfer_id, t.place AS place, t.posted_ns // 1000000 AS time_ms,
+  CASE WHEN t.posted_ns > $cut THEN 'announced after the reading of the ledger began'
+    ELSE 'the outbox tells it, and the ledger does not have it' END AS detail
+FROM announced t ANTI JOIN actual a USING (transfer_id)
+WHERE t.transfer_id NOT IN (SELECT transfer_id FROM items WHERE class = 'missing_in_ledger');
+"""
+
+DEAD_EVENTS: Final = """
+INSERT INTO items BY NAME
+SELECT CASE WHEN d.origin IS NOT NULL OR NOT $announced THEN 'dead'
+    WHEN e.in_transit THEN 'in_transit' ELSE 'not_announced' END AS class,
+  d.origin IS NULL AND $announced AND NOT e.in_transit AS differs,
+  e.event_id AS event_id, e.event_type AS event_type, e.origin AS place, e.time_ms AS time_ms,
+  CASE WHEN d.origin IS NOT NULL OR NOT $announced THEN 'dead letter: ' || e.reason
+    WHEN e.in_transit THEN 'the worker has not come to it yet'
+    ELSE 'it cannot be posted (' || e.reason || '), and there is no dead letter of it' END AS detail
+FROM events e LEFT JOIN dead_once d USING (origin) WHERE e.outcome = 'dead';
+"""
+
+TWICE_IN_TOPICS: Final = """
+INSERT INTO items BY NAME
+SELECT 'duplicate' AS class, false AS differs, event_id, min(event_type) AS event_type,
+  string_agg(origin, ' ' ORDER BY origin) AS place, min(time_ms) AS time_ms,
+  'the event is in the topics ' || count(*) || ' times; it was posted at most once' AS detail
+FROM events WHERE event_id <> '' AND outcome = 'chain'
+GROUP BY event_id, tag, variant HAVING count(*) > 1;
+"""
+
+
+def classify(database: Database, *, cut_ns: int, announced: bool) -> None:
+    """Fill `items`.
+
+    cut_ns: the newest transfer that was read. announced: were topics of
+    announcements read? Without them nothing is said about announcements.
+    """
+    database.execute(PREPARE)
+    for statement in (DIFFERING_LEGS, OTHER_MONEY, ABSENT_CHAINS, UNEXPLAINED, TWICE_IN_TOPICS):
+        database.execute(statement)
+    database.execute(DEAD_EVENTS, {"announced": announced})
+    if announced:
+        database.execute(ANNOUNCEMENTS)
+        database.execute(ANNOUNCED_ONLY, {"cut": cut_ns})
+
+
+def name_currencies(database: Database) -> None:
+    """Say each item's currency by its name, once everything is in."""
+    database.execute(
+        "UPDATE items SET currency = c.currency FROM currencies c"
+        " WHERE c.ledger = items.ledger AND items.currency IS NULL"
+    )

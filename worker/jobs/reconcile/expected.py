@@ -1,0 +1,226 @@
+"""Events become what the ledger should hold: the legs that the worker's rulebook makes of them.
+
+The invariant: every record of an input topic leaves one row in `events`, if its fact is within the
+range; what the worker may have sent for it are its candidates in `expected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+from worker.core.chain import BALANCING, AccountRef, Chain, Leg
+from worker.core.event import Dead, Event, Reason
+from worker.core.ids import hex_id
+from worker.core.ports import Record
+from worker.core.rulebook import Rulebook
+from worker.core.translate import Translator
+from worker.core.wire import AMOUNT_MAX
+from worker.jobs.archive.records import is_placed
+from worker.jobs.duckdb_rows import Stage
+from worker.jobs.reconcile.records import origin_of
+from worker.jobs.reconcile.tables import TABLES
+from worker.stages.decode import EventReader
+from worker.stages.post.find_predecessors import Predecessors
+from worker.stages.post.variants import forms
+
+TIME_SHIFT: Final = 80
+"""A transfer's id has the fact's milliseconds above its 80 bits of hash."""
+
+CLEARING: Final = "stripe_clearing"
+SETTLEMENT: Final = "balance_transaction.created"
+FEE_TYPES: Final = frozenset({"income", "expense"})
+WAITING_MAX: Final = 1000
+"""Chains whose predecessors are looked up together."""
+
+
+class Span(NamedTuple):
+    """The facts that are looked at, by their time in milliseconds; end 0 is open."""
+
+    start_ms: int
+    end_ms: int
+
+    def holds(self, time_ms: int) -> bool:
+        """Does a fact of this time belong to the range?"""
+        return time_ms >= self.start_ms and (not self.end_ms or time_ms < self.end_ms)
+
+
+Committed = Callable[[str, int, int], bool]
+"""Takes a topic, partition and offset: has the live group committed that record?"""
+
+
+class _Waiting(NamedTuple):
+    """An event's row so far, its chain as translated, and every form it may have been sent in."""
+
+    row: dict[str, Any]
+    chain: Chain
+    candidates: list[Chain]
+
+
+@dataclass(slots=True)
+class Expecting:
+    """The tables `events`, `expected` and `settled` being filled.
+
+    committed: says whether the live group has a record behind it.
+    """
+
+    rulebook: Rulebook
+    span: Span
+    stages: Mapping[str, Stage]
+    committed: Committed
+    reader: EventReader
+    translator: Translator
+    predecessors: Predecessors
+    waiting: list[_Waiting] = field(default_factory=list)
+
+    def take(self, record: Record, role: str) -> None:
+        """One record of an input topic of this role."""
+        (found,) = self.reader.decode([record])
+        asked, attempts = self.reader.translate(found, record, role=role)
+        if isinstance(found, Event) and found.type == SETTLEMENT:
+            self._settled(found)
+        row: dict[str, Any] = dict.fromkeys(TABLES["events"], "") | {
+            "origin": origin_of(record),
+            "event_id": found.id if isinstance(found, Event) else "",
+            "event_type": found.type if isinstance(found, Event) else "",
+            "object_id": _object_id(found),
+            "time_ms": record.timestamp()[1],
+            "in_transit": is_placed(record)
+            and not self.committed(record.topic(), record.partition(), record.offset()),
+        }
+        if isinstance(asked, Chain):
+            self.waiting.append(_Waiting(row, asked, self._candidates(asked, attempts, role)))
+            if len(self.waiting) >= WAITING_MAX:
+                self.flush()
+            return
+        if isinstance(asked, Dead):
+            row |= {"outcome": "dead", "reason": asked.reason.value}
+        else:
+            row["outcome"] = asked.outcome
+        self._happened(row)
+
+    def _happened(self, row: Mapping[str, Any]) -> None:
+        if self.span.holds(int(row["time_ms"])):
+            self.stages["events"].add(row.values())
+
+    def _candidates(self, chain: Chain, attempts: int, role: str) -> list[Chain]:
+        """What the worker may have sent: the chain at each attempt, and diverted to suspense."""
+        if not attempts and not chain.suspends:
+            return [chain]
+        return list(forms(self.translator, chain.event, role=role, last=attempts, known=chain))
+
+    def flush(self) -> None:
+        """Look up the accounts that waiting chains take from their origins, and write their rows.
+
+        A chain whose predecessor is not in the ledger keeps its accounts open: it is parked, or
+        missing, and where it is in the ledger nevertheless, its accounts are not compared.
+        """
+        chains = [candidate for one in self.waiting for candidate in one.candidates]
+        resolved = iter(self.predecessors.resolve(chains))
+        for one in self.waiting:
+            found = [next(resolved) for _ in one.candidates]
+            if isinstance(found[0], Dead) and found[0].reason is not Reason.PREDECESSOR_MISSING:
+                self._happened(one.row | {"outcome": "dead", "reason": found[0].reason.value})
+                continue
+            self._asked(
+                one,
+                [
+                    candidate if isinstance(chain, Dead) else chain
+                    for candidate, chain in zip(one.candidates, found, strict=True)
+                ],
+            )
+        self.waiting.clear()
+
+    def _asked(self, one: _Waiting, chains: Iterable[Chain]) -> None:
+        chain = one.chain
+        time_ms = chain.legs[0].id >> TIME_SHIFT
+        if not self.span.holds(time_ms):
+            return
+        variant = blake2b(repr(_money(chain)).encode(), digest_size=8).hexdigest()
+        for candidate in chains:
+            self._legs(candidate, variant)
+        named = {"transaction_name": chain.transaction, "tag": hex_id(chain.tag)}
+        self._happened(
+            one.row | named | {"outcome": "chain", "variant": variant, "time_ms": time_ms}
+        )
+
+    def _legs(self, chain: Chain, variant: str) -> None:
+        tag, count = hex_id(chain.tag), len(chain.legs)
+        for number, leg in enumerate(chain.legs):
+            self.stages["expected"].add(
+                (
+                    tag,
+                    variant,
+                    chain.attempt * 2 + chain.diverted,
+                    number,
+                    count,
+                    f"{chain.transaction}.{leg.spec.name}",
+                    hex_id(leg.id),
+                    _number(leg.debit),
+                    _number(leg.credit),
+                    _name(leg.debit),
+                    _name(leg.credit),
+                    leg.currency.ledger,
+                    0 if leg.amount == AMOUNT_MAX else leg.amount,
+                    _amount_rule(leg),
+                    " ".join(map(hex_id, leg.pending_ids)),
+                    self._is_fee(chain.event, leg),
+                    _clearing_sign(leg),
+                )
+            )
+
+    def _is_fee(self, event: Event, leg: Leg) -> bool:
+        """What Stripe or the platform charges: told by the settlement feed, or income, or cost."""
+        accounts = self.rulebook.accounts
+        names = [one.name for one in (leg.debit, leg.credit) if one is not None]
+        return event.type == SETTLEMENT or any(accounts[one].type in FEE_TYPES for one in names)
+
+    def _settled(self, event: Event) -> None:
+        about = event.body["data"]["object"]
+        numbers = [about.get("amount"), about.get("fee"), about.get("net")]
+        if all(type(one) is int for one in numbers):
+            texts = [about.get(name) or "" for name in ("id", "source", "reporting_category")]
+            currency = about.get("currency") or ""
+            if all(isinstance(one, str) for one in (*texts, currency)):
+                self.stages["settled"].add((*texts, currency, *numbers))
+
+
+def _object_id(found: Event | Dead) -> str:
+    if isinstance(found, Dead):
+        return ""
+    number = found.body["data"]["object"].get("id")
+    return number if isinstance(number, str) else ""
+
+
+def _money(chain: Chain) -> Iterable[object]:
+    return [
+        (leg.id, leg.amount, leg.debit and leg.debit.id, leg.credit and leg.credit.id)
+        for leg in chain.legs
+    ]
+
+
+def _amount_rule(leg: Leg) -> str:
+    if leg.pending_ids and (
+        leg.amount == AMOUNT_MAX or (leg.spec.kind == "void" and not leg.amount)
+    ):
+        return "reserved"
+    return "at_most" if leg.spec.flags & BALANCING else "equal"
+
+
+def _number(account: AccountRef | None) -> str:
+    """An account's id; empty where the pending transfer or an origin says it."""
+    return hex_id(account.id) if account is not None and account.id >= 0 else ""
+
+
+def _name(account: AccountRef | None) -> str:
+    if account is None:
+        return ""
+    return f"{account.name}[{account.key}]" if account.key else account.name
+
+
+def _clearing_sign(leg: Leg) -> int:
+    if leg.debit is None or leg.credit is None:
+        return 0
+    return (leg.debit.name == CLEARING) - (leg.credit.name == CLEARING)

@@ -1,0 +1,164 @@
+"""One reconciliation, from reading the sides to the items and the summary.
+
+The invariant: it ends with every side read to its end, or with an error; there is no result of half
+the data. Order matters: how far the group is, then events, then the ledger, then announcements, so
+that what happens meanwhile is in transit and never a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from worker.config.settings import Settings
+from worker.jobs.duckdb_rows import Database, open_database, stage_rows
+from worker.jobs.progress import Progress
+from worker.jobs.reconcile.classify import classify, name_currencies
+from worker.jobs.reconcile.expected import Span
+from worker.jobs.reconcile.payouts import compare_report
+from worker.jobs.reconcile.shards import Manifest, least_reach, load_parts, read_manifests
+from worker.jobs.reconcile.sources import (
+    Reach,
+    announcements_were_read,
+    read_files,
+    read_inputs,
+    read_ledger,
+    read_outputs,
+    require_events,
+)
+from worker.jobs.reconcile.staging import Staging, open_staging
+from worker.jobs.reconcile.stripe_report import read_report
+from worker.jobs.reconcile.summary import stripe_balances, summarize
+from worker.jobs.reconcile.tables import REPORT
+from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
+from worker.jobs.times import shown
+from worker.ledger.books import Books, open_books
+
+LATER: Final = "UPDATE actual SET in_transit = true WHERE posted_ns > $newest"
+"""What was posted after the first part began: its announcement may not have been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What to reconcile.
+
+    Times are in nanoseconds, 0 leaves a side open. files: archives instead of
+    Kafka; topic: of events in them that name none. parts: files that parts of the work have
+    written, which say the times. stripe_balances: as given, `usd=1.00`.
+    """
+
+    start_ns: int = 0
+    end_ns: int = 0
+    files: tuple[Path, ...] = ()
+    topic: str = ""
+    parts: tuple[Path, ...] = ()
+    stripe_report: Path | None = None
+    stripe_balances: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The items, in the table `items` of the database, and the summary."""
+
+    database: Database
+    summary: dict[str, Any]
+
+    @property
+    def differs(self) -> bool:
+        """Is there anything that a person must look at?"""
+        return bool(self.summary["differences"])
+
+
+@contextmanager
+def reconcile(settings: Settings, asked: Comparison, *, progress: Progress) -> Iterator[Result]:
+    """Reconcile; the result lives as long as the context.
+
+    Raises:
+        UsageError: bad input: nothing is reported then.
+        DependencyUnavailable: the ledger or the broker did not answer in time.
+    """
+    with open_books(settings) as books, open_database() as database:
+        balances = stripe_balances(list(asked.stripe_balances), books.rulebook)
+        report = asked.stripe_report
+        manifests = read_manifests(settings, asked.parts, books.rulebook.digest, database)
+        if manifests:
+            asked = replace(asked, start_ns=manifests[0].start_ns, end_ns=manifests[0].end_ns)
+        staging, trial = _read(settings, asked, manifests, books, database, progress)
+        cut_ns = trial.as_of_ns
+        announced = announcements_were_read(staging, staging.taken)
+        classify(database, cut_ns=cut_ns, announced=announced)
+        payouts = compare_report(database, books.rulebook) if report else None
+        name_currencies(database)
+        name_accounts(database, books)
+        summary = {
+            "from": shown(asked.start_ns) if asked.start_ns else "",
+            "to": shown(asked.end_ns) if asked.end_ns else "",
+            "ledger_read_before": shown(cut_ns),
+            "records": dict(sorted(staging.taken.items())),
+            "announcements_compared": announced,
+            "not_checked_for_compaction": sorted(staging.unchecked),
+            "trial_balance_agrees": trial.agrees,
+            "rulebook": books.rulebook.digest,
+            "stripe_report": str(report) if report else "",
+            "payouts": payouts,
+            **summarize(database, books.rulebook, trial, staging.clearing, balances),
+        }
+        if not trial.agrees:
+            summary["differences"] += 1
+        yield Result(database, summary)
+
+
+def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
+    settings: Settings,
+    asked: Comparison,
+    manifests: Sequence[Manifest],
+    books: Books,
+    database: Database,
+    progress: Progress,
+) -> tuple[Staging, TrialBalance]:
+    """Read every side; the staging, and the ledger's trial balance of that moment."""
+    reach = Reach(least_reach(manifests))
+    span = Span(asked.start_ns // 1_000_000, asked.end_ns // 1_000_000)
+    staging = open_staging(database, settings, books, span=span, committed=reach.committed)
+    if asked.stripe_report:
+        stage_rows(database, "report", REPORT, read_report(asked.stripe_report, books.rulebook))
+    if manifests:
+        load_parts(database, staging, asked.parts, manifests)
+        require_events(staging)
+    elif asked.files:
+        read_files(staging, asked.files, topic=asked.topic, progress=progress)
+    else:
+        read_inputs(staging, settings, reach, start_ns=asked.start_ns, progress=progress)
+        require_events(staging)
+    trial = trial_balance(books)
+    read_ledger(staging, books, start_ns=asked.start_ns, cut_ns=trial.as_of_ns, progress=progress)
+    if not asked.files and not manifests:
+        read_outputs(staging, settings, start_ns=asked.start_ns, progress=progress)
+    staging.flush()
+    if manifests:
+        newest_ns = min(one.newest_ns for one in manifests)
+        database.execute(LATER, {"newest": newest_ns})
+    return staging, trial
+
+
+def name_accounts(database: Database, books: Books) -> None:
+    """Say the accounts of items by name where they came as ids from the ledger."""
+    columns = ("expected_debit", "expected_credit", "actual_debit", "actual_credit")
+    union = " UNION ".join(f"SELECT {name} AS id FROM items" for name in columns)  # noqa: S608 - ours
+    found = database.execute(
+        f"SELECT id FROM ({union}) WHERE regexp_full_match(id, '[0-9a-f]{{32}}')"  # noqa: S608 - ours
+    ).fetchall()
+    database.execute("CREATE TABLE account_names (id VARCHAR, name VARCHAR)")
+    ids = [int(one, 16) for (one,) in found]
+    rows = []
+    for at in range(0, len(ids), 1000):
+        for number, ref in books.names(set(ids[at : at + 1000])).items():
+            rows.append((f"{number:032x}", f"{ref.name}[{ref.key}]" if ref.key else ref.name))
+    stage_rows(database, "account_names", {"id": "VARCHAR", "name": "VARCHAR"}, rows)
+    for name in columns:
+        database.execute(
+            f"UPDATE items SET {name} = n.name FROM account_names n WHERE n.id = items.{name}"  # noqa: S608 - ours
+        )

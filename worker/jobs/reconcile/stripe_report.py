@@ -1,0 +1,153 @@
+"""Stripe's payout reconciliation report as rows of minor units.
+
+The invariant: a report that is not wholly understood is refused with its line; none is read in
+part. Columns: Stripe's page on the report types `payout_reconciliation.itemized.1` to `.5` and
+`ending_balance_reconciliation.itemized.1` to `.4`, whose columns people choose, and the balance
+history that the Dashboard exports. Amounts there are in major units.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from worker.core.ports import UsageError
+from worker.core.rulebook import Rulebook
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "payout": ("automatic_payout_id", "payout_id", "Transfer"),
+    "txn": ("balance_transaction_id", "id"),
+    "source": ("source_id", "Source"),
+    "category": ("reporting_category", "Reporting Category", "Type"),
+    "currency": ("currency", "Currency"),
+    "gross": ("gross", "Amount"),
+    "fee": ("fee", "Fee"),
+    "net": ("net", "Net"),
+    "day": ("created_utc", "created", "Created (UTC)", "available_on_utc", "available_on"),
+}
+"""What a row needs, and what the versions call it; the first that a report has counts."""
+
+WRITTEN_DIGITS: Final = 2
+"""Some versions write two decimals for every currency, jpy too."""
+
+
+class ReportRow(NamedTuple):
+    """One balance transaction as Stripe paid it out; amounts in minor units.
+
+    payout: empty while it is not in one. day: as the report has it, its date part.
+    """
+
+    line: int
+    payout: str
+    txn: str
+    source: str
+    category: str
+    currency: str
+    gross: int
+    fee: int
+    net: int
+    day: str
+
+
+def read_report(path: Path, rulebook: Rulebook) -> Iterator[ReportRow]:
+    """The rows of a report.
+
+    Raises:
+        UsageError: the file cannot be read, is cut short, is no such report, or a row is wrong.
+    """
+    text = _text(path)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        heading = next(rows, [])
+        places = _places(path, heading)
+        seen: dict[str, int] = {}
+        for fields in rows:
+            if len(fields) != len(heading):
+                raise UsageError(
+                    f"{path}, line {rows.line_num}: {len(fields)} fields where the heading has"
+                    f" {len(heading)}; is the report cut short?"
+                )
+            row = _row(path, rows.line_num, {n: fields[at] for n, at in places.items()}, rulebook)
+            if row.txn in seen:
+                raise UsageError(
+                    f"{path}, line {row.line}: the balance transaction of line {seen[row.txn]}"
+                    " comes again"
+                )
+            seen[row.txn] = row.line
+            yield row
+    except csv.Error as error:
+        raise UsageError(f"{path}, line {rows.line_num}: {error}; is it cut short?") from None
+    if not seen:
+        raise UsageError(f"{path} has a heading and no rows: a report of another time or account?")
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no report: it is not UTF-8") from None
+    if text and not text.endswith("\n"):
+        raise UsageError(f"{path} does not end with a whole line: is it cut short?")
+    return text
+
+
+def _places(path: Path, heading: list[str]) -> dict[str, int]:
+    """Where each column is."""
+    places = {}
+    for name, known in COLUMNS.items():
+        found = next((one for one in known if one in heading), None)
+        if found is None:
+            raise UsageError(
+                f"{path} is no payout reconciliation report that is known: it has no column"
+                f" {' or '.join(known)}"
+            )
+        places[name] = heading.index(found)
+    return places
+
+
+def _row(path: Path, line: int, found: Mapping[str, str], rulebook: Rulebook) -> ReportRow:
+    currency = found["currency"].lower()
+    declared = rulebook.ledgers.get(currency)
+    if declared is None:
+        raise UsageError(f"{path}, line {line}: the rulebook has no currency {found['currency']!r}")
+    if not found["txn"]:
+        raise UsageError(f"{path}, line {line}: there is no balance transaction id")
+    amounts = {}
+    for name in ("gross", "fee", "net"):
+        amount = minor_units(found[name], declared.scale)
+        if amount is None:
+            raise UsageError(f"{path}, line {line}: {name} is no amount of {currency}")
+        amounts[name] = amount
+    if amounts["gross"] - amounts["fee"] != amounts["net"]:
+        raise UsageError(f"{path}, line {line}: gross less fee is not net")
+    return ReportRow(
+        line=line,
+        payout=found["payout"],
+        txn=found["txn"],
+        source=found["source"],
+        category=found["category"].lower().replace(" ", "_"),
+        currency=currency,
+        day=found["day"][:10],
+        **amounts,
+    )
+
+
+def minor_units(text: str, scale: int) -> int | None:
+    """An amount in major units as minor units; None when it is none of this scale.
+
+    The decimal separator is a point or a comma, as the report was asked for.
+    """
+    sign = -1 if text.startswith("-") else 1
+    whole, _, part = text.removeprefix("-").replace(",", ".").partition(".")
+    if not whole.isascii() or not whole.isdigit() or len(part) > max(scale, WRITTEN_DIGITS):
+        return None
+    if part and not (part.isascii() and part.isdigit()):
+        return None
+    if part[scale:].strip("0"):
+        return None
+    return sign * int(whole + part[:scale].ljust(scale, "0"))

@@ -1,0 +1,201 @@
+"""Redrive: read letters, choose, and write the chosen records and the place read to, together.
+
+The invariant: the records of a portion and the job's own offsets are one Kafka transaction, and one
+process holds the transactional id; so an interrupted redrive that runs again goes on where it
+stood, loses nothing and writes nothing twice. A filter has offsets of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+from typing import Final
+
+from worker.config.settings import Settings
+from worker.core.ports import (
+    Aborted,
+    Announcement,
+    Commit,
+    DependencyUnavailable,
+    Place,
+    Record,
+    Unsettled,
+)
+from worker.core.translate import Translator
+from worker.jobs.progress import Progress
+from worker.jobs.redrive.select import Choice, Choosing, Redrive
+from worker.kafka.decoding import open_decoder
+from worker.kafka.job_offsets import Standing
+from worker.kafka.producer import KafkaAnnouncer
+from worker.kafka.topic_reader import Range, Topics
+from worker.rulebooks.load import load
+from worker.stages.decode import EventReader
+
+PORTION: Final = 200
+"""Letters between two transactions; a letter may have some megabytes."""
+
+TRIES: Final = 5
+"""How often a transaction that Kafka aborted is written again."""
+
+SHOWN_MAX: Final = 1000
+"""Chosen records that a result names; all are counted, and all that cannot go are named."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What a redrive did, or would do."""
+
+    group: str
+    read: int = 0
+    chosen: int = 0
+    redriven: int = 0
+    records: list[Choice] = field(default_factory=list)
+    lost: list[Choice] = field(default_factory=list)
+
+    def add(self, choices: Iterable[Choice]) -> None:
+        """Count a portion."""
+        for one in choices:
+            self.chosen += 1
+            if one.record is None:
+                self.lost.append(one)
+                continue
+            self.redriven += 1
+            if len(self.records) < SHOWN_MAX:
+                self.records.append(one._replace(record=None))
+
+
+def group_of(settings: Settings, asked: Redrive) -> str:
+    """The group that keeps how far this redrive is; each filter is a redrive of its own."""
+    told = f"{asked.where.text}\0{asked.new_attempt}".encode()
+    digest = blake2b(told, digest_size=4).hexdigest()
+    return f"{settings.kafka.group_id}-redrive-{asked.kind}-{digest}"
+
+
+def redrive(
+    settings: Settings, asked: Redrive, *, progress: Progress, embedded_broker: bool = False
+) -> Result:
+    """Send the chosen letters' records through again, or say what would be sent.
+
+    embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
+
+    Raises:
+        DependencyUnavailable: Kafka did not go on; running it again goes on where it stood.
+        UsageError: the filter does not fit what letters tell.
+    """
+    with ExitStack() as stack:
+        job = _Job(settings, asked, stack, embedded_broker=embedded_broker)
+        choosing = _choosing(settings, asked, _opened(stack, settings))
+        return job.run(choosing, progress)
+
+
+def _opened(stack: ExitStack, settings: Settings) -> Topics:
+    topics = Topics(settings)
+    stack.callback(topics.close)
+    return topics
+
+
+def _choosing(settings: Settings, asked: Redrive, lookups: Topics) -> Choosing:
+    return Choosing(
+        asked=asked,
+        reader=EventReader(open_decoder(settings), Translator(load(settings.rulebook))),
+        roles={topic: role for role, topic in settings.topics.inputs.items()},
+        parked=lookups.parked(settings.topics.parked),
+        read_at=lookups.at,
+    )
+
+
+class _Job:
+    """One redrive under way."""
+
+    def __init__(
+        self, settings: Settings, asked: Redrive, stack: ExitStack, *, embedded_broker: bool
+    ) -> None:
+        self._asked = asked
+        self._group = group_of(settings, asked)
+        self._letters = _opened(stack, settings)
+        self._standing = Standing(settings, self._group)
+        stack.callback(self._standing.close)
+        self._announcer: KafkaAnnouncer | None = None
+        if not asked.dry_run:
+            # Before the offsets are asked for: it ends what another process has open.
+            self._announcer = KafkaAnnouncer(
+                bootstrap_servers=settings.kafka.bootstrap_servers,
+                transactional_id=self._group,
+                client=settings.kafka.client,
+                after_commit=self._standing.commit if embedded_broker else lambda _: None,
+            )
+            stack.callback(self._announcer.close)
+        self._topics = _letter_topics(settings, asked, self._letters)
+
+    def run(self, choosing: Choosing, progress: Progress) -> Result:
+        """Portion by portion."""
+        result = Result(self._group)
+        all_there = self._letters.whole(self._topics)
+        if self._asked.new_attempt and self._asked.kind == "rejected":
+            for record in progress.over(self._letters.read(all_there), "attempts"):
+                choosing.learn(record)
+        left = self._left(all_there)
+        total = sum(one.end - one.start for one in left.values())
+        records = progress.over(self._letters.read(left), "letters", total=total)
+        for portion in _portions(records):
+            choices = choosing.choose(portion)
+            self._write([one.record for one in choices if one.record], _after(portion))
+            result.read += len(portion)
+            result.add(choices)
+        self._write([], {place: one.end for place, one in left.items()})
+        return result
+
+    def _left(self, there: Mapping[Place, Range]) -> dict[Place, Range]:
+        """What the group has not read yet; all of it when it is to be read again."""
+        if self._asked.again:
+            self._write([], {place: one.start for place, one in there.items()})
+            return dict(there)
+        stands = self._standing.committed(list(there))
+        return {
+            place: Range(min(max(one.start, stands[place]), one.end), one.end)
+            for place, one in there.items()
+        }
+
+    def _write(self, records: Sequence[Announcement], offsets: Mapping[Place, int]) -> None:
+        if self._announcer is None or not offsets:
+            return
+        commits = [Commit(*place, offset, "") for place, offset in offsets.items()]
+        for _ in range(TRIES):
+            try:
+                self._announcer.announce(records, commits, self._standing.membership())
+            except Aborted:
+                continue
+            except Unsettled as unsettled:
+                raise DependencyUnavailable(f"{unsettled}: {_RUN_AGAIN}") from None
+            else:
+                return
+        raise DependencyUnavailable(f"Kafka aborted the transaction {TRIES} times: {_RUN_AGAIN}")
+
+
+_RUN_AGAIN: Final = (
+    "another process may be redriving the same, or the broker was away; the same command goes on"
+    " where this one stood"
+)
+
+
+def _letter_topics(settings: Settings, asked: Redrive, topics: Topics) -> list[str]:
+    match asked.kind:
+        case "dead":
+            return [settings.topics.dead]
+        case "rejected":
+            return [settings.topics.rejected]
+        case "parked":
+            return topics.parked(settings.topics.parked)
+
+
+def _portions(records: Iterator[Record]) -> Iterator[list[Record]]:
+    while portion := list(islice(records, PORTION)):
+        yield portion
+
+
+def _after(portion: Iterable[Record]) -> dict[Place, int]:
+    """The offsets after these records."""
+    return {(one.topic(), one.partition()): one.offset() + 1 for one in portion}

@@ -1,0 +1,157 @@
+"""What a replay would post: each record against the ledger, counted by transaction.
+
+The invariant: nothing is written; every record is counted once, under one class, and what differs
+from the ledger is listed. What the ledger refused leaves no trace in it: the rejected topic tells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, NamedTuple
+
+from worker.core.chain import Chain
+from worker.core.event import Dead, Event
+from worker.core.ports import Record
+from worker.stages.decode import EventReader
+from worker.stages.post.ledger_status import Asked, Held, Standings
+
+PORTION: Final = 1000
+"""Records that are looked up together."""
+
+LISTED_MAX: Final = 10_000
+"""Items that are listed; all are counted."""
+
+CLASSES: Final = (
+    "new",
+    "waiting",
+    "exists",
+    "repeated",
+    "rejected",
+    "conflict",
+    "other_ids",
+    "dead",
+    "ignored",
+    "nothing_to_post",
+)
+"""`new`: would be posted. `waiting`: its predecessor is in neither ledger nor replay. `exists`: as
+asked. `repeated`: is new, and was met before in this replay. `rejected`: the ledger refused it.
+`conflict`: other money under its ids. `other_ids`: the fact is in the ledger under other ids."""
+
+DIFFERING: Final = frozenset({"conflict", "other_ids"})
+
+
+class Item(NamedTuple):
+    """One record that a person should look at."""
+
+    kind: str
+    transaction: str
+    event_id: str
+    origin: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """Counts by transaction and class, and the items that differ."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    items: list[Item] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        """Count one record."""
+        self.counts[item.transaction][item.kind] += 1
+        if item.kind in DIFFERING and len(self.items) < LISTED_MAX:
+            self.items.append(item)
+
+    def total(self) -> Counter[str]:
+        """All transactions together."""
+        return sum(self.counts.values(), Counter())
+
+
+class _Read(NamedTuple):
+    """A record decoded and translated."""
+
+    record: Record
+    found: Event | Dead
+    answer: Chain | str
+    role: str
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans a replay.
+
+    roles: input topic to role. rejected: the ids of events that the ledger refused.
+    """
+
+    reader: EventReader
+    standings: Standings
+    roles: dict[str, str]
+    rejected: Collection[str]
+    plan: Plan = field(default_factory=Plan)
+    _new: set[int] = field(default_factory=set)
+
+    def read(self, records: Iterable[Record]) -> Plan:
+        """Every record, in order."""
+        left = iter(records)
+        while portion := list(islice(left, PORTION)):
+            self._take(portion)
+        return self.plan
+
+    def _take(self, portion: list[Record]) -> None:
+        reads = [
+            self._translated(record, found)
+            for record, found in zip(portion, self.reader.decode(portion), strict=True)
+        ]
+        asked = [Asked(one.answer, one.role) for one in reads if isinstance(one.answer, Chain)]
+        held = iter(self.standings.of(asked))
+        for one in reads:
+            if isinstance(one.answer, Chain):
+                kind = self._kind(one.answer, next(held))
+                self.plan.add(_item(one, kind, one.answer.transaction))
+            else:
+                name = one.found.type if isinstance(one.found, Event) else ""
+                self.plan.add(_item(one, one.answer, name))
+
+    def _translated(self, record: Record, found: Event | Dead) -> _Read:
+        role = self.roles[record.topic()]
+        asked, _ = self.reader.translate(found, record, role=role)
+        if isinstance(asked, Chain):
+            return _Read(record, found, asked, role)
+        return _Read(record, found, "dead" if isinstance(asked, Dead) else asked.outcome, role)
+
+    def _kind(self, chain: Chain, held: Held) -> str:
+        """What becomes of a chain; a replay makes some of what later records wait for."""
+        if held is Held.WAITING and self._comes(chain):
+            held = Held.NEW
+        if held not in {Held.NEW, Held.WAITING}:
+            return held.value
+        if chain.event.id in self.rejected:
+            return "rejected"
+        if held is Held.WAITING:
+            return "waiting"
+        if chain.tag in self._new:
+            return "repeated"
+        self._new.add(chain.tag)
+        self._new.update(leg.id for leg in chain.legs if leg.spec.kind == "pending")
+        return "new"
+
+    def _comes(self, chain: Chain) -> bool:
+        """Does this replay post what the chain waits for, before it?"""
+        needs = chain.needs
+        sought = [need for need in (needs.origin, needs.after) if need] if needs else []
+        return all(
+            need.optional or any(one.tag in self._new for one in need.sought) for need in sought
+        ) and all(
+            not leg.pending_ids or any(number in self._new for number in leg.pending_ids)
+            for leg in chain.legs
+        )
+
+
+def _item(one: _Read, kind: str, transaction: str) -> Item:
+    record = one.record
+    origin = f"{record.topic()}/{record.partition()}@{record.offset()}"
+    event_id = one.found.id if isinstance(one.found, Event) else ""
+    return Item(kind, transaction, event_id, origin)

@@ -1,0 +1,128 @@
+"""From where to where each partition is replayed.
+
+The invariant: nothing at or beyond the live group's committed offset is replayed, because that is
+the live group's to post; an offset that its topic does not keep any more is refused, by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker.core.ports import Place, UsageError
+from worker.jobs.shard import ALL, Part
+from worker.jobs.times import nanoseconds
+from worker.kafka.topic_reader import Range, Topics
+
+_OFFSET: Final = re.compile(r"([\w.-]+)/(\d{1,9})@(\d{1,18})", re.ASCII)
+NANOSECONDS_PER_MS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """`--from` or `--to` as given: a time in milliseconds, or an offset for each partition."""
+
+    time_ms: int = 0
+    offsets: Mapping[Place, int] = field(default_factory=dict)
+
+
+def moment(text: str, *, option: str) -> Moment:
+    """A time, or offsets as `topic/partition@offset`, commas between.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    found = [_OFFSET.fullmatch(part) for part in parts]
+    if any("@" in part for part in parts):
+        offsets: dict[Place, int] = {}
+        for part, match in zip(parts, found, strict=True):
+            if match is None:
+                raise UsageError(
+                    f"{option}: {part!r} is no offset: write stripe.payments/3@1234, commas between"
+                )
+            offsets[match[1], int(match[2])] = int(match[3])
+        return Moment(offsets=offsets)
+    return Moment(time_ms=nanoseconds(text, option=option) // NANOSECONDS_PER_MS)
+
+
+def topics_of(inputs: Mapping[str, str], chosen: Sequence[str]) -> list[str]:
+    """The input topics to replay; roles and topic names are both understood.
+
+    Raises:
+        UsageError: one is no input.
+    """
+    if not chosen:
+        return sorted(inputs.values())
+    found = {inputs.get(name, name) for name in chosen}
+    astray = sorted(found - set(inputs.values()))
+    if astray:
+        known = ", ".join(sorted(inputs.values()))
+        raise UsageError(f"--topics: {astray[0]} is no input topic; there are {known}")
+    return sorted(found)
+
+
+def bounds(  # noqa: PLR0913 - two ends, and what may be read
+    topics: Topics,
+    *,
+    group: str,
+    names: Sequence[str],
+    start: Moment,
+    end: Moment,
+    part: Part = ALL,
+) -> dict[Place, Range]:
+    """The range of each partition; those without anything to replay are left out.
+
+    Raises:
+        UsageError: records of the range are gone, the live group has committed nothing, or an
+            offset names a partition that there is not.
+        DependencyUnavailable: the broker does not answer.
+    """
+    whole = topics.whole(names)
+    starts = _starts(topics, names, whole, start)
+    ends = {place: one.end for place, one in whole.items()}
+    if end.time_ms:
+        ends = topics.offsets_at(ends, end.time_ms)
+    elif end.offsets:
+        _refuse_unknown(end.offsets, whole, "--to")
+        ends = {place: min(end.offsets.get(place, 0), ends[place]) for place in whole}
+    committed = topics.committed(group, list(whole))
+    if all(one < 0 for one in committed.values()):
+        raise UsageError(
+            f"the group {group} has committed nothing of {', '.join(names)}: everything is the live"
+            " worker's to post (ledger-worker run), nothing is a replay's"
+        )
+    return {
+        place: Range(starts[place], stop)
+        for index, place in enumerate(sorted(whole))
+        if part.takes(index)
+        and place in starts
+        and (stop := min(ends[place], max(committed[place], 0))) > starts[place]
+    }
+
+
+def _starts(
+    topics: Topics, names: Sequence[str], whole: Mapping[Place, Range], start: Moment
+) -> dict[Place, int]:
+    if not start.offsets:
+        found = topics.ranges(names, start_ms=start.time_ms)
+        return {place: one.start for place, one in found.items()}
+    _refuse_unknown(start.offsets, whole, "--from")
+    for (topic, partition), offset in start.offsets.items():
+        low = whole[topic, partition].start
+        if offset < low:
+            raise UsageError(
+                f"offsets {offset} to {low - 1} of {topic}/{partition} are gone: begin at {low},"
+                " or read archives with --from-files"
+            )
+    return dict(start.offsets)
+
+
+def _refuse_unknown(
+    offsets: Mapping[Place, int], whole: Mapping[Place, Range], option: str
+) -> None:
+    for topic, partition in offsets:
+        if (topic, partition) not in whole:
+            raise UsageError(f"{option}: there is no {topic}/{partition} among the topics replayed")

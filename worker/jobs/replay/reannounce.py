@@ -1,0 +1,252 @@
+"""Announcements of posted transfers, written again from the ledger, for a new copy.
+
+The invariant: ledger order; amounts, times and accounts come from the ledger, the event from the
+record that a transfer's position names; what was written and how far that is are one Kafka
+transaction, so that an interrupted rewriting goes on where it stood. What cannot be told is listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+from typing import Final, NamedTuple
+
+from worker.codecs.decode import Decoder
+from worker.codecs.headers import traceparent
+from worker.codecs.outbox import OutboxEncoder
+from worker.codecs.parked import role_of
+from worker.config.settings import Settings
+from worker.core.chain import Chain
+from worker.core.event import Event
+from worker.core.ids import hex_id
+from worker.core.ports import (
+    Aborted,
+    Announcement,
+    Commit,
+    DependencyUnavailable,
+    Ledger,
+    Record,
+    RecordAt,
+    Unsettled,
+)
+from worker.core.translate import Translator
+from worker.core.wire import Transfer
+from worker.jobs.live.compose import outbox_encoder
+from worker.jobs.progress import Progress
+from worker.kafka.job_offsets import Standing
+from worker.kafka.producer import KafkaAnnouncer
+from worker.kafka.registry import open_registry, schema_ids
+from worker.kafka.topic_reader import Topics
+from worker.ledger.books import Books, open_books
+from worker.ledger.scan import all_transfers, newest_timestamp
+from worker.rulebooks.load import load
+from worker.stages.post.readback import Holdings
+from worker.stages.post.variants import forms
+
+REBUILT_HEADER: Final = "ledger_worker.rebuilt"
+PORTION: Final = 500
+"""Chains between two transactions."""
+
+TRIES: Final = 5
+
+
+class Untold(NamedTuple):
+    """A transfer that could not be announced, and why."""
+
+    transfer_id: str
+    timestamp: int
+    why: str
+
+
+@dataclass(slots=True)
+class Rewritten:
+    """What was announced again. since: where an earlier, interrupted one stood; 0 at a start."""
+
+    group: str
+    outbox: str
+    since: int = 0
+    transfers: int = 0
+    untold: list[Untold] = field(default_factory=list)
+
+
+def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring along
+    settings: Settings,
+    *,
+    outbox: str,
+    start_ns: int,
+    end_ns: int,
+    progress: Progress,
+    ledger: Ledger | None = None,
+    embedded_broker: bool = False,
+) -> Rewritten:
+    """Announce the ledger's transfers of a range of its own time; end_ns 0: to the newest now.
+
+    ledger: one that is open already. embedded_broker: see `open_worker`.
+
+    Raises:
+        UsageError: a setting is wrong, or there is no ledger to read.
+        DependencyUnavailable: the ledger or the broker does not go on; again goes on from there.
+    """
+    with ExitStack() as stack:
+        if ledger is None:
+            books = stack.enter_context(open_books(settings))
+        else:
+            books = Books(ledger, load(settings.rulebook), settings)
+        told = f"{outbox}\0{start_ns}\0{end_ns}".encode()
+        group = f"{settings.kafka.group_id}-announce-{blake2b(told, digest_size=4).hexdigest()}"
+        writing = _Writing(settings, group, outbox, stack, embedded_broker=embedded_broker)
+        result = Rewritten(group, outbox, since=writing.since())
+        telling = Telling(settings, books, outbox, stack)
+        cut = end_ns or newest_timestamp(books.ledger) + 1
+        low = max(start_ns, result.since + 1 if result.since else 0)
+        transfers = all_transfers(books.ledger, start_ns=low, end_ns=cut)
+        chains = chains_of(progress.over(transfers, "transfers"))
+        while portion := list(islice(chains, PORTION)):
+            announcements, untold = telling.tell(portion)
+            writing.write(announcements, portion[-1][-1].timestamp)
+            result.transfers += len(announcements)
+            result.untold += untold
+        return result
+
+
+def chains_of(transfers: Iterable[Transfer]) -> Iterator[list[Transfer]]:
+    """Transfers in ledger order as whole chains; what belongs to none stands alone."""
+    chain: list[Transfer] = []
+    for transfer in transfers:
+        number, count = transfer.user_data_32 >> 16, transfer.user_data_32 & 0xFFFF
+        if chain and (number != len(chain) or transfer.user_data_128 != chain[0].user_data_128):
+            yield chain
+            chain = []
+        chain.append(transfer)
+        if number >= count - 1:
+            yield chain
+            chain = []
+    if chain:
+        yield chain
+
+
+class _Writing:
+    """Writes announcements and how far they are, in one transaction."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        outbox: str,
+        stack: ExitStack,
+        *,
+        embedded_broker: bool,
+    ) -> None:
+        self._place = (outbox, 0)
+        self._standing = Standing(settings, group)
+        stack.callback(self._standing.close)
+        self._announcer = KafkaAnnouncer(
+            bootstrap_servers=settings.kafka.bootstrap_servers,
+            transactional_id=group,
+            client=settings.kafka.client,
+            after_commit=self._standing.commit if embedded_broker else lambda _: None,
+        )
+        stack.callback(self._announcer.close)
+
+    def since(self) -> int:
+        """The ledger timestamp up to which everything was written; 0 before the first."""
+        text = self._standing.metadata(self._place)
+        try:
+            return int(json.loads(text)["announced"]) if text else 0
+        except (ValueError, KeyError, TypeError):
+            return 0
+
+    def write(self, announcements: Sequence[Announcement], timestamp: int) -> None:
+        """One transaction; the offset means nothing, the metadata is what counts."""
+        commit = Commit(*self._place, 0, json.dumps({"announced": timestamp}))
+        for _ in range(TRIES):
+            try:
+                self._announcer.announce(announcements, [commit], self._standing.membership())
+            except Aborted:
+                continue
+            except Unsettled as unsettled:
+                raise DependencyUnavailable(
+                    f"{unsettled}: another process may be announcing the same; the same command"
+                    " goes on where this one stood"
+                ) from None
+            else:
+                return
+        raise DependencyUnavailable(f"Kafka aborted the transaction {TRIES} times")
+
+
+class Telling:
+    """Finds the event of each chain and encodes its legs."""
+
+    def __init__(self, settings: Settings, books: Books, outbox: str, stack: ExitStack) -> None:
+        registry = open_registry(settings)
+        schemas = schema_ids(settings, registry)
+        self._books = books
+        self._rules = Translator(books.rulebook)
+        self._holdings = Holdings(books.ledger, self._rules)
+        self._decoder = Decoder(schemas, registry.reader if registry else lambda _: None)
+        self._roles = {topic: role for role, topic in settings.topics.inputs.items()}
+        self._topics = Topics(settings)
+        stack.callback(self._topics.close)
+        self._encoder: OutboxEncoder = outbox_encoder(
+            settings, books.rulebook.digest, schemas, topic=outbox
+        )
+
+    def tell(self, chains: Sequence[Sequence[Transfer]]) -> tuple[list[Announcement], list[Untold]]:
+        """The announcements in order, and what could not be told."""
+        places = [self._books.place(chain[0].user_data_64) for chain in chains]
+        found = self._topics.at(place for place in places if place is not None)
+        announcements: list[Announcement] = []
+        untold: list[Untold] = []
+        for chain, place in zip(chains, places, strict=True):
+            if place is None:
+                answer: list[Announcement] | str = _FOREIGN
+            else:
+                answer = self._one(chain, place, found)
+            if isinstance(answer, str):
+                untold += [Untold(hex_id(one.id), one.timestamp, answer) for one in chain]
+            else:
+                announcements += answer
+        return announcements, untold
+
+    def _one(
+        self, chain: Sequence[Transfer], place: RecordAt, found: Mapping[RecordAt, Record]
+    ) -> list[Announcement] | str:
+        topic, partition, offset = place
+        record = found.get((topic, partition, offset))
+        if record is None:
+            return f"its record {topic}/{partition}@{offset} is not in the topic any more"
+        (event,) = self._decoder.decode_all([record.value()])
+        if not isinstance(event, Event):
+            return f"its record {topic}/{partition}@{offset} holds no event"
+        made = self._chain(event, self._roles.get(topic) or role_of(record), chain)
+        if made is None:
+            return f"the rulebook makes another fact of its record {topic}/{partition}@{offset}"
+        trace = traceparent(record.headers())
+        legs = self._holdings.legs(made, chain)
+        written = self._encoder.encode(event, made.attempt, legs, trace)
+        return [one._replace(headers=[*one.headers, (REBUILT_HEADER, b"1")]) for one in written]
+
+    def _chain(self, event: Event, role: str, held: Sequence[Transfer]) -> Chain | None:
+        """The event's chain as it was posted: at its attempt, perhaps to suspense.
+
+        Legs that the rulebook in force has no more are named by their number.
+        """
+        first = None
+        ids = {transfer.id for transfer in held}
+        for made in forms(self._rules, event, role=role):
+            if made.tag != held[0].user_data_128:
+                return first
+            if any(leg.id in ids for leg in made.legs):
+                return made
+            first = first or made
+        return first
+
+
+_FOREIGN: Final = (
+    "its position is of another group or topic: name the group with kafka.group_id, or another"
+    " program posted it"
+)

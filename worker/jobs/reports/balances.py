@@ -1,0 +1,96 @@
+"""Balances: what each account holds now.
+
+The invariant: every figure is the ledger's own, in minor units until it is shown. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from worker.core.ids import account_id
+from worker.core.money import major_units
+from worker.core.ports import UsageError
+from worker.core.wire import Account
+from worker.ledger.books import Books
+from worker.ledger.scan import all_accounts
+
+
+class Balance(NamedTuple):
+    """One account's figures, in minor units. balance: positive on the side that it grows by."""
+
+    account: str
+    key: str
+    currency: str
+    scale: int
+    debits: int
+    credits: int
+    debits_pending: int
+    credits_pending: int
+    balance: int
+
+    def fields(self) -> dict[str, str | int]:
+        """For JSON: amounts as decimal strings in major units."""
+        return {
+            "account": self.account,
+            "key": self.key,
+            "currency": self.currency,
+            "scale": self.scale,
+            **{name: major_units(getattr(self, name), self.scale) for name in AMOUNTS},
+        }
+
+
+AMOUNTS = ("debits", "credits", "debits_pending", "credits_pending", "balance")
+
+
+def balance_of(books: Books, held: Account) -> Balance:
+    """An account that the ledger holds, named and netted."""
+    named = books.name(held)
+    net = held.credits_posted - held.debits_posted
+    currency, scale = books.currency(held.ledger)
+    return Balance(
+        account=named.name,
+        key=named.key,
+        currency=currency,
+        scale=scale,
+        debits=held.debits_posted,
+        credits=held.credits_posted,
+        debits_pending=held.debits_pending,
+        credits_pending=held.credits_pending,
+        balance=-net if books.debit_normal(named.name) else net,
+    )
+
+
+def balances(
+    books: Books, *, account: str = "", key: str = "", currency: str = ""
+) -> Iterator[Balance]:
+    """Every account that matches, oldest first.
+
+    Raises:
+        UsageError: the rulebook knows no such account or currency, or the account has no keys.
+    """
+    ledger = books.ledger_of(currency) if currency else 0
+    if key:
+        found = iter(held_accounts(books, account=account, key=key))
+    else:
+        code = books.declared(account).code if account else 0
+        found = all_accounts(books.ledger, code=code)
+    return (balance_of(books, held) for held in found if ledger in (0, held.ledger))
+
+
+def held_accounts(books: Books, *, account: str, key: str, currency: str = "") -> list[Account]:
+    """One account in every currency that it exists in. key: empty for an account without `per`.
+
+    Raises:
+        UsageError: there is no such account, or a key is missing or too many.
+    """
+    declared = books.declared(account)
+    if declared.per and not key:
+        raise UsageError(f"{account} has one account per {declared.per}: say which")
+    if key and not declared.per:
+        raise UsageError(f"{account} is a single account and has no key")
+    ledgers = [one.ledger for one in books.rulebook.ledgers.values()]
+    if currency:
+        ledgers = [books.ledger_of(currency)]
+    ids = [account_id(ledger=ledger, name=account, key=key) for ledger in ledgers]
+    return books.ledger.lookup_accounts(ids)

@@ -1,0 +1,140 @@
+"""A statement: one account's opening balance, every transfer, its closing balance.
+
+The invariant: opening plus the lines is the closing balance; nothing is estimated. The opening
+balance comes from the ledger's history where the account keeps one, else it is summed from every
+earlier transfer, and the statement says which. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from worker.core.chain import kind_of
+from worker.core.ids import hex_id
+from worker.core.money import major_units
+from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer
+from worker.jobs.times import shown
+from worker.ledger.books import Books, RecordPlace
+from worker.ledger.scan import account_transfers
+
+NAMED_TOGETHER: Final = 1000
+
+
+class Line(NamedTuple):
+    """One transfer. change: of the posted balance, in minor units, positive on the normal side.
+
+    reserved: what a pending transfer holds back; its post or void says so by its kind.
+    """
+
+    transfer: Transfer
+    kind: str
+    other: str
+    change: int
+    reserved: int
+    balance: int
+    place: RecordPlace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One account in one currency from `start_ns` to before `end_ns`; 0 leaves a side open.
+
+    opening: minor units on the normal side. source: where the opening balance comes from.
+    """
+
+    books: Books
+    held: Account
+    start_ns: int
+    end_ns: int
+    opening: int
+    source: str
+
+    @property
+    def title(self) -> str:
+        """`customer_wallet[cus_1]`, or the name of an account without keys."""
+        named = self.books.name(self.held)
+        return f"{named.name}[{named.key}]" if named.key else named.name
+
+    def lines(self) -> Iterator[Line]:
+        """Every transfer in time order, with the balance after it."""
+        books, balance = self.books, self.opening
+        page: list[Transfer] = []
+        for transfer in account_transfers(
+            books.ledger, self.held.id, start_ns=self.start_ns, end_ns=self.end_ns
+        ):
+            page.append(transfer)
+            if len(page) == NAMED_TOGETHER:
+                yield from (found := self._page(page, balance))
+                balance = found[-1].balance
+                page.clear()
+        yield from self._page(page, balance)
+
+    def _page(self, transfers: list[Transfer], balance: int) -> list[Line]:
+        names = self.books.names({self._other(one) for one in transfers})
+        lines = []
+        for one in transfers:
+            change = signed(self.books, self.held, one)
+            balance += change
+            named = names.get(self._other(one))
+            other = "?" if named is None else named.name + (f"[{named.key}]" if named.key else "")
+            kind = kind_of(one.flags)
+            reserved = one.amount if kind == "pending" else 0
+            place = self.books.place(one.user_data_64)
+            lines.append(Line(one, kind, other, change, reserved, balance, place))
+        return lines
+
+    def _other(self, transfer: Transfer) -> int:
+        ours = transfer.debit_account_id == self.held.id
+        return transfer.credit_account_id if ours else transfer.debit_account_id
+
+    def line_fields(self, line: Line) -> dict[str, Any]:
+        """One line for JSON; amounts are decimal strings in major units."""
+        scale = self.books.currency(self.held.ledger)[1]
+        return {
+            "at": shown(line.transfer.timestamp),
+            "transfer_id": hex_id(line.transfer.id),
+            "kind": line.kind,
+            "reason": self.books.reason(line.transfer),
+            "other_account": line.other,
+            "change": major_units(line.change, scale),
+            "reserved": major_units(line.reserved, scale),
+            "balance": major_units(line.balance, scale),
+            "record": line.place.text if line.place else "",
+        }
+
+
+def statement(books: Books, held: Account, *, start_ns: int, end_ns: int) -> Statement:
+    """The statement of an account that the ledger holds."""
+    opening, source = _opening(books, held, start_ns)
+    return Statement(books, held, start_ns, end_ns, opening, source)
+
+
+def _opening(books: Books, held: Account, start_ns: int) -> tuple[int, str]:
+    """The posted balance before `start_ns`, and where it comes from."""
+    if not start_ns:
+        return 0, "the account's beginning"
+    if held.flags & AccountFlags.HISTORY:
+        before = AccountFilter(held.id, timestamp_max=start_ns - 1, limit=1, reversed=True)
+        found = books.ledger.account_balances(before)
+        net = found[0].credits_posted - found[0].debits_posted if found else 0
+        return _normal(books, held, net), "the ledger's history of the account"
+    earlier = 0
+    total = 0
+    for transfer in account_transfers(books.ledger, held.id, end_ns=start_ns):
+        earlier += 1
+        total += signed(books, held, transfer)
+    return total, f"the account keeps no history: summed from {earlier:,} earlier transfers"
+
+
+def signed(books: Books, held: Account, transfer: Transfer) -> int:
+    """What a transfer changes of an account's posted balance, positive on its normal side."""
+    if kind_of(transfer.flags) not in {"posted", "post"}:
+        return 0
+    ours = transfer.debit_account_id == held.id
+    return _normal(books, held, -transfer.amount if ours else transfer.amount)
+
+
+def _normal(books: Books, held: Account, net: int) -> int:
+    return -net if books.debit_normal(books.name(held).name) else net

@@ -1,0 +1,155 @@
+"""The trial balance: every declared account per currency, and whether debits equal credits.
+
+The invariant: it is of one moment. Accounts read page by page while a worker posts are not, so then
+the transfers up to that moment are summed instead, and so they are for `--at`. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker.core.chain import AccountRef, kind_of
+from worker.core.money import major_units
+from worker.core.ports import BrokenInvariant
+from worker.core.wire import Transfer
+from worker.jobs.times import NANOSECONDS, shown
+from worker.ledger.books import Books
+from worker.ledger.scan import all_accounts, all_transfers, newest_timestamp
+
+FROM_ACCOUNTS: Final = "the accounts' balances"
+FROM_TRANSFERS: Final = "summed from every transfer before that moment"
+PAGE: Final = 4096
+
+
+@dataclass(slots=True)
+class Total:
+    """The sums of one declared account in one currency, in minor units."""
+
+    debits: int = 0
+    credits: int = 0
+    debits_pending: int = 0
+    credits_pending: int = 0
+
+
+Totals = dict[tuple[str, int], Total]
+"""By account name and ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBalance:
+    """as_of_ns: everything before it is in. source: how the figures were found."""
+
+    books: Books
+    as_of_ns: int
+    source: str
+    totals: Totals
+
+    def balanced(self) -> dict[str, tuple[int, int]]:
+        """Posted debits and credits by currency."""
+        sums: dict[str, tuple[int, int]] = {}
+        for (_, ledger), total in self.totals.items():
+            name = self.books.currency(ledger)[0]
+            debits, credits_ = sums.get(name, (0, 0))
+            sums[name] = (debits + total.debits, credits_ + total.credits)
+        return dict(sorted(sums.items()))
+
+    @property
+    def agrees(self) -> bool:
+        """Do debits equal credits in every currency?"""
+        return all(debits == credits_ for debits, credits_ in self.balanced().values())
+
+    def lines(self) -> Iterator[dict[str, str]]:
+        """Each account and currency, in the rulebook's order of codes; major units."""
+        codes = {one.name: one.code for one in self.books.rulebook.accounts.values()}
+        for name, ledger in sorted(
+            self.totals, key=lambda one: (self.books.currency(one[1])[0], codes.get(one[0], 0))
+        ):
+            total = self.totals[name, ledger]
+            currency, scale = self.books.currency(ledger)
+            net = total.debits - total.credits
+            yield {
+                "account": name,
+                "currency": currency,
+                "debits": major_units(total.debits, scale),
+                "credits": major_units(total.credits, scale),
+                "debits_pending": major_units(total.debits_pending, scale),
+                "credits_pending": major_units(total.credits_pending, scale),
+                "debit_balance": major_units(net, scale) if net > 0 else "",
+                "credit_balance": major_units(-net, scale) if net < 0 else "",
+            }
+
+    @property
+    def as_of(self) -> str:
+        """The moment, in ISO 8601."""
+        return shown(self.as_of_ns)
+
+
+def trial_balance(books: Books, *, at_ns: int = 0) -> TrialBalance:
+    """The trial balance before `at_ns`; 0: as of the newest transfer."""
+    if at_ns:
+        return TrialBalance(books, at_ns, FROM_TRANSFERS, _before(books, at_ns))
+    newest = newest_timestamp(books.ledger)
+    totals: Totals = {}
+    for held in all_accounts(books.ledger):
+        total = totals.setdefault((books.name(held).name, held.ledger), Total())
+        total.debits += held.debits_posted
+        total.credits += held.credits_posted
+        total.debits_pending += held.debits_pending
+        total.credits_pending += held.credits_pending
+    if newest_timestamp(books.ledger) == newest:
+        return TrialBalance(books, newest + 1, FROM_ACCOUNTS, totals)
+    return TrialBalance(books, newest + 1, FROM_TRANSFERS, _before(books, newest + 1))
+
+
+def _before(books: Books, at_ns: int) -> Totals:
+    summing = _Summing(books, at_ns)
+    page: list[Transfer] = []
+    for transfer in all_transfers(books.ledger, end_ns=at_ns):
+        page.append(transfer)
+        if len(page) == PAGE:
+            summing.add(page)
+            page.clear()
+    summing.add(page)
+    summing.add_pending()
+    return summing.totals
+
+
+@dataclass(slots=True)
+class _Summing:
+    """Sums of transfers in time order; memory holds the reservations that are still open."""
+
+    books: Books
+    at_ns: int
+    totals: Totals = field(default_factory=dict)
+    reserved: dict[int, tuple[Total, Total, int]] = field(default_factory=dict)
+
+    def add(self, page: list[Transfer]) -> None:
+        """The next transfers."""
+        ids = {one.debit_account_id for one in page} | {one.credit_account_id for one in page}
+        names = self.books.names(ids)
+        for one in page:
+            debit = self._total(names, one.debit_account_id)
+            credit = self._total(names, one.credit_account_id)
+            kind = kind_of(one.flags)
+            if kind == "pending":
+                if not one.timeout or one.timestamp + one.timeout * NANOSECONDS > self.at_ns:
+                    self.reserved[one.id] = (debit, credit, one.amount)
+                continue
+            self.reserved.pop(one.pending_id, None)
+            if kind != "void":
+                debit.debits += one.amount
+                credit.credits += one.amount
+
+    def add_pending(self) -> None:
+        """What was neither posted, voided nor expired is still reserved."""
+        for debit, credit, amount in self.reserved.values():
+            debit.debits_pending += amount
+            credit.credits_pending += amount
+
+    def _total(self, names: dict[int, AccountRef], number: int) -> Total:
+        if number not in names:
+            raise BrokenInvariant("a transfer names an account that does not exist")
+        named = names[number]
+        return self.totals.setdefault((named.name, named.ledger), Total())

@@ -1,0 +1,39 @@
+"""Jobs that share the partitions of topics: `--partitions 0/4` is the first of four.
+
+The invariant: every partition belongs to exactly one of the parts. Imports the ports only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from worker.core.ports import UsageError
+
+_PART: Final = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
+
+
+class Part(NamedTuple):
+    """`--partitions 0/4`: the first of four jobs that share the partitions."""
+
+    number: int
+    of: int
+
+    def takes(self, index: int) -> bool:
+        """Is the partition at this place of the sorted list ours?"""
+        return index % self.of == self.number
+
+
+ALL: Final = Part(0, 1)
+
+
+def part(text: str) -> Part:
+    """`0/4` as a Part.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = _PART.fullmatch(text)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise UsageError(f"--partitions {text!r} is no part: the first of four jobs is 0/4")
+    return Part(int(found[1]), int(found[2]))

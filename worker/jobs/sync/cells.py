@@ -1,0 +1,125 @@
+"""From announcements to the cells that they concern.
+
+The invariant: an account is taken only under a key that gives its id, so that nobody's balance is
+written to another's row. The announcement's amount is not used: what an account holds is asked of
+the ledger. No I/O but for the record's bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from worker.core.ids import FAMILY_KEY_BYTES, account_id, account_key, account_user_data
+from worker.core.ports import Record, UsageError
+from worker.core.predecessors import HASHED_KEY
+from worker.core.rulebook import DEBIT_NORMAL, Account
+from worker.jobs.reconcile.records import posted_fields
+from worker.jobs.sync.targets import Target, Targets
+
+SIDES: Final = ("debit", "credit")
+LONG_KEYS_MAX: Final = 100_000
+"""Long keys that are remembered by what the ledger shows of them; then they start over."""
+
+
+class Side(NamedTuple):
+    """One account of an announced transfer that is copied somewhere."""
+
+    number: int
+    account: Account
+    target: Target
+    key: str
+    ledger: int
+    timestamp: int
+
+    def is_named(self, key: str) -> bool:
+        """Is this the account of that key?"""
+        made = account_id(ledger=self.ledger, name=self.account.name, key=key)
+        return made == self.number
+
+
+class Cell(NamedTuple):
+    """Where an account's balance goes. debit_normal: it is positive when debits are more."""
+
+    target: Target
+    key: str
+    currency: str
+    debit_normal: bool
+
+
+class Unreadable(Exception):
+    """A record that the worker did not write."""
+
+
+class Cells:
+    """Knows the cell of each account that an announcement names."""
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+        self._long_keys: dict[str, str] = {}
+
+    def sides(self, record: Record) -> list[Side]:
+        """The accounts of an announcement that are copied.
+
+        Raises:
+            Unreadable: it is no posted transfer.
+        """
+        try:
+            told = posted_fields(record)
+            ledger, timestamp = int(told["ledger"]), int(told["ledger_timestamp"])
+            if ledger not in self._targets.currencies:
+                return []
+            sides = (self._side(told, name, ledger, timestamp) for name in SIDES)
+            return [side for side in sides if side is not None]
+        except (UsageError, KeyError, TypeError, ValueError):
+            raise Unreadable from None
+
+    def _side(self, told: Mapping[str, Any], name: str, ledger: int, timestamp: int) -> Side | None:
+        found = self._targets.accounts.get(told[f"{name}_account"])
+        if found is None:
+            return None
+        number, key = int(told[f"{name}_account_id"], 16), str(told[f"{name}_key"])
+        return Side(number, *found, key, ledger, timestamp)
+
+    def cell(self, side: Side) -> Cell | None:
+        """The cell of an account; None where its key is too long for the announcement to tell.
+
+        The ledger keeps a hash of a key over 28 bytes, and an announcement that took the account
+        from an earlier chain has that (`#…`) for its key.
+
+        Raises:
+            Unreadable: its key does not give its id.
+        """
+        if side.is_named(side.key):
+            if len(side.key.encode()) > FAMILY_KEY_BYTES:
+                self._remember(side.key)
+            return self._at(side, side.key)
+        if not side.key.startswith(HASHED_KEY):
+            raise Unreadable
+        key = self._long_keys.get(side.key)
+        return self._at(side, key) if key is not None and side.is_named(key) else None
+
+    def learn(self, keys: Mapping[str, str]) -> None:
+        """Long keys, by what the ledger shows of them."""
+        for key in keys.values():
+            self._remember(key)
+
+    def _remember(self, key: str) -> None:
+        if len(self._long_keys) >= LONG_KEYS_MAX:
+            self._long_keys.clear()
+        self._long_keys[as_held(key)] = key
+
+    def _at(self, side: Side, key: str) -> Cell:
+        """A single account has no key: its row is found by its name."""
+        target, currencies = side.target, self._targets.currencies
+        return Cell(
+            target=target,
+            key=key if side.account.per else side.account.name,
+            currency=currencies[side.ledger] if target.currency else "",
+            debit_normal=side.account.type in DEBIT_NORMAL,
+        )
+
+
+def as_held(key: str) -> str:
+    """A key as the ledger shows it: itself, or `#` and a hash where it is too long."""
+    return account_key(*account_user_data(key))

@@ -1,0 +1,143 @@
+"""One run of `sync`: everything opened, followed, and closed again.
+
+The invariant: nothing is made in the database unless it was asked for, and nothing is read from the
+outbox before the tables are as they must be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from worker.config.settings import Settings
+from worker.core.ports import DependencyUnavailable, Place, UsageError
+from worker.jobs.sync.follow import Follower, Tally
+from worker.jobs.sync.schema import Lack
+from worker.jobs.sync.targets import Targets, find_targets, group_of
+from worker.kafka.consumer import KafkaSource
+from worker.ledger.books import open_books
+from worker.rulebooks.load import load
+
+if TYPE_CHECKING:
+    from worker.jobs.sync.postgres import PostgresCache
+
+TELL_EVERY_SECONDS: Final = 60.0
+
+Stopped = Callable[[], bool]
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What was done. made: statements that were run by `--create`."""
+
+    group: str
+    tally: Tally
+    made: Sequence[str]
+
+
+def lacks_of(settings: Settings) -> list[Lack]:
+    """What is missing in the database, and would be made by `--create`.
+
+    Raises:
+        UsageError: a table cannot be what the cache needs, or a setting is wrong.
+        DependencyUnavailable: the database did not answer in time.
+    """
+    targets = find_targets(load(settings.rulebook), settings.sync)
+    with closing(_open_cache(settings)) as cache:
+        return cache.lacking(targets.columns)
+
+
+def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> Synced:
+    """Follow the outbox until told to stop, or with `drain` to the end that it has now.
+
+    Raises:
+        UsageError: a setting is wrong, something is missing and `create` was not given, the
+            database refuses the rows, or the outbox is another ledger's.
+        DependencyUnavailable: the database, the ledger or the broker stayed away.
+    """
+    group = group_of(settings)
+    with open_books(settings) as books:
+        targets = find_targets(books.rulebook, settings.sync)
+        with closing(_open_cache(settings, stopped)) as cache:
+            made = _ready(cache, targets, create=create)
+            with closing(_open_outbox(settings, group)) as outbox:
+                follower = Follower(
+                    outbox=outbox, ledger=books.ledger, cache=cache, targets=targets
+                )
+                _log.info("following", group=group, columns=[one.text for one in targets.columns])
+                _follow(follower, stopped=stopped, ended=_end(outbox) if drain else _never)
+    _log.info("stopped", **follower.tally.counts())
+    return Synced(group, follower.tally, made)
+
+
+def _open_cache(settings: Settings, stopped: Stopped = lambda: False) -> PostgresCache:
+    try:
+        from worker.jobs.sync.postgres import PostgresCache  # noqa: PLC0415 - an optional package
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        raise UsageError("sync needs one more package: pip install 'ledger-worker[sync]'") from None
+    return PostgresCache(
+        settings.sync.dsn,
+        deadline_seconds=settings.sync.deadline_seconds,
+        add_rows=settings.sync.add_rows,
+        stopped=stopped,
+    )
+
+
+def _open_outbox(settings: Settings, group: str) -> KafkaSource:
+    return KafkaSource(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        group=group,
+        topics=[settings.topics.outbox],
+        client=settings.kafka.client,
+    )
+
+
+def _ready(cache: PostgresCache, targets: Targets, *, create: bool) -> list[str]:
+    """Make what is missing, or say what it is."""
+    lacks = cache.lacking(targets.columns)
+    if lacks and not create:
+        raise UsageError(
+            f"PostgreSQL lacks {_listed(lacks)}: `sync --create` makes what is missing,"
+            " `sync --sql` prints how"
+        )
+    cache.make(lacks)
+    return [lack.statement for lack in lacks]
+
+
+def _listed(lacks: Sequence[Lack]) -> str:
+    return ", ".join(lack.what for lack in lacks)
+
+
+def _follow(follower: Follower, *, stopped: Stopped, ended: Callable[[Follower], bool]) -> None:
+    told = time.monotonic()
+    try:
+        while not stopped() and not ended(follower):
+            follower.step()
+            if time.monotonic() - told > TELL_EVERY_SECONDS:
+                told = time.monotonic()
+                _log.info("followed", **follower.tally.counts())
+    except DependencyUnavailable:
+        if not stopped():
+            raise
+        # Told to stop while it waited: nothing of the batch is committed, and it comes again.
+        _log.warning("stopped_while_waiting")
+
+
+def _never(_: Follower) -> bool:
+    return False
+
+
+def _end(outbox: KafkaSource) -> Callable[[Follower], bool]:
+    """Has the group committed every partition to the end seen now? The group, not this process."""
+    ends: Mapping[Place, int] = {
+        place: end for place, (low, end) in outbox.watermarks().items() if end > low
+    }
+    return lambda follower: follower.idle and outbox.reached(ends)

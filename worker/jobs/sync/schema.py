@@ -1,0 +1,119 @@
+"""What the cache needs of a table, what it lacks, and the statements that would make it.
+
+The invariant: nothing that is there is changed, and nothing is added to a table whose rows the
+cache would not fit. Pure: facts of the catalogue in, statements out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker.core.ports import UsageError
+from worker.jobs.sync.targets import Target
+
+KEY_TYPES: Final = frozenset({"text", "character varying"})
+"""Nothing else compares keys byte by byte: as a number, `7` and ` 07` would be one row."""
+
+BALANCE_TYPES: Final = frozenset({"numeric", "bigint"})
+
+BALANCE_TYPE: Final = "numeric(39, 0)"
+"""Holds whatever the ledger holds."""
+
+TIME_TYPE: Final = "bigint"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Facts of a table.
+
+    columns: name to type without its length. unique: sets of columns of which no two rows have the
+    same.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    unique: Sequence[frozenset[str]] = ()
+
+    @property
+    def exists(self) -> bool:
+        """A table without columns could not be used either."""
+        return bool(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that is missing, in words, and the statement that makes it."""
+
+    what: str
+    statement: str
+
+
+def lacking(targets: Sequence[Target], table: Table, *, add_rows: bool) -> list[Lack]:
+    """What one table lacks for these targets, all of this table.
+
+    Raises:
+        UsageError: the table is there, and cannot be what the cache needs.
+    """
+    name, row = targets[0].table, _row(targets[0])
+    if not table.exists:
+        return [_new_table(targets)]
+    _refuse_wrong_types(targets, table)
+    if len(row) > 1 and any(one <= {targets[0].key} for one in table.unique):
+        raise UsageError(
+            f"the table {name} has one row for each {targets[0].key}, and the rulebook several"
+            " currencies: set sync.currency to one of them, or give `sync_to` another table"
+        )
+    found = [
+        Lack(f"the column {name}.{column}", f"ALTER TABLE {quoted(name)} ADD COLUMN {written}")
+        for column, written in _columns(targets).items()
+        if column not in table.columns
+    ]
+    if add_rows and frozenset(row) not in table.unique:
+        listed = ", ".join(map(quoted, row))
+        found.append(
+            Lack(
+                f"a unique index on {name} ({', '.join(row)})",
+                f"CREATE UNIQUE INDEX ON {quoted(name)} ({listed})",
+            )
+        )
+    return found
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes it, letter for letter."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _row(target: Target) -> list[str]:
+    """The columns by which a row is found."""
+    return [column for column in (target.key, target.currency) if column]
+
+
+def _columns(targets: Sequence[Target]) -> dict[str, str]:
+    """Every column that the cache uses, and its declaration."""
+    kinds = dict.fromkeys(_row(targets[0]), "text")
+    for target in targets:
+        kinds |= {target.balance: BALANCE_TYPE, target.time: TIME_TYPE}
+    return {column: f"{quoted(column)} {kind}" for column, kind in kinds.items()}
+
+
+def _new_table(targets: Sequence[Target]) -> Lack:
+    name, key = targets[0].table, ", ".join(map(quoted, _row(targets[0])))
+    declared = ", ".join(_columns(targets).values())
+    return Lack(
+        f"the table {name}", f"CREATE TABLE {quoted(name)} ({declared}, PRIMARY KEY ({key}))"
+    )
+
+
+def _refuse_wrong_types(targets: Sequence[Target], table: Table) -> None:
+    wanted = dict.fromkeys(_row(targets[0]), KEY_TYPES)
+    for target in targets:
+        wanted |= dict.fromkeys((target.balance, target.time), BALANCE_TYPES)
+    for column, kinds in wanted.items():
+        kind = table.columns.get(column)
+        if kind is not None and kind not in kinds:
+            raise UsageError(
+                f"the column {targets[0].table}.{column} is {kind}: the cache needs"
+                f" {' or '.join(sorted(kinds))}"
+            )

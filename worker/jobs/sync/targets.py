@@ -1,0 +1,125 @@
+"""What is copied where: the rulebook's `sync_to` and the settings, read together.
+
+The invariant: no two accounts share a cell. A row is one key, or one key and currency; its balance
+column holds one declared account's balance and nothing else. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worker.config.sections import SyncSettings
+from worker.config.settings import Settings
+from worker.core.ports import UsageError
+from worker.core.rulebook import Account, Rulebook
+
+
+class Target(NamedTuple):
+    """One balance column and the columns beside it. currency: empty where a key has one row."""
+
+    table: str
+    key: str
+    currency: str
+    balance: str
+    time: str
+
+    @property
+    def text(self) -> str:
+        """As the rulebook writes it."""
+        return f"{self.table}.{self.balance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """All that is copied.
+
+    accounts: declared account and its column, by the account's name. currencies: by ledger; an
+    account on a ledger that is not here is not copied.
+    """
+
+    accounts: Mapping[str, tuple[Account, Target]]
+    currencies: Mapping[int, str]
+
+    @property
+    def columns(self) -> list[Target]:
+        """Every column that is written, once."""
+        return sorted({target for _, target in self.accounts.values()})
+
+
+def find_targets(rulebook: Rulebook, settings: SyncSettings) -> Targets:
+    """What this rulebook wants copied.
+
+    Raises:
+        UsageError: nothing, or two accounts into one cell, or a currency that it has no ledger for.
+    """
+    currencies = _currencies(rulebook, settings.currency)
+    accounts = {
+        account.name: (account, _target(account, settings, several=len(currencies) > 1))
+        for account in rulebook.accounts.values()
+        if account.sync_to
+    }
+    if not accounts:
+        raise UsageError("no account of the rulebook has `sync_to`: there is nothing to copy")
+    _refuse_shared_cells(accounts.values())
+    return Targets(accounts, currencies)
+
+
+def group_of(settings: Settings) -> str:
+    """The group that follows the outbox.
+
+    Raises:
+        UsageError: it is the workers' own.
+    """
+    group = settings.sync.group_id or f"{settings.kafka.group_id}-sync"
+    if group == settings.kafka.group_id:
+        raise UsageError("sync.group_id is the workers' own group (kafka.group_id): name another")
+    return group
+
+
+def _currencies(rulebook: Rulebook, only: str) -> dict[int, str]:
+    found = {
+        one.ledger: name for name, one in rulebook.ledgers.items() if only.lower() in {"", name}
+    }
+    if not found:
+        raise UsageError(f"sync.currency: the rulebook has no ledger for the currency {only!r}")
+    return found
+
+
+def _target(account: Account, settings: SyncSettings, *, several: bool) -> Target:
+    table, balance = account.sync_to.split(".")
+    target = Target(
+        table=table,
+        key=settings.key_columns.get(table, "id"),
+        currency=settings.currency_column if several else "",
+        balance=balance,
+        time=balance + settings.time_suffix,
+    )
+    if "" in {table, balance}:
+        raise UsageError(f"{account.name}: `sync_to` {account.sync_to!r} is no table and column")
+    if len({*target[1:]}) < len(target[1:]):
+        raise UsageError(
+            f"{account.name}: key, currency, balance and time of {target.text} collide"
+        )
+    return target
+
+
+def _refuse_shared_cells(accounts: Iterable[tuple[Account, Target]]) -> None:
+    """Single accounts have rows by their own names, so some may share a column; a family not."""
+    sharing: dict[Target, list[Account]] = defaultdict(list)
+    for account, target in accounts:
+        sharing[target].append(account)
+    for target, those in sharing.items():
+        if len(those) > 1 and any(account.per for account in those):
+            names = " and ".join(account.name for account in those)
+            raise UsageError(f"{names} both have `sync_to: {target.text}`, and keys may meet there")
+    written = [
+        column
+        for target in sharing
+        for column in ((target.table, target.balance), (target.table, target.time))
+    ]
+    twice = {column for column in written if written.count(column) > 1}
+    if twice:
+        raise UsageError(f"two accounts write the column {'.'.join(min(twice))}")

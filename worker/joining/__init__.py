@@ -1,1 +1,0 @@
-"""Joins of what does not fit in memory, by DuckDB."""

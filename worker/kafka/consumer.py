@@ -1,0 +1,295 @@
+"""A member of the consumer group: records and facts in, pauses and seeks out.
+
+The invariant: callbacks only record facts, and nothing is committed unless it is asked for: a
+worker's offsets travel in the announcer's transaction. Where the group stands is asked by
+`worker.kafka.group_offsets`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from worker.core.assignment import Opening
+from worker.core.ports import Commit, DependencyUnavailable, Place, Polled, Record
+from worker.kafka.connection import (
+    FOR_GOOD,
+    NOT_ALLOWED,
+    REACH_SECONDS,
+    Trouble,
+    client_config,
+    not_allowed,
+    open_client,
+    passing,
+    unreachable,
+)
+from worker.kafka.group_offsets import GroupAsker
+
+CALM_SECONDS_MAX: Final = 60.0
+"""How long a call that must succeed is tried again and again."""
+
+LOOK_EVERY_SECONDS: Final = 2.0
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "queued.min.messages": 20_000,
+    "queued.max.messages.kbytes": 32_768,
+    "fetch.wait.max.ms": 100,
+    # A full queue is drained in less than a second; the client would not fetch again until then.
+    "fetch.queue.backoff.ms": 20,
+}
+
+_MOVING: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+"""The group is between two assignments; only polling goes on from there."""
+
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
+
+_log = structlog.get_logger(__name__)
+
+
+class KafkaSource:
+    """Consumes the input topics as one member of the group.
+
+    while_waiting: called between tries, so that a slow broker is seen to be waited for.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a member of a group needs to be told
+        self,
+        *,
+        bootstrap_servers: str,
+        group: str,
+        topics: Sequence[str],
+        client: Mapping[str, Any],
+        instance: str = "",
+        while_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._while_waiting = while_waiting
+        self._trouble = Trouble()
+        self._topics = topics
+        self._looked_at = 0.0
+        self._lost: list[Place] = []
+        self.sessions_lost = 0
+        """How often partitions were lost with the session, not handed over."""
+        self._gained: list[Place] = []
+        own = {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+        }
+        member = {"group.instance.id": instance} if instance else {}
+        config = client_config(
+            bootstrap_servers=bootstrap_servers,
+            client={**_DEFAULTS, **client},
+            trouble=self._trouble,
+            own=own,
+        )
+        self._consumer = open_client(lambda: Consumer({**config, **member}))
+        self._asker = GroupAsker(open_client(lambda: Consumer(config)), self._trouble)
+        self._places = self._input_places()
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=_recorder(self._gained),
+            on_revoke=_recorder(self._lost),
+            on_lost=self._expired,
+        )
+
+    def _expired(self, _: object, partitions: list[TopicPartition]) -> None:
+        self.sessions_lost += 1
+        self._lost.extend((one.topic, one.partition) for one in partitions)
+
+    def _input_places(self) -> list[Place]:
+        """Every partition of the input topics; a missing topic is said by name."""
+        places: list[Place] = []
+        for topic in self._topics:
+            found = self._ask("asking for the topics", self._consumer.list_topics, topic)
+            about = found.topics[topic]
+            if about.error is not None:
+                raise DependencyUnavailable(
+                    f"Kafka topic {topic} cannot be read: {about.error.str()}; "
+                    "`ledger-worker doctor` lists what is missing"
+                )
+            places.extend((topic, partition) for partition in about.partitions)
+        return places
+
+    def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        try:
+            return self._patiently(call, *arguments, timeout=REACH_SECONDS)
+        except KafkaException as error:
+            raise unreachable(doing, error, self._trouble) from None
+
+    def _patiently(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        """The same call again while it may yet succeed."""
+        tries = Retrying(
+            retry=retry_if_exception(passing),
+            stop=stop_after_delay(CALM_SECONDS_MAX),
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
+            before_sleep=lambda _: self._while_waiting(),
+            reraise=True,
+        )
+        return tries(call, *arguments, **named)
+
+    # Polling
+
+    def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
+        """Wait for one record, then take what else is there."""
+        consume = self._consumer.consume
+        try:
+            messages = consume(1, timeout_seconds) if timeout_seconds else []
+            if len(messages) < records_max and (messages or not timeout_seconds):
+                messages += consume(records_max - len(messages), 0)
+        except KafkaException as error:
+            raise unreachable("consuming", error, self._trouble) from None
+        if self._trouble.down_since:
+            self._look_for_brokers()
+        records, ends = self._sorted(messages)
+        lost, gained = self._lost[:], self._gained[:]
+        self._lost.clear()
+        self._gained.clear()
+        if lost or gained:
+            self._asker.forget((*lost, *gained))
+        return Polled(records, lost, gained, ends)
+
+    def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[Place, int]]:
+        records: list[Any] = []
+        ends: dict[Place, int] = {}
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == _END:
+                ends[str(message.topic()), int(message.partition() or 0)] = int(
+                    message.offset() or 0
+                )
+            else:
+                self._note(error)
+        return records, ends
+
+    def _note(self, error: KafkaError) -> None:
+        """Stop for what will not pass by itself; the client retries the rest."""
+        if error.code() in NOT_ALLOWED:
+            raise not_allowed("reading the input topics", error)
+        if error.fatal() or error.code() in FOR_GOOD:
+            raise DependencyUnavailable(f"Kafka refused to serve the input topics: {error.str()}")
+        _log.warning("kafka_consumer", error=error.name())
+
+    @property
+    def joined(self) -> bool:
+        """A member has an id from its coordinator."""
+        return bool(self._consumer.memberid())
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Since all brokers were found down."""
+        since = self._trouble.down_since
+        return time.monotonic() - since if since else 0.0
+
+    def _look_for_brokers(self) -> None:
+        """All were down: one that answers ends the outage; asked now and then."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_EVERY_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            self._consumer.list_topics(self._topics[0], timeout=1.0)
+        except KafkaException:
+            _log.debug("kafka_still_down")
+        else:
+            self._trouble.clear()
+
+    # Offsets
+
+    def opening(self, place: Place) -> Opening | None:
+        """The group's commit against the partition's watermarks; None: not yet, ask again."""
+        return self._asker.opening(place)
+
+    def reached(self, ends: Mapping[Place, int]) -> bool:
+        """Has the group committed these offsets? Asked now and then."""
+        return self._asker.reached(ends)
+
+    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+        """First offset and end of every input partition, asked of the broker."""
+        ask, doing = self._consumer.get_watermark_offsets, "asking for watermarks"
+        return {place: self._ask(doing, ask, TopicPartition(*place)) for place in self._places}
+
+    def lag(self, place: Place, offset: int) -> int | None:
+        """From the watermark that came with the last fetch: costs no request."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return max(0, high - offset) if high >= 0 else None
+
+    def seek(self, place: Place, offset: int) -> bool:
+        """Read from here on; False while the partition's fetcher has not started, or has ended."""
+        try:
+            self._consumer.seek(TopicPartition(*place, offset))
+        except KafkaException as error:
+            if not passing(error):
+                raise unreachable("seeking", error, self._trouble) from None
+            _log.debug("kafka_not_placed", error=error.args[0].name())
+            return False
+        return True
+
+    def pause(self, places: Iterable[Place]) -> None:
+        """Paused partitions are still ours, and polling keeps them so."""
+        self._consumer.pause([TopicPartition(*place) for place in places])
+
+    def resume(self, places: Iterable[Place]) -> None:
+        """Fetch again."""
+        self._consumer.resume([TopicPartition(*place) for place in places])
+
+    def membership(self) -> object:
+        """Generation and member id as of now (KIP-447)."""
+        return self._consumer.consumer_group_metadata()
+
+    def commit(self, commits: Sequence[Commit]) -> None:
+        """Only for the embedded broker, which forgets offsets that come in a transaction."""
+        self._commit(commits)
+
+    def try_commit(self, commits: Sequence[Commit]) -> bool:
+        """For a group whose work is in no topic. False: the group is changing, and took nothing."""
+        try:
+            return bool(self._patiently(self._commit_unless_moving, commits))
+        except KafkaException as error:
+            raise unreachable("committing offsets", error, self._trouble) from None
+
+    def _commit_unless_moving(self, commits: Sequence[Commit]) -> bool:
+        try:
+            self._commit(commits)
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING:
+                raise
+            _log.warning("kafka_commit_refused", error=error.args[0].name())
+            return False
+        return True
+
+    def _commit(self, commits: Sequence[Commit]) -> None:
+        offsets = [
+            TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
+        ]
+        for one in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
+            if one.error is not None:
+                raise KafkaException(one.error)
+
+    def close(self) -> None:
+        """Leave the group, when nobody asks any more."""
+        self._asker.close()
+        self._consumer.close()
+
+
+def _recorder(into: list[Place]) -> Callable[[Any, list[TopicPartition]], None]:
+    def record(_: Any, partitions: list[TopicPartition]) -> None:  # noqa: ANN401
+        into.extend((one.topic, one.partition) for one in partitions)
+
+    return record

@@ -1,0 +1,134 @@
+"""Where the group stands, asked in a thread and with a client of its own.
+
+The invariant: no answer is given that a broker may yet correct. What it cannot say now is asked
+again, and so is a commit that seems to lie behind the end of its partition: a broker that has just
+come back may know less of the end than it will, and to take that for a reset would pass over what
+is posted and not yet announced.
+
+The client of its own joins no group. A thread, because a dead worker's open transaction can hide
+the commit for many seconds, and because calls of one client wait for each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from worker.core.assignment import Opening, opening
+from worker.core.ports import Place
+from worker.kafka.connection import LEADERLESS, Trouble, passing, unreachable
+
+TRY_SECONDS: Final = 2.0
+"""How long a broker may take to say where the group stands before it is asked again."""
+
+REACHED_EVERY_SECONDS: Final = 0.25
+"""How often a drain asks how far its group is."""
+
+BEYOND_SECONDS: Final = 30.0
+"""How long the end of a partition is asked for again before a commit behind it means a reset."""
+
+_log = structlog.get_logger(__name__)
+
+
+class GroupAsker:
+    """Asks for commits and watermarks; closes the client it is given."""
+
+    def __init__(self, client: Consumer, trouble: Trouble) -> None:
+        self._client = client
+        self._trouble = trouble
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="offsets")
+        self._openings: dict[Place, Future[Opening | None]] = {}
+        self._beyond_since: dict[Place, float] = {}
+        self._reached: Future[bool] | None = None
+        self._reached_at = 0.0
+
+    def opening(self, place: Place) -> Opening | None:
+        """The group's commit against the partition's watermarks; None: not yet, ask again."""
+        if place not in self._openings:
+            self._openings[place] = self._thread.submit(self._ask_opening, place)
+        if not self._openings[place].done():
+            return None
+        return self._openings.pop(place).result()
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """They came or went: an answer counts only for the stay it was asked in."""
+        for place in places:
+            self._openings.pop(place, None)
+            self._beyond_since.pop(place, None)
+
+    def _ask_opening(self, place: Place) -> Opening | None:
+        try:
+            found, (low, high) = self._stand(place)
+        except KafkaException as error:
+            self._must_pass(error)
+            return None
+        if found.offset > high and not self._stays_beyond(place, found.offset, high):
+            return None
+        start = opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
+        if found.offset >= 0 and start.offset != found.offset:
+            told = {"topic": place[0], "partition": place[1], "committed": found.offset}
+            _log.error("kafka_offsets_reset", **told, first=low, end=high)
+        return start
+
+    def _stays_beyond(self, place: Place, committed: int, high: int) -> bool:
+        """Has this commit been behind the end for so long that the topic must be another?"""
+        now = time.monotonic()
+        if place not in self._beyond_since:
+            told = {"topic": place[0], "partition": place[1], "committed": committed}
+            _log.warning("kafka_commit_beyond_end", **told, end=high)
+        if now - self._beyond_since.setdefault(place, now) < BEYOND_SECONDS:
+            return False
+        self._beyond_since.pop(place, None)
+        return True
+
+    def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
+        (found,) = self._client.committed([TopicPartition(*place)], timeout=TRY_SECONDS)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        try:
+            marks = self._client.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() == LEADERLESS:  # so it stays until the client looks anew
+                self._client.list_topics(place[0], timeout=TRY_SECONDS)
+            raise
+        return found, marks
+
+    def reached(self, ends: Mapping[Place, int]) -> bool:
+        """Has the group committed these offsets? Asked as `opening` is, now and then."""
+        if self._reached is None:
+            now = time.monotonic()
+            if now - self._reached_at < REACHED_EVERY_SECONDS:
+                return False
+            self._reached_at = now
+            self._reached = self._thread.submit(self._ask_reached, dict(ends))
+        if not self._reached.done():
+            return False
+        answer, self._reached = self._reached.result(), None
+        return answer
+
+    def _ask_reached(self, ends: dict[Place, int]) -> bool:
+        asked = [TopicPartition(*place) for place in ends]
+        try:
+            found = self._client.committed(asked, timeout=TRY_SECONDS) if asked else []
+        except KafkaException as error:
+            self._must_pass(error)
+            return False
+        return all(
+            one.error is None and one.offset >= ends[one.topic, one.partition] for one in found
+        )
+
+    def _must_pass(self, error: KafkaException) -> None:
+        """The broker does not say where the group stands: for now, or it is raised."""
+        if not passing(error):
+            raise unreachable("asking for committed offsets", error, self._trouble) from None
+        _log.warning("kafka_offsets_unknown", error=error.args[0].name())
+
+    def close(self) -> None:
+        """When nobody asks any more."""
+        self._thread.shutdown(cancel_futures=True)
+        self._client.close()

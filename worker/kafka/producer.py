@@ -1,0 +1,340 @@
+"""One transactional producer: announcements and offsets are written together or not at all.
+
+The invariant: `announce` returns only after the transaction's commit, and raises `Aborted` only
+after its abort. When Kafka says neither, `Unsettled` sends the caller to the group for the outcome.
+
+A producer whose transaction failed is never used again: the start of the next one, with the same
+id, settles what it left open, and its new epoch keeps out whatever comes late of it. That is also
+how a transaction is aborted. The client's own abort drops messages that were sent and not answered,
+and gives their sequence numbers to the next ones; a broker that had written them takes those for
+repetitions, answers that all is well, and what was committed is nowhere (seen with librdkafka
+2.16.0). Source of the three kinds of error: librdkafka's documentation of its transactions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+from worker.core.ports import Aborted, Announcement, Commit, DependencyUnavailable, Unsettled
+from worker.kafka.call_deadline import HANG_SECONDS, BoundedCalls
+from worker.kafka.connection import (
+    NOT_ALLOWED,
+    REACH_SECONDS,
+    Trouble,
+    client_config,
+    not_allowed,
+    open_client,
+    unreachable,
+)
+
+TRY_SECONDS: Final = 5.0
+"""How long one call may take before it is made again."""
+
+OUTAGE_SECONDS_MAX: Final = 86_400.0
+"""How long a broker may be away in the middle of a transaction before the process ends."""
+
+STOPPING_SECONDS_MAX: Final = 20.0
+"""How long after a signal to stop a broker that is away is waited for. The call under way then may
+take 15 more: three of the client's own steps. The chart's grace is 40."""
+
+TRANSACTION_TIMEOUT_MS: Final = 15_000
+"""What a dead worker leaves open blocks read-committed readers for at most so long."""
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "compression.type": "lz4",
+    # A transaction is flushed at its end; what waits until then is late.
+    "linger.ms": 0,
+    "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 131_072,
+    "message.max.bytes": 4_194_304,
+    "retry.backoff.ms": 5,
+    "retry.backoff.max.ms": 500,
+}
+
+RENEWALS_MAX: Final = 5
+RENEWALS_SECONDS: Final = 600.0
+"""More new producers than that in so many seconds, those after an abort not counted: two processes
+take the id from each other."""
+
+ANY: Final = -1
+"""As a partition: by the hash of the key."""
+
+_TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE})
+
+_log = structlog.get_logger(__name__)
+
+
+def _passing(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and bool(error.args[0].retriable())
+
+
+class KafkaAnnouncer:
+    """Announces in transactions under one transactional id.
+
+    side_by_side: topics of which each transaction writes to one partition, another one every time.
+    after_commit: told of every commit; the embedded broker needs it.
+    while_waiting: called between tries, so that a long outage is seen to be waited for.
+    stopping_seconds: how long ago the process was told to stop; 0.0 while it was not.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a producer needs to be told
+        self,
+        *,
+        bootstrap_servers: str,
+        transactional_id: str,
+        client: Mapping[str, Any],
+        side_by_side: Iterable[str] = (),
+        after_commit: Callable[[Sequence[Commit]], None] = lambda _: None,
+        while_waiting: Callable[[], None] = lambda: None,
+        stopping_seconds: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._trouble = Trouble()
+        self._after_commit = after_commit
+        self._while_waiting = while_waiting
+        self._stopping_seconds = stopping_seconds
+        self._since = 0.0
+        self._refused: set[tuple[str, bytes | None, int]] = set()
+        own = {
+            "transactional.id": transactional_id,
+            "delivery.report.only.error": True,
+        }
+        self._calls = BoundedCalls()
+        self._renewals: list[float] = []
+        self._config = client_config(
+            bootstrap_servers=bootstrap_servers,
+            client={**_DEFAULTS, **client},
+            trouble=self._trouble,
+            own=own,
+        )
+        self._producer = open_client(lambda: Producer(self._config))
+        try:
+            self._producer.init_transactions(REACH_SECONDS * 3)
+        except KafkaException as error:
+            raise unreachable("starting the transactional producer", error, self._trouble) from None
+        counts = {topic: self._partitions_of(topic) for topic in side_by_side}
+        self._spread = {topic: count for topic, count in counts.items() if count}
+        self._turn = 0
+
+    def _partitions_of(self, topic: str) -> int:
+        """How many there are; 0 for a topic that may not be seen: writing to it says why."""
+        try:
+            found = self._producer.list_topics(topic, REACH_SECONDS)
+        except KafkaException as error:
+            raise unreachable(f"asking for topic {topic}", error, self._trouble) from None
+        return len(found.topics[topic].partitions)
+
+    def announce(
+        self,
+        announcements: Iterable[Announcement],
+        commits: Sequence[Commit],
+        membership: object,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write it all in one transaction; see the module's invariant.
+
+        A partition that a transaction writes to costs it a request and a marker: where every key
+        went to a partition of its own, a small transaction took as long as there are partitions.
+        meanwhile: called while the broker commits, and once more whenever it must be asked again.
+        """
+        self._since = time.monotonic()
+        self._turn += 1
+        try:
+            self._announce(announcements, commits, membership, meanwhile)
+        finally:
+            self._since = 0.0
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the transaction under way has taken; 0.0 when there is none.
+
+        The consumer is not polled meanwhile, so it does not hear of an outage.
+        """
+        since = self._since
+        return time.monotonic() - since if since else 0.0
+
+    def _announce(
+        self,
+        announcements: Iterable[Announcement],
+        commits: Sequence[Commit],
+        membership: object,
+        meanwhile: Callable[[], None],
+    ) -> None:
+        producer = self._producer
+        offsets = [
+            TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
+        ]
+        try:
+            self._calmly(producer.begin_transaction)
+            self._produce(announcements)
+            self._calmly(_commit(producer, offsets, membership), meanwhile=meanwhile)
+        except KafkaException as error:
+            self._recover(error.args[0])
+        self._after_commit(commits)
+
+    def _calmly(
+        self,
+        call: Callable[..., object],
+        *arguments: object,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """The same call again while Kafka says it may pass; one that hangs is given up."""
+
+        def waiting(_: object) -> None:
+            self._while_waiting()
+
+        for attempt in Retrying(
+            retry=retry_if_exception(_passing),
+            stop=self._given_up,
+            wait=wait_random_exponential(multiplier=0.02, max=1.0),
+            before_sleep=waiting,
+            reraise=True,
+        ):
+            with attempt:
+                self._calls.within(HANG_SECONDS, call, *arguments, meanwhile=meanwhile)
+
+    def _given_up(self, tries: RetryCallState) -> bool:
+        waited = tries.seconds_since_start or 0.0
+        return waited >= OUTAGE_SECONDS_MAX or self._must_stop
+
+    @property
+    def _must_stop(self) -> bool:
+        return self._stopping_seconds() >= STOPPING_SECONDS_MAX
+
+    def _produce(self, announcements: Iterable[Announcement]) -> None:
+        """A flat loop: it runs for every leg; arguments by place cost the client less."""
+        produce: Callable[..., None] = self._producer.produce
+        chosen = {topic: self._turn % count for topic, count in self._spread.items()}
+        for one in announcements:
+            topic, key, value, headers, timestamp_ms, otherwise = one
+            if otherwise is not None:
+                self._produce_whole(one)
+                continue
+            partition = chosen.get(topic, ANY)
+            while True:
+                try:
+                    produce(topic, value, key, partition, None, None, timestamp_ms, headers)
+                    break
+                except BufferError:
+                    self._make_room()
+
+    def _produce_whole(self, one: Announcement) -> None:
+        """Write a record as it is, unless the client or the broker finds it too large."""
+        if one.otherwise is None or _name(one) in self._refused:
+            whole = one.otherwise() if one.otherwise is not None else one
+            self._produce([whole._replace(otherwise=None)])
+            return
+        while True:
+            try:
+                self._producer.produce(
+                    one.topic,
+                    one.value,
+                    one.key,
+                    headers=list(one.headers),
+                    timestamp=one.timestamp_ms,
+                    on_delivery=self._watcher(one),
+                )
+            except BufferError:
+                self._make_room()
+            except KafkaException as error:
+                if error.args[0].code() not in _TOO_LARGE:
+                    raise
+                self._produce([one.otherwise()._replace(otherwise=None)])
+                return
+            else:
+                return
+
+    def _make_room(self) -> None:
+        """Wait until the client has sent some of its queue."""
+        self._while_waiting()
+        self._producer.poll(0.1)
+
+    def _watcher(self, one: Announcement) -> Callable[[KafkaError | None, Message], None]:
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None and error.code() in _TOO_LARGE:
+                self._refused.add(_name(one))
+
+        return delivered
+
+    def _recover(self, cause: KafkaError) -> NoReturn:
+        """Go on with a new producer; was the transaction aborted, or must the group be asked?"""
+        if self._must_stop:
+            raise DependencyUnavailable(
+                "Kafka did not answer after the signal to stop: what was under way is dropped, and"
+                " whoever starts next goes on from the last commit"
+            ) from None
+        if cause.code() in NOT_ALLOWED:
+            raise not_allowed("writing announcements and offsets", cause) from None
+        if cause.txn_requires_abort():
+            _log.warning("kafka_transaction_aborted", error=cause.name())
+            self._producer.poll(0)  # tells which records were too large
+            self._replace()
+            raise Aborted(cause.name()) from None
+        self._count_renewal(cause)
+        _log.warning("kafka_producer_renewed", error=cause.name())
+        self._replace()
+        raise Unsettled(cause.name()) from None
+
+    def _count_renewal(self, cause: KafkaError) -> None:
+        """A transaction that took too long, for one, makes the broker refuse this producer.
+
+        Or a call never returned: then its thread keeps the old one, which the new one fences.
+        """
+        now = time.monotonic()
+        self._renewals = [at for at in self._renewals if now - at < RENEWALS_SECONDS]
+        if len(self._renewals) >= RENEWALS_MAX:
+            raise self._end(cause) from None
+        self._renewals.append(now)
+
+    def _replace(self) -> None:
+        """The new producer takes over the id, and so ends whatever was open, before it answers."""
+        self._producer = Producer(self._config)
+        try:
+            self._calmly(self._producer.init_transactions, TRY_SECONDS)
+        except KafkaException as failed:
+            raise self._end(failed.args[0]) from None
+
+    def _end(self, cause: KafkaError) -> DependencyUnavailable:
+        if cause.code() in {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}:  # noqa: SLF001
+            return DependencyUnavailable(
+                "another process takes over this transactional id (kafka.transactional_id) again"
+                " and again: each running worker needs its own"
+            )
+        return DependencyUnavailable(f"Kafka would not go on with the transaction: {cause.str()}")
+
+    def close(self) -> None:
+        """Nothing is left to send: every transaction was committed or aborted."""
+        deadline = time.monotonic() + TRY_SECONDS
+        try:
+            while len(self._producer) and time.monotonic() < deadline:
+                self._producer.poll(0.1)
+        except KafkaException as error:
+            _log.warning("kafka_producer_closed", error=error.args[0].name())
+        self._calls.close()
+
+
+def _commit(
+    producer: Producer, offsets: list[TopicPartition], membership: object
+) -> Callable[[], None]:
+    """Offsets into the transaction, then its end, in one call that can be made again."""
+    sent = False
+
+    def commit() -> None:
+        nonlocal sent
+        if not sent:
+            producer.send_offsets_to_transaction(offsets, membership, TRY_SECONDS)
+            sent = True
+        producer.commit_transaction(TRY_SECONDS)
+
+    return commit
+
+
+def _name(one: Announcement) -> tuple[str, bytes | None, int]:
+    """What tells a refused record from the others when it is written again after the abort."""
+    return one.topic, one.key, hash(one.value)

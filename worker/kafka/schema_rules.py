@@ -1,0 +1,119 @@
+"""Which schema belongs on which topic, and what may change in one: checked against its history.
+
+The invariant: every generation of a schema reads what any other wrote (Confluent's
+FULL_TRANSITIVE), because topics are replayed years later and producers change before readers do.
+Reads the packaged files; no network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+from worker.config.settings import Settings
+from worker.core.ports import UsageError
+
+COMPATIBILITY: Final = "FULL_TRANSITIVE"
+
+INPUT_SCHEMAS: Final[Mapping[str, str]] = {
+    "payments": "stripe_payment_event",
+    "settlements": "stripe_settlement_event",
+    "commands": "wallet_command",
+}
+"""Role of an input topic to packaged schema."""
+
+POSTED_SCHEMA: Final = "posted_transfer"
+
+
+class Difference(NamedTuple):
+    """Something that must not be, in one sentence."""
+
+    schema: str
+    what: str
+
+
+def schema_text(name: str) -> str:
+    """The packaged schema as its file has it."""
+    return files("worker").joinpath("schemas", f"{name}.avsc").read_text(encoding="utf-8")
+
+
+def subjects(settings: Settings) -> dict[str, str]:
+    """Registry subject (`<topic>-value`) to packaged schema, for the topics in use."""
+    inputs = settings.topics.inputs
+    found = {
+        f"{inputs[role]}-value": name for role, name in INPUT_SCHEMAS.items() if role in inputs
+    }
+    return {**found, f"{settings.topics.outbox}-value": POSTED_SCHEMA}
+
+
+def history(name: str) -> dict[int, str]:
+    """Every released generation of a schema, by number from 1."""
+    folder = files("worker").joinpath("schemas", "history", name)
+    found = {
+        int(entry.name.removesuffix(".avsc")): entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".avsc")
+    }
+    return dict(sorted(found.items()))
+
+
+def undocumented(name: str) -> Iterator[Difference]:
+    """Every record and field must say what it is."""
+    for path, has_doc in _documented(json.loads(schema_text(name)), name):
+        if not has_doc:
+            yield Difference(name, f"{path} has no doc")
+
+
+def against_history(name: str) -> Iterator[Difference]:
+    """The schema and each of its released generations read each other, and it is the newest."""
+    current, released = schema_text(name), history(name)
+    if not released or json.loads(current) != json.loads(released[max(released)]):
+        following = max(released, default=0) + 1
+        yield Difference(name, f"is not released: copy it to history/{name}/{following}.avsc")
+    for number, text in released.items():
+        for why in incompatible(current, text):
+            yield Difference(name, f"and its generation {number}: {why}")
+
+
+def incompatible(one: str, other: str) -> list[str]:
+    """Why two generations do not read each other; empty when they do."""
+    from avro.compatibility import (  # noqa: PLC0415 - only where schemas are compared
+        ReaderWriterCompatibilityChecker,
+        SchemaCompatibilityType,
+    )
+    from avro.schema import parse  # noqa: PLC0415 - the same
+
+    check: Any = ReaderWriterCompatibilityChecker  # it carries no types
+    said = []
+    for reader, writer in ((one, other), (other, one)):
+        found = check().get_compatibility(parse(reader), parse(writer))
+        if found.compatibility != SchemaCompatibilityType.compatible:
+            said.append("; ".join(sorted(map(str, found.messages))))
+    return said
+
+
+def require_checker() -> None:
+    """Say what to install where Apache's `avro` is not there."""
+    try:
+        import avro.compatibility  # noqa: F401, PLC0415 - only whether it can be imported
+    except ModuleNotFoundError:
+        raise UsageError(
+            "comparing schemas needs more packages: pip install 'ledger-worker[registry]'"
+        ) from None
+
+
+def _documented(schema: Any, path: str) -> Iterator[tuple[str, bool]]:  # noqa: ANN401 - JSON
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _documented(branch, path)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "record":
+            yield path, bool(schema.get("doc"))
+        for field in schema.get("fields", ()):
+            yield f"{path}.{field['name']}", bool(field.get("doc"))
+            yield from _documented(field["type"], f"{path}.{field['name']}")
+        for inner in ("items", "values", "type"):
+            if isinstance(schema.get(inner), dict | list):
+                yield from _documented(schema[inner], path)

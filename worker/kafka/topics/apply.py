@@ -1,0 +1,230 @@
+"""A broker's topics and grants: looked at, and brought to what is declared.
+
+The invariant: nothing is deleted, and no setting is touched that the plan does not name. Every call
+has a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+)
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+from worker.config.settings import Settings
+from worker.core.ports import DependencyUnavailable
+from worker.kafka.connection import Trouble, client_config, open_client, unreachable
+from worker.kafka.topics.declared import Grant, Operation, Resource
+from worker.kafka.topics.plan import Found, Plan
+
+CALL_SECONDS: Final = 30.0
+"""How long the cluster may take for one request about all topics."""
+
+AUTHORIZER: Final = "authorizer.class.name"
+"""A broker's setting; empty, it keeps no grants, and answers a question about them with none."""
+
+RESOURCES: Final[Mapping[Resource, ResourceType]] = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional_id": ResourceType.TRANSACTIONAL_ID,
+}
+OPERATIONS: Final[Mapping[Operation, AclOperation]] = {
+    "read": AclOperation.READ,
+    "write": AclOperation.WRITE,
+}
+
+T = TypeVar("T")
+
+
+class TopicAdmin:
+    """Looks at one cluster's topics and changes them; made by `open_topic_admin`."""
+
+    def __init__(self, client: AdminClient, trouble: Trouble) -> None:
+        self._client = client
+        self._trouble = trouble
+
+    def topics(self, names: Collection[str]) -> dict[str, Found]:
+        """Those of the named topics that exist.
+
+        Raises:
+            DependencyUnavailable: no broker answered in time, or it refused us.
+        """
+        with self._asking("listing the topics"):
+            listed = self._client.list_topics(timeout=CALL_SECONDS)
+        there = sorted(set(names) & listed.topics.keys())
+        configs = self._configs(there)
+        return {
+            name: Found(
+                partitions=len(listed.topics[name].partitions),
+                replication=_replication(listed.topics[name].partitions),
+                config=configs[name],
+            )
+            for name in there
+        }
+
+    def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        with self._asking("reading the topics' settings"):
+            answers = self._client.describe_configs(resources, request_timeout=CALL_SECONDS)
+            found = {asked.name: future.result(CALL_SECONDS) for asked, future in answers.items()}
+        return {
+            name: {key: entry.value or "" for key, entry in entries.items()}
+            for name, entries in found.items()
+        }
+
+    def grants(self, users: Iterable[str]) -> set[Grant] | None:
+        """What these users may do; None when the broker keeps no grants."""
+        with self._asking("reading the grants"):
+            if not self._keeps_grants():
+                return None
+            return {
+                grant
+                for user in users
+                for binding in self._bindings(f"User:{user}")
+                for grant in _grant(user, binding)
+            }
+
+    def _keeps_grants(self) -> bool:
+        """Has it an authorizer? A broker that does not show this setting is taken to have one."""
+        brokers = self._client.list_topics(timeout=CALL_SECONDS).brokers
+        asked = ConfigResource(ResourceType.BROKER, str(min(brokers)))
+        answers = self._client.describe_configs([asked], request_timeout=CALL_SECONDS)
+        entry = next(iter(answers.values())).result(CALL_SECONDS).get(AUTHORIZER)
+        return entry is None or bool(entry.value)
+
+    def _bindings(self, principal: str) -> list[AclBinding]:
+        of_principal = AclBindingFilter(
+            ResourceType.ANY,
+            None,  # type: ignore[arg-type] # any name: the stub knows bindings only
+            ResourcePatternType.ANY,
+            principal,
+            None,  # type: ignore[arg-type] # any host
+            AclOperation.ANY,
+            AclPermissionType.ALLOW,
+        )
+        answer = self._client.describe_acls(of_principal, request_timeout=CALL_SECONDS)
+        bindings: list[AclBinding] = answer.result(CALL_SECONDS)
+        return bindings
+
+    def apply(self, plan: Plan) -> None:
+        """Do what the plan names: topics first, so that nobody waits for a grant on nothing.
+
+        Raises:
+            DependencyUnavailable: the cluster refused a part, or did not answer in time; what was
+                done before stays done, and a new plan shows the rest.
+        """
+        with self._asking("creating topics"):
+            self._create(plan)
+        with self._asking("adding partitions"):
+            self._repartition(plan)
+        with self._asking("changing the topics' settings"):
+            self._configure(plan)
+        with self._asking("granting"):
+            self._allow(plan)
+
+    def _create(self, plan: Plan) -> None:
+        wanted = [
+            NewTopic(
+                one.name,
+                num_partitions=one.partitions,
+                replication_factor=one.replication,
+                config=dict(one.config),
+            )
+            for one in plan.create
+        ]
+        _all(wanted, self._client.create_topics, operation_timeout=CALL_SECONDS)
+
+    def _repartition(self, plan: Plan) -> None:
+        wanted = [NewPartitions(one.topic, one.after) for one in plan.repartition]
+        _all(wanted, self._client.create_partitions, operation_timeout=CALL_SECONDS)
+
+    def _configure(self, plan: Plan) -> None:
+        topics = dict.fromkeys(one.topic for one in plan.configure)
+        wanted = [
+            ConfigResource(
+                ResourceType.TOPIC,
+                topic,
+                incremental_configs=[
+                    ConfigEntry(one.key, one.after, incremental_operation=AlterConfigOpType.SET)
+                    for one in plan.configure
+                    if one.topic == topic
+                ],
+            )
+            for topic in topics
+        ]
+        _all(wanted, self._client.incremental_alter_configs, request_timeout=CALL_SECONDS)
+
+    def _allow(self, plan: Plan) -> None:
+        wanted = [_binding(grant) for grant in plan.grant]
+        _all(wanted, self._client.create_acls, request_timeout=CALL_SECONDS)
+
+    @contextmanager
+    def _asking(self, doing: str) -> Any:  # noqa: ANN401 - a context
+        try:
+            yield
+        except KafkaException as error:
+            raise unreachable(doing, error, self._trouble) from None
+        except TimeoutError:
+            raise DependencyUnavailable(
+                f"Kafka did not answer within {CALL_SECONDS:g} s while {doing}"
+            ) from None
+
+
+def open_topic_admin(settings: Settings) -> TopicAdmin:
+    """The admin of the cluster that the settings name."""
+    trouble = Trouble()
+    config = client_config(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        client=settings.kafka.client,
+        trouble=trouble,
+        own={},
+    )
+    return TopicAdmin(open_client(lambda: AdminClient(config)), trouble)
+
+
+def _all(wanted: list[T], ask: Callable[..., Mapping[Any, Future[Any]]], **limits: float) -> None:
+    """Ask for all in one request and wait for each answer; the first refusal is raised."""
+    if wanted:
+        for answer in ask(wanted, **limits).values():
+            answer.result(CALL_SECONDS + 1)
+
+
+def _replication(partitions: Mapping[int, Any]) -> int:
+    """The fewest replicas that a partition has."""
+    return min((len(one.replicas) for one in partitions.values()), default=0)
+
+
+def _binding(grant: Grant) -> AclBinding:
+    return AclBinding(
+        RESOURCES[grant.resource],
+        grant.name,
+        ResourcePatternType.PREFIXED if grant.prefixed else ResourcePatternType.LITERAL,
+        f"User:{grant.user}",
+        "*",
+        OPERATIONS[grant.operation],
+        AclPermissionType.ALLOW,
+    )
+
+
+def _grant(user: str, binding: AclBinding) -> list[Grant]:
+    """The grant that a binding is; one of a kind that is never declared is none."""
+    resources = [name for name, kind in RESOURCES.items() if kind == binding.restype]
+    operations = [name for name, kind in OPERATIONS.items() if kind == binding.operation]
+    if not resources or not operations or binding.host != "*":
+        return []
+    prefixed = binding.resource_pattern_type == ResourcePatternType.PREFIXED
+    return [Grant(user, operations[0], resources[0], str(binding.name), prefixed)]

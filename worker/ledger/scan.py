@@ -1,0 +1,81 @@
+"""Everything the ledger holds, in timestamp order, page by page.
+
+The invariant: memory holds one page; nothing is left out or told twice, because timestamps are
+unique and a page starts after the last one of the page before. Imports the ports and the core only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol, TypeVar
+
+from worker.core.ports import Ledger
+from worker.core.wire import Account, AccountFilter, QueryFilter, Transfer
+
+TIMESTAMP_MAX: Final = (1 << 63) - 1
+
+
+class Timed(Protocol):
+    """What has a ledger timestamp."""
+
+    @property
+    def timestamp(self) -> int:
+        """Nanoseconds since 1970, unique in the ledger."""
+        ...
+
+
+Row = TypeVar("Row", bound=Timed)
+
+
+def all_accounts(ledger: Ledger, *, code: int = 0, start_ns: int = 0) -> Iterator[Account]:
+    """Every account, oldest first; code: of one declared account, 0 for all."""
+    return _pages(
+        lambda low: ledger.query_accounts(QueryFilter(code=code, timestamp_min=low)), start_ns
+    )
+
+
+def all_transfers(ledger: Ledger, *, start_ns: int = 0, end_ns: int = 0) -> Iterator[Transfer]:
+    """Every transfer from `start_ns` on and before `end_ns` (0: to the end), oldest first."""
+    if end_ns and end_ns <= start_ns:
+        return iter(())
+    high = end_ns - 1 if end_ns else TIMESTAMP_MAX
+    return _pages(
+        lambda low: (
+            ledger.query_transfers(QueryFilter(timestamp_min=low, timestamp_max=high))
+            if low <= high
+            else ()
+        ),
+        start_ns,
+    )
+
+
+def account_transfers(
+    ledger: Ledger, account_id: int, *, start_ns: int = 0, end_ns: int = 0
+) -> Iterator[Transfer]:
+    """One account's transfers from `start_ns` on and before `end_ns` (0: to the end)."""
+    if end_ns and end_ns <= start_ns:
+        return iter(())
+    high = end_ns - 1 if end_ns else TIMESTAMP_MAX
+    return _pages(
+        lambda low: (
+            ledger.account_transfers(
+                AccountFilter(account_id, timestamp_min=low, timestamp_max=high)
+            )
+            if low <= high
+            else ()
+        ),
+        start_ns,
+    )
+
+
+def newest_timestamp(ledger: Ledger) -> int:
+    """The newest transfer's timestamp in nanoseconds; 0 when there is none."""
+    newest = ledger.query_transfers(QueryFilter(limit=1, reversed=True))
+    return newest[0].timestamp if newest else 0
+
+
+def _pages(ask: Callable[[int], Sequence[Row]], start_ns: int) -> Iterator[Row]:
+    low = start_ns
+    while page := ask(low):
+        yield from page
+        low = page[-1].timestamp + 1

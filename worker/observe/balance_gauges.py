@@ -1,0 +1,88 @@
+"""Balances as gauges, for the accounts that somebody asked for.
+
+The invariant: money is not read from a gauge. It is a float for a chart, in major units, as old as
+the last look; books, statements and reconciliation ask the ledger. Reads only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+
+from worker.core.ids import account_id
+from worker.core.money import major_units
+from worker.core.ports import Ledger, UsageError
+from worker.core.rulebook import Account, Rulebook
+from worker.core.wire import Account as HeldAccount
+
+Show = Callable[[str, str, float], None]
+"""Takes an account's name, its currency, and what it holds in major units."""
+
+
+class BalanceGauges:
+    """Looks the accounts up now and then, on the ledger's own thread.
+
+    ledger, thread: the worker's, so that its ledger never has a second request under way. An
+    account that is not in the ledger yet is not shown.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        thread: Executor,
+        accounts: Mapping[int, tuple[Account, str, int]],
+        show: Show,
+        every_seconds: float,
+    ) -> None:
+        self._ledger = ledger
+        self._thread = thread
+        self._accounts = accounts
+        self._show = show
+        self._every_seconds = every_seconds
+        self._asked_at = -every_seconds
+        self._asked: Future[list[HeldAccount]] | None = None
+
+    def turn(self, now: float | None = None) -> None:
+        """Ask when it is time, show what has come; never waits. Called with every turn of the loop.
+
+        now: in seconds of the monotonic clock, which is the default.
+        """
+        now = time.monotonic() if now is None else now
+        if self._asked is not None:
+            if self._asked.done():
+                self._tell(self._asked.result())
+                self._asked = None
+        elif self._accounts and now - self._asked_at >= self._every_seconds:
+            self._asked_at = now
+            self._asked = self._thread.submit(self._ledger.lookup_accounts, list(self._accounts))
+
+    def _tell(self, found: Sequence[HeldAccount]) -> None:
+        for held in found:
+            declared, currency, scale = self._accounts[held.id]
+            net = held.credits_posted - held.debits_posted
+            balance = -net if declared.debit_normal else net
+            self._show(declared.name, currency, float(major_units(balance, scale)))
+
+
+def asked_accounts(rulebook: Rulebook, names: Sequence[str]) -> dict[int, tuple[Account, str, int]]:
+    """The ids of these accounts in every currency: the account, its currency and scale.
+
+    Raises:
+        UsageError: an account is not declared, or is one of a family.
+    """
+    found: dict[int, tuple[Account, str, int]] = {}
+    for name in names:
+        declared = rulebook.accounts.get(name)
+        if declared is None:
+            raise UsageError(f"metrics.balances: the rulebook declares no account {name!r}")
+        if declared.per:
+            raise UsageError(
+                f"metrics.balances: {name} has one account per {declared.per}, and each would be"
+                " a series of its own; ask `ledger-worker balances` for them"
+            )
+        for currency in rulebook.ledgers.values():
+            number = account_id(ledger=currency.ledger, name=name, key="")
+            found[number] = (declared, currency.name, currency.scale)
+    return found

@@ -1,0 +1,99 @@
+"""Decode and translate: from a record's bytes to what it asks for.
+
+The invariant: every record gets an answer; what cannot be posted is a dead letter with its reason.
+Pure but for the decoder it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
+from worker.core.assignment import Assignment
+from worker.core.chain import Chain
+from worker.core.event import ATTEMPT_MAX, Bodies, Dead, Event, Reason, Skipped
+from worker.core.ports import Headers, Record
+from worker.stages.batch import Item
+
+ATTEMPT_HEADER: Final = "ledger_worker.attempt"
+
+
+class Decoder(Bodies, Protocol):
+    """Bytes to events."""
+
+    def decode_all(self, values: Sequence[bytes | None]) -> list[Event | Dead]:
+        """The event in each value, or why there is none."""
+        ...
+
+
+class Translator(Protocol):
+    """Events to chains."""
+
+    def translate(self, event: Event, *, role: str, attempt: int = 0) -> Chain | Skipped | Dead:
+        """The chain of an event, or what became of it without one."""
+        ...
+
+
+class EventReader:
+    """Decodes records in one go and translates them one by one."""
+
+    def __init__(self, decoder: Decoder, translator: Translator) -> None:
+        self._decoder = decoder
+        self._translator = translator
+
+    def decode(self, records: Sequence[Record]) -> list[Event | Dead]:
+        """One answer for each record, in order."""
+        return self._decoder.decode_all([record.value() for record in records])
+
+    def due_ms(self, record: Record, *, delay_ms: int) -> int:
+        """When a parked record has waited so long, in milliseconds since 1970."""
+        return parked_at_ms(record) + delay_ms
+
+    def items(
+        self,
+        ready: Sequence[tuple[Record, Assignment]],
+        found: Sequence[Event | Dead],
+        *,
+        group: str,
+    ) -> list[Item]:
+        """Each decoded record as an item of a batch. A flat loop: it runs for every record.
+
+        The bodies of events are set aside when their chains are made.
+
+        group: the consumer group, under which a parked record has its earlier positions.
+        """
+        made: list[Item] = []
+        for (record, stay), event in zip(ready, found, strict=True):
+            role = stay.role or role_of(record)
+            asked, attempts = self.translate(event, record, role=role)
+            value = record.value() or b""
+            if isinstance(asked, Chain):
+                asked.event.set_aside(self._decoder, value)
+            item = Item(record, stay, record.offset(), len(value), role, asked, attempts)
+            if stay.tries:
+                item.earlier = earlier_positions(record, group=group)
+            made.append(item)
+        return made
+
+    def translate(
+        self, found: Event | Dead, record: Record, *, role: str
+    ) -> tuple[Chain | Skipped | Dead, int]:
+        """The chain at attempt 0, and the highest attempt that the record's header allows."""
+        if isinstance(found, Dead):
+            return found, 0
+        headers = record.headers()
+        attempts = asked_attempt(headers) if headers else 0
+        if attempts is None:
+            detail = f"the header {ATTEMPT_HEADER} is not a whole number from 1 to {ATTEMPT_MAX}"
+            return Dead(Reason.NOT_AN_EVENT, detail), 0
+        return self._translator.translate(found, role=role), attempts
+
+
+def asked_attempt(headers: Headers) -> int | None:
+    """The attempt that a redriven record asks for; 0 without the header, None when it is wrong."""
+    asked = [value for name, value in headers if name == ATTEMPT_HEADER]
+    if not asked:
+        return 0
+    digits = {str(attempt).encode(): attempt for attempt in range(1, ATTEMPT_MAX + 1)}
+    return digits.get(asked[-1] or b"")

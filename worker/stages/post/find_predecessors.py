@@ -1,0 +1,90 @@
+"""Finds the earlier chains that a batch's chains need, and fills in the accounts they give.
+
+The invariant: nothing but accounts is filled in, and a chain goes on only when every predecessor
+that it must have is in the ledger. Asks the ledger; knows neither Kafka nor bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from worker.core.chain import AccountRef, Chain
+from worker.core.event import Dead, Reason
+from worker.core.ports import Ledger
+from worker.core.predecessors import Need, as_held, candidate_ids, recomputed, with_accounts
+from worker.core.rulebook import Side
+from worker.core.wire import QueryFilter, Transfer
+from worker.stages.post.readback import Holdings, Rules
+
+Accounts = dict[tuple[str, Side], int]
+"""Account ids of a found chain by leg and side."""
+
+Place = TypeVar("Place")
+
+
+class Predecessors:
+    """Looks chains up in one ledger: by id where the rule knows the time, else by query."""
+
+    def __init__(self, ledger: Ledger, rules: Rules, holdings: Holdings) -> None:
+        self._ledger = ledger
+        self._rules = rules
+        self._holdings = holdings
+
+    def resolve(self, chains: Sequence[Chain]) -> list[Chain | Dead]:
+        """Each chain with its accounts in place, or why it cannot be posted."""
+        stored = self._by_id(_asked_ids(chains))
+        return [self._one(chain, stored) for chain in chains]
+
+    def _by_id(self, ids: Iterable[int]) -> Mapping[int, Transfer]:
+        wanted = list(dict.fromkeys(ids))
+        return {held.id: held for held in self._ledger.lookup_transfers(wanted)} if wanted else {}
+
+    def _one(self, chain: Chain, stored: Mapping[int, Transfer]) -> Chain | Dead:
+        needs = chain.needs
+        if needs is None:
+            return chain
+        if needs.optional and (held := as_held(chain, stored)) is not None:
+            return with_accounts(chain, self._named(held))
+        if needs.after is not None and not self._look(needs.after, stored):
+            return _missing(needs.after)
+        if needs.origin is None:
+            return chain
+        found = self._look(needs.origin, stored)
+        if not found and not needs.origin.optional:
+            return _missing(needs.origin)
+        return self._rules.fill(chain, self._named(found))
+
+    def _named(self, numbers: Mapping[Place, int]) -> dict[Place, AccountRef]:
+        refs = self._holdings.named(numbers.values())
+        return {place: refs[number] for place, number in numbers.items()}
+
+    def _look(self, need: Need, stored: Mapping[int, Transfer]) -> Accounts:
+        """The first chain that is there; empty when none is."""
+        for sought in need.sought:
+            if need.time_ms is None:
+                transfers = self._ledger.query_transfers(QueryFilter(user_data_128=sought.tag))
+            else:
+                ids = candidate_ids(sought, need.time_ms)
+                transfers = [stored[number] for number in ids if number in stored]
+            found = recomputed(sought, transfers)
+            if found:
+                return found
+        return {}
+
+
+def _asked_ids(chains: Sequence[Chain]) -> Iterable[int]:
+    """The ids of all predecessors of known time, and of the chains that may be there already."""
+    for chain in chains:
+        if chain.needs is None:
+            continue
+        if chain.needs.optional:
+            yield from (leg.id for leg in chain.legs)
+        for need in (chain.needs.origin, chain.needs.after):
+            if need is not None and need.time_ms is not None:
+                for sought in need.sought:
+                    yield from candidate_ids(sought, need.time_ms)
+
+
+def _missing(need: Need) -> Dead:
+    return Dead(Reason.PREDECESSOR_MISSING, f"{need.text} is not in the ledger")

@@ -1,0 +1,113 @@
+"""What the ledger already has of some chains: as asked, otherwise, or nothing.
+
+The invariant: nothing is written; an answer is true of the moment in which it was asked. A fact
+that the ledger holds under other ids is found by its tag, so that it is never posted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from worker.core.chain import Chain
+from worker.core.event import Dead, Reason
+from worker.core.outcome import same_money
+from worker.core.ports import Ledger
+from worker.core.wire import QueryFilter, Transfer
+from worker.stages.post.find_predecessors import Predecessors
+from worker.stages.post.readback import Holdings, Rules
+from worker.stages.post.variants import forms
+
+
+class Held(StrEnum):
+    """How the ledger stands to a chain."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    EXISTS = "exists"
+    CONFLICT = "conflict"
+    OTHER_IDS = "other_ids"
+    DEAD = "dead"
+
+
+class Asked(NamedTuple):
+    """A chain at attempt 0, and the role under which its event came."""
+
+    chain: Chain
+    role: str
+
+
+class Standings:
+    """Asks one ledger about chains, many at a time."""
+
+    def __init__(self, ledger: Ledger, rules: Rules) -> None:
+        self._ledger = ledger
+        self._rules = rules
+        self._predecessors = Predecessors(ledger, rules, Holdings(ledger, rules))
+
+    def of(self, asked: Sequence[Asked]) -> list[Held]:
+        """How the ledger stands to each."""
+        held = self._look_up(leg.id for one in asked for leg in one.chain.legs)
+        variants = [self._variant(one, held) for one in asked]
+        chains = [chain for chain in variants if isinstance(chain, Chain)]
+        resolved = iter(self._predecessors.resolve(chains))
+        full = [next(resolved) if isinstance(one, Chain) else one for one in variants]
+        legs = [leg for one in full if isinstance(one, Chain) for leg in one.legs]
+        held |= self._look_up(number for leg in legs for number in leg.pending_ids)
+        held |= self._look_up(leg.id for leg in legs if leg.id not in held)
+        return [_held(one, held) for one in full]
+
+    def under_other_ids(self, asked: Sequence[Asked]) -> list[bool]:
+        """Does the ledger hold the fact, and under none of the ids that it can have now?"""
+        held = self._look_up(one.chain.legs[0].id for one in asked)
+        return [self._variant(one, held) is Held.OTHER_IDS for one in asked]
+
+    def _look_up(self, ids: Iterable[int]) -> dict[int, Transfer]:
+        wanted = list(dict.fromkeys(ids))
+        return {one.id: one for one in self._ledger.lookup_transfers(wanted)} if wanted else {}
+
+    def _variant(self, one: Asked, held: Mapping[int, Transfer]) -> Chain | Held:
+        """The chain as it was posted: at its attempt, perhaps to suspense; itself if new."""
+        chain = one.chain
+        if any(leg.id in held for leg in chain.legs):
+            return chain
+        stored = self._ledger.query_transfers(QueryFilter(user_data_128=chain.tag))
+        if not stored:
+            return chain
+        ids = {transfer.id for transfer in stored}
+        for other in forms(self._rules, chain.event, role=one.role, known=chain):
+            if any(leg.id in ids for leg in other.legs):
+                return other
+        return Held.OTHER_IDS
+
+
+def _held(found: Chain | Dead | Held, held: Mapping[int, Transfer]) -> Held:
+    if isinstance(found, Held):
+        return found
+    if isinstance(found, Dead):
+        return Held.WAITING if found.reason is Reason.PREDECESSOR_MISSING else Held.DEAD
+    stored = [held[leg.id] for leg in found.legs if leg.id in held]
+    if not stored:
+        waits = any(
+            leg.pending_ids and not any(number in held for number in leg.pending_ids)
+            for leg in found.legs
+        )
+        return Held.WAITING if waits else Held.NEW
+    if len(stored) < len(found.legs):
+        return Held.CONFLICT
+    return Held.EXISTS if _same(found, stored, held) else Held.CONFLICT
+
+
+def _same(chain: Chain, stored: Sequence[Transfer], held: Mapping[int, Transfer]) -> bool:
+    return all(
+        same_money(
+            leg,
+            transfer,
+            number=number,
+            count=len(stored),
+            tag=chain.tag,
+            reserved=next((held[one] for one in leg.pending_ids if one in held), None),
+        )
+        for number, (leg, transfer) in enumerate(zip(chain.legs, stored, strict=True))
+    )

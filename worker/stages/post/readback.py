@@ -1,0 +1,109 @@
+"""What the ledger holds, told in the rulebook's words.
+
+The invariant: amounts, flags, codes and timestamps come from the ledger's own record, never from
+what was asked. Asks the ledger; knows neither Kafka nor bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from worker.core.chain import LINKED, AccountRef, Chain, Currency, Leg, PostedLeg, kind_of, leg_spec
+from worker.core.event import Dead, Event, Skipped
+from worker.core.ports import BrokenInvariant, Ledger
+from worker.core.predecessors import Found
+from worker.core.wire import Account, QueryFilter, Transfer
+
+NAMED_MAX: Final = 250_000
+"""How many accounts' names are remembered."""
+
+
+class Rules(Protocol):
+    """What posting needs of the rulebook."""
+
+    def translate(
+        self, event: Event, *, role: str, attempt: int = 0, diverted: bool = False
+    ) -> Chain | Skipped | Dead:
+        """The chain of an event at an attempt; diverted: to its suspense accounts."""
+        ...
+
+    def fill(self, chain: Chain, found: Found) -> Chain | Dead:
+        """The chain with the accounts of its origin in place."""
+        ...
+
+    def name_account(self, account: Account) -> AccountRef:
+        """The declared name and key of an account that the ledger holds."""
+        ...
+
+    def currency_of(self, ledger: int) -> Currency | None:
+        """The currency of a ledger; None where the rulebook does not declare it."""
+        ...
+
+
+class Holdings:
+    """Reads posted legs back from one ledger."""
+
+    def __init__(self, ledger: Ledger, rules: Rules) -> None:
+        self._ledger = ledger
+        self._rules = rules
+        self._named: dict[int, AccountRef] = {}
+
+    def posted_by(self, chain: Chain, position: int) -> list[Transfer]:
+        """Every leg that the record at this position posted for the chain's key."""
+        query = QueryFilter(user_data_128=chain.tag, user_data_64=position)
+        return self._ledger.query_transfers(query)
+
+    def legs(self, chain: Chain, stored: Sequence[Transfer]) -> tuple[PostedLeg, ...]:
+        """Stored transfers as legs of the chain, by id."""
+        by_id = {leg.id: leg for leg in chain.legs}
+        return tuple(
+            self.leg(by_id.get(held.id) or self._unknown_leg(chain, held), held) for held in stored
+        )
+
+    def leg(self, leg: Leg, held: Transfer) -> PostedLeg:
+        """One stored transfer as the leg that asked for it."""
+        return PostedLeg(
+            spec=leg.spec,
+            currency=self._rules.currency_of(held.ledger) or leg.currency,
+            id=held.id,
+            debit=self._account(leg.debit, held.debit_account_id),
+            credit=self._account(leg.credit, held.credit_account_id),
+            amount=held.amount,
+            pending_id=held.pending_id,
+            code=held.code,
+            flags=held.flags,
+            timestamp=held.timestamp,
+            leg_number=held.user_data_32 >> 16,
+            leg_count=held.user_data_32 & 0xFFFF,
+        )
+
+    def _unknown_leg(self, chain: Chain, held: Transfer) -> Leg:
+        """A leg that the rulebook in force no longer has: named by its number."""
+        currency = self._rules.currency_of(held.ledger) or Currency("", held.ledger, 0)
+        spec = leg_spec(
+            transaction=chain.transaction,
+            leg=f"leg_{held.user_data_32 >> 16}",
+            kind=kind_of(held.flags),
+            code=held.code,
+            flags=held.flags & ~LINKED,
+        )
+        return Leg(spec, currency, held.id, None, None, held.amount)
+
+    def _account(self, asked: AccountRef | None, number: int) -> AccountRef:
+        if asked is not None and asked.id == number:
+            return asked
+        return self.named([number])[number]
+
+    def named(self, numbers: Iterable[int]) -> dict[int, AccountRef]:
+        """Accounts that transfers name, by id; read from the ledger once."""
+        wanted = list(dict.fromkeys(numbers))
+        missing = [number for number in wanted if number not in self._named]
+        found = self._ledger.lookup_accounts(missing) if missing else []
+        if len(found) != len(missing):
+            raise BrokenInvariant("a transfer names an account that does not exist")
+        if len(self._named) + len(missing) > NAMED_MAX:
+            kept = [(number, self._named[number]) for number in wanted if number in self._named]
+            self._named = dict(kept)
+        self._named.update((account.id, self._rules.name_account(account)) for account in found)
+        return {number: self._named[number] for number in wanted}

@@ -1,0 +1,32 @@
+"""Every form in which an event's chain may have been posted: at each attempt, and to suspense.
+
+The invariant: these are the chains that the worker itself sends for an event, in the order in which
+it tries them. Asks nothing but the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.core.chain import Chain
+from worker.core.event import ATTEMPT_MAX, Event
+from worker.stages.post.readback import Rules
+
+
+def forms(
+    rules: Rules, event: Event, *, role: str, last: int = ATTEMPT_MAX, known: Chain | None = None
+) -> Iterator[Chain]:
+    """The chain at each attempt up to `last`, and each diverted to suspense after it.
+
+    known: the one at attempt 0, where it was translated before.
+    """
+    for attempt in range(last + 1):
+        known = known if not attempt else None
+        asked = known or rules.translate(event, role=role, attempt=attempt)
+        if not isinstance(asked, Chain):
+            continue
+        yield asked
+        if asked.suspends:
+            diverted = rules.translate(event, role=role, attempt=attempt, diverted=True)
+            if isinstance(diverted, Chain):
+                yield diverted

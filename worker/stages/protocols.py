@@ -1,0 +1,91 @@
+"""What the pipeline is made of: the stages between the ports, as Protocols.
+
+Imports the pure core, the ports and the batch's items only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from worker.core.assignment import Assignment
+from worker.core.event import Dead, Event
+from worker.core.outcome import Outcome
+from worker.core.ports import Announcement, Place, Record, Stage
+from worker.stages.batch import Item
+
+
+class Reader(Protocol):
+    """From bytes to what a record asks for."""
+
+    def decode(self, records: Sequence[Record]) -> Sequence[Event | Dead]:
+        """The event in each record, or why there is none."""
+        ...
+
+    def due_ms(self, record: Record, *, delay_ms: int) -> int:
+        """When a parked record has waited so long, in milliseconds since 1970."""
+        ...
+
+    def items(
+        self,
+        ready: Sequence[tuple[Record, Assignment]],
+        found: Sequence[Event | Dead],
+        *,
+        group: str,
+    ) -> Sequence[Item]:
+        """What the rulebook makes of each, as items of a batch."""
+        ...
+
+
+class Posting(Protocol):
+    """The ledger's side of a batch; blocks."""
+
+    def post(self, items: Sequence[Item]) -> list[Outcome]:
+        """The outcome of every item, in order."""
+        ...
+
+    def newest_timestamp(self) -> int:
+        """The ledger's newest transfer timestamp, in nanoseconds."""
+        ...
+
+
+class Writer(Protocol):
+    """From outcomes to records."""
+
+    def write(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Announcement]:
+        """What is written to Kafka about these items."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happened; quick, and never fails."""
+
+    def beat(self) -> None:
+        """The loop is alive."""
+        ...
+
+    def rebalanced(
+        self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
+    ) -> None:
+        """The group moved partitions; held: what is ours now."""
+        ...
+
+    def opened(self, places: Sequence[Place]) -> None:
+        """These partitions' records are taken from now on."""
+        ...
+
+    def parked(self, place: Place, record: Record | None) -> None:
+        """The next record of this partition is not due yet; None: it may be now."""
+        ...
+
+    def aborted(self, reason: str) -> None:
+        """A transaction was aborted, and its records are read again."""
+        ...
+
+    def stage(self, name: Stage, seconds: float) -> None:
+        """Time spent in a stage."""
+        ...
+
+    def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """A batch is announced and committed."""
+        ...
