@@ -19,7 +19,7 @@ from tests.simulation.kafka import Crash, FakeAnnouncer, FakeKafka
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.parked import ParkedEvents
-from worker.core.outcome import Kind, Outcome
+from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.ports import Announcement, Ledger, Place, Record, Stage
 from worker.core.translate import Translator
 from worker.core.wire import Account, QueryFilter, Result, Transfer
@@ -117,7 +117,7 @@ class PlainWriter:
             if outcome.rejection is not None:
                 content = {"reason": outcome.rejection.reason, "of": place}
                 written.append(Announcement("rejected", None, json.dumps(content).encode(), []))
-            if outcome.dead is not None and outcome.kind is Kind.PARKED:
+            if outcome.dead is not None and outcome.kind is OutcomeKind.PARKED:
                 stay = item.assignment
                 parked = self._parked.park(
                     item.record, outcome.dead, tries=stay.tries, role=item.role, since=stay.since

@@ -8,7 +8,7 @@ from confluent_kafka import TopicPartition
 from prometheus_client import generate_latest
 
 from worker.core.event import Reason
-from worker.core.outcome import Kind
+from worker.core.outcome import OutcomeKind
 from worker.kafka.connection import EmbeddedBroker
 from worker.kafka.consumer import KafkaSource
 from worker.ledger.embedded import EmbeddedLedger
@@ -107,9 +107,11 @@ def test_a_member_is_not_asked_at_every_turn() -> None:
 def test_what_alerts_wait_for_is_shown_before_it_happens() -> None:
     """Each outcome and reason begins at 0: to Prometheus, a series that begins at 1 never rose."""
     metrics = Metrics()
-    metrics.expect([(PLACE[0], kind) for kind in Kind], [(Kind.DEAD, one) for one in Reason])
+    metrics.expect(
+        [(PLACE[0], kind) for kind in OutcomeKind], [(OutcomeKind.DEAD, one) for one in Reason]
+    )
     shown = generate_latest(metrics.registry).decode()
-    for kind in Kind:
+    for kind in OutcomeKind:
         assert f'outcomes_total{{outcome="{kind}",topic="{PLACE[0]}"}} 0.0' in shown
     for reason in Reason:
         assert f'outcome_reasons_total{{outcome="dead",reason="{reason}"}} 0.0' in shown

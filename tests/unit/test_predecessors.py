@@ -11,7 +11,7 @@ from tests.unit.books import Books
 from worker.core.chain import Chain
 from worker.core.event import Event
 from worker.core.ids import account_id
-from worker.core.outcome import Kind
+from worker.core.outcome import OutcomeKind
 from worker.core.wire import (
     Account,
     QueryFilter,
@@ -257,7 +257,7 @@ def test_a_closed_account_goes_to_suspense(books: Books) -> None:
     close(books, "a")
     again = books.event("charge", CHARGE | {"id": "ch_2"})
     charged, refund = books.tell(again, refunded(books))
-    assert (charged.kind, refund.kind) == (Kind.POSTED, Kind.POSTED)
+    assert (charged.kind, refund.kind) == (OutcomeKind.POSTED, OutcomeKind.POSTED)
     assert "suspense" in charged.alert
     assert [leg.spec.name for leg in (*charged.legs, *refund.legs)] == [
         "gross.suspense", "back.suspense",

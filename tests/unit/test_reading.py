@@ -13,7 +13,7 @@ from bench.offline import Consumed
 from worker.codecs.decode import Decoder
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
-from worker.core.outcome import Kind
+from worker.core.outcome import OutcomeKind
 from worker.core.ports import BrokenInvariant, Headers
 from worker.core.translate import Translator
 from worker.ledger.embedded import EmbeddedLedger
@@ -75,7 +75,7 @@ def test_a_refused_event_is_translated_again_from_its_record() -> None:
     item = item_of(Redriven(orjson.dumps(BODY), 0), Decoder())
     poster = Poster(EmbeddedLedger(), Translator(RULES), parked_max=0)
     [outcome] = poster.post([item])
-    assert outcome.kind is Kind.REJECTED
+    assert outcome.kind is OutcomeKind.REJECTED
     assert outcome.attempt == 1
 
 

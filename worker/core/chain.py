@@ -18,7 +18,7 @@ from worker.core.wire import ACCOUNT_ROW, AMOUNT_MAX, TRANSFER_ROW, TransferFlag
 if TYPE_CHECKING:
     from worker.core.predecessors import Needs
 
-Kind = Literal["posted", "pending", "post", "void"]
+TransferKind = Literal["posted", "pending", "post", "void"]
 
 LINKED: Final = int(TransferFlags.LINKED)
 BALANCING: Final = int(TransferFlags.BALANCING_DEBIT | TransferFlags.BALANCING_CREDIT)
@@ -77,7 +77,7 @@ class LegSpec:
     transaction: str
     leg: str
     part: str
-    kind: Kind
+    kind: TransferKind
     code: int
     flags: int
     timeout: int
@@ -90,7 +90,7 @@ class LegSpec:
         return f"{self.leg}.{self.part}" if self.part else self.leg
 
 
-def kind_of(flags: int) -> Kind:
+def kind_of(flags: int) -> TransferKind:
     """What a transfer with these flags is called in announcements."""
     if flags & TransferFlags.PENDING:
         return "pending"
@@ -104,7 +104,7 @@ def leg_spec(  # noqa: PLR0913 - one argument per field
     transaction: str,
     leg: str,
     part: str = "",
-    kind: Kind = "posted",
+    kind: TransferKind = "posted",
     code: int,
     flags: int = 0,
     timeout: int = 0,
@@ -231,22 +231,3 @@ class PostedLeg(NamedTuple):
     timestamp: int
     leg_number: int
     leg_count: int
-
-
-__all__ = [
-    "AMOUNT_MAX",
-    "BALANCING",
-    "CLOSING",
-    "AccountRef",
-    "Chain",
-    "Currency",
-    "Kind",
-    "Leg",
-    "LegSpec",
-    "PostedLeg",
-    "flaw",
-    "kind_of",
-    "leg_spec",
-    "new",
-    "pack_chain",
-]

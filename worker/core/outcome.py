@@ -17,7 +17,7 @@ from worker.core.wire import AMOUNT_MAX, Account, AccountFlags, CreateTransferSt
 _CLOSED: Final = int(AccountFlags.CLOSED)
 
 
-class Kind(StrEnum):
+class OutcomeKind(StrEnum):
     """The outcome of an event; each event has exactly one."""
 
     POSTED = "posted"
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     alert: one sentence for the log where a person should look, else empty.
     """
 
-    kind: Kind
+    kind: OutcomeKind
     attempt: int = 0
     transaction: str = ""
     legs: tuple[PostedLeg, ...] = ()
@@ -282,12 +282,12 @@ def missing(chain: Chain, detail: str, *, tries: int, tries_max: int) -> Outcome
     """
     if tries < tries_max:
         waits_for = Dead(Reason.PREDECESSOR_MISSING, detail)
-        return Outcome(Kind.PARKED, chain.attempt, chain.transaction, dead=waits_for)
+        return Outcome(OutcomeKind.PARKED, chain.attempt, chain.transaction, dead=waits_for)
     given_up = f"{detail}; parked {tries} times before" if tries else detail
     return dead(chain, Reason.PREDECESSOR_MISSING, given_up)
 
 
 def dead(chain: Chain, reason: Reason, detail: str) -> Outcome:
     """A dead letter after translation."""
-    kind = Kind.CONFLICT if reason is Reason.CONFLICT else Kind.DEAD
+    kind = OutcomeKind.CONFLICT if reason is Reason.CONFLICT else OutcomeKind.DEAD
     return Outcome(kind, chain.attempt, chain.transaction, dead=Dead(reason, detail))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from worker.core.chain import Currency, Kind
+from worker.core.chain import Currency, TransferKind
 from worker.core.expressions.compiler import Expression
 
 Priority = Literal["high", "normal", "low"]
@@ -187,7 +187,7 @@ class Leg:
     """
 
     name: str
-    kind: Kind
+    kind: TransferKind
     code: int
     debit: Use | None = None
     credit: Use | None = None

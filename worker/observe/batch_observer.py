@@ -14,7 +14,7 @@ import structlog
 
 from worker.codecs.parked import waiting_since_ms
 from worker.core.chain import Chain
-from worker.core.outcome import Kind, Outcome
+from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.ports import Ledger, Place, Record, Source, Stage
 from worker.observe.balance_gauges import BalanceGauges
 from worker.observe.health import Health
@@ -186,9 +186,9 @@ class _Trouble(NamedTuple):
 def _trouble(outcome: Outcome) -> _Trouble | None:
     if outcome.alert:
         return _Trouble(_ALERT, outcome.kind.value, outcome.alert)
-    if outcome.dead is None or outcome.kind is Kind.PARKED:
+    if outcome.dead is None or outcome.kind is OutcomeKind.PARKED:
         return None
-    event = "conflict" if outcome.kind is Kind.CONFLICT else _DEAD_LETTER
+    event = "conflict" if outcome.kind is OutcomeKind.CONFLICT else _DEAD_LETTER
     return _Trouble(event, outcome.dead.reason.value, outcome.dead.detail)
 
 

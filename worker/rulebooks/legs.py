@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from worker.core.chain import BALANCING, CLOSING, Currency, Kind
+from worker.core.chain import BALANCING, CLOSING, Currency, TransferKind
 from worker.core.expressions.compiler import Expression, loop_name_problem
 from worker.core.money import amount_problem
 from worker.core.rulebook import (
@@ -131,7 +131,7 @@ class _LegReader:
             self._fields.wrong("for_each", f"nested more than {LOOPS_MAX} deep")
         return tuple(found)
 
-    def _kind(self) -> Kind:
+    def _kind(self) -> TransferKind:
         fields = self._fields
         if fields.has("post") and fields.has("void"):
             fields.wrong("void", "a leg either posts or voids")
@@ -143,7 +143,7 @@ class _LegReader:
         fields.require("debit", "credit", "amount", "code")
         return "pending" if fields.flag("pending") else "posted"
 
-    def _sides(self, kind: Kind) -> tuple[Use | None, Use | None]:
+    def _sides(self, kind: TransferKind) -> tuple[Use | None, Use | None]:
         if kind in RESOLVE:
             return None, None
         debit, credit = self._account("debit"), self._account("credit")
@@ -204,13 +204,13 @@ class _LegReader:
         found = compiled(inner, fields.line(key), place, fields.mistakes, loops=self._names)
         return AccountUse(account, found) if found else None
 
-    def _code(self, kind: Kind) -> int:
+    def _code(self, kind: TransferKind) -> int:
         """A post or void without a code takes the pending transfer's."""
         if kind in RESOLVE and not self._fields.has("code"):
             return 0
         return self._fields.whole("code", 1, CODE_MAX)
 
-    def _amount(self, kind: Kind) -> Expression | None:
+    def _amount(self, kind: TransferKind) -> Expression | None:
         amount = self._fields.expression("amount", loops=self._names)
         if amount is not None and not amount.roots:
             value = amount.precise(None, *self._names)
@@ -260,7 +260,7 @@ class _LegReader:
         use = self._declared_account(key, fields, text, replaced) if text else None
         return Suspense(side, use) if side and use else None
 
-    def _pending(self, kind: Kind) -> PendingUse | None:
+    def _pending(self, kind: TransferKind) -> PendingUse | None:
         if kind not in RESOLVE:
             return None
         node = self._fields.node(kind)

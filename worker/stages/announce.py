@@ -17,7 +17,7 @@ from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.chain import Chain
 from worker.core.event import Dead, Reason
-from worker.core.outcome import Kind, Outcome, Rejection
+from worker.core.outcome import Outcome, OutcomeKind, Rejection
 from worker.core.ports import Announcement, BrokenInvariant
 from worker.stages.batch import Item
 
@@ -53,7 +53,7 @@ class AnnouncementWriter:
                 written += encode(_chain(item).event, outcome.attempt, outcome.legs, trace)
             elif outcome.rejection is not None:
                 written.append(self._rejection(item, outcome, outcome.rejection))
-            elif outcome.dead is not None and outcome.kind is Kind.PARKED:
+            elif outcome.dead is not None and outcome.kind is OutcomeKind.PARKED:
                 written.append(self._wait(item, outcome.dead))
             elif outcome.dead is not None:
                 written.append(self._letter(item, outcome.dead))

@@ -22,7 +22,7 @@ from worker.codecs.rejected import RejectedEncoder
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.core.event import Reason
-from worker.core.outcome import Kind
+from worker.core.outcome import OutcomeKind
 from worker.core.ports import Commit, DependencyUnavailable, Ledger, Source, UsageError
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
@@ -137,7 +137,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source=source,
             balances=_balances(settings, rulebook, counted, thread, metrics),
         )
-        metrics.expect(product(reads, Kind), product((Kind.DEAD,), Reason))
+        metrics.expect(product(reads, OutcomeKind), product((OutcomeKind.DEAD,), Reason))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),

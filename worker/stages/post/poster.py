@@ -23,7 +23,7 @@ from worker.core.chain import (
     pack_chain,
 )
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
-from worker.core.outcome import Answer, Existing, Kind, Outcome, Rejection, Verdict
+from worker.core.outcome import Answer, Existing, Outcome, OutcomeKind, Rejection, Verdict
 from worker.core.ports import BrokenInvariant, Ledger
 from worker.core.wire import ROW_BYTES, QueryFilter, Transfer
 from worker.stages.batch import Item
@@ -97,7 +97,7 @@ class Poster:
         """
         number, work = one
         outcome = _told(work.outcome)
-        if outcome.kind is Kind.POSTED:
+        if outcome.kind is OutcomeKind.POSTED:
             outcomes[number] = outcome
             return None
         attempt = work.chain.attempt
@@ -262,7 +262,7 @@ class Poster:
 
     def _posted(self, chain: Chain, legs: tuple[PostedLeg, ...], alert: str = "") -> Outcome:
         alert = alert or (_DIVERTED if chain.diverted else "")
-        fields = (Kind.POSTED, chain.attempt, chain.transaction, legs, None, None, alert)
+        fields = (OutcomeKind.POSTED, chain.attempt, chain.transaction, legs, None, None, alert)
         return new(Outcome, fields)
 
     def _created_legs(self, work: _Work, held: Mapping[int, Transfer]) -> tuple[PostedLeg, ...]:
@@ -305,7 +305,7 @@ class Poster:
             case Existing.ANNOUNCE:
                 return self._posted(chain, self._holdings.legs(chain, stored))
             case Existing.COUNT:
-                return Outcome(Kind.REDELIVERED, chain.attempt, chain.transaction)
+                return Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
             case Existing.ANNOUNCE_AS_HELD:
                 legs = self._holdings.legs(
                     chain, self._holdings.posted_by(chain, stored[0].user_data_64)
@@ -313,7 +313,7 @@ class Poster:
                 return self._posted(chain, legs, _OTHER_RULEBOOK)
             case Existing.COUNT_AS_HELD:
                 return Outcome(
-                    Kind.REDELIVERED, chain.attempt, chain.transaction, alert=_OTHER_RULEBOOK
+                    OutcomeKind.REDELIVERED, chain.attempt, chain.transaction, alert=_OTHER_RULEBOOK
                 )
             case Existing.CONFLICT:
                 detail = f"the ledger holds other money under the key of {chain.transaction}"
@@ -321,7 +321,7 @@ class Poster:
 
     def _failed_before(self, work: _Work, held: Mapping[int, Transfer], leg: str) -> Outcome:
         chain = work.chain
-        counted = Outcome(Kind.REDELIVERED, chain.attempt, chain.transaction)
+        counted = Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
         if not _may_announce(work.item):
             return counted
         if any(number in held for number in self._later_ids(work)):
@@ -350,8 +350,8 @@ def _without_ledger(item: Item, limit: int) -> Outcome | None:
         detail = f"{len(asked.legs)} legs, and the ledger takes {limit} in one request"
         return table.dead(asked, Reason.TOO_MANY_LEGS, detail)
     if isinstance(asked, Dead):
-        return Outcome(Kind.DEAD, dead=asked)
-    return Outcome(Kind(asked.outcome))
+        return Outcome(OutcomeKind.DEAD, dead=asked)
+    return Outcome(OutcomeKind(asked.outcome))
 
 
 def _told(outcome: Outcome | None) -> Outcome:
@@ -361,7 +361,7 @@ def _told(outcome: Outcome | None) -> Outcome:
 
 
 def _rejected(chain: Chain, rejection: Rejection) -> Outcome:
-    return Outcome(Kind.REJECTED, chain.attempt, chain.transaction, rejection=rejection)
+    return Outcome(OutcomeKind.REJECTED, chain.attempt, chain.transaction, rejection=rejection)
 
 
 def _may_announce(item: Item) -> bool:
