@@ -15,10 +15,11 @@ from threading import get_ident
 from typing import Any
 
 from bench.loop import Clock
-from worker.commands.run import Stop, work
 from worker.config.settings import load_settings
 from worker.jobs.live.compose import Worker, open_worker
-from worker.jobs.replay import plan as replay
+from worker.jobs.live.run import Stop, work
+from worker.jobs.replay import apply as replay
+from worker.jobs.replay.plan import Replay
 from worker.jobs.replay.range import Moment
 from worker.observe.logs import configure_logging
 
@@ -33,7 +34,7 @@ PORTS = {
 }
 """Stage: the pipeline's port, and what is called on it once for each batch."""
 
-EVERYTHING = replay.Replay(Moment(), Moment())
+EVERYTHING = Replay(Moment(), Moment())
 
 
 class _Watched:

@@ -19,18 +19,11 @@ from itertools import chain
 from typing import Final
 
 from worker.core.assignment import Assignment, Stand
+from worker.core.errors import Aborted, Unsettled
 from worker.core.outcome import Outcome
-from worker.core.ports import (
-    Aborted,
-    Announcement,
-    Announcer,
-    Commit,
-    Polled,
-    Record,
-    Source,
-    Unsettled,
-)
-from worker.stages.batch import Batch, Item, Limits
+from worker.core.ports import Announcement, Announcer, Commit, Polled, Record, Source
+from worker.stages.batch import Batch, Limits
+from worker.stages.item import Item
 from worker.stages.partitions import Input, Partitions
 from worker.stages.priority import Turns
 from worker.stages.protocols import Observer, Posting, Reader, Writer

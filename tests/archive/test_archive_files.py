@@ -14,7 +14,7 @@ import zstandard
 from fastavro import writer
 
 from worker.commands.cli import main
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.archive.files import read_archives
 from worker.jobs.archive.records import ArchivedRecord
 

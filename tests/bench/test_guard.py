@@ -18,7 +18,7 @@ from worker.codecs.avro import packaged_schema, plain_reader
 from worker.commands.run import COMPILED
 from worker.core.chain import Chain
 from worker.core.event import Event
-from worker.stages.batch import Item
+from worker.stages.item import Item
 
 RULES = ROOT / "bench" / "rules.yaml"
 ROUNDS = 5

@@ -9,7 +9,8 @@ import pytest
 
 from tests.contract.world import World
 from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
-from worker.core.ports import Ledger, UsageError
+from worker.core.errors import UsageError
+from worker.core.ports import Ledger
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.open import open_ledger
 

@@ -23,8 +23,10 @@ from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import Format, plain_value, posted_fields
 from worker.config.settings import PACKAGED_RULEBOOK
-from worker.core.chain import AccountRef, Chain, Currency, PostedLeg, leg_spec
+from worker.core.chain import AccountRef, Chain, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Skipped
+from worker.core.money import Currency
+from worker.core.outcome import PostedLeg
 from worker.core.translate import Translator
 from worker.rulebooks.load import load
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.contract.world import World
-from worker.core.ports import BrokenInvariant, Ledger
+from worker.core.errors import BrokenInvariant
+from worker.core.ports import Ledger
 from worker.core.wire import (
     AMOUNT_MAX,
     AccountBalance,

@@ -22,8 +22,8 @@ from worker.codecs.decode import Decoder
 from worker.commands.cli import main
 from worker.config.settings import PACKAGED_RULEBOOK, Settings, load_settings
 from worker.core.chain import Chain
+from worker.core.errors import DependencyUnavailable
 from worker.core.event import Dead, Event, Reason
-from worker.core.ports import DependencyUnavailable
 from worker.core.translate import Translator
 from worker.kafka.registry import Registry, open_registry, schema_ids
 from worker.kafka.schema_rules import against_history, incompatible, schema_text, undocumented

@@ -11,7 +11,8 @@ import pytest
 
 from tests.contract.world import World
 from tests.servers.tigerbeetle import Server
-from worker.core.ports import DependencyUnavailable, Ledger, LedgerClosed, UsageError
+from worker.core.errors import DependencyUnavailable, LedgerClosed, UsageError
+from worker.core.ports import Ledger
 from worker.core.wire import Account, pack_account
 from worker.ledger.open import open_ledger
 

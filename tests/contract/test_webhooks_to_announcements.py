@@ -29,8 +29,8 @@ from worker.core.translate import Translator
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import PACKAGED, load
 from worker.stages.announce import AnnouncementWriter
-from worker.stages.batch import Item
 from worker.stages.decode import EventReader
+from worker.stages.item import Item
 from worker.stages.post.poster import Poster
 
 WEBHOOKS = Path(__file__).parents[1] / "stripe"

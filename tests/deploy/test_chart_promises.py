@@ -23,7 +23,7 @@ from tests.deploy.chart import (
     workers,
 )
 from tests.deploy.chart_values import MATRIX
-from worker.commands.run import GRACE_SECONDS
+from worker.jobs.live.run import GRACE_SECONDS
 from worker.kafka.producer import TRANSACTION_TIMEOUT_MS
 from worker.ledger.open import resolve
 

@@ -12,7 +12,8 @@ from confluent_kafka import Consumer
 from tests.chaos.proxy import Proxy
 from tests.integration.cluster import ends, read_topic
 from tests.servers.kafka import JavaBroker, Unavailable, create_topics, kafka_jars
-from worker.core.ports import Aborted, Announcement, Commit
+from worker.core.errors import Aborted
+from worker.core.ports import Announcement, Commit
 from worker.kafka.producer import KafkaAnnouncer
 
 WAIT_SECONDS_MAX = 60

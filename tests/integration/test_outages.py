@@ -23,7 +23,7 @@ from tests.integration.cluster import Cluster
 from tests.integration.running import Running
 from tests.servers.kafka import KafkaBroker
 from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
-from worker.commands.run import GRACE_SECONDS
+from worker.jobs.live.run import GRACE_SECONDS
 
 DEADLINE_SECONDS = 5
 SESSION_MS = 6_000

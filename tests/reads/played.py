@@ -33,8 +33,8 @@ from worker.jobs.generate.traffic import generate
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
 from worker.stages.announce import AnnouncementWriter
-from worker.stages.batch import Item
 from worker.stages.decode import EventReader
+from worker.stages.item import Item
 from worker.stages.post.poster import Poster
 
 PARTITIONS = 3

@@ -9,9 +9,9 @@ import pytest
 
 from tests.produced import produce
 from worker.commands.cli import main
-from worker.commands.run import Stop, work
 from worker.config.settings import load_settings
 from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.live.run import Stop, work
 
 EVENTS = 300
 

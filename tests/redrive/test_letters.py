@@ -9,8 +9,9 @@ import pytest
 from worker.codecs.dead_letters import BLOCK, DeadLetters
 from worker.codecs.letters import Elsewhere, Lost, Original, of_carried, read_back, rejection
 from worker.codecs.parked import ParkedEvents
+from worker.core.errors import UsageError
 from worker.core.event import Dead, Reason
-from worker.core.ports import Announcement, Headers, Record, UsageError
+from worker.core.ports import Announcement, Headers, Record
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.redrive.filter import Where
 

@@ -15,8 +15,9 @@ from confluent_kafka import Producer
 from worker.codecs.dead_letters import DeadLetters
 from worker.commands.cli import main
 from worker.config.settings import Settings, load_settings
+from worker.core.errors import DependencyUnavailable
 from worker.core.event import Dead, Reason
-from worker.core.ports import Announcement, DependencyUnavailable, Record
+from worker.core.ports import Announcement, Record
 from worker.jobs.live.compose import with_broker
 from worker.jobs.progress import Progress
 from worker.jobs.redrive import run as redriving

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.produced import produce
-from worker.commands.run import Stop, work
 from worker.config.settings import Settings, load_settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.live.run import Stop, work
 from worker.jobs.progress import Progress
-from worker.jobs.replay.plan import Applied, Replay, apply
+from worker.jobs.replay.apply import Applied, apply
+from worker.jobs.replay.plan import Replay
 from worker.jobs.replay.range import Moment, bounds, moment
 from worker.jobs.replay.reannounce import Rewritten, announce_again
 from worker.jobs.shard import ALL, Part

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.tigerbeetle import Server
-from worker.core.ports import LedgerClosed
+from worker.core.errors import LedgerClosed
 from worker.ledger.embedded import EmbeddedLedger
 
 PREFIX = "served:"

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from worker.config.settings import PACKAGED_RULEBOOK
-from worker.core.ports import LedgerClosed
+from worker.core.errors import LedgerClosed
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account
 from worker.jobs.serve.api import Api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.core.chain import Currency
+from worker.core.money import Currency
 from worker.core.rulebook import Account as Declared
 from worker.core.rulebook import AccountType
 from worker.core.wire import Account, AccountFlags

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.serving.served import PATIENCE_SECONDS, StuckLedger, until
-from worker.core.ports import BrokenInvariant, DependencyUnavailable, LedgerClosed
+from worker.core.errors import BrokenInvariant, DependencyUnavailable, LedgerClosed
 from worker.core.wire import Account
 from worker.jobs.serve.shared_lookups import Busy, Lookups, ReadLedger, Silent
 

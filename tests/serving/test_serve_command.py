@@ -17,11 +17,11 @@ import pytest
 
 from tests.serving.served import PATIENCE_SECONDS, WALLET, serve
 from worker.commands.cli import main
-from worker.commands.run import Stop
 from worker.commands.serve import Serving, open_serving, watch
 from worker.config.settings import Settings, load_settings
-from worker.core.ports import DependencyUnavailable, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.wire import Account
+from worker.jobs.live.run import Stop
 from worker.jobs.serve.server import is_loopback, listen
 from worker.ledger.embedded import EmbeddedLedger
 

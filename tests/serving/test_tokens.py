@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.serve.tokens import Tokens, TokensUnreadable
 from worker.observe.logs import configure_logging
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from worker.core.assignment import Opening, opening
-from worker.core.ports import Aborted, Announcement, Commit, Headers, Place, Polled, Unsettled
+from worker.core.errors import Aborted, Unsettled
+from worker.core.ports import Announcement, Commit, Headers, Place, Polled
 
 ANSWERED_LATE = 0.5
 """How often the loop goes on working while a transaction is waited for."""

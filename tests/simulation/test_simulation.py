@@ -14,7 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.simulation.world import PARKED, Rates, World
-from worker.core.ports import Aborted, Announcement, Announcer
+from worker.core.errors import Aborted
+from worker.core.ports import Announcement, Announcer
 from worker.pipeline import Pipeline
 
 PLACES = [("events", 0), ("events", 1), ("events", 2)]

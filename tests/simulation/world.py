@@ -26,8 +26,9 @@ from worker.core.wire import Account, QueryFilter, Result, Transfer
 from worker.ledger.embedded import EmbeddedLedger
 from worker.pipeline import Inputs, Pipeline
 from worker.rulebooks.load import load
-from worker.stages.batch import Item, Limits
+from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
+from worker.stages.item import Item
 from worker.stages.partitions import Input
 from worker.stages.post.poster import Poster
 

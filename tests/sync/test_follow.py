@@ -12,8 +12,9 @@ import pytest
 
 from tests.sync.world import EUR, OUTBOX, RULES, USD, Books, MemoryCache, MemoryOutbox, rules
 from worker.config.sections import SyncSettings
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import account_id
-from worker.core.ports import DependencyUnavailable, Record, UsageError
+from worker.core.ports import Record
 from worker.core.wire import AccountFilter, Transfer
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.sync import balances, follow

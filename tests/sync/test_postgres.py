@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.servers.postgres import PostgresServer
-from worker.core.ports import DependencyUnavailable, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.jobs.sync.cache import BalanceRow, Written
 from worker.jobs.sync.postgres import PostgresCache
 from worker.jobs.sync.targets import Target

@@ -10,7 +10,7 @@ import pytest
 from tests.sync.world import RULES, rules
 from worker.config.sections import KafkaSettings, SyncSettings
 from worker.config.settings import Settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.sync.schema import Table, lacking
 from worker.jobs.sync.targets import Target, find_targets, group_of
 

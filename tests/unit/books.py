@@ -18,7 +18,8 @@ from worker.core.translate import Translator
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
-from worker.stages.batch import Batch, Item, Limits
+from worker.stages.batch import Batch, Limits
+from worker.stages.item import Item
 from worker.stages.post.poster import Poster
 
 

@@ -17,9 +17,11 @@ from worker.codecs.headers import iso_created, iso_nanoseconds, traceparent
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import Format
 from worker.codecs.rejected import RejectedEncoder
-from worker.core.chain import AccountRef, Currency, PostedLeg, leg_spec
+from worker.core.chain import AccountRef, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
 from worker.core.ids import account_id
+from worker.core.money import Currency
+from worker.core.outcome import PostedLeg
 from worker.core.ports import Announcement, Headers
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "outbox.json"

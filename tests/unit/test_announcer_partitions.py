@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from worker.core.ports import Announcement, Commit
-from worker.kafka.connection import EmbeddedBroker
+from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import KafkaAnnouncer
 
 KEYS = 50

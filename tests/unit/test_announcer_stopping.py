@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.core.ports import Announcement, Commit, DependencyUnavailable
-from worker.kafka.connection import EmbeddedBroker
+from worker.core.errors import DependencyUnavailable
+from worker.core.ports import Announcement, Commit
+from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import STOPPING_SECONDS_MAX, KafkaAnnouncer
 
 TIMED_OUT = (KafkaError._TIMED_OUT, "away", False, True, False)

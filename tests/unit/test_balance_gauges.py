@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from worker.commands.demo import _produce
-from worker.commands.run import Stop, work
 from worker.config.settings import PACKAGED_RULEBOOK, load_settings
+from worker.core.errors import UsageError
 from worker.core.ids import account_id
-from worker.core.ports import UsageError
 from worker.core.wire import Account, Transfer, pack_account, pack_transfer
 from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.live.run import Stop, work
 from worker.ledger.embedded import EmbeddedLedger
 from worker.observe.balance_gauges import BalanceGauges, asked_accounts
 from worker.observe.catalogue import PREFIX

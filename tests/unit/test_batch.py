@@ -8,9 +8,11 @@ import pytest
 
 from bench.offline import Consumed
 from worker.core.assignment import Assignment
-from worker.core.chain import AccountRef, Chain, Currency, Leg, leg_spec
+from worker.core.chain import AccountRef, Chain, Leg, leg_spec
 from worker.core.event import Dead, Event, Reason
-from worker.stages.batch import Batch, Item, Limits
+from worker.core.money import Currency
+from worker.stages.batch import Batch, Limits
+from worker.stages.item import Item
 
 LEGS_MAX = 12
 USD = Currency("usd", 840, 2)

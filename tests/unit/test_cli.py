@@ -13,7 +13,7 @@ import pytest
 from worker import __version__
 from worker.commands import cli
 from worker.commands.cli import COMMANDS, main
-from worker.core.ports import BrokenInvariant, DependencyUnavailable, UsageError
+from worker.core.errors import BrokenInvariant, DependencyUnavailable, UsageError
 
 HEAVY = {"pydantic", "confluent_kafka", "tigerbeetle", "fastavro", "structlog", "yaml", "orjson"}
 

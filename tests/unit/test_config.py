@@ -11,7 +11,7 @@ import pytest
 
 from worker.config.settings import PREFIX, Settings, load_settings, setting_keys, variable
 from worker.config.settings_page import settings_page
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 

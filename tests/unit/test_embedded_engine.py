@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.core.ports import BrokenInvariant, LedgerClosed
+from worker.core.errors import BrokenInvariant, LedgerClosed
 from worker.core.wire import (
     AMOUNT_MAX,
     Account,

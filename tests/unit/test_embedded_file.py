@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.core.ports import DependencyUnavailable, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.wire import (
     Account,
     AccountFilter,
@@ -166,7 +166,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     opening = (
         "import sys; from pathlib import Path; from worker.ledger.embedded import EmbeddedLedger; "
-        "from worker.core.ports import UsageError\n"
+        "from worker.core.errors import UsageError\n"
         "try: EmbeddedLedger(path=Path(sys.argv[1]))\n"
         "except UsageError as error: print(error)\n"
     )

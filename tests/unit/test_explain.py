@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from worker.commands import explain
-from worker.core.chain import Chain, pack_chain
+from worker.core.chain import Chain
+from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.ids import account_id, hex_id
-from worker.core.ports import UsageError
+from worker.core.packing import pack_chain
 from worker.core.translate import Translator
 from worker.ledger.open import open_ledger
 from worker.rulebooks.load import PACKAGED, load

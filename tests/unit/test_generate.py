@@ -23,8 +23,8 @@ from worker.commands import generate as command
 from worker.commands.progress import tracked
 from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.chain import Chain
+from worker.core.errors import UsageError
 from worker.core.event import Dead, Skipped
-from worker.core.ports import UsageError
 from worker.core.translate import Translator
 from worker.jobs.generate.chance import Chance
 from worker.jobs.generate.encode import avro_value, json_value

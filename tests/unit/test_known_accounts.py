@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from worker.core.chain import AccountRef, Chain, Currency, Leg, leg_spec
+from worker.core.chain import AccountRef, Chain, Leg, leg_spec
 from worker.core.event import Event
 from worker.core.ids import account_id
+from worker.core.money import Currency
 from worker.ledger.counted import CountedLedger
 from worker.ledger.embedded import EmbeddedLedger
 from worker.stages.post.account_creator import Accounts

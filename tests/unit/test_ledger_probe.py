@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.core.ports import DependencyUnavailable
+from worker.core.errors import DependencyUnavailable
 from worker.ledger.clock import LedgerClock
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.probe import PROBE_SECONDS, LedgerProbe

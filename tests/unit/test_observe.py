@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.observe.catalogue import AGES, CATALOGUE, PREFIX, Declared
 from worker.observe.health import CONNECTIONS_MAX, Health, HealthServer
 from worker.observe.histogram import BatchHistogram

@@ -9,8 +9,8 @@ from prometheus_client import generate_latest
 
 from worker.core.event import Reason
 from worker.core.outcome import OutcomeKind
-from worker.kafka.connection import EmbeddedBroker
 from worker.kafka.consumer import KafkaSource
+from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.ledger.embedded import EmbeddedLedger
 from worker.observe.balance_gauges import BalanceGauges
 from worker.observe.batch_observer import BatchObserver

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.core.ports import BrokenInvariant, Ledger, UsageError
+from worker.core.errors import BrokenInvariant, UsageError
+from worker.core.ports import Ledger
 from worker.core.wire import Account, Transfer, pack_account, pack_transfer
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.open import open_ledger, resolve

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from worker.core.assignment import Opening, Stand
 from worker.kafka import group_offsets
-from worker.kafka.connection import EmbeddedBroker, Trouble
+from worker.kafka.connection import Trouble
 from worker.kafka.consumer import KafkaSource
+from worker.kafka.embedded_broker import EmbeddedBroker
 
 GROUP = "books"
 PLACE = ("stripe.payments", 0)

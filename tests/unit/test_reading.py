@@ -13,13 +13,14 @@ from bench.offline import Consumed
 from worker.codecs.decode import Decoder
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
+from worker.core.errors import BrokenInvariant
 from worker.core.outcome import OutcomeKind
-from worker.core.ports import BrokenInvariant, Headers
+from worker.core.ports import Headers
 from worker.core.translate import Translator
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
-from worker.stages.batch import Item
 from worker.stages.decode import ATTEMPT_HEADER, EventReader
+from worker.stages.item import Item
 from worker.stages.post.poster import Poster
 
 RULES = load(Path(__file__).parents[2] / "bench" / "rules.yaml")

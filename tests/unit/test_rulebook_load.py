@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.core.wire import AccountFlags, TransferFlags
 from worker.rulebooks import legs, origins, sections, transactions
 from worker.rulebooks.load import PACKAGED, load

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from worker.commands import check
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.rulebooks.load import PACKAGED, load
 from worker.rulebooks.lock import changes, lock_path, lock_text, read_lock
 

@@ -9,35 +9,46 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent.parent
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 400
 FORBIDDEN_WORDS = {"manager", "helper", "helpers", "util", "utils", "process", "data", "misc"}
 
-ADAPTERS = (
-    "worker.codecs",
-    "worker.kafka.topics",
-    "worker.kafka",
-    "worker.ledger",
-    "worker.observe",
-    "worker.rulebooks",
-    "worker.jobs.serve",
-)
-ABOVE_ADAPTERS = (
-    "worker.commands.cli",
-    "worker.commands",
-    "worker.jobs.live.compose",
-    "worker.observe.batch_observer",
-    "worker.pipeline",
-)
-SETTINGS = (
-    "worker.config.settings",
-    "worker.config.values",
-    "worker.config.settings_page",
-    "worker.config.sections",
-)
+# Every room, from the ground up, and the rooms that it may import besides itself. A module belongs
+# to the longest name that it lies under; docs/architecture.md says what each room is for.
+ROOMS: dict[str, str] = {
+    "worker.core.expressions": "",
+    "worker.core": "core.expressions",
+    "worker.config": "core",
+    "worker.rulebooks": "core core.expressions",
+    "worker.codecs": "core",
+    "worker.ledger.engine": "core",
+    "worker.ledger": "core config rulebooks ledger.engine",
+    "worker.stages": "core codecs",
+    "worker.stages.post": "core stages",
+    "worker.pipeline": "core stages",
+    "worker.observe": "core codecs stages",
+    "worker.kafka": "core config codecs observe",
+    "worker.kafka.topics": "core config kafka",
+    "worker.jobs": "core",
+    "worker.jobs.archive": "core codecs",
+    "worker.jobs.generate": "codecs",
+    "worker.jobs.live": "core config rulebooks codecs ledger stages stages.post pipeline observe"
+    " kafka",
+    "worker.jobs.reports": "core ledger jobs",
+    "worker.jobs.export": "core ledger jobs",
+    "worker.jobs.reconcile": "core config codecs ledger stages stages.post kafka jobs jobs.archive"
+    " jobs.reports",
+    "worker.jobs.replay": "core config rulebooks codecs ledger stages stages.post kafka jobs"
+    " jobs.archive jobs.live",
+    "worker.jobs.rebuild": "core config rulebooks codecs ledger stages stages.post kafka jobs"
+    " jobs.archive",
+    "worker.jobs.redrive": "core core.expressions config rulebooks codecs stages kafka jobs",
+    "worker.jobs.sync": "core config rulebooks codecs ledger kafka",
+    "worker.jobs.serve": "core ledger observe",
+    "worker.commands": "*",
+    "worker.__main__": "commands",
+}
 
 
 def sources(*folders: str) -> list[Path]:
@@ -68,15 +79,14 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
-def importing(importers: tuple[str, ...], imported: tuple[str, ...]) -> list[str]:
-    """The imports from `importers` that lead into `imported`."""
-    return [
-        f"{module_name(path)} imports {name}"
-        for path in sources("worker")
-        if within(module_name(path), importers)
-        for name in imports(path)
-        if within(name, imported)
-    ]
+def room_of(name: str) -> str:
+    """The room of a module, or of something that is imported from one; "" where there is none."""
+    return max((room for room in ROOMS if within(name, (room,))), key=len, default="")
+
+
+def allowed(room: str) -> set[str]:
+    named = ROOMS[room].split()
+    return set(ROOMS) if named == ["*"] else {room, *(f"worker.{name}" for name in named)}
 
 
 def importers_of(package: str) -> set[str]:
@@ -145,33 +155,73 @@ def test_the_core_is_pure() -> None:
     assert foreign == []
 
 
-def test_the_ports_know_the_core_only() -> None:
-    """The ports import the standard library and the core, and nothing else."""
-    foreign = [
-        name
-        for name in imports(ROOT / "worker" / "core" / "ports.py")
-        if not within(name, ("worker.core",)) and name.split(".")[0] not in sys.stdlib_module_names
+def test_every_module_is_in_a_room() -> None:
+    """Each module of the worker, but the package's own face, belongs to a room of the table."""
+    homeless = [name for name in map(module_name, sources("worker")) if not room_of(name)]
+    assert homeless == ["worker"]
+
+
+def test_the_table_has_no_empty_room() -> None:
+    """Every room of the table, and every room that one may import, is there."""
+    rooms = {room_of(module_name(path)) for path in sources("worker")}
+    assert rooms - {""} == set(ROOMS)
+    assert {name for room in ROOMS for name in allowed(room)} == set(ROOMS)
+
+
+def test_rooms_import_what_the_table_says() -> None:
+    """No module imports from a room that its own room may not import; the face is for all."""
+    against = [
+        f"{module_name(path)} imports {name}"
+        for path in sources("worker")
+        if (room := room_of(module_name(path)))
+        for name in imports(path)
+        if within(name, ("worker",)) and name != "worker.__version__"
+        if room_of(name) not in allowed(room)
     ]
-    assert foreign == []
+    assert against == []
 
 
-@pytest.mark.parametrize(
-    ("importers", "imported"),
-    [
-        (ADAPTERS, ABOVE_ADAPTERS),
-        (("worker.pipeline", "worker.stages.batch", "worker.stages.partitions"), ADAPTERS),
-        (("worker.stages.post",), (*ADAPTERS, *ABOVE_ADAPTERS)),
-        (SETTINGS, (*ADAPTERS, *ABOVE_ADAPTERS)),
-        (
-            ("worker.pipeline", "worker.observe.batch_observer", "worker.jobs.live.compose"),
-            ("worker.commands",),
-        ),
-    ],
-    ids=["adapters", "pipeline", "posting", "settings", "composition"],
-)
-def test_imports_point_one_way(importers: tuple[str, ...], imported: tuple[str, ...]) -> None:
-    """Core ← ports ← adapters ← pipeline ← command line: nothing imports against the arrow."""
-    assert importing(importers, imported) == []
+def test_the_table_allows_nothing_that_is_not_used() -> None:
+    """What a room may import, it does import: the table stays a picture of the code."""
+    used: dict[str, set[str]] = {room: {room} for room in ROOMS}
+    for path in sources("worker"):
+        if room := room_of(module_name(path)):
+            used[room] |= {room_of(name) for name in imports(path) if room_of(name)}
+    idle = {
+        room: sorted(allowed(room) - used[room])
+        for room in ROOMS
+        if ROOMS[room] != "*" and allowed(room) - used[room]
+    }
+    assert idle == {}
+
+
+def test_the_table_points_one_way() -> None:
+    """A room may import rooms that stand above it in the table, and none below."""
+    order = list(ROOMS)
+    back = [
+        f"{room} imports {name}"
+        for room in order
+        for name in allowed(room) - {room}
+        if order.index(name) > order.index(room) and ROOMS[room] != "*"
+    ]
+    assert back == []
+
+
+def test_modules_import_in_no_circle() -> None:
+    """No module imports itself by way of others."""
+    names = {module_name(path) for path in sources("worker")}
+    arrows = {
+        module_name(path): {
+            name if name in names else name.rpartition(".")[0]
+            for name in imports(path)
+            if within(name, ("worker",))
+        }
+        for path in sources("worker")
+    }
+    while leaves := {name for name, to in arrows.items() if not to & arrows.keys()}:
+        for name in leaves:
+            del arrows[name]
+    assert arrows == {}
 
 
 def test_only_the_adapter_imports_tigerbeetle() -> None:

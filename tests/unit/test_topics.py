@@ -12,8 +12,8 @@ import yaml
 
 from worker.commands.cli import main
 from worker.config.settings import load_settings
-from worker.core.ports import UsageError
-from worker.kafka.connection import EmbeddedBroker
+from worker.core.errors import UsageError
+from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.topics.declared import (
     PACKAGED,
     Declared,

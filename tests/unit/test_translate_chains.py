@@ -14,7 +14,6 @@ from tests.unit.translating import (
     legs_of,
     new_translator,
 )
-from worker.core.chain import pack_chain
 from worker.core.event import Skipped
 from worker.core.ids import (
     account_id,
@@ -25,6 +24,7 @@ from worker.core.ids import (
     leg_suffix,
     transfer_id,
 )
+from worker.core.packing import pack_chain
 from worker.core.translate import Translator
 from worker.core.wire import (
     AMOUNT_MAX,

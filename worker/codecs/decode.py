@@ -23,8 +23,8 @@ from worker.codecs.avro import (
     frame,
     packaged_schema,
 )
+from worker.core.errors import BrokenInvariant
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
-from worker.core.ports import BrokenInvariant
 
 BRACE: Final = ord("{")
 JSON_SPACE: Final = b" \t\r\n"

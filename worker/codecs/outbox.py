@@ -23,9 +23,11 @@ from worker.codecs.outbox_fields import (
     event_fields,
     leg_fields,
 )
-from worker.core.chain import AccountRef, Currency, LegSpec, PostedLeg, new
+from worker.core.chain import AccountRef, LegSpec, new
 from worker.core.event import Event
 from worker.core.ids import hex_id
+from worker.core.money import Currency
+from worker.core.outcome import PostedLeg
 from worker.core.ports import Announcement
 
 KEPT_MAX: Final = 50_000

@@ -13,9 +13,10 @@ import orjson
 
 from worker.codecs.avro import packaged_schema, write_framed
 from worker.codecs.headers import iso_created, iso_nanoseconds
-from worker.core.chain import AccountRef, PostedLeg
+from worker.core.chain import AccountRef
 from worker.core.event import Event
 from worker.core.ids import hex_id
+from worker.core.outcome import PostedLeg
 
 Format = Literal["json", "avro"]
 Fields = dict[str, str | int]

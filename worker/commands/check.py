@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.core.rulebook import Rulebook
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import Changed, Lock, changes, lock_path, lock_text, read_lock

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Final, Protocol, cast
 
 from worker import __version__
-from worker.core.ports import WorkerError
+from worker.core.errors import WorkerError
 
 NAME: Final = "ledger-worker"
 

@@ -16,12 +16,12 @@ from typing import Final
 
 from worker.commands.demo_page import Page
 from worker.commands.progress import tracked
-from worker.commands.run import Stop, work
 from worker.config.settings import Settings, load_settings
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.traffic import generate
 from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.live.run import Stop, work
 from worker.kafka.plain_producer import open_publisher
 from worker.kafka.reader import read_all
 from worker.ledger.embedded import EmbeddedLedger

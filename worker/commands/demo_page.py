@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.codecs.dead_letters import REASON_HEADER
+from worker.core.errors import BrokenInvariant
 from worker.core.money import major_units
-from worker.core.ports import BrokenInvariant, Record
+from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account, Transfer

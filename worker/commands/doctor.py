@@ -22,7 +22,7 @@ from typing import Final
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
-from worker.core.ports import UsageError, WorkerError
+from worker.core.errors import UsageError, WorkerError
 from worker.jobs.sync.run import lacks_of
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from worker.commands.explain_text import lines
 from worker.commands.explain_verdicts import considered, ignored_by, in_words
 from worker.core.chain import AccountRef, Chain, Leg
+from worker.core.errors import UsageError
 from worker.core.event import Dead, Event, Skipped
 from worker.core.ids import hex_id
 from worker.core.matching import carries
 from worker.core.money import major_units
-from worker.core.ports import UsageError
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX

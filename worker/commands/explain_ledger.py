@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from worker.core.chain import AccountRef, Chain, Currency
+from worker.core.chain import AccountRef, Chain
 from worker.core.event import Dead
-from worker.core.money import major_units
+from worker.core.money import Currency, major_units
 from worker.core.ports import Ledger
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator

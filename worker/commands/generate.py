@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import orjson
 
 from worker.commands.progress import tracked
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.generate.encode import SCHEMAS, avro_value, json_value, line
 from worker.jobs.generate.scene import Generated
 from worker.jobs.generate.traffic import generate

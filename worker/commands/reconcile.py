@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.config.settings import load_settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
 from worker.jobs.reconcile.run import Comparison, Result, reconcile

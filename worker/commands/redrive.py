@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import load_settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.filter import NAMES, Where
 from worker.jobs.redrive.run import Result, redrive

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.commands.replay_rebuild import rebuild_and_verify
-from worker.commands.run import Stop
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
+from worker.jobs.live.run import Stop
 from worker.jobs.progress import Progress
-from worker.jobs.replay.plan import Applied, Planned, Replay, apply, plan, shown_ranges
+from worker.jobs.replay.apply import Applied, apply
+from worker.jobs.replay.plan import Planned, Replay, plan, shown_ranges
 from worker.jobs.replay.planner import CLASSES
 from worker.jobs.replay.range import Moment, moment
 from worker.jobs.replay.reannounce import Rewritten, announce_again

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from worker.config.settings import Settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.compare_ledgers import Verified, verify
 from worker.jobs.rebuild.run import Rebuilt, rebuild

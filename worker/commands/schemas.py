@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker import __version__
-from worker.commands.run import Stop
 from worker.config.settings import Settings, load_settings
-from worker.core.ports import BrokenInvariant, UsageError
+from worker.core.errors import BrokenInvariant, UsageError
+from worker.jobs.live.run import Stop
 from worker.jobs.serve.api import Api
 from worker.jobs.serve.shared_lookups import Lookups
 from worker.ledger.books import refuse_empty

@@ -10,8 +10,8 @@ import sys
 from typing import Any, Final
 
 from worker.config.settings import load_settings
+from worker.core.errors import UsageError
 from worker.core.money import major_units
-from worker.core.ports import UsageError
 from worker.jobs.reports.balances import held_accounts
 from worker.jobs.reports.statement import Line, Statement, statement
 from worker.jobs.text_tables import Column, write_json, write_table

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from worker.commands.run import Stop
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
+from worker.jobs.live.run import Stop
 from worker.jobs.sync.run import Synced, lacks_of, sync
 from worker.observe.logs import configure_logging
 

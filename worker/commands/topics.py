@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.core.ports import DependencyUnavailable, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings

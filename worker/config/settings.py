@@ -35,7 +35,7 @@ from worker.config.sections import (
     TopicSettings,
 )
 from worker.config.values import Section, why
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 PREFIX: Final = "LEDGER_WORKER_"
 DEFAULT_FILE: Final = Path("ledger-worker.toml")

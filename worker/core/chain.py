@@ -9,21 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from worker.core.event import Event
 from worker.core.ids import account_user_data, leg_suffix
-from worker.core.wire import ACCOUNT_ROW, AMOUNT_MAX, TRANSFER_ROW, TransferFlags
-
-if TYPE_CHECKING:
-    from worker.core.predecessors import Needs
-
-TransferKind = Literal["posted", "pending", "post", "void"]
+from worker.core.money import Currency
+from worker.core.rulebook import Account, Held, Side
+from worker.core.wire import ACCOUNT_ROW, TransferFlags, TransferKind
 
 LINKED: Final = int(TransferFlags.LINKED)
 BALANCING: Final = int(TransferFlags.BALANCING_DEBIT | TransferFlags.BALANCING_CREDIT)
 CLOSING: Final = int(TransferFlags.CLOSING_DEBIT | TransferFlags.CLOSING_CREDIT)
-NO_ID: Final = bytes(16)
 _NO_BALANCES: Final = (bytes(16),) * 4
 
 new: Final = tuple.__new__
@@ -31,14 +27,6 @@ new: Final = tuple.__new__
 
 It does not count them; a test does, for every record that is made so.
 """
-
-
-class Currency(NamedTuple):
-    """One TigerBeetle ledger. scale: minor digits in Stripe's convention (jpy 0, usd 2, kwd 3)."""
-
-    name: str
-    ledger: int
-    scale: int
 
 
 class AccountRef(NamedTuple):
@@ -90,15 +78,6 @@ class LegSpec:
         return f"{self.leg}.{self.part}" if self.part else self.leg
 
 
-def kind_of(flags: int) -> TransferKind:
-    """What a transfer with these flags is called in announcements."""
-    if flags & TransferFlags.PENDING:
-        return "pending"
-    if flags & TransferFlags.POST_PENDING_TRANSFER:
-        return "post"
-    return "void" if flags & TransferFlags.VOID_PENDING_TRANSFER else "posted"
-
-
 def leg_spec(  # noqa: PLR0913 - one argument per field
     *,
     transaction: str,
@@ -132,6 +111,62 @@ class Leg(NamedTuple):
     pending_ids: tuple[int, ...] = ()
 
 
+class Sought(NamedTuple):
+    """One chain that may be the predecessor. tag: its user_data_128. held: where to look in it."""
+
+    transaction: str
+    tag: int
+    key_field: bytes
+    held: tuple[Held, ...]
+
+
+class Need(NamedTuple):
+    """A chain that must be in the ledger first.
+
+    sought: the first of them that is found counts. time_ms: of its ids, where the rule knows it.
+    optional: the chain goes on without. text: for messages.
+    """
+
+    sought: tuple[Sought, ...]
+    time_ms: int | None
+    optional: bool
+    text: str
+
+
+class Fill(NamedTuple):
+    """One account that the origin gives. family: take its member with that account's key.
+
+    otherwise: where there is no such account or key.
+    """
+
+    leg: str
+    side: Side
+    family: Account | None
+    ledger: int
+    otherwise: AccountRef | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Needs:
+    """What a chain needs of the ledger before it is posted."""
+
+    origin: Need | None
+    after: Need | None
+    fills: tuple[Fill, ...]
+
+    @property
+    def tags(self) -> tuple[int, ...]:
+        """The user_data_128 of every chain that may be waited for."""
+        needs = filter(None, (self.origin, self.after))
+        return tuple(sought.tag for need in needs for sought in need.sought)
+
+    @property
+    def optional(self) -> bool:
+        """May the accounts depend on when the ledger is asked?"""
+        return self.origin is not None and self.origin.optional
+
+
 class Chain(NamedTuple):
     """The legs of one event: all or none.
 
@@ -159,75 +194,3 @@ class Chain(NamedTuple):
             if leg.debit is not None and leg.credit is not None:
                 yield leg.debit
                 yield leg.credit
-
-
-def pack_chain(chain: Chain, *, position: int, pending: dict[int, int]) -> bytes:
-    """The chain's rows, linked, n × 128 bytes.
-
-    position: of the record that posts it (`user_data_64`).
-    pending: for each leg number that posts or voids, the id of the pending transfer found.
-    """
-    count = len(chain.legs)
-    tag = chain.tag.to_bytes(16, "little")
-    pack, rows = TRANSFER_ROW.pack, []
-    for number, leg in enumerate(chain.legs):
-        spec, currency, leg_id, debit, credit, amount, pending_ids = leg
-        rows.append(
-            pack(
-                leg_id.to_bytes(16, "little"),
-                debit.id.to_bytes(16, "little") if debit else NO_ID,
-                credit.id.to_bytes(16, "little") if credit else NO_ID,
-                amount.to_bytes(16, "little"),
-                pending[number].to_bytes(16, "little") if pending_ids else NO_ID,
-                tag,
-                position,
-                number << 16 | count,
-                spec.timeout,
-                currency.ledger,
-                spec.code,
-                spec.flags | LINKED if number < count - 1 else spec.flags,
-                0,
-            )
-        )
-    return b"".join(rows)
-
-
-def flaw(chain: Chain) -> str:
-    """What is wrong with a chain about to be posted; empty when it is sound.
-
-    The second check of every leg: translation made the first. A flaw here is our bug.
-    """
-    for spec, currency, _, debit, credit, amount, pending_ids in chain.legs:
-        if not 0 <= amount <= AMOUNT_MAX:
-            return f"leg {spec.name}: amount out of range"
-        if debit is None or credit is None:
-            if not pending_ids:
-                return f"leg {spec.name}: no accounts"
-        elif debit.id == credit.id:
-            return f"leg {spec.name}: debits and credits one account"
-        elif debit.id < 0 or credit.id < 0:
-            return f"leg {spec.name}: an account of the origin was not filled in"
-        elif not debit.ledger == credit.ledger == currency.ledger:
-            return f"leg {spec.name}: spans two ledgers"
-    return "" if chain.legs else "no legs"
-
-
-class PostedLeg(NamedTuple):
-    """One leg as the ledger holds it: what is announced.
-
-    amount: minor units held. flags: as held, LINKED included. timestamp: the ledger's, in
-    nanoseconds. leg_number, leg_count: from `user_data_32`.
-    """
-
-    spec: LegSpec
-    currency: Currency
-    id: int
-    debit: AccountRef
-    credit: AccountRef
-    amount: int
-    pending_id: int
-    code: int
-    flags: int
-    timestamp: int
-    leg_number: int
-    leg_count: int

@@ -15,13 +15,13 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from worker.core.account_ids import Accounts
-from worker.core.chain import Chain, Currency, Leg, LegSpec, new
+from worker.core.chain import Chain, Leg, LegSpec, new
 from worker.core.compiled_rules import AccountPlan, LegPlan, Reading, TransactionPlan
 from worker.core.event import CREATED_MAX, Event
 from worker.core.expressions.compiler import Run
 from worker.core.expressions.operators import Value
 from worker.core.keys import fact_of
-from worker.core.money import AMOUNT_LIMIT
+from worker.core.money import AMOUNT_LIMIT, Currency
 from worker.core.rulebook import Account
 
 _LEG_HASH: Final = blake2b(digest_size=10)

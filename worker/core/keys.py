@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from worker.core.account_ids import key_problem
+from worker.core.chain import Need, Sought
 from worker.core.compiled_rules import (
     PendingPlan,
     PredecessorPlan,
@@ -20,7 +21,6 @@ from worker.core.compiled_rules import (
 from worker.core.event import ATTEMPT_MAX, CREATED_MAX, Reason
 from worker.core.expressions.operators import Value
 from worker.core.ids import event_key, fact_key, fact_tag, field, leg_suffix, transfer_id
-from worker.core.predecessors import Need, Sought
 
 FACT_LIMIT: Final = 1 << 63
 

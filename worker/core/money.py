@@ -6,7 +6,7 @@ made. Imports the standard library only.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 AMOUNT_LIMIT: Final = (1 << 63) - 1
 """The largest amount that an event may ask for, in minor units."""
@@ -30,3 +30,11 @@ def major_units(amount: int, scale: int) -> str:
     if scale == 0:
         return sign + digits
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
+
+
+class Currency(NamedTuple):
+    """One TigerBeetle ledger. scale: minor digits in Stripe's convention (jpy 0, usd 2, kwd 3)."""
+
+    name: str
+    ledger: int
+    scale: int

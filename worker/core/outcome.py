@@ -10,9 +10,16 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
-from worker.core.chain import BALANCING, LINKED, Chain, Leg, PostedLeg
+from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, Leg, LegSpec
 from worker.core.event import Dead, Reason
-from worker.core.wire import AMOUNT_MAX, Account, AccountFlags, CreateTransferStatus, Transfer
+from worker.core.money import Currency
+from worker.core.wire import (
+    AMOUNT_MAX,
+    Account,
+    AccountFlags,
+    CreateTransferStatus,
+    Transfer,
+)
 
 _CLOSED: Final = int(AccountFlags.CLOSED)
 
@@ -291,3 +298,24 @@ def dead(chain: Chain, reason: Reason, detail: str) -> Outcome:
     """A dead letter after translation."""
     kind = OutcomeKind.CONFLICT if reason is Reason.CONFLICT else OutcomeKind.DEAD
     return Outcome(kind, chain.attempt, chain.transaction, dead=Dead(reason, detail))
+
+
+class PostedLeg(NamedTuple):
+    """One leg as the ledger holds it: what is announced.
+
+    amount: minor units held. flags: as held, LINKED included. timestamp: the ledger's, in
+    nanoseconds. leg_number, leg_count: from `user_data_32`.
+    """
+
+    spec: LegSpec
+    currency: Currency
+    id: int
+    debit: AccountRef
+    credit: AccountRef
+    amount: int
+    pending_id: int
+    code: int
+    flags: int
+    timestamp: int
+    leg_number: int
+    leg_count: int

@@ -11,14 +11,13 @@ the first of `Needs.fills`, -2 the second.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from worker.core.account_ids import Accounts, BadKey
-from worker.core.chain import AccountRef, Chain, Leg
+from worker.core.chain import AccountRef, Chain, Fill, Leg, Sought
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
 from worker.core.ids import leg_suffix, transfer_id
-from worker.core.rulebook import Account, Held, Side
+from worker.core.rulebook import Held, Side
 from worker.core.wire import AccountFlags, Transfer
 
 TIME_SHIFT: Final = 80
@@ -31,62 +30,6 @@ OPEN: Final = ~int(AccountFlags.CLOSED)
 
 Found = Mapping[tuple[str, Side], AccountRef]
 """The accounts of an origin by leg and side."""
-
-
-class Sought(NamedTuple):
-    """One chain that may be the predecessor. tag: its user_data_128. held: where to look in it."""
-
-    transaction: str
-    tag: int
-    key_field: bytes
-    held: tuple[Held, ...]
-
-
-class Need(NamedTuple):
-    """A chain that must be in the ledger first.
-
-    sought: the first of them that is found counts. time_ms: of its ids, where the rule knows it.
-    optional: the chain goes on without. text: for messages.
-    """
-
-    sought: tuple[Sought, ...]
-    time_ms: int | None
-    optional: bool
-    text: str
-
-
-class Fill(NamedTuple):
-    """One account that the origin gives. family: take its member with that account's key.
-
-    otherwise: where there is no such account or key.
-    """
-
-    leg: str
-    side: Side
-    family: Account | None
-    ledger: int
-    otherwise: AccountRef | None
-    text: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Needs:
-    """What a chain needs of the ledger before it is posted."""
-
-    origin: Need | None
-    after: Need | None
-    fills: tuple[Fill, ...]
-
-    @property
-    def tags(self) -> tuple[int, ...]:
-        """The user_data_128 of every chain that may be waited for."""
-        needs = filter(None, (self.origin, self.after))
-        return tuple(sought.tag for need in needs for sought in need.sought)
-
-    @property
-    def optional(self) -> bool:
-        """May the accounts depend on when the ledger is asked?"""
-        return self.origin is not None and self.origin.optional
 
 
 def candidate_ids(sought: Sought, time_ms: int) -> dict[int, Held]:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from worker.core.chain import Currency, TransferKind
 from worker.core.expressions.compiler import Expression
+from worker.core.money import Currency
+from worker.core.wire import TransferKind
 
 Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "income", "expense"]

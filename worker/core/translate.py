@@ -15,7 +15,7 @@ from typing import Final
 
 from worker.core import predecessors, wire
 from worker.core.account_ids import Accounts, BadKey
-from worker.core.chain import AccountRef, Chain, Currency, Leg, LegSpec
+from worker.core.chain import AccountRef, Chain, Fill, Leg, LegSpec, Needs
 from worker.core.compiled_rules import (
     AccountPlan,
     LegPlan,
@@ -36,8 +36,8 @@ from worker.core.fast_path import Otherwise, PlainChains, plain_legs
 from worker.core.ids import event_key, fact_tag, transfer_id
 from worker.core.keys import cached_suffix, fact_of, hashed, need, pending_ids, seconds
 from worker.core.matching import Answers, Matcher
-from worker.core.money import AMOUNT_LIMIT, amount_problem
-from worker.core.predecessors import Fill, Found, Needs
+from worker.core.money import AMOUNT_LIMIT, Currency, amount_problem
+from worker.core.predecessors import Found
 from worker.core.rulebook import Rulebook
 
 ITEMS_MAX: Final = 16_384

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 ROW_BYTES: Final = 128
 AMOUNT_MAX: Final = (1 << 128) - 1
@@ -270,3 +270,15 @@ class CreateTransferStatus(IntEnum):
     OVERFLOWS_TIMEOUT = 53
     EXCEEDS_CREDITS = 54
     EXCEEDS_DEBITS = 55
+
+
+TransferKind = Literal["posted", "pending", "post", "void"]
+
+
+def kind_of(flags: int) -> TransferKind:
+    """What a transfer with these flags is called in announcements."""
+    if flags & TransferFlags.PENDING:
+        return "pending"
+    if flags & TransferFlags.POST_PENDING_TRANSFER:
+        return "post"
+    return "void" if flags & TransferFlags.VOID_PENDING_TRANSFER else "posted"

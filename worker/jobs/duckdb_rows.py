@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

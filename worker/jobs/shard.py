@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 _PART: Final = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 NANOSECONDS: Final = 1_000_000_000
 MICROSECOND: Final = 1_000

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from worker.config.settings import Settings
-from worker.core.ports import DependencyUnavailable, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.kafka.connection import Trouble, client_config, open_client, unreachable
 from worker.observe.findings import CONFIGURATION, Check
 

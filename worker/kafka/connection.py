@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
-from worker.core.ports import DependencyUnavailable, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 
 REACH_SECONDS: Final = 10.0
 """How long a broker may take to answer at start-up."""
@@ -156,23 +156,3 @@ def open_client(make: Callable[[], T]) -> T:
         return make()
     except KafkaException as error:
         raise UsageError(f"kafka.client: {error.args[0].str()}") from None
-
-
-class EmbeddedBroker:
-    """librdkafka's mock cluster, in this process: for the demo and fast tests, no proof.
-
-    It keeps no offsets that come in a transaction and hides no aborted records
-    (librdkafka, rdkafka_mock.h).
-    """
-
-    def __init__(self) -> None:
-        self._cluster = Producer(
-            {"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 0}
-        )
-        brokers = self._cluster.list_topics(timeout=REACH_SECONDS).brokers.values()
-        self.bootstrap_servers = ",".join(f"{one.host}:{one.port}" for one in brokers)
-
-    def make_topics(self, topics: list[str]) -> None:
-        """Topics come into being when somebody asks for them."""
-        for topic in topics:
-            self._cluster.list_topics(topic=topic, timeout=REACH_SECONDS)

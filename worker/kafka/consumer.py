@@ -16,7 +16,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker.core.assignment import Opening
-from worker.core.ports import Commit, DependencyUnavailable, Place, Polled, Record
+from worker.core.errors import DependencyUnavailable
+from worker.core.ports import Commit, Place, Polled, Record
 from worker.kafka.connection import (
     FOR_GOOD,
     NOT_ALLOWED,

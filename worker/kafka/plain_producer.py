@@ -10,7 +10,7 @@ from typing import Final
 from confluent_kafka import KafkaError, Message, Producer
 
 from worker.config.settings import Settings
-from worker.core.ports import DependencyUnavailable
+from worker.core.errors import DependencyUnavailable
 from worker.kafka.connection import Trouble, client_config, open_client
 
 REPORT_EVERY: Final = 1000

@@ -21,7 +21,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from worker.core.ports import Aborted, Announcement, Commit, DependencyUnavailable, Unsettled
+from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
+from worker.core.ports import Announcement, Commit
 from worker.kafka.call_deadline import HANG_SECONDS, BoundedCalls
 from worker.kafka.connection import (
     NOT_ALLOWED,

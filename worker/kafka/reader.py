@@ -11,7 +11,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.config.settings import Settings
-from worker.core.ports import DependencyUnavailable, Record
+from worker.core.errors import DependencyUnavailable
+from worker.core.ports import Record
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
 
 READ_SECONDS_MAX: Final = 60.0

@@ -15,7 +15,7 @@ import structlog
 
 from worker.codecs.avro import BodyReader, generation_reader
 from worker.config.settings import Settings
-from worker.core.ports import DependencyUnavailable, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.kafka.schema_rules import COMPATIBILITY, schema_text, subjects
 
 ASK_SECONDS_MAX: Final = 60.0

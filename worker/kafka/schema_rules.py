@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 from worker.config.settings import Settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 COMPATIBILITY: Final = "FULL_TRANSITIVE"
 

@@ -18,7 +18,8 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from worker.config.settings import Settings
-from worker.core.ports import DependencyUnavailable, Place, Record, RecordAt, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.ports import Place, Record, RecordAt
 from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
 from worker.kafka.job_offsets import Standing
 

@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.core.chain import AccountRef
+from worker.core.errors import UsageError
 from worker.core.ids import OFFSET_BITS, OFFSET_MASK, position_base
-from worker.core.ports import Ledger, UsageError
+from worker.core.ports import Ledger
 from worker.core.rulebook import Account, Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account as HeldAccount

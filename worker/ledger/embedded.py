@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from worker.core.ports import BrokenInvariant, LedgerClosed
+from worker.core.errors import BrokenInvariant, LedgerClosed
 from worker.core.wire import (
     ROW_BYTES,
     Account,

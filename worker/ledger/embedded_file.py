@@ -17,7 +17,7 @@ from zlib import crc32
 
 import structlog
 
-from worker.core.ports import DependencyUnavailable, LedgerClosed, UsageError
+from worker.core.errors import DependencyUnavailable, LedgerClosed, UsageError
 
 FILE_HEADER: Final = b"ledger-worker embedded ledger 1\n"
 MARK: Final = b"\xabREQ"

@@ -12,7 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-from worker.core.ports import Ledger, UsageError
+from worker.core.errors import UsageError
+from worker.core.ports import Ledger
 
 EMBEDDED: Final = "embedded"
 PORT_MAX: Final = 65535

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from worker.core.ports import BrokenInvariant
+from worker.core.errors import BrokenInvariant
 from worker.core.wire import ROW_BYTES, TransferFlags
 
 FLAGS_AT: Final = 118

@@ -17,7 +17,7 @@ from typing import Final
 from tigerbeetle import bindings
 from tigerbeetle.client import configure_logging
 
-from worker.core.ports import BrokenInvariant, DependencyUnavailable, LedgerClosed, UsageError
+from worker.core.errors import BrokenInvariant, DependencyUnavailable, LedgerClosed, UsageError
 from worker.core.wire import (
     RESULT_ROW,
     ROW_BYTES,

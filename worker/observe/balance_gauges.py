@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 
+from worker.core.errors import UsageError
 from worker.core.ids import account_id
 from worker.core.money import major_units
-from worker.core.ports import Ledger, UsageError
+from worker.core.ports import Ledger
 from worker.core.rulebook import Account, Rulebook
 from worker.core.wire import Account as HeldAccount
 

@@ -20,7 +20,7 @@ from worker.observe.balance_gauges import BalanceGauges
 from worker.observe.health import Health
 from worker.observe.metrics import Metrics
 from worker.observe.report import STAGES, BatchReport
-from worker.stages.batch import Item
+from worker.stages.item import Item
 
 LAG_SECONDS: Final = 1.0
 """How often membership and lag are looked at."""

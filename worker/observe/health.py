@@ -20,7 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 HEARTBEAT_SECONDS_MAX: Final = 60.0
 """A loop that has not turned for so long is stuck. A turn waits for at most one transaction."""

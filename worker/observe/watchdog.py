@@ -24,7 +24,7 @@ from typing import Final
 
 import structlog
 
-from worker.core.ports import DependencyUnavailable
+from worker.core.errors import DependencyUnavailable
 from worker.observe.health import Health
 
 LOOK_SECONDS: Final = 1.0

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from worker.core.chain import BALANCING, CLOSING, Currency, TransferKind
+from worker.core.chain import BALANCING, CLOSING
 from worker.core.expressions.compiler import Expression, loop_name_problem
-from worker.core.money import amount_problem
+from worker.core.money import Currency, amount_problem
 from worker.core.rulebook import (
     CONTROL,
     Account,
@@ -26,7 +26,7 @@ from worker.core.rulebook import (
     Suspense,
     Use,
 )
-from worker.core.wire import TransferFlags
+from worker.core.wire import TransferFlags, TransferKind
 from worker.rulebooks.fields import Fields, compiled, near
 from worker.rulebooks.origins import SIDES, Parsed, Shape, origin_problem, parse_use, suspended_side
 from worker.rulebooks.sections import CODE_MAX, LIMITS

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from worker.core.errors import UsageError
 from worker.core.matching import matches
-from worker.core.ports import UsageError
 from worker.core.rulebook import Account, Predecessor, Rulebook, Transaction
 
 LOCK: Final = "rulebook.lock"

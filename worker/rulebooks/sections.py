@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, cast, get_args
 
-from worker.core.chain import Currency
+from worker.core.money import Currency
 from worker.core.rulebook import Account, AccountType, Ignore, Priority, Topic
 from worker.core.wire import AccountFlags
 from worker.rulebooks.fields import GLOB, Fields, check_name

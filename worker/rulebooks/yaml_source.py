@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import yaml
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 DEPTH_MAX: Final = 32
 WHOLE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")

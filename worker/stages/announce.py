@@ -16,10 +16,11 @@ from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.chain import Chain
+from worker.core.errors import BrokenInvariant
 from worker.core.event import Dead, Reason
 from worker.core.outcome import Outcome, OutcomeKind, Rejection
-from worker.core.ports import Announcement, BrokenInvariant
-from worker.stages.batch import Item
+from worker.core.ports import Announcement
+from worker.stages.item import Item
 
 _UNREAD: Final = frozenset(
     {Reason.UNDECODABLE, Reason.UNKNOWN_SCHEMA, Reason.NOT_AN_EVENT, Reason.THIN_EVENT}

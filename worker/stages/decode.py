@@ -14,7 +14,7 @@ from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Bodies, Dead, Event, Reason, Skipped
 from worker.core.ports import Headers, Record
-from worker.stages.batch import Item
+from worker.stages.item import Item
 
 ATTEMPT_HEADER: Final = "ledger_worker.attempt"
 

@@ -20,7 +20,7 @@ from worker.core.assignment import EXPECTS_NOTHING, NO_REDO, Assignment, Opening
 from worker.core.ids import position_base
 from worker.core.ports import Place, Polled, Record, Source
 from worker.core.rulebook import Priority
-from worker.stages.batch import Item
+from worker.stages.item import Item
 from worker.stages.priority import resting
 
 AT_ONCE: Final = 0

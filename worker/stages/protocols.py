@@ -12,7 +12,7 @@ from worker.core.assignment import Assignment
 from worker.core.event import Dead, Event
 from worker.core.outcome import Outcome
 from worker.core.ports import Announcement, Place, Record, Stage
-from worker.stages.batch import Item
+from worker.stages.item import Item
 
 
 class Reader(Protocol):

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 if TYPE_CHECKING:
     from zstandard import ZstdDecompressionObj

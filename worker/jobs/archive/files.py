@@ -27,7 +27,8 @@ import orjson
 from fastavro import reader
 
 from worker.codecs.avro import UNREADABLE as AVRO_UNREADABLE
-from worker.core.ports import Headers, UsageError
+from worker.core.errors import UsageError
+from worker.core.ports import Headers
 from worker.jobs.archive.compression import UNREADABLE, open_plain
 from worker.jobs.archive.records import ArchivedRecord
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.core.chain import kind_of
 from worker.core.ids import hex_id
-from worker.core.wire import Account, Transfer
+from worker.core.wire import Account, Transfer, kind_of
 from worker.jobs.times import shown
 from worker.ledger.books import Books
 

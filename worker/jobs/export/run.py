@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.core.wire import Account, Transfer, pack_account, pack_transfer
 from worker.jobs.export.rows import Fields, account_fields, transfer_fields
 from worker.ledger.books import Books

@@ -14,23 +14,20 @@ from itertools import product
 from typing import Final
 
 from worker import __version__
-from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
-from worker.codecs.outbox import OutboxEncoder
-from worker.codecs.parked import ParkedEvents
-from worker.codecs.rejected import RejectedEncoder
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
+from worker.core.errors import DependencyUnavailable
 from worker.core.event import Reason
 from worker.core.outcome import OutcomeKind
-from worker.core.ports import Commit, DependencyUnavailable, Ledger, Source, UsageError
+from worker.core.ports import Commit, Ledger, Source
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
-from worker.kafka.connection import EmbeddedBroker
+from worker.jobs.live.encoders import announcement_writer
 from worker.kafka.consumer import KafkaSource
+from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import KafkaAnnouncer
 from worker.kafka.registry import Registry, open_registry, schema_ids
-from worker.kafka.schema_rules import POSTED_SCHEMA
 from worker.ledger.clock import LedgerClock
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
@@ -42,7 +39,6 @@ from worker.observe.metrics import Metrics
 from worker.observe.watchdog import Watchdog
 from worker.pipeline import Inputs, Pipeline
 from worker.rulebooks.load import load
-from worker.stages.announce import AnnouncementWriter
 from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
 from worker.stages.partitions import Input
@@ -143,7 +139,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source=variant.source(source),
             reader=EventReader(_decoder(schemas, registry), _translator(settings, rulebook)),
             posting=variant.posting(_poster(settings, counted, rules), counted, rules),
-            writer=_writer(settings, rulebook.digest, schemas, clock.now_ms),
+            writer=announcement_writer(settings, rulebook.digest, schemas, clock.now_ms),
             announcer=announcer,
             observer=observer,
             ledger_thread=thread,
@@ -346,51 +342,3 @@ def _observer(  # noqa: PLR0913 - one argument per part
         requests=ledger.take_counts,
         deadline_seconds=settings.ledger.deadline_seconds,
     )
-
-
-def _writer(
-    settings: Settings, digest: str, schemas: Mapping[int, str], now_ms: Callable[[], int]
-) -> AnnouncementWriter:
-    topics = settings.topics
-    source = _ce_source(settings)
-    dead = DeadLetters(
-        topic=topics.dead,
-        group=settings.kafka.group_id,
-        rulebook_digest=digest,
-        redact=settings.dead_letters.payload == "redact",
-    )
-    return AnnouncementWriter(
-        outbox=outbox_encoder(settings, digest, schemas, topic=topics.outbox),
-        rejected=RejectedEncoder(topic=topics.rejected, source=source, rulebook_digest=digest),
-        parked=ParkedEvents(topics=topics.parked_topics, dead=dead, now_ms=now_ms),
-        dead=dead,
-    )
-
-
-def outbox_encoder(
-    settings: Settings, digest: str, schemas: Mapping[int, str], *, topic: str
-) -> OutboxEncoder:
-    """Encodes posted legs as the settings say. digest: of the rulebook in force."""
-    return OutboxEncoder(
-        encoding=settings.outbox.format,
-        schema_id=_posted_schema(settings, schemas),
-        topic=topic,
-        source=_ce_source(settings),
-        rulebook_digest=digest,
-    )
-
-
-def _ce_source(settings: Settings) -> str:
-    return f"/ledger-worker/{settings.kafka.group_id}"
-
-
-def _posted_schema(settings: Settings, schemas: Mapping[int, str]) -> int:
-    found = [number for number, name in schemas.items() if name == POSTED_SCHEMA]
-    if not found and settings.outbox.format == "avro":
-        mend = (
-            "ledger-worker schemas register puts it into the registry"
-            if settings.schema_registry.url
-            else "schema_registry.ids names none"
-        )
-        raise UsageError(f"outbox.format is avro, and {POSTED_SCHEMA} has no id: {mend}")
-    return found[0] if found else 0

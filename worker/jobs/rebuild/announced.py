@@ -16,9 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final, NamedTuple
 
 from worker.codecs.letters import rejection
+from worker.codecs.outbox_reader import place_of, posted_fields
+from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.ids import hex_id
-from worker.core.ports import Record, UsageError
+from worker.core.ports import Record
 from worker.core.wire import Transfer
 from worker.jobs.archive.records import is_placed
 from worker.jobs.duckdb_rows import Database, Stage, columns_sql, open_database
@@ -31,7 +33,6 @@ from worker.jobs.rebuild.tables import (
     TABLES,
     TORN,
 )
-from worker.jobs.reconcile.records import place_of, posted_fields
 
 PAGE_ROWS: Final = 20_000
 """Legs that are read together; more than the longest chain has."""

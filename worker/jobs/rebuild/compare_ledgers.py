@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
-from worker.core.chain import kind_of
+from worker.core.errors import UsageError
 from worker.core.ids import hex_id
-from worker.core.ports import Ledger, UsageError
-from worker.core.wire import Account, AccountFlags, Transfer
+from worker.core.ports import Ledger
+from worker.core.wire import Account, AccountFlags, Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
 from worker.jobs.times import NANOSECONDS

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, Leg, flaw, pack_chain
+from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, Leg
+from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.event import Event
 from worker.core.ids import account_id, hex_id, position_base
 from worker.core.outcome import Verdict, answer
-from worker.core.ports import BrokenInvariant, Ledger, UsageError
+from worker.core.packing import flaw, pack_chain
+from worker.core.ports import Ledger
 from worker.core.translate import Translator
 from worker.core.wire import CreateTransferStatus, Transfer, pack_transfer
 from worker.jobs.rebuild.announced import Refusal, Source, Step, ToldLeg

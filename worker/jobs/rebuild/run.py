@@ -14,8 +14,9 @@ from pathlib import Path
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
+from worker.core.errors import UsageError
 from worker.core.event import Event
-from worker.core.ports import Ledger, Record, UsageError
+from worker.core.ports import Ledger, Record
 from worker.core.translate import Translator
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress

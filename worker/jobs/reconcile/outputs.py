@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.duckdb_rows import Database, quoted
 from worker.jobs.reconcile.page import write_page
 from worker.jobs.reconcile.run import Result

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.config.settings import Settings
-from worker.core.ports import Place, UsageError
+from worker.core.errors import UsageError
+from worker.core.ports import Place
 from worker.jobs.duckdb_rows import Database, open_database, quoted
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.expected import Span

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from worker.config.settings import Settings
-from worker.core.ports import Place, UsageError
+from worker.core.errors import UsageError
+from worker.core.ports import Place
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.staging import Staging

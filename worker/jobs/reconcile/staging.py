@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from worker.codecs.dead_letters import CONNECT, REASON_HEADER
+from worker.codecs.outbox_reader import json_fields, place_of, posted_fields
 from worker.config.settings import Settings
-from worker.core.chain import kind_of
+from worker.core.errors import UsageError
 from worker.core.ids import account_id, hex_id
-from worker.core.ports import Record, UsageError
+from worker.core.ports import Record
 from worker.core.translate import Translator
-from worker.core.wire import Transfer
+from worker.core.wire import Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, Stage, columns_sql
 from worker.jobs.reconcile.expected import CLEARING, TIME_SHIFT, Committed, Expecting, Span
-from worker.jobs.reconcile.records import hash_of, json_fields, place_of, posted_fields
+from worker.jobs.reconcile.records import hash_of
 from worker.jobs.reconcile.tables import TABLES
 from worker.kafka.decoding import open_decoder
 from worker.ledger.books import Books

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.core.rulebook import Rulebook
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {

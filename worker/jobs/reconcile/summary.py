@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from worker.core.errors import UsageError
 from worker.core.money import major_units
-from worker.core.ports import UsageError
 from worker.core.rulebook import Rulebook
 from worker.jobs.duckdb_rows import Database
 from worker.jobs.reconcile.expected import CLEARING

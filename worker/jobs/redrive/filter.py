@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from worker.core.errors import UsageError
 from worker.core.expressions.compiler import ExpressionMistake, compile_expression
 from worker.core.expressions.grammar import ENVELOPE
 from worker.core.expressions.operators import ExpressionError
-from worker.core.ports import UsageError
 
 Fields = Mapping[str, str | int]
 

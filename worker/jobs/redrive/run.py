@@ -15,15 +15,8 @@ from itertools import islice
 from typing import Final
 
 from worker.config.settings import Settings
-from worker.core.ports import (
-    Aborted,
-    Announcement,
-    Commit,
-    DependencyUnavailable,
-    Place,
-    Record,
-    Unsettled,
-)
+from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
+from worker.core.ports import Announcement, Commit, Place, Record
 from worker.core.translate import Translator
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import Choice, Choosing, Redrive

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.core.ports import Place, UsageError
+from worker.core.errors import UsageError
+from worker.core.ports import Place
 from worker.jobs.shard import ALL, Part
 from worker.jobs.times import nanoseconds
 from worker.kafka.topic_reader import Range, Topics

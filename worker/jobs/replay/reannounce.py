@@ -21,21 +21,13 @@ from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import role_of
 from worker.config.settings import Settings
 from worker.core.chain import Chain
+from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.event import Event
 from worker.core.ids import hex_id
-from worker.core.ports import (
-    Aborted,
-    Announcement,
-    Commit,
-    DependencyUnavailable,
-    Ledger,
-    Record,
-    RecordAt,
-    Unsettled,
-)
+from worker.core.ports import Announcement, Commit, Ledger, Record, RecordAt
 from worker.core.translate import Translator
 from worker.core.wire import Transfer
-from worker.jobs.live.compose import outbox_encoder
+from worker.jobs.live.encoders import outbox_encoder
 from worker.jobs.progress import Progress
 from worker.kafka.job_offsets import Standing
 from worker.kafka.producer import KafkaAnnouncer

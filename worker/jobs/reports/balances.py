@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from worker.core.errors import UsageError
 from worker.core.ids import account_id
 from worker.core.money import major_units
-from worker.core.ports import UsageError
 from worker.core.wire import Account
 from worker.ledger.books import Books
 from worker.ledger.scan import all_accounts

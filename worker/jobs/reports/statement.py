@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from worker.core.chain import kind_of
 from worker.core.ids import hex_id
 from worker.core.money import major_units
-from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer
+from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, kind_of
 from worker.jobs.times import shown
 from worker.ledger.books import Books, RecordPlace
 from worker.ledger.scan import account_transfers

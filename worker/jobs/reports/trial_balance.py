@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.core.chain import AccountRef, kind_of
+from worker.core.chain import AccountRef
+from worker.core.errors import BrokenInvariant
 from worker.core.money import major_units
-from worker.core.ports import BrokenInvariant
-from worker.core.wire import Transfer
+from worker.core.wire import Transfer, kind_of
 from worker.jobs.times import NANOSECONDS, shown
 from worker.ledger.books import Books
 from worker.ledger.scan import all_accounts, all_transfers, newest_timestamp

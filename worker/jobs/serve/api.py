@@ -17,9 +17,9 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 
 from worker.core.account_ids import key_problem
-from worker.core.chain import Currency
+from worker.core.errors import LedgerClosed, UsageError
 from worker.core.ids import account_id
-from worker.core.ports import LedgerClosed, UsageError
+from worker.core.money import Currency
 from worker.core.rulebook import Account, Rulebook
 from worker.core.wire import Account as Held
 from worker.jobs.serve.answers import Answer, Refused, document, plain, problem, tagged

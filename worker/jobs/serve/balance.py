@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from worker.core.chain import Currency
 from worker.core.ids import hex_id
+from worker.core.money import Currency
 from worker.core.rulebook import DEBIT_NORMAL, Side
 from worker.core.rulebook import Account as Declared
 from worker.core.wire import Account as Held

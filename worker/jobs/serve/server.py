@@ -19,7 +19,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.serve.answers import Refused, problem
 from worker.jobs.serve.shared_lookups import READERS_MAX
 

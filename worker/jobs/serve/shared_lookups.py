@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from threading import Condition, Event, Thread
 from typing import Final, Protocol
 
-from worker.core.ports import DependencyUnavailable, LedgerClosed
+from worker.core.errors import DependencyUnavailable, LedgerClosed
 from worker.core.wire import Account
 
 READERS_MAX: Final = 256

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What can stand after `Bearer` (RFC 6750, section 2.1)."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from worker.core.ports import DependencyUnavailable, Ledger
+from worker.core.errors import DependencyUnavailable
+from worker.core.ports import Ledger
 from worker.core.wire import Account, AccountBalance, AccountFilter, AccountFlags
 
 SETTLE_TRIES_MAX: Final = 20

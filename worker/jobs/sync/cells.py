@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from worker.codecs.outbox_reader import posted_fields
+from worker.core.errors import UsageError
 from worker.core.ids import FAMILY_KEY_BYTES, account_id, account_key, account_user_data
-from worker.core.ports import Record, UsageError
+from worker.core.ports import Record
 from worker.core.predecessors import HASHED_KEY
 from worker.core.rulebook import DEBIT_NORMAL, Account
-from worker.jobs.reconcile.records import posted_fields
 from worker.jobs.sync.targets import Target, Targets
 
 SIDES: Final = ("debit", "credit")

@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 import structlog
 
-from worker.core.ports import Commit, Ledger, Place, Polled, Record, UsageError
-from worker.jobs.reconcile.records import place_of
+from worker.codecs.outbox_reader import place_of
+from worker.core.errors import UsageError
+from worker.core.ports import Commit, Ledger, Place, Polled, Record
 from worker.jobs.sync.balances import read_nets
 from worker.jobs.sync.cache import BalanceCache, BalanceRow
 from worker.jobs.sync.cells import Cell, Cells, Side, Unreadable

@@ -24,8 +24,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import FAMILY_KEY_BYTES
-from worker.core.ports import DependencyUnavailable, UsageError
 from worker.jobs.sync.cache import BalanceRow, Written
 from worker.jobs.sync.cells import as_held
 from worker.jobs.sync.schema import Lack, Table, lacking

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.config.settings import Settings
-from worker.core.ports import DependencyUnavailable, Place, UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.ports import Place
 from worker.jobs.sync.follow import Follower, Tally
 from worker.jobs.sync.schema import Lack
 from worker.jobs.sync.targets import Targets, find_targets, group_of

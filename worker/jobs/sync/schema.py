@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.jobs.sync.targets import Target
 
 KEY_TYPES: Final = frozenset({"text", "character varying"})

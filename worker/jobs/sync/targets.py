@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from worker.config.sections import SyncSettings
 from worker.config.settings import Settings
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 from worker.core.rulebook import Account, Rulebook
 
 

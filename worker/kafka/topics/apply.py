@@ -24,7 +24,7 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from worker.config.settings import Settings
-from worker.core.ports import DependencyUnavailable
+from worker.core.errors import DependencyUnavailable
 from worker.kafka.connection import Trouble, client_config, open_client, unreachable
 from worker.kafka.topics.declared import Grant, Operation, Resource
 from worker.kafka.topics.plan import Found, Plan

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from worker.config.settings import Settings
 from worker.config.values import Topic, why
-from worker.core.ports import UsageError
+from worker.core.errors import UsageError
 
 PACKAGED: Final = Path(__file__).parents[2] / "topics" / "topics.yaml"
 

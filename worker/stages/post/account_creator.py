@@ -11,8 +11,9 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from worker.core.chain import AccountRef, Chain
+from worker.core.errors import BrokenInvariant
 from worker.core.outcome import account_conflict
-from worker.core.ports import BrokenInvariant, Ledger
+from worker.core.ports import Ledger
 from worker.core.wire import Account, CreateAccountStatus, unpack_accounts
 
 GENERATION_MAX: Final = 250_000

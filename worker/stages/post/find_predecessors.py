@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from worker.core.chain import AccountRef, Chain
+from worker.core.chain import AccountRef, Chain, Need
 from worker.core.event import Dead, Reason
 from worker.core.ports import Ledger
-from worker.core.predecessors import Need, as_held, candidate_ids, recomputed, with_accounts
+from worker.core.predecessors import as_held, candidate_ids, recomputed, with_accounts
 from worker.core.rulebook import Side
 from worker.core.wire import QueryFilter, Transfer
 from worker.stages.post.readback import Holdings, Rules

@@ -12,21 +12,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from worker.core import outcome as table
-from worker.core.chain import (
-    BALANCING,
-    LINKED,
-    AccountRef,
-    Chain,
-    PostedLeg,
-    flaw,
-    new,
-    pack_chain,
-)
+from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, new
+from worker.core.errors import BrokenInvariant
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
-from worker.core.outcome import Answer, Existing, Outcome, OutcomeKind, Rejection, Verdict
-from worker.core.ports import BrokenInvariant, Ledger
+from worker.core.outcome import (
+    Answer,
+    Existing,
+    Outcome,
+    OutcomeKind,
+    PostedLeg,
+    Rejection,
+    Verdict,
+)
+from worker.core.packing import flaw, pack_chain
+from worker.core.ports import Ledger
 from worker.core.wire import ROW_BYTES, QueryFilter, Transfer
-from worker.stages.batch import Item
+from worker.stages.item import Item
 from worker.stages.post.account_creator import Accounts
 from worker.stages.post.find_predecessors import Predecessors
 from worker.stages.post.readback import Holdings, Rules

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from worker.core.chain import LINKED, AccountRef, Chain, Currency, Leg, PostedLeg, kind_of, leg_spec
+from worker.core.chain import LINKED, AccountRef, Chain, Leg, leg_spec
+from worker.core.errors import BrokenInvariant
 from worker.core.event import Dead, Event, Skipped
-from worker.core.ports import BrokenInvariant, Ledger
+from worker.core.money import Currency
+from worker.core.outcome import PostedLeg
+from worker.core.ports import Ledger
 from worker.core.predecessors import Found
-from worker.core.wire import Account, QueryFilter, Transfer
+from worker.core.wire import Account, QueryFilter, Transfer, kind_of
 
 NAMED_MAX: Final = 250_000
 """How many accounts' names are remembered."""

@@ -12,7 +12,7 @@ from worker.core import outcome as table
 from worker.core.chain import Chain
 from worker.core.event import Reason
 from worker.core.outcome import Outcome
-from worker.stages.batch import Item
+from worker.stages.item import Item
 from worker.stages.post.ledger_status import Asked, Standings
 from worker.stages.protocols import Posting
 

@@ -1,0 +1,39 @@
+"""Errors: what can go wrong outside of an event, each with what the caller should do."""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Something a person must act on. The message is one clear sentence without secrets."""
+
+    exit_code = 70
+
+
+class UsageError(WorkerError):
+    """Bad usage or configuration."""
+
+    exit_code = 2
+
+
+class DependencyUnavailable(WorkerError):
+    """A broker, ledger or database could not be reached in time, or refused us."""
+
+    exit_code = 3
+
+
+class LedgerClosed(DependencyUnavailable):
+    """The ledger was closed while a request was under way."""
+
+
+class Aborted(Exception):
+    """The Kafka transaction was aborted, cleanly: read both batches again and start over."""
+
+
+class Unsettled(Exception):
+    """Nobody knows whether the Kafka transaction was written: ask the group where it stands."""
+
+
+class BrokenInvariant(WorkerError):
+    """Something that cannot happen did: the process must stop and commit nothing."""
+
+    exit_code = 70

@@ -1,0 +1,95 @@
+"""Runs the worker until it is told to stop or, draining, until the group has read all there was."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from worker.core.ports import Place
+from worker.jobs.live import gc_tuning
+from worker.jobs.live.compose import Worker
+
+GRACE_SECONDS: Final = 20.0
+"""How long the ledger may take to answer the batch in flight after a signal to stop."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Stop:
+    """Remembers the first signal; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._asked_at = 0.0
+
+    def listen(self) -> None:
+        """Handle SIGTERM and SIGINT from now on."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._heard)
+
+    def seconds(self) -> float:
+        """How long ago the first signal came; 0.0 while there was none."""
+        return time.monotonic() - self._asked_at if self.asked else 0.0
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._asked_at = time.monotonic()
+        self.asked = True
+
+
+def work(
+    worker: Worker,
+    *,
+    stop: Stop,
+    drain: bool = False,
+    events_limit: int = 0,
+    done: Callable[[], bool] | None = None,
+) -> None:
+    """Turn the loop until there is a reason to end, and end it in order.
+
+    done: asked before each turn; without it, `drain` says whether there is an end.
+    """
+    ended = done or (drain_check(worker) if drain else _never)
+    pipeline = worker.pipeline
+    with gc_tuning.calm(), worker.watchdog.watching():
+        while not stop.asked and not ended():
+            if events_limit and pipeline.settled >= events_limit:
+                break
+            worker.probe.look()
+            pipeline.step()
+        if not pipeline.finish(GRACE_SECONDS):
+            _log.warning("ledger_did_not_answer", grace_seconds=GRACE_SECONDS)
+            worker.close_ledger()
+
+
+def _never() -> bool:
+    return False
+
+
+def drain_check(worker: Worker) -> Callable[[], bool]:
+    """Has the group committed every input partition to the end seen now?
+
+    The group, not this process: several drain together, and all of them stop.
+    """
+    marks = worker.source.watermarks()
+    ends: Mapping[Place, int] = {
+        place: end
+        for place, (low, end) in marks.items()
+        if end > low and place[0] in worker.inputs  # a parked event has its outcome
+    }
+
+    def drained() -> bool:
+        if not worker.pipeline.idle:
+            return False
+        worker.pipeline.commit_tails()
+        return worker.source.reached(ends)
+
+    return drained

@@ -1,0 +1,139 @@
+"""Replay, applied: posts what the plan found, in a group of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from worker.config.settings import Settings
+from worker.core.errors import UsageError
+from worker.core.ports import Commit, Ledger, Place
+from worker.jobs.live.compose import Variant, Worker, open_worker
+from worker.jobs.live.run import Stop, work
+from worker.jobs.replay.bounded_source import BoundedSource
+from worker.jobs.replay.plan import Replay, opened, read_ranges
+from worker.kafka.job_offsets import Standing
+from worker.kafka.topic_reader import Range
+from worker.stages.partitions import Input
+from worker.stages.post.ledger_status import Standings
+from worker.stages.post.repost_guard import Guarded
+
+
+def name_of(asked: Replay, started_from: str) -> str:
+    """The replay's name: given, or one that the same range always has."""
+    told = "\0".join([started_from, *asked.topics, f"{asked.part.number}/{asked.part.of}"])
+    name = asked.name or blake2b(told.encode(), digest_size=4).hexdigest()
+    return name if asked.part.of == 1 else f"{name}-{asked.part.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of the records. whole: everything up to the bounds; else it was told to stop."""
+
+    group: str
+    ranges: Mapping[Place, Range]
+    outcomes: Mapping[str, int]
+    whole: bool
+
+
+def apply(  # noqa: PLR0913 - what, under which name, and what tests bring along
+    settings: Settings,
+    asked: Replay,
+    *,
+    started_from: str,
+    stop: Stop,
+    ledger: Ledger | None = None,
+    embedded_broker: bool = False,
+) -> Applied:
+    """Run the worker over the range, in a group of the replay's own.
+
+    ledger: one that is open already. embedded_broker: see `open_worker`.
+
+    Raises:
+        UsageError: the group stands somewhere and is not to be resumed, or as for a plan.
+        DependencyUnavailable: a broker or the ledger did not answer in time.
+    """
+    group = f"{settings.kafka.group_id}-replay-{name_of(asked, started_from)}"
+    with ExitStack() as stack:
+        ranges = read_ranges(settings, asked, opened(stack, settings))
+    if not ranges:
+        return Applied(group, ranges, {}, whole=True)
+    _set_out(settings, group, ranges, resume=asked.resume or not asked.name)
+    own = _own(settings, group)
+    ends = {place: one.end for place, one in ranges.items()}
+    with open_worker(
+        own,
+        ledger=ledger,
+        embedded_broker=embedded_broker,
+        variant=_variant(ends),
+        stopping_seconds=stop.seconds,
+    ) as worker:
+        reached = _Bounds(worker, ends)
+        work(worker, stop=stop, done=reached)
+        outcomes = dict(sorted(worker.observer.outcomes.items()))
+        return Applied(group, ranges, outcomes, reached.reached)
+
+
+def _own(settings: Settings, group: str) -> Settings:
+    """Settings of a worker beside the live one: its own group and identity, and any free port."""
+    kafka = settings.kafka.model_copy(
+        update={"group_id": group, "transactional_id": group, "group_instance_id": ""}
+    )
+    http = settings.http.model_copy(update={"port": 0})
+    return settings.model_copy(update={"kafka": kafka, "http": http})
+
+
+def _set_out(
+    settings: Settings, group: str, ranges: Mapping[Place, Range], *, resume: bool
+) -> None:
+    """Where the group begins; one that stands somewhere is resumed or refused."""
+    standing = Standing(settings, group)
+    try:
+        stands = standing.committed(list(ranges))
+        known = [place for place, offset in stands.items() if offset >= 0]
+        if known and not resume:
+            topic, partition = known[0]
+            raise UsageError(
+                f"the group {group} stands at {topic}/{partition}@{stands[known[0]]} already:"
+                " --resume goes on there, another --name is another replay"
+            )
+        standing.commit(
+            [Commit(*place, one.start, "") for place, one in ranges.items() if stands[place] < 0]
+        )
+    finally:
+        standing.close()
+
+
+def _variant(ends: Mapping[Place, int]) -> Variant:
+    names = {topic for topic, _ in ends}
+
+    def reads(settings: Settings) -> dict[str, Input]:
+        """Inputs only: what the replay parks, the live workers take up."""
+        return {
+            topic: Input(role) for role, topic in settings.topics.inputs.items() if topic in names
+        }
+
+    return Variant(
+        reads=reads,
+        source=lambda source: BoundedSource(source, ends),
+        posting=lambda posting, ledger, rules: Guarded(posting, Standings(ledger, rules)),
+    )
+
+
+class _Bounds:
+    """Has the group committed every bound? Asked before each turn of the loop."""
+
+    def __init__(self, worker: Worker, ends: Mapping[Place, int]) -> None:
+        self._worker = worker
+        self._ends = ends
+        self.reached = False
+
+    def __call__(self) -> bool:
+        """Asks only when nothing is under way."""
+        if not self._worker.pipeline.idle:
+            return False
+        self._worker.pipeline.commit_tails()
+        self.reached = self._worker.source.reached(self._ends)
+        return self.reached
