@@ -19,7 +19,7 @@ from worker.config.settings import load_settings
 from worker.jobs.live.compose import Worker, open_worker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.replay import apply as replay
-from worker.jobs.replay.plan import Replay
+from worker.jobs.replay.plan import ReplayRequest
 from worker.jobs.replay.range import Moment
 from worker.observe.logs import configure_logging
 
@@ -34,7 +34,7 @@ PORTS = {
 }
 """Stage: the pipeline's port, and what is called on it once for each batch."""
 
-EVERYTHING = Replay(Moment(), Moment())
+EVERYTHING = ReplayRequest(Moment(), Moment())
 
 
 class _Watched:
@@ -117,7 +117,7 @@ def main() -> None:
     configure_logging(level="warning", format="console")
     if sys.argv[1:] == ["replay"]:
         vars(replay)["work"] = timed_work
-        replay.apply(settings, EVERYTHING, started_from="bench", stop=Stop())
+        replay.apply_replay(settings, EVERYTHING, started_from="bench", stop=Stop())
         return
     with open_worker(settings) as worker:
         timed_work(worker, stop=Stop(), drain=True)

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Producer
 
 from bench.contenders import ROOT, Bench
 from bench.limit import rows_of
@@ -125,7 +126,7 @@ class _Run:
         producer.produce(self._topic, value, event["data"]["object"]["customer"].encode())
 
     def _read(self) -> None:
-        consumer = Consumer(
+        consumer = ClientConsumer(
             {
                 "bootstrap.servers": self._bench.kafka,
                 "group.id": f"{self._name}-reader",

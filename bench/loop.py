@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Message, Producer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.ids import position_base
 
@@ -73,7 +75,7 @@ class Loop:
     outbox: str
     group: str
     expected: int
-    consumer: Consumer = field(init=False)
+    consumer: ClientConsumer = field(init=False)
     producer: Producer = field(init=False)
     clock: Clock = field(default_factory=Clock)
     bases: list[int] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Loop:
         return loop
 
     def connect(self) -> None:
-        self.consumer = Consumer(
+        self.consumer = ClientConsumer(
             {
                 "bootstrap.servers": self.servers,
                 "group.id": self.group,
@@ -150,7 +152,7 @@ class Loop:
         """The transaction of this batch."""
         ends = {message.partition() or 0: (message.offset() or 0) + 1 for message in messages}
         self.producer.send_offsets_to_transaction(
-            [TopicPartition(self.topic, number, at) for number, at in ends.items()],
+            [ClientPartition(self.topic, number, at) for number, at in ends.items()],
             self.consumer.consumer_group_metadata(),
         )
         self.producer.commit_transaction()

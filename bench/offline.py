@@ -21,13 +21,13 @@ from bench.traffic import Encoding, charges, value_of
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
-from worker.codecs.outbox_fields import Format
+from worker.codecs.outbox_fields import OutboxFormat
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.assignment import Assignment
 from worker.core.ports import Announcement, Headers, Ledger, Record
 from worker.core.translate import Translator
-from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateTransferStatus, Result
+from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateResult, CreateTransferStatus
 from worker.pipeline import PORTION
 from worker.rulebooks.load import load
 from worker.stages.announce import AnnouncementWriter
@@ -77,19 +77,19 @@ class Yes:
 
     def __init__(self) -> None:
         created = int(CreateTransferStatus.CREATED)
-        self._made = [Result(NOW + number, created) for number in range(self.batch_max)]
+        self._made = [CreateResult(NOW + number, created) for number in range(self.batch_max)]
 
-    def create_accounts(self, rows: bytes) -> list[Result]:
-        return [Result(NOW, int(CreateAccountStatus.CREATED))] * (len(rows) // ROW_BYTES)
+    def create_accounts(self, rows: bytes) -> list[CreateResult]:
+        return [CreateResult(NOW, int(CreateAccountStatus.CREATED))] * (len(rows) // ROW_BYTES)
 
-    def create_transfers(self, rows: bytes) -> list[Result]:
+    def create_transfers(self, rows: bytes) -> list[CreateResult]:
         return self._made[: len(rows) // ROW_BYTES]
 
 
 class WorkersPath:
     """What the worker does with a batch, stage by stage; `seconds` is the CPU of each."""
 
-    def __init__(self, rulebook: Path, *, outbox: Format = "avro") -> None:
+    def __init__(self, rulebook: Path, *, outbox: OutboxFormat = "avro") -> None:
         rules = load(rulebook)
         self._reader = EventReader(Decoder(), Translator(rules))
         self._poster = Poster(cast("Ledger", Yes()), Translator(rules), parked_max=0)
@@ -120,7 +120,7 @@ class WorkersPath:
         return written
 
 
-def _writer(outbox: Format) -> AnnouncementWriter:
+def _writer(outbox: OutboxFormat) -> AnnouncementWriter:
     dead = DeadLetters(topic="dead", group="bench", rulebook_digest="0" * 64, redact=False)
     return AnnouncementWriter(
         outbox=OutboxEncoder(

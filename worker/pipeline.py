@@ -18,14 +18,21 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from worker.core.assignment import Assignment, Stand
+from worker.core.assignment import Assignment, CommittedPosition
 from worker.core.errors import Aborted, Unsettled
 from worker.core.outcome import Outcome
-from worker.core.ports import Announcement, Announcer, Commit, Polled, Record, Source
+from worker.core.ports import (
+    Announcement,
+    Announcer,
+    Commit,
+    GroupMember,
+    Polled,
+    Record,
+)
 from worker.stages.batch import Batch, Limits
 from worker.stages.item import Item
-from worker.stages.partitions import Input, Partitions
-from worker.stages.priority import Turns
+from worker.stages.partitions import InputTopic, Partitions
+from worker.stages.priority import PriorityRounds
 from worker.stages.protocols import Observer, Posting, Reader, Writer
 
 IDLE_SECONDS: Final = 0.1
@@ -53,7 +60,7 @@ NOTHING: Final = Polled((), (), (), {})
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class InputState:
     """What is read, for whom, and in what portions.
 
     group: the consumer group. topics: what each is read as. linger_seconds: how long a batch waits
@@ -61,7 +68,7 @@ class Inputs:
     """
 
     group: str
-    topics: Mapping[str, Input]
+    topics: Mapping[str, InputTopic]
     limits: Limits
     linger_seconds: float
     events_limit: int = 0
@@ -87,8 +94,8 @@ class Pipeline:
     def __init__(  # noqa: PLR0913 - one argument per port
         self,
         *,
-        inputs: Inputs,
-        source: Source,
+        inputs: InputState,
+        source: GroupMember,
         reader: Reader,
         posting: Posting,
         writer: Writer,
@@ -121,7 +128,7 @@ class Pipeline:
         self._ahead: Sequence[Record] = ()
         self._ahead_seconds = 0.0
         self._paused = False
-        self._turns = Turns()
+        self._turns = PriorityRounds()
         self.settled = 0
         """Records whose outcome is committed, since the start."""
 
@@ -346,7 +353,9 @@ class Pipeline:
             self._observer.committed(items, outcomes)
 
     def _commit(
-        self, announcements: Iterable[Announcement], stands: list[tuple[Assignment, int, Stand]]
+        self,
+        announcements: Iterable[Announcement],
+        stands: list[tuple[Assignment, int, CommittedPosition]],
     ) -> bool:
         """One transaction; False when it was aborted and everything is read again.
 

@@ -14,7 +14,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.chaos import points
@@ -244,12 +246,12 @@ class Progress:
             for number, end in ends(servers_, cluster.topic(name)).items()
         }
         group = cluster.environment(GROUP)["LEDGER_WORKER_KAFKA__GROUP_ID"]
-        self._consumer = Consumer({"bootstrap.servers": servers_, "group.id": group})
+        self._consumer = ClientConsumer({"bootstrap.servers": servers_, "group.id": group})
         self._last = 0.0
 
     def done(self) -> float:
         """0.0 to 1.0; the last answer again while the broker gives none."""
-        places = [TopicPartition(*place) for place in self._ends]
+        places = [ClientPartition(*place) for place in self._ends]
         try:
             found = self._consumer.committed(places, timeout=5)
         except KafkaException:  # the broker is down: that is what is tried here
@@ -312,7 +314,7 @@ def again(cluster: Cluster, kind: str) -> None:
         return
     group = cluster.environment(GROUP)["LEDGER_WORKER_KAFKA__GROUP_ID"]
     starts = [
-        TopicPartition(cluster.topic(name), number, 0)
+        ClientPartition(cluster.topic(name), number, 0)
         for name in INPUTS
         for number in range(cluster.partitions)
     ]

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from worker.kafka import producer
-from worker.kafka.consumer import KafkaSource
+from worker.kafka.consumer import Consumer
 from worker.ledger.counted import CountedLedger
 from worker.pipeline import Pipeline
 
@@ -112,7 +112,7 @@ class Trap:
 def set_up(text: str) -> None:
     """Put the trap for this hit around the adapters."""
     trap = Trap(parse(text))
-    _after(KafkaSource, "poll", lambda found: trap.passed("polled" if found.records else ""))
+    _after(Consumer, "poll", lambda found: trap.passed("polled" if found.records else ""))
     _after(Pipeline, "_fill", lambda _: trap.passed("translated"))
     _before(CountedLedger, "create_transfers", lambda: trap.under_way("submitting"))
     _after(CountedLedger, "create_transfers", lambda _: trap.passed("replied"))

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaException
 
 from tests.integration.cluster import Cluster, Process
 
@@ -91,7 +92,7 @@ class Reader:
 
 def read(bootstrap_servers: str, topic: str, group: str, file: Path) -> None:
     """Until SIGTERM. Outages are librdkafka's to wait for; only a fatal error ends it."""
-    consumer = Consumer(
+    consumer = ClientConsumer(
         {
             "bootstrap.servers": bootstrap_servers,
             "group.id": group,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer as ClientConsumer
 
 from tests.chaos.auditor import in_order, plain, read_all
 from tests.chaos.campaign import SIGNALS, run
@@ -131,8 +131,8 @@ def test_a_member_that_went_is_seen(kafka: KafkaBroker) -> None:
     create_topics(kafka.bootstrap_servers, {topic: 1})
     member = {"bootstrap.servers": kafka.bootstrap_servers, "group.id": topic}
 
-    def joined() -> Consumer:
-        consumer = Consumer(member)
+    def joined() -> ClientConsumer:
+        consumer = ClientConsumer(member)
         consumer.subscribe([topic])
         consumer.poll(0.1)
         return consumer

@@ -18,7 +18,7 @@ from tests.chaos.test_chaos import EVENTS
 from tests.servers.kafka import Unavailable
 from tests.servers.kafka_pair import SECOND, KafkaPair, kafka_pair
 from worker.core.assignment import Opening
-from worker.kafka.consumer import KafkaSource
+from worker.kafka.consumer import Consumer
 
 WAIT_SECONDS_MAX = 120
 UNKNOWN_SECONDS = 20
@@ -61,7 +61,7 @@ def test_a_partition_that_nobody_leads(pair: KafkaPair) -> None:
     only_there = NewTopic(topic, num_partitions=1, replica_assignment=[[SECOND]])
     admin = AdminClient({"bootstrap.servers": pair.bootstrap_servers})
     admin.create_topics([only_there])[topic].result(WAIT_SECONDS_MAX)
-    source = KafkaSource(
+    source = Consumer(
         bootstrap_servers=pair.bootstrap_servers, group=topic, topics=[topic], client={}
     )
     try:

@@ -18,8 +18,8 @@ from worker.core.wire import (
     Account,
     AccountFilter,
     AccountFlags,
+    CreateResult,
     QueryFilter,
-    Result,
     Transfer,
     TransferFlags,
     pack_account,
@@ -243,7 +243,7 @@ class Side:
     newest: dict[str, int] = field(default_factory=dict)
     times: list[int] = field(default_factory=list)
 
-    def send(self, request: Request) -> list[Result]:
+    def send(self, request: Request) -> list[CreateResult]:
         """Create the events; keep the times answered."""
         placed = [self._placed(event) for event in request.events]
         kind = "account" if isinstance(request.events[0].row, Account) else "transfer"

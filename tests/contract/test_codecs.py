@@ -21,7 +21,7 @@ from worker.codecs.avro import (
 from worker.codecs.avro_fast import Unsupported, fast_reader
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
-from worker.codecs.outbox_fields import Format, plain_value, posted_fields
+from worker.codecs.outbox_fields import OutboxFormat, plain_value, posted_fields
 from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.chain import AccountRef, Chain, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Skipped
@@ -69,7 +69,7 @@ legs = st.builds(
 events = st.builds(Event, text, text, st.integers(0, CREATED_MAX), st.just({}))
 
 
-def encoder(encoding: Format, *, kept_max: int = 100) -> OutboxEncoder:
+def encoder(encoding: OutboxFormat, *, kept_max: int = 100) -> OutboxEncoder:
     return OutboxEncoder(
         encoding=encoding,
         schema_id=OUTBOX_SCHEMA_ID,
@@ -84,7 +84,7 @@ def encoder(encoding: Format, *, kept_max: int = 100) -> OutboxEncoder:
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(events, st.integers(0, 7), legs), min_size=1, max_size=4))
 def test_quick_outbox_records_equal_the_plain_ones(
-    encoding: Format, posted: list[tuple[Event, int, PostedLeg]]
+    encoding: OutboxFormat, posted: list[tuple[Event, int, PostedLeg]]
 ) -> None:
     """Whatever the ids, keys, amounts and times, both encoders write the same bytes."""
     quick = encoder(encoding)
@@ -105,7 +105,7 @@ def test_avro_outbox_records_read_back(event: Event, attempt: int, leg: PostedLe
     assert fields == orjson.loads(same)
 
 
-def _value(encoding: Format, event: Event, attempt: int, leg: PostedLeg) -> bytes:
+def _value(encoding: OutboxFormat, event: Event, attempt: int, leg: PostedLeg) -> bytes:
     (written,) = encoder(encoding).encode(event, attempt, [leg], None)
     return written.value or b""
 

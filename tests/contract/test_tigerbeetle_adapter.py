@@ -76,8 +76,8 @@ def test_a_cluster_that_refuses_us(status: str, says: str) -> None:
     """Each refusal is a dependency's, with one sentence that says what to do."""
     from worker.ledger import tigerbeetle  # noqa: PLC0415 - only where the client is installed
 
-    request = tigerbeetle._Request(tigerbeetle.Operation.LOOKUP_ACCOUNTS, bytes(16))
-    request.status = int(getattr(tigerbeetle.Status, status))
+    request = tigerbeetle._Request(tigerbeetle.ClientOperation.LOOKUP_ACCOUNTS, bytes(16))
+    request.status = int(getattr(tigerbeetle.PacketStatus, status))
     with pytest.raises(DependencyUnavailable, match=says):
         tigerbeetle._reply(request)
 

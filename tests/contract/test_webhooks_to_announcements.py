@@ -18,7 +18,7 @@ from worker.codecs.avro import encode_event
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
-from worker.codecs.outbox_fields import Format
+from worker.codecs.outbox_fields import OutboxFormat
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.assignment import Assignment
@@ -41,7 +41,7 @@ REWRITE = "REWRITE_GOLDEN"
 SCHEMA_ID = 1
 DIGEST = "0" * 64
 LEDGER_NS = 1_800_000_000_000_000_000
-FORMATS: tuple[Format, ...] = ("json", "avro")
+FORMATS: tuple[OutboxFormat, ...] = ("json", "avro")
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ def webhooks() -> dict[str, dict[str, Any]]:
     }
 
 
-def encoded(event: dict[str, Any], encoding: Format) -> bytes:
+def encoded(event: dict[str, Any], encoding: OutboxFormat) -> bytes:
     if encoding == "json":
         return orjson.dumps(event)
     return encode_event(event, "stripe_payment_event", SCHEMA_ID)
 
 
-def writer(encoding: Format) -> AnnouncementWriter:
+def writer(encoding: OutboxFormat) -> AnnouncementWriter:
     dead = DeadLetters(topic="ledger.events.dead", group="golden", rulebook_digest=DIGEST)
     return AnnouncementWriter(
         outbox=OutboxEncoder(
@@ -105,7 +105,7 @@ def writer(encoding: Format) -> AnnouncementWriter:
     )
 
 
-def become(read_as: Format, told_as: Format) -> dict[str, Any]:
+def become(read_as: OutboxFormat, told_as: OutboxFormat) -> dict[str, Any]:
     """What each webhook becomes in a new ledger whose clock stands still."""
     translator = Translator(load(PACKAGED))
     reader = EventReader(Decoder({SCHEMA_ID: "stripe_payment_event"}), translator)
@@ -159,6 +159,6 @@ def test_the_golden_file_has_what_webhooks_become() -> None:
 
 
 @pytest.mark.parametrize("told_as", FORMATS)
-def test_avro_webhooks_become_the_same(told_as: Format) -> None:
+def test_avro_webhooks_become_the_same(told_as: OutboxFormat) -> None:
     """The encoding that an event came in changes neither a byte nor an id of what it becomes."""
     assert become("avro", told_as) == orjson.loads(GOLDEN.read_bytes())[told_as]

@@ -11,8 +11,8 @@ from worker.core.wire import (
     Account,
     AccountFlags,
     CreateAccountStatus,
+    CreateResult,
     CreateTransferStatus,
-    Result,
     Transfer,
     TransferFlags,
     pack_account,
@@ -70,7 +70,7 @@ class World:
             id=self.new_id(), pending_id=pending.id, amount=amount, flags=flags
         )._replace(**fields)
 
-    def send(self, *transfers: Transfer) -> list[Result]:
+    def send(self, *transfers: Transfer) -> list[CreateResult]:
         """Create transfers in one request."""
         return self.ledger.create_transfers(b"".join(map(pack_transfer, transfers)))
 

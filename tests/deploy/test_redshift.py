@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from worker.commands.demo import _play
-from worker.commands.demo_page import Page
+from worker.commands.demo_page import DemoResults
 from worker.config.settings import load_settings
 from worker.kafka.schema_rules import schema_text
 
@@ -46,7 +46,7 @@ def test_every_statement_is_redshifts(path: Path) -> None:
 
 
 @pytest.fixture(name="page", scope="module")
-def _page() -> Page:
+def _page() -> DemoResults:
     """A run of the whole worker on generated traffic, embedded."""
     settings = load_settings()
     changes = {"kafka": ("bootstrap_servers", "embedded"), "ledger": ("addresses", "embedded")}
@@ -59,7 +59,7 @@ def _page() -> Page:
 
 
 @pytest.fixture(name="copy")
-def _copy(page: Page, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _copy(page: DemoResults, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the stream's rows, every third record twice, one unreadable; and tables."""
     rows = [
         {
@@ -97,7 +97,7 @@ def all_rows(database: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any,
 
 
 def test_each_transfer_is_there_once_however_often_it_came(
-    page: Page, copy: duckdb.DuckDBPyConnection
+    page: DemoResults, copy: duckdb.DuckDBPyConnection
 ) -> None:
     """Doubled records and a second load add nothing; what cannot be read stops nothing."""
     for _ in range(2):
@@ -109,7 +109,7 @@ def test_each_transfer_is_there_once_however_often_it_came(
         }
 
 
-def test_balances_are_the_ledgers_own(page: Page, copy: duckdb.DuckDBPyConnection) -> None:
+def test_balances_are_the_ledgers_own(page: DemoResults, copy: duckdb.DuckDBPyConnection) -> None:
     """Debits and credits of every account equal what the ledger holds; currencies balance."""
     run(copy, "03_merge.sql")
     run(copy, "04_views.sql")

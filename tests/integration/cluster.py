@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from tests.servers.kafka import create_topics
 from tests.servers.served import PREFIX, ServedLedger
@@ -170,7 +172,7 @@ def read_topic(bootstrap_servers: str, topic: str) -> list[Message]:
     """
     missing = ends(bootstrap_servers, topic)
     consumer = _reader(bootstrap_servers, "read_committed")
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in missing])
+    consumer.assign([ClientPartition(topic, partition, 0) for partition in missing])
     records: list[Message] = []
     deadline = time.monotonic() + READ_SECONDS_MAX
     while missing:
@@ -195,12 +197,12 @@ def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
     return found
 
 
-def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
+def _ends(consumer: ClientConsumer, topic: str) -> dict[int, int]:
     partitions = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic].partitions
-    return {number: _end(consumer, TopicPartition(topic, number)) for number in partitions}
+    return {number: _end(consumer, ClientPartition(topic, number)) for number in partitions}
 
 
-def _end(consumer: Consumer, place: TopicPartition) -> int:
+def _end(consumer: ClientConsumer, place: ClientPartition) -> int:
     """Where a partition ends; asked again while nobody leads it, as after a broker's outage."""
     deadline = time.monotonic() + READ_SECONDS_MAX
     while True:
@@ -212,8 +214,8 @@ def _end(consumer: Consumer, place: TopicPartition) -> int:
         time.sleep(LOOK_SECONDS)
 
 
-def _reader(bootstrap_servers: str, isolation: str) -> Consumer:
-    return Consumer(
+def _reader(bootstrap_servers: str, isolation: str) -> ClientConsumer:
+    return ClientConsumer(
         {
             "bootstrap.servers": bootstrap_servers,
             "group.id": f"auditor-{uuid.uuid4()}",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -40,8 +42,8 @@ class Broken:
         """As the live group would have."""
         group = self.cluster.environment("g")["LEDGER_WORKER_KAFKA__GROUP_ID"]
         servers = self.cluster.bootstrap_servers
-        consumer = Consumer({"bootstrap.servers": servers, "group.id": group})
-        places = [TopicPartition(self.topic(name), 0, offset) for name in ("pay", "settle", "cmd")]
+        consumer = ClientConsumer({"bootstrap.servers": servers, "group.id": group})
+        places = [ClientPartition(self.topic(name), 0, offset) for name in ("pay", "settle", "cmd")]
         consumer.commit(offsets=places, asynchronous=False)
         consumer.close()
 
@@ -68,7 +70,7 @@ def broken(kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def expired(broken: Broken, name: str = "pay") -> None:
     """Retention has removed the first three."""
-    place = TopicPartition(broken.topic(name), 0, 3)
+    place = ClientPartition(broken.topic(name), 0, 3)
     for answer in broken.admin.delete_records([place]).values():
         answer.result(ANSWER_SECONDS_MAX)
 

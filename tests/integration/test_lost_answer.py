@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer as ClientConsumer
 
 from tests.chaos.proxy import Proxy
 from tests.integration.cluster import ends, read_topic
 from tests.servers.kafka import JavaBroker, Unavailable, create_topics, kafka_jars
 from worker.core.errors import Aborted
 from worker.core.ports import Announcement, Commit
-from worker.kafka.producer import KafkaAnnouncer
+from worker.kafka.producer import TransactionalProducer
 
 WAIT_SECONDS_MAX = 60
 GROUP = "books"
@@ -53,8 +53,8 @@ def wired(tmp_path: Path) -> Iterator[tuple[JavaBroker, Proxy]]:
         wire.close()
 
 
-def member(servers: str) -> Consumer:
-    return Consumer({"bootstrap.servers": servers, "group.id": GROUP, "log_level": 2})
+def member(servers: str) -> ClientConsumer:
+    return ClientConsumer({"bootstrap.servers": servers, "group.id": GROUP, "log_level": 2})
 
 
 def left(servers: str) -> object:
@@ -84,7 +84,7 @@ def test_what_was_announced_after_an_abort_is_there(wired: tuple[JavaBroker, Pro
     broker, wire = wired
     commits = [Commit("in", 0, 1, "")]
     nobody = member(broker.bootstrap_servers).consumer_group_metadata()
-    announcer = KafkaAnnouncer(
+    announcer = TransactionalProducer(
         bootstrap_servers=wire.address, transactional_id="worker", client=RETRIES_LATE
     )
     announcer.announce(told(b"before"), commits, nobody)

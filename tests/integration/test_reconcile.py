@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from tests.integration.cluster import Cluster, Process, ends, finish
 from tests.reads.played import Clock, Played, place
@@ -127,11 +129,11 @@ def take_up_parked(cluster: Cluster) -> None:
 def parked(cluster: Cluster) -> int:
     """How many offsets of the topics where events wait are not committed."""
     group = cluster.environment("g")["LEDGER_WORKER_KAFKA__GROUP_ID"]
-    asking = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": group})
+    asking = ClientConsumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": group})
     left = 0
     for topic in map(cluster.topic, ("parked.1", "parked.2")):
         (end,) = ends(cluster.bootstrap_servers, topic).values()
-        (at,) = asking.committed([TopicPartition(topic, 0)], WAIT_SECONDS_MAX)
+        (at,) = asking.committed([ClientPartition(topic, 0)], WAIT_SECONDS_MAX)
         left += end - max(at.offset, 0)
     asking.close()
     return left

@@ -7,7 +7,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Producer
 
 from tests.servers.kafka import KafkaBroker, create_topics, kafka_broker
 
@@ -22,7 +23,7 @@ def produce(broker: KafkaBroker, topic: str, values: list[bytes]) -> None:
 
 
 def consume(broker: KafkaBroker, topic: str, count: int) -> list[bytes]:
-    consumer = Consumer(
+    consumer = ClientConsumer(
         {
             "bootstrap.servers": broker.bootstrap_servers,
             "group.id": str(uuid.uuid4()),

@@ -13,10 +13,10 @@ import pytest
 from tests.integration.cluster import Cluster, finish, read_ledger
 from tests.servers.kafka import KafkaBroker, create_topics
 from worker.config.settings import PACKAGED_RULEBOOK
-from worker.core.account_ids import Accounts
+from worker.core.account_ids import AccountRefs
 from worker.core.ports import Commit
 from worker.core.wire import Account
-from worker.kafka.consumer import KafkaSource
+from worker.kafka.consumer import Consumer
 from worker.rulebooks.load import load
 
 EVENTS = 800
@@ -26,7 +26,7 @@ SOON_MISSED = {"LEDGER_WORKER_KAFKA__CLIENT": '{"session.timeout.ms": 6000}'}
 
 def wallets(ledger: str) -> dict[tuple[str, int], int]:
     """Credits minus debits of each customer's wallet by ledger, read by the official client."""
-    named = Accounts(load(PACKAGED_RULEBOOK).accounts.values())
+    named = AccountRefs(load(PACKAGED_RULEBOOK).accounts.values())
     accounts, _ = read_ledger(ledger)
     found = {}
     for one in accounts:
@@ -91,13 +91,13 @@ def test_offsets_that_a_changing_group_refuses_are_not_lost(kafka: KafkaBroker) 
         member.close()
 
 
-def member_of(kafka: KafkaBroker, topic: str) -> KafkaSource:
-    return KafkaSource(
+def member_of(kafka: KafkaBroker, topic: str) -> Consumer:
+    return Consumer(
         bootstrap_servers=kafka.bootstrap_servers, group=topic, topics=[topic], client={}
     )
 
 
-def poll_until(held: dict[KafkaSource, int], wanted: dict[KafkaSource, int]) -> None:
+def poll_until(held: dict[Consumer, int], wanted: dict[Consumer, int]) -> None:
     """Poll those members until each holds so many partitions."""
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     while any(held[member] != count for member, count in wanted.items()):

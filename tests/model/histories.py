@@ -24,8 +24,8 @@ from tests.model.states import (
     Worker,
     put,
 )
-from worker.core.assignment import NO_REDO, Assignment, Stand, opening, parse_metadata
-from worker.core.outcome import Existing
+from worker.core.assignment import NO_REDO, Assignment, CommittedPosition, opening, parse_metadata
+from worker.core.outcome import ExistingChain
 
 
 class World:
@@ -109,7 +109,7 @@ class World:
         log = self.log(state, partition)
         if stay.phase != OPEN:
             if worker.member:
-                stand = Stand(stay.phase, stay.committed + WINDOW)
+                stand = CommittedPosition(stay.phase, stay.committed + WINDOW)
                 saved = self._save(state, worker.group, partition, stay.committed, stand)
                 opened = _opened(stay.committed, stand, redo=NO_REDO)
                 yield self._stay(saved, number, partition, opened)
@@ -178,7 +178,7 @@ class World:
             since=stay.since,
             earlier=earlier,
         )
-        return "posted" if rule is Existing.ANNOUNCE else "counted"
+        return "posted" if rule is ExistingChain.ANNOUNCE else "counted"
 
     def _post(self, state: State, group: int, partition: int, offset: int) -> State:
         """What the ledger does with a request, whoever sent it, whenever it comes."""
@@ -285,7 +285,9 @@ class World:
 
     # Small changes
 
-    def _save(self, state: State, group: int, partition: int, offset: int, stand: Stand) -> State:
+    def _save(
+        self, state: State, group: int, partition: int, offset: int, stand: CommittedPosition
+    ) -> State:
         assert parse_metadata(stand.metadata()) == stand
         commits = put(state.commits[group], partition, (offset, stand.metadata()))
         return state._replace(commits=put(state.commits, group, commits))
@@ -323,7 +325,7 @@ class World:
         return state
 
 
-def _opened(offset: int, stand: Stand, *, redo: int) -> Stay:
+def _opened(offset: int, stand: CommittedPosition, *, redo: int) -> Stay:
     return Stay(OPEN, stand.since, stand.until, redo, offset, offset)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from worker.core.assignment import NO_REDO
-from worker.core.outcome import Existing, announce_rejected_before, existing
+from worker.core.outcome import ExistingChain, announce_rejected_before, existing_verdict
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class State(NamedTuple):
 class Rules:
     """The worker's decisions. keeps_work: what is under way survives the loss of its partition."""
 
-    existing: Callable[..., Existing] = existing
+    existing: Callable[..., ExistingChain] = existing_verdict
     rejected_before: Callable[..., bool] = announce_rejected_before
     position: Callable[[int, int, int], int] = lambda group, partition, offset: (
         group << 16 | partition << 8 | offset

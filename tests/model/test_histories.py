@@ -9,7 +9,7 @@ import pytest
 
 from tests.model.histories import search
 from tests.model.states import Record, Rules, Scope
-from worker.core.outcome import Existing, existing
+from worker.core.outcome import ExistingChain, existing_verdict
 
 FAULTS = int(os.environ.get("MODEL_FAULTS", "1"))
 
@@ -35,24 +35,24 @@ def test_no_history_breaks_a_promise(name: str) -> None:
     assert states > 100
 
 
-def never(**_: Any) -> Existing:
-    return Existing.COUNT
+def never(**_: Any) -> ExistingChain:
+    return ExistingChain.COUNT
 
 
-def always(**_: Any) -> Existing:
-    return Existing.ANNOUNCE
+def always(**_: Any) -> ExistingChain:
+    return ExistingChain.ANNOUNCE
 
 
-def any_position(**given: Any) -> Existing:
-    return existing(**given | {"position": given["held_position"]})
+def any_position(**given: Any) -> ExistingChain:
+    return existing_verdict(**given | {"position": given["held_position"]})
 
 
-def any_time(**given: Any) -> Existing:
-    return existing(**given | {"since": -1})
+def any_time(**given: Any) -> ExistingChain:
+    return existing_verdict(**given | {"since": -1})
 
 
-def forgetful(**given: Any) -> Existing:
-    return existing(**given | {"earlier": None})
+def forgetful(**given: Any) -> ExistingChain:
+    return existing_verdict(**given | {"earlier": None})
 
 
 def no_redo(**_: Any) -> bool:

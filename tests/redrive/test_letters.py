@@ -7,13 +7,20 @@ from hashlib import sha256
 import pytest
 
 from worker.codecs.dead_letters import BLOCK, DeadLetters
-from worker.codecs.letters import Elsewhere, Lost, Original, of_carried, read_back, rejection
+from worker.codecs.letters import (
+    OriginalRecord,
+    OtherGroup,
+    UnusableLetter,
+    of_carried,
+    read_back,
+    rejection,
+)
 from worker.codecs.parked import ParkedEvents
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Reason
 from worker.core.ports import Announcement, Headers, Record
 from worker.jobs.archive.records import ArchivedRecord
-from worker.jobs.redrive.filter import Where
+from worker.jobs.redrive.filter import LetterFilter
 
 WHY = Dead(Reason.NO_RULE, "no rule")
 WAITS = Dead(Reason.PREDECESSOR_MISSING, "waits")
@@ -42,8 +49,8 @@ def letter(record: Record, *, redact: bool = False) -> ArchivedRecord:
     return kept(dead(redact=redact).letter(record, WHY, stage="post"))
 
 
-def original(record: ArchivedRecord) -> Original:
-    return Original(
+def original(record: ArchivedRecord) -> OriginalRecord:
+    return OriginalRecord(
         (record.topic_name, record.partition_number, record.offset_number),
         record.key_bytes,
         record.value_bytes,
@@ -76,30 +83,30 @@ def test_a_producer_cannot_choose_the_topic() -> None:
 
 def test_a_letter_without_its_value_is_read_where_it_was() -> None:
     """A redacted or too large letter names its record by place and hash; another record is none."""
-    asked = Elsewhere(("wallet.commands", 3, 42), sha256(b"{}").hexdigest(), "")
+    asked = OtherGroup(("wallet.commands", 3, 42), sha256(b"{}").hexdigest(), "")
     assert of_carried(letter(FIRST, redact=True), parked=PARKED) == asked
     assert of_carried(kept(dead().too_large(FIRST, WHY, stage="post")), parked=PARKED) == asked
     waited = letter(parked(FIRST, tries=0), redact=True)
     assert of_carried(waited, parked=PARKED) == asked
     assert read_back(asked, FIRST, parked=PARKED) == original(FIRST)
     gone = read_back(asked, None, parked=PARKED)
-    assert isinstance(gone, Lost)
+    assert isinstance(gone, UnusableLetter)
     assert "gone" in gone.why
     other = ArchivedRecord("wallet.commands", 3, 42, None, b"[]")
     changed = read_back(asked, other, parked=PARKED)
-    assert isinstance(changed, Lost)
+    assert isinstance(changed, UnusableLetter)
     assert "SHA-256" in changed.why
 
 
 def test_a_rejection_of_a_parked_event_leads_to_the_topic_it_first_came_on() -> None:
     """The place in a rejection may be a parked topic; the record there says where it was before."""
-    asked = Elsewhere(("parked.1", 1, 7), "", "evt_1")
+    asked = OtherGroup(("parked.1", 1, 7), "", "evt_1")
     assert read_back(asked, parked(FIRST, tries=0), parked=PARKED) == original(FIRST)
 
 
 def test_what_nobody_of_us_wrote_is_no_letter() -> None:
     """Without the worker's headers nothing is guessed."""
-    assert isinstance(of_carried(FIRST, parked=PARKED), Lost)
+    assert isinstance(of_carried(FIRST, parked=PARKED), UnusableLetter)
     assert rejection(FIRST) is None
 
 
@@ -132,7 +139,7 @@ FIELDS: dict[str, str | int] = {
 )
 def test_filters(text: str, chosen: bool) -> None:  # noqa: FBT001 - a table
     """The rulebook's expressions, and a short form for one equality."""
-    assert Where(text).chooses(FIELDS) is chosen
+    assert LetterFilter(text).chooses(FIELDS) is chosen
 
 
 @pytest.mark.parametrize(
@@ -149,6 +156,6 @@ def test_filters(text: str, chosen: bool) -> None:  # noqa: FBT001 - a table
 def test_a_wrong_filter_is_one_sentence(text: str, said: str) -> None:
     """A filter that is none, or does not fit what letters tell, stops the redrive."""
     with pytest.raises(UsageError) as error:
-        Where(text).chooses(FIELDS)
+        LetterFilter(text).chooses(FIELDS)
     assert said in str(error.value)
     assert "\n" not in str(error.value)

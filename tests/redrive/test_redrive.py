@@ -21,9 +21,9 @@ from worker.core.ports import Announcement, Record
 from worker.jobs.live.compose import with_broker
 from worker.jobs.progress import Progress
 from worker.jobs.redrive import run as redriving
-from worker.jobs.redrive.filter import Where
-from worker.jobs.redrive.run import Result, redrive
-from worker.jobs.redrive.select import Kind, Redrive
+from worker.jobs.redrive.filter import LetterFilter
+from worker.jobs.redrive.run import RedriveResult, redrive
+from worker.jobs.redrive.select import Kind, RedriveRequest
 from worker.kafka.reader import read_all
 
 PAYMENTS, COMMANDS = "stripe.payments", "wallet.commands"
@@ -83,8 +83,8 @@ class Books:
         }
         self.write(Announcement(REJECTED, None, json.dumps(told).encode(), []))
 
-    def redrive(self, kind: Kind, where: str, **options: Any) -> Result:
-        asked = Redrive(kind, Where(where), note="mended", operator="ann", **options)
+    def redrive(self, kind: Kind, where: str, **options: Any) -> RedriveResult:
+        asked = RedriveRequest(kind, LetterFilter(where), note="mended", operator="ann", **options)
         return redrive(self.settings, asked, progress=Progress(), embedded_broker=True)
 
     def read(self, topic: str) -> list[Record]:
@@ -131,7 +131,7 @@ def test_it_goes_on_where_it_was_interrupted(books: Books, monkeypatch: pytest.M
     for record in books.send(PAYMENTS, *sent):
         books.bury(record, NO_RULE)
     monkeypatch.setattr(redriving, "PORTION", 3)
-    monkeypatch.setattr(Result, "add", _after(2, Result.add))
+    monkeypatch.setattr(RedriveResult, "add", _after(2, RedriveResult.add))
     with suppress(DependencyUnavailable):
         books.redrive("dead", "reason=no_rule")
     monkeypatch.undo()
@@ -145,7 +145,7 @@ def test_it_goes_on_where_it_was_interrupted(books: Books, monkeypatch: pytest.M
 def _after(calls: int, add: Callable[..., None]) -> Callable[..., None]:
     left = [calls]
 
-    def adding(result: Result, choices: Any) -> None:
+    def adding(result: RedriveResult, choices: Any) -> None:
         add(result, choices)
         left[0] -= 1
         if not left[0]:

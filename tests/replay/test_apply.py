@@ -14,13 +14,13 @@ from worker.core.errors import UsageError
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.progress import Progress
-from worker.jobs.replay.apply import Applied, apply
-from worker.jobs.replay.plan import Replay
+from worker.jobs.replay.apply import AppliedReplay, apply_replay
+from worker.jobs.replay.plan import ReplayRequest
 from worker.jobs.replay.range import Moment, bounds, moment
-from worker.jobs.replay.reannounce import Rewritten, announce_again
-from worker.jobs.shard import ALL, Part
+from worker.jobs.replay.reannounce import Reannounced, announce_again
+from worker.jobs.shard import ALL, Shard
 from worker.kafka.reader import read_all
-from worker.kafka.topic_reader import Topics
+from worker.kafka.topic_reader import TopicReader
 from worker.ledger.embedded import EmbeddedLedger
 
 EVENTS = 80
@@ -39,9 +39,11 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings
         yield reachable
 
 
-def replayed(settings: Settings, ledger: EmbeddedLedger, *, name: str = "") -> Applied:
-    asked = Replay(Moment(), Moment(), name=name)
-    return apply(settings, asked, started_from="", stop=Stop(), ledger=ledger, embedded_broker=True)
+def replayed(settings: Settings, ledger: EmbeddedLedger, *, name: str = "") -> AppliedReplay:
+    asked = ReplayRequest(Moment(), Moment(), name=name)
+    return apply_replay(
+        settings, asked, started_from="", stop=Stop(), ledger=ledger, embedded_broker=True
+    )
 
 
 def test_a_ledger_that_lost_everything_gets_what_the_live_group_posted(broker: Settings) -> None:
@@ -63,13 +65,13 @@ def test_a_ledger_that_lost_everything_gets_what_the_live_group_posted(broker: S
     assert len({one["transfer_id"] for one in told}) == len(first)
     with pytest.raises(UsageError, match="there is no stripe"):
         _bounds(broker, "stripe.payments/99@0")
-    half = _bounds(broker, "", Part(0, 2)).keys(), _bounds(broker, "", Part(1, 2)).keys()
+    half = _bounds(broker, "", Shard(0, 2)).keys(), _bounds(broker, "", Shard(1, 2)).keys()
     assert not half[0] & half[1]
     assert half[0] | half[1] == _bounds(broker, "").keys() == done.ranges.keys()
 
 
-def _bounds(settings: Settings, start: str, part: Part = ALL) -> dict[tuple[str, int], object]:
-    topics = Topics(settings)
+def _bounds(settings: Settings, start: str, part: Shard = ALL) -> dict[tuple[str, int], object]:
+    topics = TopicReader(settings)
     try:
         return dict(
             bounds(
@@ -117,7 +119,7 @@ def test_announced_again_it_is_what_it_was(broker: Settings) -> None:
     assert (repeated.transfers, repeated.untold) == (0, [])
 
 
-def announced(settings: Settings, ledger: EmbeddedLedger) -> Rewritten:
+def announced(settings: Settings, ledger: EmbeddedLedger) -> Reannounced:
     return announce_again(
         settings,
         outbox="copy",

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker.core.assignment import Opening
-from worker.core.ports import Place, Polled
+from worker.core.ports import Polled, TopicPartition
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.replay.bounded_source import BoundedSource
 
-HERE: Place = ("a", 0)
-OTHER: Place = ("b", 0)
+HERE: TopicPartition = ("a", 0)
+OTHER: TopicPartition = ("b", 0)
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Told:
     """A source that gives what it was told to, and remembers what was asked of it."""
 
     polls: list[Polled]
-    paused: set[Place] = field(default_factory=set)
+    paused: set[TopicPartition] = field(default_factory=set)
     joined: bool = True
     waiting_seconds: float = 0.0
 
@@ -27,28 +27,28 @@ class Told:
         del records_max, timeout_seconds
         return self.polls.pop(0)
 
-    def opening(self, place: Place) -> Opening | None:
+    def opening(self, place: TopicPartition) -> Opening | None:
         del place
         return None
 
-    def reached(self, ends: Mapping[Place, int]) -> bool:
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         return not ends
 
-    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+    def watermarks(self) -> Mapping[TopicPartition, tuple[int, int]]:
         return {}
 
-    def lag(self, place: Place, offset: int) -> int | None:
+    def lag(self, place: TopicPartition, offset: int) -> int | None:
         del place, offset
         return None
 
-    def seek(self, place: Place, offset: int) -> bool:
+    def seek(self, place: TopicPartition, offset: int) -> bool:
         del place, offset
         return True
 
-    def pause(self, places: Iterable[Place]) -> None:
+    def pause(self, places: Iterable[TopicPartition]) -> None:
         self.paused |= set(places)
 
-    def resume(self, places: Iterable[Place]) -> None:
+    def resume(self, places: Iterable[TopicPartition]) -> None:
         self.paused -= set(places)
 
     def membership(self) -> object:
@@ -58,7 +58,9 @@ class Told:
         return None
 
 
-def polled(*offsets: int, place: Place = HERE, ends: Mapping[Place, int] | None = None) -> Polled:
+def polled(
+    *offsets: int, place: TopicPartition = HERE, ends: Mapping[TopicPartition, int] | None = None
+) -> Polled:
     records = [ArchivedRecord(*place, offset, None, b"") for offset in offsets]
     return Polled(records, (), (), ends or {})
 

@@ -20,7 +20,7 @@ from worker.core.wire import AMOUNT_MAX, CreateTransferStatus, QueryFilter, Tran
 from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
-from worker.stages.post.variants import forms
+from worker.stages.post.variants import variants
 
 EVENTS = 400
 OUTBOX = "ledger.transfers.posted"
@@ -106,7 +106,7 @@ def statuses(ledger: EmbeddedLedger, record: ArchivedRecord) -> list[int]:
     event = Decoder().decode(record.value())
     assert isinstance(event, Event)
     roles = {topic: role for role, topic in Settings().topics.inputs.items()}
-    chain = next(forms(Translator(load(PACKAGED_RULEBOOK)), event, role=roles[record.topic()]))
+    chain = next(variants(Translator(load(PACKAGED_RULEBOOK)), event, role=roles[record.topic()]))
     leg = chain.legs[0]
     assert leg.debit is not None
     assert leg.credit is not None
@@ -170,7 +170,7 @@ def spend_id(lost: Lost, number: str) -> None:
     event["data"] = {"object": {"to": "a", "amount": 7}}
     (found,) = lost.reader._decoder.decode_all([json.dumps(event).encode()])
     rules = Translator(load(lost.rules))
-    chain = next(forms(rules, found, role="commands"))  # type: ignore[arg-type] # it is an event
+    chain = next(variants(rules, found, role="commands"))  # type: ignore[arg-type] # it is an event
     row = Transfer(chain.legs[0].id, 1, 2, 1, ledger=840, code=1)
     (result,) = lost.played.ledger.create_transfers(pack_transfer(row))
     assert result.status == CreateTransferStatus.DEBIT_ACCOUNT_NOT_FOUND

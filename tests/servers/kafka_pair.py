@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from confluent_kafka import ElectionType, KafkaException, TopicPartition
+from confluent_kafka import ElectionType, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.servers.groups import ASK_SECONDS, group_now
@@ -131,7 +132,7 @@ class KafkaPair:
             *("--bootstrap-server", self.bootstrap_servers),
             *("--reassignment-json-file", str(self._plan), "--execute"),
         )
-        elected = [TopicPartition(*place) for place in places]
+        elected = [ClientPartition(*place) for place in places]
 
         def moved() -> bool:
             # Again until it is: a replica that lags cannot be elected yet.

@@ -19,7 +19,7 @@ from worker.core.rulebook import Rulebook
 from worker.core.wire import Account
 from worker.jobs.serve.api import Api
 from worker.jobs.serve.server import Server, listen
-from worker.jobs.serve.shared_lookups import READERS_MAX, Lookups, ReadLedger
+from worker.jobs.serve.shared_lookups import READERS_MAX, ReadLedger, SharedLookups
 from worker.jobs.serve.tokens import Tokens
 from worker.observe.metrics import ServeMetrics
 from worker.rulebooks.load import load
@@ -83,7 +83,7 @@ class Served:
     """A running server."""
 
     port: int
-    lookups: Lookups
+    lookups: SharedLookups
     metrics: ServeMetrics
     server: Server
 
@@ -125,7 +125,7 @@ def serve(
     """A server on this ledger; it closes the ledger."""
     metrics = ServeMetrics()
     with closing(
-        Lookups(
+        SharedLookups(
             ledger,
             deadline_seconds=deadline_seconds,
             observe=metrics.lookup,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from worker.core.money import Currency
-from worker.core.rulebook import Account as Declared
 from worker.core.rulebook import AccountType
+from worker.core.rulebook import DeclaredAccount as Declared
 from worker.core.wire import Account, AccountFlags
 from worker.jobs.serve.balance import balance
 

@@ -12,15 +12,15 @@ import pytest
 from tests.serving.served import PATIENCE_SECONDS, StuckLedger, until
 from worker.core.errors import BrokenInvariant, DependencyUnavailable, LedgerClosed
 from worker.core.wire import Account
-from worker.jobs.serve.shared_lookups import Busy, Lookups, ReadLedger, Silent
+from worker.jobs.serve.shared_lookups import LedgerSilent, ReadLedger, SharedLookups, TooManyReaders
 
 
 @contextmanager
 def reading(
     ledger: ReadLedger, *, deadline_seconds: float = PATIENCE_SECONDS, readers_max: int = 8
-) -> Iterator[Lookups]:
+) -> Iterator[SharedLookups]:
     sizes: list[int] = []
-    lookups = Lookups(
+    lookups = SharedLookups(
         ledger,
         deadline_seconds=deadline_seconds,
         observe=sizes.append,
@@ -30,12 +30,14 @@ def reading(
     lookups.close()
 
 
-def waiting(lookups: Lookups, readers: int) -> None:
+def waiting(lookups: SharedLookups, readers: int) -> None:
     """Wait until so many readers are in the queue, behind the request under way."""
     until(lambda: len(lookups._queue) == readers)
 
 
-def ask(pool: ThreadPoolExecutor, lookups: Lookups, *numbers: int) -> list[Future[Account | None]]:
+def ask(
+    pool: ThreadPoolExecutor, lookups: SharedLookups, *numbers: int
+) -> list[Future[Account | None]]:
     return [pool.submit(lookups.account, number) for number in numbers]
 
 
@@ -70,7 +72,7 @@ def test_a_reader_is_never_told_the_past() -> None:
     """Nobody is answered by a request that began before the question."""
     ledger = Teller()
 
-    def read(lookups: Lookups) -> bool:
+    def read(lookups: SharedLookups) -> bool:
         before = ledger.requests
         account = lookups.account(1)
         return account is not None and account.credits_posted > before
@@ -84,11 +86,11 @@ def test_a_silent_ledger_is_told_within_the_deadline() -> None:
     ledger = StuckLedger()
     with reading(ledger, deadline_seconds=0.3) as lookups:
         began = time.monotonic()
-        with pytest.raises(Silent, match=r"did not answer in 0\.3 s"):
+        with pytest.raises(LedgerSilent, match=r"did not answer in 0\.3 s"):
             lookups.account(1)
         assert 0.25 < time.monotonic() - began < PATIENCE_SECONDS
         until(lambda: lookups.waiting_seconds >= 0.3)
-        with pytest.raises(Silent, match="has not answered for"):
+        with pytest.raises(LedgerSilent, match="has not answered for"):
             lookups.account(2)
         assert ledger.asked == [[1]]
         ledger.free.set()
@@ -104,7 +106,7 @@ def test_readers_are_counted() -> None:
         assert ledger.reached.wait(PATIENCE_SECONDS)
         asked += ask(pool, lookups, *range(2, 9))
         waiting(lookups, 7)
-        with pytest.raises(Busy):
+        with pytest.raises(TooManyReaders):
             lookups.account(100)
         ledger.free.set()
         for one in asked:

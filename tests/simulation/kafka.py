@@ -13,7 +13,7 @@ from typing import cast
 
 from worker.core.assignment import Opening, opening
 from worker.core.errors import Aborted, Unsettled
-from worker.core.ports import Announcement, Commit, Headers, Place, Polled
+from worker.core.ports import Announcement, Commit, Headers, Polled, TopicPartition
 
 ANSWERED_LATE = 0.5
 """How often the loop goes on working while a transaction is waited for."""
@@ -27,7 +27,7 @@ class Crash(Exception):
 class FakeRecord:
     """One record of a log."""
 
-    place: Place
+    place: TopicPartition
     at: int
     content: bytes
     attached: Headers = field(default_factory=list)
@@ -58,17 +58,17 @@ class FakeRecord:
 class FakeKafka:
     """Logs, one group's commits, and what was announced."""
 
-    places: list[Place]
-    logs: dict[Place, list[FakeRecord]] = field(default_factory=dict)
-    commits: dict[Place, tuple[int, str]] = field(default_factory=dict)
+    places: list[TopicPartition]
+    logs: dict[TopicPartition, list[FakeRecord]] = field(default_factory=dict)
+    commits: dict[TopicPartition, tuple[int, str]] = field(default_factory=dict)
     announced: list[Announcement] = field(default_factory=list)
     generation: int = 0
     members: dict[str, FakeSource] = field(default_factory=dict)
-    moving: dict[Place, str] = field(default_factory=dict)
+    moving: dict[TopicPartition, str] = field(default_factory=dict)
     lost_seeks: float = 0.0
     """How often a client says that it was placed, and reads on where it was."""
 
-    def append(self, place: Place, content: bytes, headers: Headers | None = None) -> None:
+    def append(self, place: TopicPartition, content: bytes, headers: Headers | None = None) -> None:
         """Produce one record."""
         log = self.logs.setdefault(place, [])
         log.append(FakeRecord(place, len(log), content, headers or []))
@@ -107,7 +107,7 @@ class FakeKafka:
                 self.moving[place] = to
                 owner.revoke(place)
 
-    def released(self, place: Place) -> None:
+    def released(self, place: TopicPartition) -> None:
         """Its owner let a partition go: whoever it was meant for gets it."""
         to = self.moving.pop(place, None)
         if to in self.members:
@@ -122,22 +122,22 @@ class FakeSource:
     kafka: FakeKafka
     name: str
     rng: random.Random
-    owned: set[Place] = field(default_factory=set)
-    lost: list[Place] = field(default_factory=list)
-    gained: list[Place] = field(default_factory=list)
-    positions: dict[Place, int] = field(default_factory=dict)
-    paused: set[Place] = field(default_factory=set)
-    started: dict[Place, bool] = field(default_factory=dict)
+    owned: set[TopicPartition] = field(default_factory=set)
+    lost: list[TopicPartition] = field(default_factory=list)
+    gained: list[TopicPartition] = field(default_factory=list)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+    paused: set[TopicPartition] = field(default_factory=set)
+    started: dict[TopicPartition, bool] = field(default_factory=dict)
     """Whether the client fetches from it already; until then it cannot be placed."""
 
     known_generation: int = 0
     expelled: bool = False
 
-    def gain(self, place: Place) -> None:
+    def gain(self, place: TopicPartition) -> None:
         self.owned.add(place)
         self.gained.append(place)
 
-    def revoke(self, place: Place) -> None:
+    def revoke(self, place: TopicPartition) -> None:
         self.lost.append(place)
 
     def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
@@ -160,7 +160,7 @@ class FakeSource:
         }
         return Polled(records, lost, gained, ends)
 
-    def _hear(self) -> tuple[list[Place], list[Place]]:
+    def _hear(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
         if self.expelled:
             lost = self._rejoin()
         else:
@@ -179,7 +179,7 @@ class FakeSource:
             self.started[place] = self.rng.random() < 0.8
         return lost, gained
 
-    def _rejoin(self) -> list[Place]:
+    def _rejoin(self) -> list[TopicPartition]:
         """Everything was lost while it was away; some may come back in the very same poll."""
         lost = sorted(self.owned)
         for place in lost:
@@ -191,26 +191,26 @@ class FakeSource:
             self.kafka.balance(self.rng)
         return lost
 
-    def _let_go(self, place: Place) -> None:
+    def _let_go(self, place: TopicPartition) -> None:
         self.owned.discard(place)
         self.positions.pop(place, None)
         self.paused.discard(place)
 
-    def opening(self, place: Place) -> Opening:
+    def opening(self, place: TopicPartition) -> Opening:
         offset, metadata = self.kafka.commits.get(place, (-1001, ""))
         high = len(self.kafka.logs.get(place, []))
         return opening(committed=offset, metadata=metadata, low=0, high=high)
 
-    def reached(self, ends: Mapping[Place, int]) -> bool:
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         return all(self.kafka.commits.get(place, (-1, ""))[0] >= end for place, end in ends.items())
 
-    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+    def watermarks(self) -> Mapping[TopicPartition, tuple[int, int]]:
         return {place: (0, len(self.kafka.logs.get(place, []))) for place in self.kafka.places}
 
-    def lag(self, place: Place, offset: int) -> int | None:
+    def lag(self, place: TopicPartition, offset: int) -> int | None:
         return len(self.kafka.logs.get(place, [])) - offset
 
-    def seek(self, place: Place, offset: int) -> bool:
+    def seek(self, place: TopicPartition, offset: int) -> bool:
         if not self.started.get(place):
             self.started[place] = True
             return False
@@ -218,10 +218,10 @@ class FakeSource:
             self.positions[place] = offset
         return True
 
-    def pause(self, places: Iterable[Place]) -> None:
+    def pause(self, places: Iterable[TopicPartition]) -> None:
         self.paused.update(places)
 
-    def resume(self, places: Iterable[Place]) -> None:
+    def resume(self, places: Iterable[TopicPartition]) -> None:
         self.paused.difference_update(places)
 
     @property

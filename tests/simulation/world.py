@@ -20,16 +20,16 @@ from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.parked import ParkedEvents
 from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.ports import Announcement, Ledger, Place, Record, Stage
+from worker.core.ports import Announcement, Ledger, Record, StageName, TopicPartition
 from worker.core.translate import Translator
-from worker.core.wire import Account, QueryFilter, Result, Transfer
+from worker.core.wire import Account, QueryFilter, Transfer
 from worker.ledger.embedded import EmbeddedLedger
-from worker.pipeline import Inputs, Pipeline
+from worker.pipeline import InputState, Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
 from worker.stages.item import Item
-from worker.stages.partitions import Input
+from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
 
 P = ParamSpec("P")
@@ -41,8 +41,8 @@ GROUP = "simulated"
 PARKED = {"parked.1": 200, "parked.2": 700}
 """Each parked topic's delay in milliseconds."""
 
-READ_AS = {"events": Input("events"), "urgent": Input("events", priority="high")} | {
-    topic: Input("", tries, delay_ms)
+READ_AS = {"events": InputTopic("events"), "urgent": InputTopic("events", priority="high")} | {
+    topic: InputTopic("", tries, delay_ms)
     for tries, (topic, delay_ms) in enumerate(PARKED.items(), start=1)
 }
 
@@ -138,12 +138,16 @@ class QuietObserver:
 
     def beat(self) -> None: ...
     def rebalanced(
-        self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
+        self,
+        *,
+        lost: Sequence[TopicPartition],
+        gained: Sequence[TopicPartition],
+        held: Sequence[TopicPartition],
     ) -> None: ...
-    def opened(self, places: Sequence[Place]) -> None: ...
-    def parked(self, place: Place, record: Record | None) -> None: ...
+    def opened(self, places: Sequence[TopicPartition]) -> None: ...
+    def parked(self, place: TopicPartition, record: Record | None) -> None: ...
     def aborted(self, reason: str) -> None: ...
-    def stage(self, name: Stage, seconds: float) -> None: ...
+    def stage(self, name: StageName, seconds: float) -> None: ...
 
     def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         del items
@@ -166,7 +170,7 @@ class World:
     """One simulated cluster."""
 
     seed: int
-    places: list[Place]
+    places: list[TopicPartition]
     workers: int = 2
     rates: Rates = field(default_factory=Rates)
     legs_max: int = 40
@@ -201,7 +205,7 @@ class World:
         ledger = MortalLedger(self.ledger, self.rng, self.rates.crash / 4)
         announcer = FakeAnnouncer(self.kafka, self.rng, self.rates.abort, self.rates.crash)
         pipeline = Pipeline(
-            inputs=Inputs(
+            inputs=InputState(
                 group=GROUP,
                 topics=READ_AS,
                 limits=Limits(self.events_max or self.rng.randint(1, 12), self.legs_max, 1 << 20),
@@ -282,6 +286,3 @@ class World:
     def accounts(self) -> list[Account]:
         """All of the ledger's accounts."""
         return self.ledger.query_accounts(QueryFilter(limit=8189))
-
-
-__all__ = ["GROUP", "RULES", "Rates", "Result", "World"]

@@ -9,14 +9,14 @@ from contextlib import closing
 import pytest
 
 from tests.sync.world import MemoryCache
-from worker.jobs.sync.cache import BalanceCache, BalanceRow, Written
-from worker.jobs.sync.cells import as_held
+from worker.jobs.sync.cache import BalanceCache, BalanceRow, WriteResult
+from worker.jobs.sync.cells import stored_cells
 from worker.jobs.sync.postgres import PostgresCache
-from worker.jobs.sync.targets import Target
+from worker.jobs.sync.targets import SyncTarget
 
-BALANCE = Target("wallets", "id", "currency", "balance", "balance_ledger_timestamp")
+BALANCE = SyncTarget("wallets", "id", "currency", "balance", "balance_ledger_timestamp")
 OWED = BALANCE._replace(balance="owed", time="owed_ledger_timestamp")
-PLAIN = Target("customers", "stripe id", "", "balance_cache", "balance_cache_ledger_timestamp")
+PLAIN = SyncTarget("customers", "stripe id", "", "balance_cache", "balance_cache_ledger_timestamp")
 LONG = "b7e23ec29af22b0b4e41da31e868d572"
 
 Open = Callable[..., BalanceCache]
@@ -56,22 +56,22 @@ def row(key: str, balance: int, at: int, currency: str = "usd") -> BalanceRow:
 def test_a_row_moves_forward_only(opened: Open) -> None:
     """Later is written, the same moment and earlier change nothing."""
     cache = opened()
-    assert cache.write({BALANCE: [row("a", 5, 100)]}) == Written(1)
-    assert cache.write({BALANCE: [row("a", 4, 99)]}) == Written(0)
-    assert cache.write({BALANCE: [row("a", 6, 100)]}) == Written(0)
-    assert cache.write({BALANCE: [row("a", 7, 101), row("b", 1, 1)]}) == Written(2)
-    assert cache.write({}) == Written(0)
+    assert cache.write({BALANCE: [row("a", 5, 100)]}) == WriteResult(1)
+    assert cache.write({BALANCE: [row("a", 4, 99)]}) == WriteResult(0)
+    assert cache.write({BALANCE: [row("a", 6, 100)]}) == WriteResult(0)
+    assert cache.write({BALANCE: [row("a", 7, 101), row("b", 1, 1)]}) == WriteResult(2)
+    assert cache.write({}) == WriteResult(0)
 
 
 def test_each_column_and_currency_has_its_own_time(opened: Open) -> None:
     """Two balances in one row, and one key in two currencies, do not hold each other back."""
     cache = opened()
-    assert cache.write({BALANCE: [row("a", 5, 100)]}) == Written(1)
-    assert cache.write({OWED: [row("a", 5, 50)]}) == Written(1)
-    assert cache.write({BALANCE: [row("a", 5, 50, "eur")]}) == Written(1)
-    assert cache.write({PLAIN: [row("a", 5, 50, "")]}) == Written(1)
+    assert cache.write({BALANCE: [row("a", 5, 100)]}) == WriteResult(1)
+    assert cache.write({OWED: [row("a", 5, 50)]}) == WriteResult(1)
+    assert cache.write({BALANCE: [row("a", 5, 50, "eur")]}) == WriteResult(1)
+    assert cache.write({PLAIN: [row("a", 5, 50, "")]}) == WriteResult(1)
     again = {BALANCE: [row("a", 9, 100)], OWED: [row("a", 9, 50)], PLAIN: [row("a", 9, 50, "")]}
-    assert cache.write(again) == Written(0)
+    assert cache.write(again) == WriteResult(0)
 
 
 def test_any_order_ends_in_the_newest(opened: Open) -> None:
@@ -82,35 +82,35 @@ def test_any_order_ends_in_the_newest(opened: Open) -> None:
     for number, one in enumerate(rows):
         writers[number % 2].write({BALANCE: [one]})
     newest = [row(key, 29, 29) for key in "abc"]
-    assert writers[0].write({BALANCE: newest}) == Written(0)
+    assert writers[0].write({BALANCE: newest}) == WriteResult(0)
 
 
 def test_balances_have_any_size_and_sign(opened: Open) -> None:
     """The largest that a ledger holds fits, and so does less than nothing."""
     cache = opened()
     huge = (1 << 128) - 1
-    assert cache.write({BALANCE: [row("a", huge, 1), row("b", -huge, 1)]}) == Written(2)
+    assert cache.write({BALANCE: [row("a", huge, 1), row("b", -huge, 1)]}) == WriteResult(2)
 
 
 def test_without_adding_rows_a_key_without_one_is_counted(opened: Open) -> None:
     """Only rows that are there move; the others are told."""
     opened().write({BALANCE: [row("a", 1, 1)]})
     cache = opened(add_rows=False)
-    assert cache.write({BALANCE: [row("a", 2, 2), row("b", 2, 2)]}) == Written(1, 1)
-    assert cache.write({BALANCE: [row("a", 2, 2), row("b", 3, 3)]}) == Written(0, 1)
+    assert cache.write({BALANCE: [row("a", 2, 2), row("b", 2, 2)]}) == WriteResult(1, 1)
+    assert cache.write({BALANCE: [row("a", 2, 2), row("b", 3, 3)]}) == WriteResult(0, 1)
 
 
 def test_long_keys_are_found_by_what_the_ledger_shows(opened: Open) -> None:
     """The table's own keys tell which one a hash stands for."""
     cache = opened()
     cache.write({PLAIN: [row(key, 1, 1, "") for key in (LONG, "short", "another " + LONG)]})
-    assert cache.long_keys(PLAIN, {as_held(LONG), "#00"}) == {as_held(LONG): LONG}
-    assert cache.long_keys(BALANCE, {as_held(LONG)}) == {}
+    assert cache.long_keys(PLAIN, {stored_cells(LONG), "#00"}) == {stored_cells(LONG): LONG}
+    assert cache.long_keys(BALANCE, {stored_cells(LONG)}) == {}
 
 
 @pytest.mark.parametrize("key", ["%s", "Ö'\"\\", "a,b{}", "x" * 500, "NULL", " "])
 def test_keys_are_text(key: str, opened: Open) -> None:
     """Whatever a key holds is a key, and nothing else."""
     cache = opened()
-    assert cache.write({BALANCE: [row(key, 1, 1)]}) == Written(1)
-    assert cache.write({BALANCE: [row(key, 2, 1)]}) == Written(0)
+    assert cache.write({BALANCE: [row(key, 1, 1)]}) == WriteResult(1)
+    assert cache.write({BALANCE: [row(key, 2, 1)]}) == WriteResult(0)

@@ -21,7 +21,7 @@ from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.reports.balances import balances
 from worker.jobs.sync.postgres import PostgresCache
-from worker.ledger.books import open_books
+from worker.ledger.books import open_named_ledger
 
 EVENTS = 300
 PREFIX = "LEDGER_WORKER_"
@@ -77,7 +77,7 @@ def post(settings: Settings, *, events: int, skip: int = 0) -> None:
 
 def held(settings: Settings) -> set[tuple[str, str, int]]:
     """What the ledger says that each customer has, by another way: all accounts as they are."""
-    with open_books(settings) as books:
+    with open_named_ledger(settings) as books:
         return {
             (one.key, one.currency, one.balance)
             for one in balances(books, account="customer_wallet")

@@ -19,10 +19,10 @@ from worker.core.wire import AccountFilter, Transfer
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.sync import balances, follow
 from worker.jobs.sync.balances import read_nets
-from worker.jobs.sync.cache import BalanceRow, Written
-from worker.jobs.sync.cells import as_held
-from worker.jobs.sync.follow import Follower
-from worker.jobs.sync.targets import Target, find_targets
+from worker.jobs.sync.cache import BalanceRow, WriteResult
+from worker.jobs.sync.cells import stored_cells
+from worker.jobs.sync.follow import OutboxFollower
+from worker.jobs.sync.targets import SyncTarget, find_targets
 from worker.ledger.embedded import EmbeddedLedger
 
 LONG = "b7e23ec29af22b0b4e41da31e868d572"
@@ -34,9 +34,11 @@ def books(tmp_path: Path) -> Books:
     return Books(rules(tmp_path))
 
 
-def follower(books: Books, outbox: MemoryOutbox, cache: MemoryCache, **settings: Any) -> Follower:
+def follower(
+    books: Books, outbox: MemoryOutbox, cache: MemoryCache, **settings: Any
+) -> OutboxFollower:
     targets = find_targets(books.rulebook, SyncSettings(**settings))
-    return Follower(outbox=outbox, ledger=books.ledger, cache=cache, targets=targets)
+    return OutboxFollower(outbox=outbox, ledger=books.ledger, cache=cache, targets=targets)
 
 
 def copied(books: Books, *batches: Sequence[Record], **settings: Any) -> MemoryCache:
@@ -128,7 +130,7 @@ def test_what_is_as_new_already_is_not_read_again(books: Books) -> None:
 class Interrupted(MemoryCache):
     """A cache after which the process ends, before it can commit."""
 
-    def write(self, rows: Mapping[Target, Sequence[BalanceRow]]) -> Written:
+    def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:
         super().write(rows)
         raise DependencyUnavailable("the process was killed here")
 
@@ -175,7 +177,7 @@ def test_the_end_of_a_partition_is_committed_too(books: Books) -> None:
 def test_a_long_key_is_known_by_its_hash(books: Books) -> None:
     """An announcement that knows the hash only finds the row: by this batch, or by the table."""
     first = books.move("clearing", f"wallet[{LONG}]", 100)
-    told = {"debit_key": as_held(LONG)}
+    told = {"debit_key": stored_cells(LONG)}
     back = books.move(f"wallet[{LONG}]", "clearing", 30, told=told)
     assert balances_of(copied(books, [back, first]))[f"wallets/{LONG}/usd.balance"] == 70
     cache = MemoryCache()
@@ -188,7 +190,7 @@ def test_a_long_key_is_known_by_its_hash(books: Books) -> None:
 def test_a_hash_before_its_key_is_left_out_until_the_key_comes(books: Books) -> None:
     """Out of order, the later transfer is not lost: the first one brings the newest balance."""
     first = books.move("clearing", f"wallet[{LONG}]", 100)
-    back = books.move(f"wallet[{LONG}]", "fees", 30, told={"debit_key": as_held(LONG)})
+    back = books.move(f"wallet[{LONG}]", "fees", 30, told={"debit_key": stored_cells(LONG)})
     cache, outbox = MemoryCache(), MemoryOutbox([back], [first])
     following = follower(books, outbox, cache)
     following.step()

@@ -13,11 +13,11 @@ import pytest
 
 from tests.servers.postgres import PostgresServer
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.jobs.sync.cache import BalanceRow, Written
+from worker.jobs.sync.cache import BalanceRow, WriteResult
 from worker.jobs.sync.postgres import PostgresCache
-from worker.jobs.sync.targets import Target
+from worker.jobs.sync.targets import SyncTarget
 
-TARGET = Target("customers", "id", "", "balance_cache", "balance_cache_ledger_timestamp")
+TARGET = SyncTarget("customers", "id", "", "balance_cache", "balance_cache_ledger_timestamp")
 MANY = TARGET._replace(currency="currency")
 PEOPLES = """
 CREATE TABLE customers (id varchar(64) PRIMARY KEY, email text NOT NULL, balance_cache bigint,
@@ -65,16 +65,16 @@ def test_rows_of_peoples_own_table_are_updated(database: str) -> None:
     do(database, PEOPLES)
     with opened(database) as cache:
         assert cache.lacking([TARGET]) == []
-        assert cache.write({TARGET: [row("cus_1", 7, 3)]}) == Written(1)
+        assert cache.write({TARGET: [row("cus_1", 7, 3)]}) == WriteResult(1)
         with pytest.raises(UsageError) as refused:
             cache.write({TARGET: [row("cus_2", 8, 3), row("cus_9", 9, 3)]})
-        assert cache.write({TARGET: [row("cus_1", 8, 4)]}) == Written(1)
+        assert cache.write({TARGET: [row("cus_1", 8, 4)]}) == WriteResult(1)
     assert str(refused.value) == (
         "PostgreSQL refused: not null violation, customers.email;"
         " sync.add_rows = false leaves keys without a row out"
     )
     with opened(database, add_rows=False) as cache:
-        assert cache.write({TARGET: [row("cus_9", 9, 3)]}) == Written(0, 1)
+        assert cache.write({TARGET: [row("cus_9", 9, 3)]}) == WriteResult(0, 1)
     assert ask(database, "SELECT * FROM customers ORDER BY id") == [
         ("cus_1", "a@b.example", 8, 4),
         ("cus_2", "c@d.example", None, None),
@@ -138,7 +138,7 @@ def test_an_index_of_part_of_the_table_is_not_enough(database: str) -> None:
         (lack,) = cache.lacking([TARGET])
         assert lack.what == "a unique index on customers (id)"
         cache.make([lack])
-        assert cache.write({TARGET: [row("a", 1, 1)]}) == Written(1)
+        assert cache.write({TARGET: [row("a", 1, 1)]}) == WriteResult(1)
 
 
 def test_a_broken_connection_is_made_again(postgres: PostgresServer, database: str) -> None:
@@ -148,13 +148,13 @@ def test_a_broken_connection_is_made_again(postgres: PostgresServer, database: s
         cache.write({TARGET: [row("cus_1", 1, 1)]})
         postgres.stop()
         postgres.start()
-        assert cache.write({TARGET: [row("cus_1", 2, 2)]}) == Written(1)
+        assert cache.write({TARGET: [row("cus_1", 2, 2)]}) == WriteResult(1)
         postgres.stop()
         with ThreadPoolExecutor(1) as waiting:
             written = waiting.submit(cache.write, {TARGET: [row("cus_1", 3, 3)]})
             time.sleep(0.3)
             postgres.start()  # here, because it ends with the thread that started it
-            assert written.result() == Written(1)
+            assert written.result() == WriteResult(1)
 
 
 def test_a_standby_is_left_for_a_new_connection(database: str) -> None:
@@ -166,7 +166,7 @@ def test_a_standby_is_left_for_a_new_connection(database: str) -> None:
         written = waiting.submit(cache.write, {TARGET: [row("cus_1", 3, 3)]})
         time.sleep(0.3)
         do(database, f"BEGIN READ WRITE; ALTER DATABASE {name} RESET ALL; COMMIT")
-        assert written.result() == Written(1)
+        assert written.result() == WriteResult(1)
 
 
 def test_two_who_add_one_row_leave_the_newer(database: str) -> None:
@@ -183,7 +183,7 @@ def test_two_who_add_one_row_leave_the_newer(database: str) -> None:
         while not ask(database, "SELECT 1 FROM pg_locks WHERE NOT granted"):
             assert not written.done()
         other.commit()
-        assert written.result() == Written(0)
+        assert written.result() == WriteResult(0)
     newer = ("cus_3", None, 100, 100)
     assert ask(database, "SELECT * FROM customers WHERE id = 'cus_3'") == [newer]
 
@@ -221,7 +221,7 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(database: str) ->
         with pytest.raises(DependencyUnavailable, match=r"for 0\.5 s: query canceled"):
             cache.write({TARGET: [row("cus_1", 1, 1)]})
         other.rollback()
-        assert cache.write({TARGET: [row("cus_1", 1, 1)]}) == Written(1)
+        assert cache.write({TARGET: [row("cus_1", 1, 1)]}) == WriteResult(1)
 
 
 @pytest.mark.parametrize(

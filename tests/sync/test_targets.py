@@ -11,12 +11,12 @@ from tests.sync.world import RULES, rules
 from worker.config.sections import KafkaSettings, SyncSettings
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.jobs.sync.schema import Table, lacking
-from worker.jobs.sync.targets import Target, find_targets, group_of
+from worker.jobs.sync.schema import Table, schema_problems
+from worker.jobs.sync.targets import SyncTarget, find_targets, group_of
 
-MANY = Target("wallets", "id", "currency", "balance", "balance_ledger_timestamp")
+MANY = SyncTarget("wallets", "id", "currency", "balance", "balance_ledger_timestamp")
 OWED = MANY._replace(balance="owed", time="owed_ledger_timestamp")
-ONE = Target("customers", "stripe_id", "", "balance_cache", "balance_cache_at")
+ONE = SyncTarget("customers", "stripe_id", "", "balance_cache", "balance_cache_at")
 KEYED = frozenset({"id"})
 PAIRED = frozenset({"id", "currency"})
 COLUMNS = {
@@ -40,13 +40,13 @@ NEW_WALLETS = (
 def test_the_rulebook_and_the_settings_name_the_columns(tmp_path: Path) -> None:
     """Several currencies need a currency column; one does not, and a table has its own key."""
     rulebook = rules(tmp_path)
-    house = Target("house", "id", "currency", "balance", "balance_ledger_timestamp")
+    house = SyncTarget("house", "id", "currency", "balance", "balance_ledger_timestamp")
     assert find_targets(rulebook, SyncSettings()).columns == [house, MANY, OWED]
     only = SyncSettings(currency="usd", key_columns={"wallets": "wallet_id"}, time_suffix="_at")
     assert find_targets(rulebook, only).columns == [
-        Target("house", "id", "", "balance", "balance_at"),
-        Target("wallets", "wallet_id", "", "balance", "balance_at"),
-        Target("wallets", "wallet_id", "", "owed", "owed_at"),
+        SyncTarget("house", "id", "", "balance", "balance_at"),
+        SyncTarget("wallets", "wallet_id", "", "balance", "balance_at"),
+        SyncTarget("wallets", "wallet_id", "", "owed", "owed_at"),
     ]
 
 
@@ -106,21 +106,21 @@ def test_the_group_is_not_the_workers() -> None:
         ]),
     ],
 )  # fmt: skip
-def test_what_a_table_lacks(targets: list[Target], table: Table, statements: list[str]) -> None:
+def test_what_a_table_lacks(targets: list[SyncTarget], table: Table, statements: list[str]) -> None:
     """Only what is missing is named, table by table."""
-    found = lacking(targets, table, add_rows=True)
+    found = schema_problems(targets, table, add_rows=True)
     assert [lack.statement for lack in found] == statements
 
 
 def test_without_adding_rows_no_unique_index_is_needed() -> None:
     """Updating rows needs none."""
-    assert lacking([MANY], Table(COLUMNS), add_rows=False) == []
+    assert schema_problems([MANY], Table(COLUMNS), add_rows=False) == []
 
 
 def test_names_are_quoted() -> None:
     """A name is a name, whatever it holds."""
-    odd = Target('a"b', "select", "", "c; DROP TABLE x", "d")
-    (made,) = lacking([odd], Table(), add_rows=True)
+    odd = SyncTarget('a"b', "select", "", "c; DROP TABLE x", "d")
+    (made,) = schema_problems([odd], Table(), add_rows=True)
     assert made.statement.startswith('CREATE TABLE "a""b" ("select" text, "c; DROP TABLE x" num')
 
 
@@ -138,4 +138,4 @@ def test_a_table_that_would_not_do_is_refused(
 ) -> None:
     """Nothing is added to it, and the sentence says what it is."""
     with pytest.raises(UsageError, match=says):
-        lacking([MANY], Table(COLUMNS | change, [unique]), add_rows=True)
+        schema_problems([MANY], Table(COLUMNS | change, [unique]), add_rows=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from worker.core.ids import account_id, account_user_data
-from worker.core.ports import Commit, Place, Polled, Record
+from worker.core.ports import Commit, Polled, Record, TopicPartition
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account, CreateTransferStatus, Transfer, pack_account, pack_transfer
 from worker.jobs.archive.records import ArchivedRecord
-from worker.jobs.sync.cache import BalanceRow, Written
-from worker.jobs.sync.cells import as_held
-from worker.jobs.sync.targets import Target
+from worker.jobs.sync.cache import BalanceRow, WriteResult
+from worker.jobs.sync.cells import stored_cells
+from worker.jobs.sync.targets import SyncTarget
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
 
@@ -125,9 +125,9 @@ class MemoryOutbox:
         self._batches = list(batches)
         self._refuse = refuse
         self._asked = 0
-        self.lost: list[Place] = []
-        self.ends: dict[Place, int] = {}
-        self.committed: dict[Place, int] = {}
+        self.lost: list[TopicPartition] = []
+        self.ends: dict[TopicPartition, int] = {}
+        self.committed: dict[TopicPartition, int] = {}
 
     def add(self, batch: Sequence[Record]) -> None:
         """One more, after the others."""
@@ -158,7 +158,7 @@ class MemoryCache:
         self.rows: dict[tuple[str, str, str], dict[str, tuple[int, int]]] = {}
         self._add_rows = add_rows
 
-    def write(self, rows: Mapping[Target, Sequence[BalanceRow]]) -> Written:
+    def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:
         moved = without = 0
         for target, those in rows.items():
             for key, currency, balance, timestamp in those:
@@ -170,11 +170,11 @@ class MemoryCache:
                 if row.get(target.balance, (0, 0))[1] < timestamp:
                     row[target.balance] = (balance, timestamp)
                     moved += 1
-        return Written(moved, without)
+        return WriteResult(moved, without)
 
-    def long_keys(self, target: Target, hashed: Collection[str]) -> dict[str, str]:
+    def long_keys(self, target: SyncTarget, hashed: Collection[str]) -> dict[str, str]:
         keys = {key for table, key, _ in self.rows if table == target.table}
-        return {as_held(key): key for key in keys if as_held(key) in hashed}
+        return {stored_cells(key): key for key in keys if stored_cells(key) in hashed}
 
     def close(self) -> None:
         """Nothing to release."""

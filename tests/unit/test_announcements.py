@@ -15,7 +15,7 @@ from worker.codecs.avro import packaged_schema
 from worker.codecs.dead_letters import DeadLetters, carry
 from worker.codecs.headers import iso_created, iso_nanoseconds, traceparent
 from worker.codecs.outbox import OutboxEncoder
-from worker.codecs.outbox_fields import Format
+from worker.codecs.outbox_fields import OutboxFormat
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.chain import AccountRef, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
@@ -124,7 +124,7 @@ class Consumed:
         return self._parts[3]
 
 
-def outbox(encoding: Format) -> list[Announcement]:
+def outbox(encoding: OutboxFormat) -> list[Announcement]:
     encoder = OutboxEncoder(
         encoding=encoding,
         schema_id=4,

@@ -6,11 +6,11 @@ import time
 from collections import defaultdict
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer as ClientConsumer
 
 from worker.core.ports import Announcement, Commit
 from worker.kafka.embedded_broker import EmbeddedBroker
-from worker.kafka.producer import KafkaAnnouncer
+from worker.kafka.producer import TransactionalProducer
 
 KEYS = 50
 ROUNDS = 3
@@ -22,14 +22,14 @@ def written() -> dict[str, dict[bytes, set[int]]]:
     """By topic and transaction the partitions that hold its records: of `out` and `dead`."""
     broker = EmbeddedBroker()
     broker.make_topics(["in", "out", "dead"])
-    announcer = KafkaAnnouncer(
+    announcer = TransactionalProducer(
         bootstrap_servers=broker.bootstrap_servers,
         transactional_id="t",
         client={},
         side_by_side=["out"],
     )
     config = {"bootstrap.servers": broker.bootstrap_servers, "group.id": "g", "log_level": 2}
-    reader = Consumer({**config, "auto.offset.reset": "earliest"})
+    reader = ClientConsumer({**config, "auto.offset.reset": "earliest"})
     membership = reader.consumer_group_metadata()
     for number in range(ROUNDS):
         announcer.announce(

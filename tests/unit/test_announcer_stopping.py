@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from worker.core.errors import DependencyUnavailable
 from worker.core.ports import Announcement, Commit
 from worker.kafka.embedded_broker import EmbeddedBroker
-from worker.kafka.producer import STOPPING_SECONDS_MAX, KafkaAnnouncer
+from worker.kafka.producer import STOPPING_SECONDS_MAX, TransactionalProducer
 
 TIMED_OUT = (KafkaError._TIMED_OUT, "away", False, True, False)
 NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, "not yours", False, False, True)
@@ -42,10 +42,10 @@ def waits() -> list[float]:
 
 
 @pytest.fixture
-def announcer(waits: list[float]) -> Iterator[KafkaAnnouncer]:
+def announcer(waits: list[float]) -> Iterator[TransactionalProducer]:
     """One that was told to stop after three tries, and long ago then."""
     broker = EmbeddedBroker()
-    made = KafkaAnnouncer(
+    made = TransactionalProducer(
         bootstrap_servers=broker.bootstrap_servers,
         transactional_id="t",
         client={},
@@ -56,7 +56,7 @@ def announcer(waits: list[float]) -> Iterator[KafkaAnnouncer]:
     made.close()
 
 
-def announce(announcer: KafkaAnnouncer, error: tuple[Any, ...]) -> str:
+def announce(announcer: TransactionalProducer, error: tuple[Any, ...]) -> str:
     """What it says when its transaction fails so."""
     vars(announcer)["_producer"] = Producing(error)
     with pytest.raises(DependencyUnavailable) as ended:
@@ -65,7 +65,7 @@ def announce(announcer: KafkaAnnouncer, error: tuple[Any, ...]) -> str:
 
 
 def test_a_signal_to_stop_ends_the_wait_for_a_broker(
-    announcer: KafkaAnnouncer, waits: list[float]
+    announcer: TransactionalProducer, waits: list[float]
 ) -> None:
     """A broker that is away is waited for, visibly, until the signal to stop is too long ago."""
     said = announce(announcer, TIMED_OUT)
@@ -93,7 +93,7 @@ class Hesitating(Producing):
             super().commit_transaction()
 
 
-def test_a_step_that_was_done_is_not_done_again(announcer: KafkaAnnouncer) -> None:
+def test_a_step_that_was_done_is_not_done_again(announcer: TransactionalProducer) -> None:
     """Once the offsets are in the transaction, only its end is asked for again."""
     producer = Hesitating()
     vars(announcer)["_producer"] = producer
@@ -105,7 +105,7 @@ def test_a_step_that_was_done_is_not_done_again(announcer: KafkaAnnouncer) -> No
 
 
 def test_a_missing_grant_is_no_reason_to_try_again(
-    announcer: KafkaAnnouncer, waits: list[float]
+    announcer: TransactionalProducer, waits: list[float]
 ) -> None:
     """Who may not write is told so at once, and does not read the same records for ever."""
     said = announce(announcer, NOT_ALLOWED)

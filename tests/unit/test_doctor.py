@@ -12,7 +12,7 @@ import pytest
 from worker.commands.cli import main
 from worker.commands.doctor import exit_code
 from worker.config.settings import PREFIX
-from worker.observe.findings import CONFIGURATION, DEPENDENCY, Check
+from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +25,11 @@ def _embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEDGER_WORKER_HTTP__PORT", "0")
 
 
-def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Check]]:
+def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Finding]]:
     """The exit code, and the findings by name."""
     code = main(["doctor", "--json"])
     found = json.loads(capsys.readouterr().out)
-    checks = [Check(**check) for check in found["checks"]]
+    checks = [Finding(**check) for check in found["checks"]]
     assert found["ok"] is all(check.ok for check in checks)
     return code, {check.name: check for check in checks}
 
@@ -110,6 +110,6 @@ def test_a_taken_port_is_a_finding(
 )  # fmt: skip
 def test_configuration_comes_first(wrong: list[int], code: int) -> None:
     """Wrong configuration decides the exit code, because nothing else can be trusted then."""
-    checks = [Check("fine", ok=True, detail="")]
-    checks += [Check("wrong", ok=False, detail="", exit_code=kind) for kind in wrong]
+    checks = [Finding("fine", ok=True, detail="")]
+    checks += [Finding("wrong", ok=False, detail="", exit_code=kind) for kind in wrong]
     assert exit_code(checks) == code

@@ -15,7 +15,8 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Message, Producer
 
 from worker.codecs.avro import PACKAGED_IDS
 from worker.codecs.decode import Decoder
@@ -334,7 +335,7 @@ def _consumed(
     brokers: str, topics: list[str], count: int
 ) -> list[tuple[str | None, bytes | None, bytes | None]]:
     options = {"bootstrap.servers": brokers, "group.id": "g", "auto.offset.reset": "earliest"}
-    consumer = Consumer(options)
+    consumer = ClientConsumer(options)
     consumer.subscribe(topics)
     deadline = time.monotonic() + 60
     read: list[Message] = []

@@ -8,7 +8,7 @@ from worker.core.ids import account_id
 from worker.core.money import Currency
 from worker.ledger.counted import CountedLedger
 from worker.ledger.embedded import EmbeddedLedger
-from worker.stages.post.account_creator import Accounts
+from worker.stages.post.account_creator import AccountCreator
 
 USD = Currency("usd", 840, 2)
 SPEC = leg_spec(transaction="charge", leg="gross", code=1)
@@ -33,12 +33,12 @@ def test_what_is_used_stays_known_while_others_come_and_go() -> None:
     assert _asked(ledger, accounts, f"stranger {10 * LIMIT - 1}") == 0
 
 
-def _books() -> tuple[CountedLedger, Accounts]:
+def _books() -> tuple[CountedLedger, AccountCreator]:
     ledger = CountedLedger(EmbeddedLedger())
-    return ledger, Accounts(ledger, generation_max=LIMIT)
+    return ledger, AccountCreator(ledger, generation_max=LIMIT)
 
 
-def _asked(ledger: CountedLedger, accounts: Accounts, name: str) -> int:
+def _asked(ledger: CountedLedger, accounts: AccountCreator, name: str) -> int:
     """How many requests it took to have the accounts of a chain that names this one."""
     debit, credit = _ref(name), _ref("clearing")
     leg = Leg(SPEC, USD, 1, debit, credit, 5)

@@ -22,7 +22,7 @@ class Ring:
 def test_garbage_is_looked_for_seldom_and_then_as_before() -> None:
     """While a worker runs the first look comes late, without what was there; then as before."""
     before = gc.get_threshold()
-    with gc_tuning.calm():
+    with gc_tuning.tune_gc():
         assert gc.get_threshold()[0] == gc_tuning.NEW_OBJECTS_MAX
         assert gc.get_freeze_count() > 0
     assert gc.get_threshold() == before
@@ -31,7 +31,7 @@ def test_garbage_is_looked_for_seldom_and_then_as_before() -> None:
 
 def test_rings_are_still_freed() -> None:
     """What reference counts cannot free goes when enough has come together."""
-    with gc_tuning.calm():
+    with gc_tuning.tune_gc():
         first = weakref.ref(Ring())
         kept = [[] for _ in range(1000)]  # type: list[list[int]]
         assert first() is not None
@@ -57,7 +57,7 @@ class Mallinfo(ctypes.Structure):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has such bins")
 def test_small_pieces_are_merged_at_once() -> None:
     """What is freed does not wait in the bins of small pieces, and afterwards does again."""
-    with gc_tuning.calm():
+    with gc_tuning.tune_gc():
         assert _waiting_after_frees() <= 0
     assert _waiting_after_frees() > 0
 

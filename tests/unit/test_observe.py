@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker.core.errors import UsageError
-from worker.observe.catalogue import AGES, CATALOGUE, PREFIX, Declared
+from worker.observe.catalogue import AGES, CATALOGUE, PREFIX, MetricSpec
 from worker.observe.health import CONNECTIONS_MAX, Health, HealthServer
 from worker.observe.histogram import BatchHistogram
 from worker.observe.logs import REDACTED, configure_logging
@@ -114,7 +114,7 @@ def test_the_catalogue_is_complete() -> None:
 def test_the_batch_histogram_agrees_with_the_library() -> None:
     """A batch counted at once gives the buckets that prometheus_client counts one by one."""
     ages_ms = [0, 4, 5, 6, 49, 50, 51, 999, 1000, 1001, 3_599_999, 3_600_000, 9_999_999, -7]
-    declared = Declared("histogram", "ages_seconds", "Ages.", (), AGES)
+    declared = MetricSpec("histogram", "ages_seconds", "Ages.", (), AGES)
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     batch = BatchHistogram(declared)
     ours.register(batch)

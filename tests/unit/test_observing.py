@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import TopicPartition as ClientPartition
 from prometheus_client import generate_latest
 
 from worker.core.event import Reason
 from worker.core.outcome import OutcomeKind
-from worker.kafka.consumer import KafkaSource
+from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.ledger.embedded import EmbeddedLedger
 from worker.observe.balance_gauges import BalanceGauges
@@ -21,8 +21,8 @@ from worker.observe.metrics import Metrics
 PLACE = ("stripe.payments", 0)
 
 
-def member(broker: EmbeddedBroker) -> KafkaSource:
-    return KafkaSource(
+def member(broker: EmbeddedBroker) -> Consumer:
+    return Consumer(
         bootstrap_servers=broker.bootstrap_servers, group="books", topics=[PLACE[0]], client={}
     )
 
@@ -53,7 +53,7 @@ def test_a_lost_session_is_no_handover() -> None:
         deadline_seconds=10,
     )
     observer.rebalanced(lost=[PLACE], gained=[], held=[])
-    source._expired(source._consumer, [TopicPartition(*PLACE)])
+    source._expired(source._consumer, [ClientPartition(*PLACE)])
     polled = source.poll(records_max=1, timeout_seconds=0)
     assert polled.lost == [PLACE]
     observer.rebalanced(lost=polled.lost, gained=[], held=[])
@@ -66,7 +66,7 @@ def test_a_lost_session_is_no_handover() -> None:
     assert counted == {"lost": 1, "revoked": 2, "assigned": 1}
 
 
-class Asked(KafkaSource):
+class Asked(Consumer):
     """A member that joins when it is asked for the third time."""
 
     times = 0

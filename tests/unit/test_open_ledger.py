@@ -14,7 +14,7 @@ from worker.core.ports import Ledger
 from worker.core.wire import Account, Transfer, pack_account, pack_transfer
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.open import open_ledger, resolve
-from worker.ledger.request_split import parts, whole_chains
+from worker.ledger.request_split import request_parts, whole_chains
 
 
 def opened(addresses: str) -> Ledger:
@@ -140,4 +140,4 @@ def test_a_chain_longer_than_a_request(lengths: list[int]) -> None:
 
 def test_ids_are_cut_in_order() -> None:
     """Many ids go in parts of at most the limit."""
-    assert [list(part) for part in parts(range(7), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [list(part) for part in request_parts(range(7), 3)] == [[0, 1, 2], [3, 4, 5], [6]]

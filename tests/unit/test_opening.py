@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as ClientPartition
 from structlog.testing import capture_logs
 
-from worker.core.assignment import Opening, Stand
+from worker.core.assignment import CommittedPosition, Opening
 from worker.kafka import group_offsets
-from worker.kafka.connection import Trouble
-from worker.kafka.consumer import KafkaSource
+from worker.kafka.connection import ConnectionTrouble
+from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
 
 GROUP = "books"
 PLACE = ("stripe.payments", 0)
-STAND = Stand(since=5, until=9)
+STAND = CommittedPosition(since=5, until=9)
 COMMITTED = 3
 SOON_SECONDS = 0.5
 WAIT_SECONDS_MAX = 30
@@ -33,20 +35,20 @@ def broker() -> EmbeddedBroker:
 
 
 @pytest.fixture
-def source(broker: EmbeddedBroker) -> Iterator[KafkaSource]:
+def source(broker: EmbeddedBroker) -> Iterator[Consumer]:
     """Its group has committed an offset that the partition does not have."""
-    before = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": GROUP})
-    stood = TopicPartition(*PLACE, COMMITTED, STAND.metadata())
+    before = ClientConsumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": GROUP})
+    stood = ClientPartition(*PLACE, COMMITTED, STAND.metadata())
     before.commit(offsets=[stood], asynchronous=False)
     before.close()
-    member = KafkaSource(
+    member = Consumer(
         bootstrap_servers=broker.bootstrap_servers, group=GROUP, topics=[PLACE[0]], client={}
     )
     yield member
     member.close()
 
 
-def answers(source: KafkaSource, until: Callable[[], bool]) -> list[Opening | None]:
+def answers(source: Consumer, until: Callable[[], bool]) -> list[Opening | None]:
     """What the source says until that is so."""
     said: list[Opening | None] = []
     deadline = time.monotonic() + WAIT_SECONDS_MAX
@@ -66,7 +68,7 @@ def fill(broker: EmbeddedBroker) -> None:
     assert producer.flush(WAIT_SECONDS_MAX) == 0
 
 
-def test_an_end_that_comes_late_is_no_reset(broker: EmbeddedBroker, source: KafkaSource) -> None:
+def test_an_end_that_comes_late_is_no_reset(broker: EmbeddedBroker, source: Consumer) -> None:
     """A broker that knew less of the end for a while costs no announcement: `since` is kept."""
     with capture_logs() as logs:
         early = answers(source, lambda: bool(logs))
@@ -78,7 +80,7 @@ def test_an_end_that_comes_late_is_no_reset(broker: EmbeddedBroker, source: Kafk
 
 
 def test_an_end_that_never_comes_is_a_reset(
-    source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+    source: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The topic is another: it is read from its start, as at a first start, and the log says so."""
     monkeypatch.setattr(group_offsets, "BEYOND_SECONDS", SOON_SECONDS)
@@ -95,15 +97,15 @@ def test_records_deleted_unread_are_told() -> None:
     """Retention took what was not read: there is nothing to wait for, and somebody must know."""
 
     class Client:
-        def committed(self, places: list[TopicPartition], **_: Any) -> list[TopicPartition]:
-            return [TopicPartition(one.topic, one.partition, COMMITTED) for one in places]
+        def committed(self, places: list[ClientPartition], **_: Any) -> list[ClientPartition]:
+            return [ClientPartition(one.topic, one.partition, COMMITTED) for one in places]
 
         def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
             return COMMITTED + 2, COMMITTED + 9
 
         def close(self) -> None: ...
 
-    asker = group_offsets.GroupAsker(cast("Consumer", Client()), Trouble())
+    asker = group_offsets.GroupOffsets(cast("ClientConsumer", Client()), ConnectionTrouble())
     with capture_logs() as logs:
         while (found := asker.opening(PLACE)) is None:
             time.sleep(0.01)
@@ -115,7 +117,7 @@ def test_records_deleted_unread_are_told() -> None:
 
 
 def test_another_stay_asks_for_as_long_again(
-    source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+    source: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was seen of a partition in an earlier stay says nothing about this one."""
     monkeypatch.setattr(group_offsets, "BEYOND_SECONDS", SOON_SECONDS)

@@ -7,11 +7,11 @@ import pytest
 from worker.core.outcome import (
     DEAD,
     VERDICTS,
-    Existing,
+    ExistingChain,
     Verdict,
     announce_rejected_before,
-    answer,
-    existing,
+    chain_result,
+    existing_verdict,
 )
 from worker.core.wire import CreateTransferStatus as S
 
@@ -73,24 +73,28 @@ def test_dead_verdicts_have_reasons() -> None:
 )  # fmt: skip
 def test_one_leg_decides_for_the_chain(statuses: list[int], verdict: Verdict, leg: int) -> None:
     """The first leg that failed by itself says what became of all."""
-    found = answer([int(status) for status in statuses])
+    found = chain_result([int(status) for status in statuses])
     assert (found.verdict, found.leg_number) == (verdict, leg)
 
 
 @pytest.mark.parametrize(
     ("same", "held_position", "held_at", "rule"),
     [
-        (True,  7, 101, Existing.ANNOUNCE),
-        (True,  7, 100, Existing.COUNT),
-        (True,  8, 101, Existing.COUNT),
-        (False, 7, 101, Existing.ANNOUNCE_AS_HELD),
-        (False, 7, 100, Existing.COUNT_AS_HELD),
-        (False, 8, 101, Existing.CONFLICT),
+        (True,  7, 101, ExistingChain.ANNOUNCE),
+        (True,  7, 100, ExistingChain.COUNT),
+        (True,  8, 101, ExistingChain.COUNT),
+        (False, 7, 101, ExistingChain.ANNOUNCE_AS_HELD),
+        (False, 7, 100, ExistingChain.COUNT_AS_HELD),
+        (False, 8, 101, ExistingChain.CONFLICT),
     ],
 )  # fmt: skip
-def test_an_existing_chain(*, same: bool, held_position: int, held_at: int, rule: Existing) -> None:
+def test_an_existing_chain(
+    *, same: bool, held_position: int, held_at: int, rule: ExistingChain
+) -> None:
     """Only what this record posted after `since` is announced; other money elsewhere conflicts."""
-    found = existing(same=same, held_position=held_position, held_at=held_at, position=7, since=100)
+    found = existing_verdict(
+        same=same, held_position=held_position, held_at=held_at, position=7, since=100
+    )
     assert found is rule
 
 
@@ -105,12 +109,12 @@ def test_rejected_before(*, offset: int, redo: int, announced: bool) -> None:
 def test_a_parked_record_answers_for_where_it_was() -> None:
     """What was posted from an earlier position is announced, by the `since` it had there."""
 
-    def rule(held_at: int, earlier: dict[int, int]) -> Existing:
-        return existing(
+    def rule(held_at: int, earlier: dict[int, int]) -> ExistingChain:
+        return existing_verdict(
             same=True, held_position=5, held_at=held_at, position=7, since=100, earlier=earlier
         )
 
-    assert rule(50, {5: 40}) is Existing.ANNOUNCE
-    assert rule(50, {5: 50}) is Existing.COUNT
-    assert rule(200, {6: 0}) is Existing.COUNT
+    assert rule(50, {5: 40}) is ExistingChain.ANNOUNCE
+    assert rule(50, {5: 50}) is ExistingChain.COUNT
+    assert rule(200, {6: 0}) is ExistingChain.COUNT
     assert announce_rejected_before(offset=9, redo=-1, tries=1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from worker.core.expressions.compiler import compile_expression
-from worker.core.rulebook import Leg, Rulebook, Source, Transaction
+from worker.core.rulebook import LegRule, OriginTransaction, Rulebook, Transaction
 from worker.rulebooks.load import PACKAGED, load
 from worker.rulebooks.lock import Lock, changes, lock_path, read_lock
 
@@ -53,7 +53,7 @@ def test_successors_may_be_added_to_origins(lock: Lock) -> None:
         assert told(lock, place, sources) == [f"transaction refund: {behind}"]
 
 
-def told(lock: Lock, place: int, sources: tuple[Source, ...]) -> list[str]:
+def told(lock: Lock, place: int, sources: tuple[OriginTransaction, ...]) -> list[str]:
     """What the lock says of a rule with these sources of its origin."""
     rule = BOOK.transactions[place]
     assert rule.origin
@@ -91,7 +91,7 @@ def changed_rules(rule: Transaction) -> Iterator[tuple[str, tuple[Transaction, .
             yield f"{leg.name} {what}", (replace(rule, legs=legs),)
 
 
-def changed_legs(leg: Leg) -> Iterator[tuple[str, tuple[Leg, ...]]]:
+def changed_legs(leg: LegRule) -> Iterator[tuple[str, tuple[LegRule, ...]]]:
     """What a leg may be changed to."""
     yield "gone", ()
     yield "renamed", (replace(leg, name=f"new_{leg.name}"),)

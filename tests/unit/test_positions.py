@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from worker.core.assignment import Assignment, Opening, Stand, opening, parse_metadata
+from worker.core.assignment import Assignment, CommittedPosition, Opening, opening, parse_metadata
 
-STAND = Stand(17, 99)
+STAND = CommittedPosition(17, 99)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_nothing_is_submitted_beyond_until() -> None:
 def test_a_commit_raises_until_and_keeps_since() -> None:
     """`since` is carried on unchanged, and `until` never falls."""
     one = opened()
-    assert one.raised(next_offset=60, window=10) == Stand(17, 99)
+    assert one.raised(next_offset=60, window=10) == CommittedPosition(17, 99)
     stand = one.raised(next_offset=95, window=10)
-    assert stand == Stand(17, 105)
+    assert stand == CommittedPosition(17, 105)
     one.was_committed(next_offset=95, stand=stand)
     assert (one.committed, one.until, one.since) == (95, 105, 17)
 
@@ -60,7 +60,7 @@ def test_a_commit_raises_until_and_keeps_since() -> None:
 def test_after_an_abort_it_is_another_assignment() -> None:
     """Work of the aborted stay is nobody's, and what it may have submitted can be announced."""
     one = opened()
-    one.was_committed(next_offset=60, stand=Stand(17, 105))
+    one.was_committed(next_offset=60, stand=CommittedPosition(17, 105))
     again = one.again()
     assert again is not one
     assert (again.committed, again.redo, again.since) == (60, 105, 17)

@@ -14,7 +14,7 @@ from worker.core.errors import UsageError
 from worker.core.wire import AccountFlags, TransferFlags
 from worker.rulebooks import legs, origins, sections, transactions
 from worker.rulebooks.load import PACKAGED, load
-from worker.rulebooks.warnings import review
+from worker.rulebooks.warnings import find_warnings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads(PACKAGED.with_name("rulebook.schema.json").read_text())
@@ -324,7 +324,7 @@ def test_examples_in_the_reference_load(tmp_path: Path) -> None:
     """
     assert len(EXAMPLES) >= 8
     for example in EXAMPLES:
-        found = review(load(written(tmp_path, example)))
+        found = find_warnings(load(written(tmp_path, example)))
         assert [each for each in found if "it can never be cleared" not in each.message] == []
 
 
@@ -379,7 +379,7 @@ ODD = [
 @pytest.mark.parametrize(("there", "instead", "warning"), ODD)
 def test_review_warns(tmp_path: Path, there: str, instead: str, warning: str) -> None:
     """What is odd but valid is told, with a line."""
-    found = review(load(written(tmp_path, BASE.replace(there, instead, 1))))
+    found = find_warnings(load(written(tmp_path, BASE.replace(there, instead, 1))))
     assert any(warning in each.message and each.line > 1 for each in found), found
 
 
@@ -389,5 +389,5 @@ def test_review_knows_time_and_conditions(tmp_path: Path) -> None:
     text = text.replace(
         "on: charge.succeeded\n    idem", "on: charge.succeeded\n    until: 2026-01-01\n    idem"
     )
-    found = [each.message for each in review(load(written(tmp_path, text)))]
+    found = [each.message for each in find_warnings(load(written(tmp_path, text)))]
     assert not [each for each in found if "transaction take" in each and "topic" not in each]

@@ -12,7 +12,7 @@ from worker.core.chain import Chain
 from worker.core.event import Dead, Event, Skipped
 from worker.core.translate import Translator
 from worker.rulebooks.load import PACKAGED, load
-from worker.rulebooks.warnings import review
+from worker.rulebooks.warnings import find_warnings
 
 WEBHOOKS = Path(__file__).parents[1] / "stripe"
 SECONDS = 1_700_000_000
@@ -279,4 +279,4 @@ def test_accounts_are_all_declared() -> None:
 
 def test_no_warnings() -> None:
     """`check` finds nothing odd in the packaged rulebook."""
-    assert review(load(PACKAGED)) == []
+    assert find_warnings(load(PACKAGED)) == []

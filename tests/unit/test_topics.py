@@ -16,13 +16,13 @@ from worker.core.errors import UsageError
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.topics.declared import (
     PACKAGED,
-    Declared,
     Grant,
+    TopicsFile,
     TopicSpec,
     load_topics,
     require_declared,
 )
-from worker.kafka.topics.plan import Found, make_plan
+from worker.kafka.topics.plan import BrokerTopic, plan_topics
 from worker.kafka.topics.strimzi import render
 
 YEARS_7_MS = str(7 * 366 * 24 * 3_600_000)
@@ -42,7 +42,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def one_topic(**changes: Any) -> Declared:
+def one_topic(**changes: Any) -> TopicsFile:
     """The file above with one topic, changed."""
     topic: dict[str, Any] = {
         "name": "in",
@@ -51,7 +51,7 @@ def one_topic(**changes: Any) -> Declared:
         "replication": 3,
         "config": {"retention.ms": "1000", "cleanup.policy": "delete", "min.insync.replicas": "2"},
     }
-    return Declared((TopicSpec(**(topic | changes)),), (), {})
+    return TopicsFile((TopicSpec(**(topic | changes)),), (), {})
 
 
 def test_the_packaged_file_declares_every_topic_of_the_default_settings() -> None:
@@ -180,8 +180,8 @@ def test_plans(
     """Each difference is planned, or refused when it would lose records or their safety."""
     asked = {key: value for key, value in changes.items() if "." in key}
     shape = {key: value for key, value in changes.items() if "." not in key}
-    found = {"in": Found(partitions, replication, HAS | config)}
-    plan = make_plan(one_topic(**shape, config=HAS | asked), found, set())
+    found = {"in": BrokerTopic(partitions, replication, HAS | config)}
+    plan = plan_topics(one_topic(**shape, config=HAS | asked), found, set())
     assert [said for said, _ in plan.lines()] == ([word] if word else [])
     assert plan.differs == bool(word)
 
@@ -190,11 +190,11 @@ def test_what_is_missing_is_made_and_what_is_more_is_left() -> None:
     """A missing topic is created; topics and grants that nobody declared are not looked at."""
     asked = Grant("reader", "read", "topic", "in", prefixed=False)
     more = Grant("reader", "write", "topic", "in", prefixed=False)
-    declared = Declared(one_topic().topics, (asked,), {"reader": "who reads"})
-    plan = make_plan(declared, {}, {more})
+    declared = TopicsFile(one_topic().topics, (asked,), {"reader": "who reads"})
+    plan = plan_topics(declared, {}, {more})
     assert [topic.name for topic in plan.create] == ["in"]
     assert plan.grant == (asked,)
-    done = make_plan(declared, {"in": Found(4, 3, HAS)}, {asked, more})
+    done = plan_topics(declared, {"in": BrokerTopic(4, 3, HAS)}, {asked, more})
     assert not done.differs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.core.ports import Place
+from worker.core.ports import TopicPartition
 from worker.stages.priority import ROUND_TURNS, resting
 
 PLACES = {("c", 0): "high", ("p", 0): "normal", ("p", 1): "normal", ("s", 0): "low"}
@@ -27,7 +27,7 @@ LAST = ROUND_TURNS - 1
 def test_the_less_urgent_rest_while_others_are_behind(behind: str, turn: int, rest: str) -> None:
     """All below the most urgent priority that is behind, but for the last turn of each round."""
 
-    def is_behind(place: Place) -> bool:
+    def is_behind(place: TopicPartition) -> bool:
         return f"{place[0]}{place[1]}" in behind.split()
 
     found = resting(PLACES, behind=is_behind, turn=turn)  # type: ignore[arg-type]

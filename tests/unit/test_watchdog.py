@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from worker.observe.watchdog import LOOK_SECONDS, Stillness
+from worker.observe.watchdog import LOOK_SECONDS, Heartbeat
 
 HANGS = """
 import sys, threading
@@ -53,7 +53,7 @@ def hangs(*arguments: str) -> tuple[int, str]:
 )  # fmt: skip
 def test_stillness_counts_from_look_to_look(looks: list[tuple[int, float]], seconds: float) -> None:
     """(beats, now) of each look: a beat starts anew, and time that nobody saw counts little."""
-    still = Stillness(beats=0, now=0.0)
+    still = Heartbeat(beats=0, now=0.0)
     found = 0.0
     for beats, now in looks:
         found = still.look(beats=beats, now=now)

@@ -19,7 +19,7 @@ from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException, to_parsing_canonical_form
 from fastavro.types import Schema
 
-from worker.codecs.avro_fast import Reader, Unsupported, fast_reader
+from worker.codecs.avro_fast import Unsupported, ValueReader, fast_reader
 
 MAGIC: Final = 0
 HEADER_BYTES: Final = 5
@@ -50,7 +50,7 @@ class AvroUnreadable(ValueError):
 class BodyReader:
     """Reads framed values of one schema, whose frame was looked at before."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ValueReader) -> None:
         self._reader = reader
 
     def read(self, value: bytes) -> Any:  # noqa: ANN401 - the schema says what it is
@@ -122,7 +122,7 @@ def _full_name(schema: Schema) -> str | None:
     return schema.get("name") if isinstance(schema, dict) else None
 
 
-class _Fastavro(Reader):
+class _Fastavro(ValueReader):
     """fastavro on one schema; with the reader's, by Avro's rules of resolution."""
 
     def __init__(self, writer: Schema, reader: Schema | None = None) -> None:

@@ -28,7 +28,7 @@ class Unsupported(Exception):
     """The schema has a type that this module does not read."""
 
 
-class Reader(ABC):
+class ValueReader(ABC):
     """Reads the values of one type."""
 
     @abstractmethod
@@ -40,12 +40,12 @@ class Reader(ABC):
         """
 
 
-def fast_reader(schema: Any) -> Reader:  # noqa: ANN401 - parsed JSON
+def fast_reader(schema: Any) -> ValueReader:  # noqa: ANN401 - parsed JSON
     """A reader for a record's schema, as fastavro parsed it; Unsupported when it is not simple."""
     return _reader(schema, {})
 
 
-def _reader(schema: Any, named: dict[str, Reader]) -> Reader:  # noqa: ANN401 - parsed JSON
+def _reader(schema: Any, named: dict[str, ValueReader]) -> ValueReader:  # noqa: ANN401 - parsed JSON
     if isinstance(schema, str):
         known = PRIMITIVES.get(schema) or named.get(schema)
         if known is None:
@@ -66,7 +66,7 @@ def _reader(schema: Any, named: dict[str, Reader]) -> Reader:  # noqa: ANN401 - 
             return _reader(other, named)
 
 
-def _field(field: Any, named: dict[str, Reader]) -> _Field:  # noqa: ANN401 - parsed JSON
+def _field(field: Any, named: dict[str, ValueReader]) -> _Field:  # noqa: ANN401 - parsed JSON
     schema = field["type"]
     nullable = isinstance(schema, list)
     if nullable:
@@ -79,13 +79,13 @@ def _field(field: Any, named: dict[str, Reader]) -> _Field:  # noqa: ANN401 - pa
 class _Field:
     """One field of a record."""
 
-    def __init__(self, name: str, reader: Reader, *, nullable: bool) -> None:
+    def __init__(self, name: str, reader: ValueReader, *, nullable: bool) -> None:
         self.name = name
         self.reader = reader
         self.nullable = nullable
 
 
-class _Record(Reader):
+class _Record(ValueReader):
     """A dict by field name. A flat loop: it runs for every field of every event."""
 
     def __init__(self, fields: list[_Field]) -> None:
@@ -106,7 +106,7 @@ class _Record(Reader):
         return record, at
 
 
-class _String(Reader):
+class _String(ValueReader):
     def read(self, body: bytes, at: int) -> Cursor:
         size = body[at]
         at += 1
@@ -118,12 +118,12 @@ class _String(Reader):
         return body[at:end].decode(), end
 
 
-class _Long(Reader):
+class _Long(ValueReader):
     def read(self, body: bytes, at: int) -> Cursor:
         return _long(body, at)
 
 
-class _Boolean(Reader):
+class _Boolean(ValueReader):
     def read(self, body: bytes, at: int) -> Cursor:
         byte = body[at]
         if byte > 1:
@@ -131,7 +131,7 @@ class _Boolean(Reader):
         return byte == 1, at + 1
 
 
-class _Double(Reader):
+class _Double(ValueReader):
     def read(self, body: bytes, at: int) -> Cursor:
         eight = body[at : at + 8]
         if len(eight) < DOUBLE.size:
@@ -139,8 +139,8 @@ class _Double(Reader):
         return DOUBLE.unpack(eight)[0], at + 8
 
 
-class _Array(Reader):
-    def __init__(self, items: Reader) -> None:
+class _Array(ValueReader):
+    def __init__(self, items: ValueReader) -> None:
         self._items = items
 
     def read(self, body: bytes, at: int) -> Cursor:
@@ -154,8 +154,8 @@ class _Array(Reader):
         return items, at
 
 
-class _Map(Reader):
-    def __init__(self, values: Reader) -> None:
+class _Map(ValueReader):
+    def __init__(self, values: ValueReader) -> None:
         self._values = values
 
     def read(self, body: bytes, at: int) -> Cursor:
@@ -212,7 +212,7 @@ def _block(body: bytes, at: int) -> tuple[int, int]:
 
 STRING: Final = _String()
 _LONG: Final = _Long()
-PRIMITIVES: Final[dict[str, Reader]] = {
+PRIMITIVES: Final[dict[str, ValueReader]] = {
     "string": STRING,
     "long": _LONG,
     "int": _LONG,

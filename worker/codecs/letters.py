@@ -15,39 +15,39 @@ import orjson
 
 from worker.codecs.dead_letters import BLOCK, CONNECT, REASON_HEADER, SHA256_HEADER, timestamp_ms
 from worker.codecs.headers import iso_seconds
-from worker.core.ports import Headers, Record, RecordAt
+from worker.core.ports import Headers, Record, RecordPosition
 
 INT64_DIGITS: Final = 19
 
 
-class Original(NamedTuple):
+class OriginalRecord(NamedTuple):
     """The record as its producer wrote it, and where it was."""
 
-    at: RecordAt
+    at: RecordPosition
     key: bytes | None
     value: bytes | None
     headers: Headers
     timestamp_ms: int
 
 
-class Elsewhere(NamedTuple):
+class OtherGroup(NamedTuple):
     """The letter does not hold the record, which must be read where it was.
 
     digest: SHA-256 of its value in hex; empty for a rejection, which tells the event instead.
     """
 
-    at: RecordAt
+    at: RecordPosition
     digest: str
     event_id: str
 
 
-class Lost(NamedTuple):
+class UnusableLetter(NamedTuple):
     """Why a letter cannot be redriven."""
 
     why: str
 
 
-class Rejection(NamedTuple):
+class RejectedRecord(NamedTuple):
     """What a record of the rejected topic tells."""
 
     event_id: str
@@ -55,22 +55,24 @@ class Rejection(NamedTuple):
     transaction: str
     reason: str
     attempt: int
-    at: RecordAt
+    at: RecordPosition
 
 
 class _Carried(NamedTuple):
     """One layer of what the worker added: where the record was, and its headers without it."""
 
-    at: RecordAt
+    at: RecordPosition
     own: Headers
     told: dict[str, bytes]
 
 
-def of_carried(record: Record, *, parked: Collection[str]) -> Original | Elsewhere | Lost:
+def of_carried(
+    record: Record, *, parked: Collection[str]
+) -> OriginalRecord | OtherGroup | UnusableLetter:
     """The record in a dead letter or a parked event. parked: the topics where events wait."""
     outer = _taken_off(record.headers() or [])
     if outer is None:
-        return Lost("its headers do not say where it came from")
+        return UnusableLetter("its headers do not say where it came from")
     inner = outer
     while inner.at[0] in parked:
         below = _taken_off(inner.own)
@@ -79,36 +81,42 @@ def of_carried(record: Record, *, parked: Collection[str]) -> Original | Elsewhe
         inner = below
     digest = outer.told.get(SHA256_HEADER)
     if digest is not None:
-        return Elsewhere(inner.at, digest.decode(errors="replace"), "")
+        return OtherGroup(inner.at, digest.decode(errors="replace"), "")
     if inner.at[0] in parked:
-        return Lost("its headers do not say where it was parked from")
-    return Original(inner.at, record.key(), record.value(), inner.own, timestamp_ms(record))
+        return UnusableLetter("its headers do not say where it was parked from")
+    return OriginalRecord(inner.at, record.key(), record.value(), inner.own, timestamp_ms(record))
 
 
 def read_back(
-    asked: Elsewhere, found: Record | None, *, parked: Collection[str]
-) -> Original | Lost:
+    asked: OtherGroup, found: Record | None, *, parked: Collection[str]
+) -> OriginalRecord | UnusableLetter:
     """The record that was read for a letter which does not hold it."""
     topic, partition, offset = asked.at
     if found is None:
-        return Lost(
+        return UnusableLetter(
             f"the record is gone: {topic}/{partition}@{offset} is not in its topic any more"
         )
     if asked.digest and sha256(found.value() or b"").hexdigest() != asked.digest:
-        return Lost(f"{topic}/{partition}@{offset} holds another record: its SHA-256 differs")
+        return UnusableLetter(
+            f"{topic}/{partition}@{offset} holds another record: its SHA-256 differs"
+        )
     if topic not in parked:
-        return Original(
+        return OriginalRecord(
             asked.at, found.key(), found.value(), found.headers() or [], timestamp_ms(found)
         )
     back = of_carried(found, parked=parked)
-    return Lost("its parked copy does not hold it either") if isinstance(back, Elsewhere) else back
+    return (
+        UnusableLetter("its parked copy does not hold it either")
+        if isinstance(back, OtherGroup)
+        else back
+    )
 
 
-def rejection(record: Record) -> Rejection | None:
+def rejection(record: Record) -> RejectedRecord | None:
     """The rejection in a record of the rejected topic; None where it is none."""
     try:
         told = orjson.loads(record.value() or b"")
-        return Rejection(
+        return RejectedRecord(
             str(told["event_id"]),
             str(told["event_type"]),
             str(told["transaction"]),

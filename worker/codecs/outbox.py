@@ -17,8 +17,8 @@ import orjson
 from worker.codecs.avro import frame
 from worker.codecs.headers import AVRO_TYPE, JSON_TYPE, TRACEPARENT, cloud_headers, iso_nanoseconds
 from worker.codecs.outbox_fields import (
-    Fields,
-    Format,
+    OutboxFields,
+    OutboxFormat,
     account_fields,
     event_fields,
     leg_fields,
@@ -57,7 +57,7 @@ class OutboxEncoder:
     def __init__(  # noqa: PLR0913 - one argument per thing that is constant
         self,
         *,
-        encoding: Format,
+        encoding: OutboxFormat,
         schema_id: int,
         topic: str,
         source: str,
@@ -150,7 +150,7 @@ def _kept(cache: dict[Key, bytes], limit: int, key: Key, run: bytes) -> bytes:
     return run
 
 
-def json_run(fields: Fields) -> bytes:
+def json_run(fields: OutboxFields) -> bytes:
     """Some fields of a JSON object, each followed by a comma."""
     return orjson.dumps(fields)[1:-1] + b","
 
@@ -214,7 +214,7 @@ def _between_avro(schema_id: int) -> Between:
     )
 
 
-def avro_run(fields: Fields) -> bytes:
+def avro_run(fields: OutboxFields) -> bytes:
     """Some fields of an Avro record: strings and ints, one after the other."""
     return b"".join(
         [

@@ -18,13 +18,13 @@ from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.outcome import PostedLeg
 
-Format = Literal["json", "avro"]
-Fields = dict[str, str | int]
+OutboxFormat = Literal["json", "avro"]
+OutboxFields = dict[str, str | int]
 
 SCHEMA_NAME = "posted_transfer"
 
 
-def posted_fields(event: Event, attempt: int, leg: PostedLeg) -> Fields:
+def posted_fields(event: Event, attempt: int, leg: PostedLeg) -> OutboxFields:
     """Every field of the record, in order."""
     return {
         "transfer_id": hex_id(leg.id),
@@ -39,7 +39,7 @@ def posted_fields(event: Event, attempt: int, leg: PostedLeg) -> Fields:
     }
 
 
-def leg_fields(leg: PostedLeg) -> Fields:
+def leg_fields(leg: PostedLeg) -> OutboxFields:
     """What is the same whenever the same leg of the rulebook is posted in the same place."""
     return {
         "transaction": leg.spec.transaction,
@@ -55,7 +55,7 @@ def leg_fields(leg: PostedLeg) -> Fields:
     }
 
 
-def account_fields(side: str, account: AccountRef) -> Fields:
+def account_fields(side: str, account: AccountRef) -> OutboxFields:
     """What says who was debited or credited."""
     return {
         f"{side}_account_id": hex_id(account.id),
@@ -64,7 +64,7 @@ def account_fields(side: str, account: AccountRef) -> Fields:
     }
 
 
-def event_fields(event: Event, attempt: int) -> Fields:
+def event_fields(event: Event, attempt: int) -> OutboxFields:
     """What the legs of one event share."""
     return {
         "event_id": event.id,
@@ -75,7 +75,7 @@ def event_fields(event: Event, attempt: int) -> Fields:
 
 
 def plain_value(
-    event: Event, attempt: int, leg: PostedLeg, *, encoding: Format, schema_id: int
+    event: Event, attempt: int, leg: PostedLeg, *, encoding: OutboxFormat, schema_id: int
 ) -> bytes:
     """The record's bytes: compact JSON, or framed Avro."""
     fields = posted_fields(event, attempt, leg)

@@ -12,7 +12,7 @@ from typing import Final
 from worker.config.settings import load_settings
 from worker.jobs.reports.balances import balances
 from worker.jobs.text_tables import Column, write_json, write_table
-from worker.ledger.books import open_books
+from worker.ledger.books import open_named_ledger
 
 HELP: Final = "list what each account holds now"
 
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the balances."""
-    with open_books(load_settings(arguments.config)) as books:
+    with open_named_ledger(load_settings(arguments.config)) as books:
         rows = (
             one.fields()
             for one in balances(

@@ -19,7 +19,7 @@ from worker.rulebooks.load import load
 from worker.rulebooks.lock import Changed, Lock, changes, lock_path, lock_text, read_lock
 from worker.rulebooks.picture import draw
 from worker.rulebooks.picture_page import page
-from worker.rulebooks.warnings import Warned, review
+from worker.rulebooks.warnings import RuleWarning, find_warnings
 
 DIFFERENT = 1
 """A change that the lock does not allow."""
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     lock = read_lock(lock_path(path))
     found = changes(rulebook, lock) if lock else []
     show = _as_json if arguments.json else _as_text
-    warnings = review(rulebook)
+    warnings = find_warnings(rulebook)
     sys.stdout.write(show(path, rulebook, warnings, found, lock) + "\n")
     if arguments.html:
         said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]
@@ -91,7 +91,11 @@ def _print_mistakes(text: str, *, as_json: bool) -> None:
 
 
 def _as_text(
-    path: Path, rulebook: Rulebook, warnings: list[Warned], found: list[Changed], lock: Lock | None
+    path: Path,
+    rulebook: Rulebook,
+    warnings: list[RuleWarning],
+    found: list[Changed],
+    lock: Lock | None,
 ) -> str:
     lines = _said(path, warnings, found)
     counts = (
@@ -103,7 +107,7 @@ def _as_text(
     return "\n".join([*lines, "", draw(rulebook)])
 
 
-def _said(path: Path | str, warnings: list[Warned], found: list[Changed]) -> list[str]:
+def _said(path: Path | str, warnings: list[RuleWarning], found: list[Changed]) -> list[str]:
     """What is not allowed, then what is odd, with file and line."""
     return [
         *(f"{path}:{each.line}: locked: {each.message}" for each in found),
@@ -119,7 +123,11 @@ def _lock_state(rulebook: Rulebook, lock: Lock | None) -> list[str]:
 
 
 def _as_json(
-    path: Path, rulebook: Rulebook, warnings: list[Warned], found: list[Changed], lock: Lock | None
+    path: Path,
+    rulebook: Rulebook,
+    warnings: list[RuleWarning],
+    found: list[Changed],
+    lock: Lock | None,
 ) -> str:
     result = {
         "valid": True,

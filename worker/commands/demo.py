@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from typing import Final
 
-from worker.commands.demo_page import Page
+from worker.commands.demo_page import DemoResults
 from worker.commands.progress import tracked
 from worker.config.settings import Settings, load_settings
 from worker.core.wire import Account, QueryFilter, Transfer
@@ -22,7 +22,7 @@ from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.traffic import generate
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
-from worker.kafka.plain_producer import open_publisher
+from worker.kafka.plain_producer import open_plain_producer
 from worker.kafka.reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
 from worker.observe.logs import configure_logging
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if page.agrees else 1
 
 
-def _play(settings: Settings, *, events: int, seed: int) -> Page:
+def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
     topics = settings.topics
     outputs = [topics.outbox, topics.rejected, topics.dead]
     ledger = EmbeddedLedger()
@@ -70,7 +70,7 @@ def _play(settings: Settings, *, events: int, seed: int) -> Page:
             work(worker, stop=Stop(), drain=True)
             outcomes = dict(worker.observer.outcomes)
         posted, rejected, dead = (read_all(reachable, topic) for topic in outputs)
-    return Page(
+    return DemoResults(
         rulebook=load(settings.rulebook),
         notes=notes,
         outcomes=outcomes,
@@ -85,7 +85,7 @@ def _play(settings: Settings, *, events: int, seed: int) -> Page:
 
 def _produce(settings: Settings, *, events: int, seed: int) -> Counter[str]:
     notes: Counter[str] = Counter()
-    publisher = open_publisher(settings)
+    publisher = open_plain_producer(settings)
     inputs = settings.topics.inputs
     for one in tracked(generate(events, seed), total=events, label="generate"):
         publisher.publish(

@@ -24,7 +24,7 @@ MESSAGE_HEADER: Final = "__connect.errors.exception.message"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class DemoResults:
     """What was read back. posted, rejected, dead: the records of those topics."""
 
     rulebook: Rulebook

@@ -23,12 +23,12 @@ from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
-from worker.jobs.sync.run import lacks_of
+from worker.jobs.sync.run import target_problems
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.schema_rules import subjects
 from worker.ledger.open import open_ledger
-from worker.observe.findings import CONFIGURATION, Check
+from worker.observe.findings import CONFIGURATION, Finding
 from worker.rulebooks.load import load
 
 HELP = "check every dependency and setting, and say what to do"
@@ -51,12 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_code(checks)
 
 
-def exit_code(checks: list[Check]) -> int:
+def exit_code(checks: list[Finding]) -> int:
     """2 when some configuration is wrong, else 3 when a dependency is not there, else 0."""
     return min((check.exit_code for check in checks if not check.ok), default=0)
 
 
-def print_checks(checks: list[Check], *, as_json: bool) -> None:
+def print_checks(checks: list[Finding], *, as_json: bool) -> None:
     """The findings on standard output, for a person or as one JSON object."""
     if as_json:
         found = {"ok": all(check.ok for check in checks), "checks": [*map(asdict, checks)]}
@@ -70,15 +70,17 @@ def print_checks(checks: list[Check], *, as_json: bool) -> None:
             sys.stdout.write(f"{'':<5} {'':<{width}} → {check.advice}\n")
 
 
-def examine(config: Path | None) -> Iterator[Check]:
+def examine(config: Path | None) -> Iterator[Finding]:
     """Every finding, the settings first: without them there is nothing else to look at."""
     try:
         settings = load_settings(config)
     except UsageError as error:
         advice = "mend the settings named above; docs/configuration.md lists them all"
-        yield Check("settings", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION)
+        yield Finding(
+            "settings", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION
+        )
         return
-    yield Check("settings", ok=True, detail="understood")
+    yield Finding("settings", ok=True, detail="understood")
     yield from _asked("rulebook", lambda: _rulebook(settings), "ledger-worker check says more")
     yield from _asked("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
     yield from _asked("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
@@ -90,19 +92,21 @@ def examine(config: Path | None) -> Iterator[Check]:
     yield _http(settings.http.host, settings.http.port)
 
 
-def _asked(name: str, ask: Callable[[], list[Check]], advice: str) -> list[Check]:
+def _asked(name: str, ask: Callable[[], list[Finding]], advice: str) -> list[Finding]:
     """What `ask` finds; its failure is a finding too."""
     try:
         return ask()
     except WorkerError as error:
-        return [Check(name, ok=False, detail=str(error), advice=advice, exit_code=error.exit_code)]
+        return [
+            Finding(name, ok=False, detail=str(error), advice=advice, exit_code=error.exit_code)
+        ]
 
 
-def _rulebook(settings: Settings) -> list[Check]:
+def _rulebook(settings: Settings) -> list[Finding]:
     rulebook = load(settings.rulebook)
     listed = sorted(rulebook.topics.keys() - settings.topics.inputs.keys())
     checks = [
-        Check(
+        Finding(
             "rulebook",
             ok=True,
             detail=f"{settings.rulebook.name}: {len(rulebook.transactions)} transactions,"
@@ -112,7 +116,7 @@ def _rulebook(settings: Settings) -> list[Check]:
     open_roles = sorted(settings.topics.inputs.keys() - rulebook.topics.keys())
     if open_roles:
         checks.append(
-            Check(
+            Finding(
                 "topic roles",
                 ok=True,
                 detail=f"the rulebook lists no types for {', '.join(open_roles)}:"
@@ -125,7 +129,7 @@ def _rulebook(settings: Settings) -> list[Check]:
     return checks
 
 
-def _schemas(settings: Settings) -> list[Check]:
+def _schemas(settings: Settings) -> list[Finding]:
     packaged = packaged_names()
     for name in packaged:
         body_reader(packaged_schema(name))
@@ -134,7 +138,7 @@ def _schemas(settings: Settings) -> list[Check]:
         raise UsageError(
             f"schema_registry.ids names {', '.join(unknown)}; packaged are {', '.join(packaged)}"
         )
-    checks = [Check("schemas", ok=True, detail=f"{len(packaged)} packaged, all of them parse")]
+    checks = [Finding("schemas", ok=True, detail=f"{len(packaged)} packaged, all of them parse")]
     registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
     if registry is None:
         return checks
@@ -142,16 +146,16 @@ def _schemas(settings: Settings) -> list[Check]:
     missing = sorted(set(subjects(settings).values()) - set(held))
     advice = "ledger-worker schemas register" if missing else ""
     detail = f"answers; not registered: {', '.join(missing)}" if missing else "answers, holds all"
-    return [*checks, Check("registry", ok=True, detail=detail, advice=advice)]
+    return [*checks, Finding("registry", ok=True, detail=detail, advice=advice)]
 
 
-def _kafka(settings: Settings) -> list[Check]:
+def _kafka(settings: Settings) -> list[Finding]:
     if settings.kafka.bootstrap_servers == EMBEDDED:
-        return [Check("kafka", ok=True, detail="the embedded broker: for trying out only")]
+        return [Finding("kafka", ok=True, detail="the embedded broker: for trying out only")]
     return list(inspect_broker(settings, settings.ledger.deadline_seconds))
 
 
-def _ledger(settings: Settings) -> Check:
+def _ledger(settings: Settings) -> Finding:
     ledger = open_ledger(
         addresses=settings.ledger.addresses,
         cluster_id=settings.ledger.cluster_id,
@@ -159,7 +163,7 @@ def _ledger(settings: Settings) -> Check:
     )
     with closing(ledger):
         batch_max = ledger.batch_max
-    return Check(
+    return Finding(
         "ledger",
         ok=True,
         detail=f"{settings.ledger.addresses} answers; {batch_max} transfers a request"
@@ -167,13 +171,13 @@ def _ledger(settings: Settings) -> Check:
     )
 
 
-def _cache(settings: Settings) -> Check:
-    lacks = lacks_of(settings)
+def _cache(settings: Settings) -> Finding:
+    lacks = target_problems(settings)
     if not lacks:
-        return Check(
+        return Finding(
             "balance cache", ok=True, detail="PostgreSQL answers, and its tables are right"
         )
-    return Check(
+    return Finding(
         "balance cache",
         ok=False,
         detail=f"PostgreSQL lacks {', '.join(lack.what for lack in lacks)}",
@@ -191,17 +195,17 @@ def _client(settings: Settings) -> str:
         return "; client of unknown release"
 
 
-def _io_uring() -> Check:
+def _io_uring() -> Finding:
     """The TigerBeetle client needs io_uring, which many containers forbid."""
     if sys.platform != "linux":
-        return Check("io_uring", ok=True, detail="not needed on this system")
+        return Finding("io_uring", ok=True, detail="not needed on this system")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(IO_URING_SETUP, 1, None)  # fails either way; how it fails tells
     code = ctypes.get_errno()
     if code in {errno.EFAULT, errno.EINVAL}:
-        return Check("io_uring", ok=True, detail="available")
+        return Finding("io_uring", ok=True, detail="available")
     switch = IO_URING_SWITCH.read_text().strip() if IO_URING_SWITCH.exists() else "absent"
-    return Check(
+    return Finding(
         "io_uring",
         ok=False,
         detail=f"not available: {errno.errorcode.get(code, code)},"
@@ -211,18 +215,18 @@ def _io_uring() -> Check:
     )
 
 
-def _http(host: str, port: int) -> Check:
+def _http(host: str, port: int) -> Finding:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return Check(
+        return Finding(
             "http port",
             ok=False,
             detail=f"{host}:{port} cannot be listened on ({error.strerror})",
             advice="set LEDGER_WORKER_HTTP__PORT to another port, or to 0 for a free one",
             exit_code=CONFIGURATION,
         )
-    return Check("http port", ok=True, detail=f"{host}:{port} is free" if port else "a free one")
+    return Finding("http port", ok=True, detail=f"{host}:{port} is free" if port else "a free one")

@@ -28,7 +28,7 @@ from worker.core.wire import AMOUNT_MAX
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
-    from worker.commands.explain_ledger import Held
+    from worker.commands.explain_ledger import ExplainLedger
     from worker.config.settings import Settings
 
 HELP = "show the transfers that an event makes, without posting"
@@ -72,12 +72,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _held(settings: Settings, translator: Translator, *, wanted: bool) -> Iterator[Held | None]:
+def _held(
+    settings: Settings, translator: Translator, *, wanted: bool
+) -> Iterator[ExplainLedger | None]:
     """The ledger that settings name, when it is asked for."""
     if not wanted:
         yield None
         return
-    from worker.commands.explain_ledger import Held  # noqa: PLC0415 - only when the ledger is asked
+    from worker.commands.explain_ledger import ExplainLedger  # noqa: PLC0415 - only when the ledger is asked
     from worker.ledger.open import open_ledger  # noqa: PLC0415 - the same
 
     ledger = open_ledger(
@@ -86,13 +88,18 @@ def _held(settings: Settings, translator: Translator, *, wanted: bool) -> Iterat
         deadline_seconds=settings.ledger.deadline_seconds,
     )
     try:
-        yield Held(ledger, translator)
+        yield ExplainLedger(ledger, translator)
     finally:
         ledger.close()
 
 
 def explain(
-    translator: Translator, event: Event, *, role: str, attempt: int = 0, held: Held | None = None
+    translator: Translator,
+    event: Event,
+    *,
+    role: str,
+    attempt: int = 0,
+    held: ExplainLedger | None = None,
 ) -> dict[str, Any]:
     """What becomes of an event, and why, as plain values for people and for JSON.
 
@@ -123,7 +130,7 @@ def explain(
 
 
 def _show_balances(
-    rulebook: Rulebook, chain: Chain, told: list[dict[str, Any]], held: Held
+    rulebook: Rulebook, chain: Chain, told: list[dict[str, Any]], held: ExplainLedger
 ) -> None:
     """Put each account's balance beside it."""
     from worker.commands.explain_ledger import balance  # noqa: PLC0415 - only when the ledger is asked

@@ -14,14 +14,14 @@ from worker.core.ports import Ledger
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account
-from worker.stages.post.find_predecessors import Predecessors
-from worker.stages.post.readback import Holdings
+from worker.stages.post.find_predecessors import PredecessorLookup
+from worker.stages.post.readback import PostedLegs
 
 DEBIT_TYPES = frozenset({"asset", "expense"})
 """Account types whose balance is debits less credits."""
 
 
-class Balance(NamedTuple):
+class ShownBalance(NamedTuple):
     """A balance in major units, in the account type's own direction. pending: reserved debits."""
 
     posted: str
@@ -29,12 +29,12 @@ class Balance(NamedTuple):
     pending_credits: str
 
 
-class Held:
+class ExplainLedger:
     """One ledger, as far as explaining goes."""
 
     def __init__(self, ledger: Ledger, translator: Translator) -> None:
         self._ledger = ledger
-        self._predecessors = Predecessors(ledger, translator, Holdings(ledger, translator))
+        self._predecessors = PredecessorLookup(ledger, translator, PostedLegs(ledger, translator))
 
     def resolve(self, chain: Chain) -> Chain | Dead:
         """The chain with the accounts of its origin, or what it lacks."""
@@ -52,7 +52,7 @@ class Held:
 
 def balance(
     rulebook: Rulebook, ref: AccountRef, held: Account | None, currency: Currency
-) -> Balance | None:
+) -> ShownBalance | None:
     """An account's balance; None where it does not exist yet."""
     if held is None:
         return None
@@ -61,4 +61,4 @@ def balance(
     if declared is not None and declared.type in DEBIT_TYPES:
         posted = -posted
     amounts = (posted, held.debits_pending, held.credits_pending)
-    return Balance(*(major_units(amount, currency.scale) for amount in amounts))
+    return ShownBalance(*(major_units(amount, currency.scale) for amount in amounts))

@@ -14,8 +14,8 @@ from typing import Any, Final
 from worker.config.settings import load_settings
 from worker.jobs.export.files import write_avro, write_parquet
 from worker.jobs.export.run import MANIFEST, finish, open_export
-from worker.jobs.times import shown
-from worker.ledger.books import open_books
+from worker.jobs.times import iso_time
+from worker.ledger.books import open_named_ledger
 
 HELP: Final = "write all accounts and transfers to Parquet or Avro files, with a digest"
 
@@ -42,7 +42,7 @@ def _positive(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Begin an export, or go on with the one in the folder."""
-    with open_books(load_settings(arguments.config)) as books:
+    with open_named_ledger(load_settings(arguments.config)) as books:
         export = open_export(
             arguments.folder,
             books,
@@ -69,7 +69,7 @@ def _print_text(folder: Path, manifest: dict[str, Any]) -> None:
         sys.stdout.write(
             f"{found['rows']:,} {kind} in {len(found['parts'])} files, digest {found['digest']}\n"
         )
-    sys.stdout.write(f"up to {shown(int(manifest['cut']))}; digest {manifest['digest']}\n")
+    sys.stdout.write(f"up to {iso_time(int(manifest['cut']))}; digest {manifest['digest']}\n")
     if not manifest["balances_are_of_the_cut"]:
         sys.stdout.write("the ledger went on meanwhile: balances are later than the transfers\n")
     sys.stdout.write(f"{folder / MANIFEST} names every file\n")

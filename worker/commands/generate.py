@@ -133,9 +133,9 @@ def _opened(target: str, settings: Settings) -> Iterator[Write]:
 
 
 def _kafka(settings: Settings) -> Iterator[Write]:
-    from worker.kafka.plain_producer import open_publisher  # noqa: PLC0415 - Kafka only when it is used
+    from worker.kafka.plain_producer import open_plain_producer  # noqa: PLC0415 - Kafka only when it is used
 
-    publisher: Publisher = open_publisher(settings)
+    publisher: Publisher = open_plain_producer(settings)
     yield lambda topic, record, value: publisher.publish(
         topic=topic, key=record.key, value=value, timestamp_ms=BROKER_TIME
     )

@@ -18,10 +18,10 @@ from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
-from worker.jobs.reconcile.run import Comparison, Result, reconcile
+from worker.jobs.reconcile.run import Comparison, ReconcileResult, reconcile
 from worker.jobs.reconcile.shards import part_files, write_part
-from worker.jobs.shard import part
-from worker.jobs.times import span
+from worker.jobs.shard import shard_of
+from worker.jobs.times import time_range
 
 HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
 
@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconcile, write the reports, print the summary; 1 when something differs."""
-    start_ns, end_ns = span(arguments.start, arguments.end)
+    start_ns, end_ns = time_range(arguments.start, arguments.end)
     for path in arguments.report:
         suffix_of(path)
     _refuse_mixed(arguments)
@@ -122,7 +122,7 @@ def _refuse_mixed(arguments: argparse.Namespace) -> None:
 def _part(arguments: argparse.Namespace, start_ns: int, end_ns: int) -> int:
     path, manifest = write_part(
         load_settings(arguments.config),
-        part(arguments.partitions),
+        shard_of(arguments.partitions),
         arguments.part_to,
         start_ns=start_ns,
         end_ns=end_ns,
@@ -138,7 +138,7 @@ def _part(arguments: argparse.Namespace, start_ns: int, end_ns: int) -> int:
     return 0
 
 
-def _text(result: Result) -> Iterator[str]:
+def _text(result: ReconcileResult) -> Iterator[str]:
     summary = result.summary
     span_text = f"{summary['from'] or 'the beginning'} to {summary['to'] or 'the end'}"
     yield f"reconciliation of {span_text}, ledger as of {summary['ledger_read_before']}"
@@ -177,7 +177,7 @@ def _currency(currency: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {'difference':<28}{entry['stripe_difference']:>30}"
 
 
-def _differences(result: Result) -> Iterator[str]:
+def _differences(result: ReconcileResult) -> Iterator[str]:
     count = result.summary["differences"]
     if not count:
         yield "everything agrees"

@@ -16,9 +16,9 @@ from worker.config.sections import EMBEDDED
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
-from worker.jobs.redrive.filter import NAMES, Where
-from worker.jobs.redrive.run import Result, redrive
-from worker.jobs.redrive.select import Choice, Redrive
+from worker.jobs.redrive.filter import NAMES, LetterFilter
+from worker.jobs.redrive.run import RedriveResult, redrive
+from worker.jobs.redrive.select import RedriveRequest, Selected
 
 HELP: Final = "send chosen dead letters, rejections or parked events through again"
 
@@ -61,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Redrive, and say what went and what could not."""
     if not arguments.dry_run and not (arguments.reason.strip() and arguments.operator.strip()):
         raise UsageError("--reason and --operator are needed: they stay with every redriven record")
-    asked = Redrive(
+    asked = RedriveRequest(
         kind=arguments.kind,
-        where=Where(arguments.where),
+        where=LetterFilter(arguments.where),
         new_attempt=arguments.new_attempt,
         dry_run=arguments.dry_run,
         again=arguments.again,
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if result.lost else 0
 
 
-def _document(result: Result, asked: Redrive) -> dict[str, Any]:
+def _document(result: RedriveResult, asked: RedriveRequest) -> dict[str, Any]:
     return {
         "from": asked.kind,
         "where": asked.where.text,
@@ -98,7 +98,7 @@ def _document(result: Result, asked: Redrive) -> dict[str, Any]:
     }
 
 
-def _text(result: Result, asked: Redrive) -> Iterator[str]:
+def _text(result: RedriveResult, asked: RedriveRequest) -> Iterator[str]:
     went = "would go through again" if asked.dry_run else "went through again"
     yield (
         f"{result.read:,} letters read since {result.group} stood, {result.chosen:,} chosen,"
@@ -112,7 +112,7 @@ def _text(result: Result, asked: Redrive) -> Iterator[str]:
         yield f"  cannot: {_named(one)}: {one.why}"
 
 
-def _named(one: Choice) -> str:
+def _named(one: Selected) -> str:
     told = one.fields
     origin = f"{told['topic']}/{told['partition']}@{told['offset']}" if told["topic"] else ""
     shown = (one.letter, told["reason"], told["event_type"], told["event_id"], origin)

@@ -20,13 +20,13 @@ from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
 from worker.jobs.live.run import Stop
 from worker.jobs.progress import Progress
-from worker.jobs.replay.apply import Applied, apply
-from worker.jobs.replay.plan import Planned, Replay, plan, shown_ranges
+from worker.jobs.replay.apply import AppliedReplay, apply_replay
+from worker.jobs.replay.plan import PlannedReplay, ReplayRequest, plan_replay, shown_ranges
 from worker.jobs.replay.planner import CLASSES
 from worker.jobs.replay.range import Moment, moment
-from worker.jobs.replay.reannounce import Rewritten, announce_again
-from worker.jobs.shard import ALL, part
-from worker.jobs.times import shown, span
+from worker.jobs.replay.reannounce import Reannounced, announce_again
+from worker.jobs.shard import ALL, shard_of
+from worker.jobs.times import iso_time, time_range
 from worker.observe.logs import configure_logging
 
 HELP: Final = "say what old records would post, or post it; make a lost ledger or outbox again"
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("an embedded broker is new and holds no records: name a running one")
     if arguments.apply:
         return _apply(settings, asked, arguments)
-    planned = plan(settings, asked, progress=Progress())
+    planned = plan_replay(settings, asked, progress=Progress())
     if arguments.json:
         sys.stdout.write(json.dumps(_plan_document(planned)) + "\n")
     else:
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if planned.plan.items else 0
 
 
-def _asked(arguments: argparse.Namespace) -> Replay:
+def _asked(arguments: argparse.Namespace) -> ReplayRequest:
     start = moment(arguments.start, option="--from") if arguments.start else Moment()
     end = moment(arguments.end, option="--to") if arguments.end else Moment()
     if end.time_ms and end.time_ms <= start.time_ms:
@@ -131,13 +131,13 @@ def _asked(arguments: argparse.Namespace) -> Replay:
         )
     if arguments.from_files and arguments.partitions:
         raise UsageError("--partitions splits topics in Kafka: give each job its own files instead")
-    return Replay(
+    return ReplayRequest(
         start=start,
         end=end,
         topics=tuple(arguments.topics),
         files=tuple(arguments.from_files),
         topic=arguments.topic,
-        part=part(arguments.partitions) if arguments.partitions else ALL,
+        part=shard_of(arguments.partitions) if arguments.partitions else ALL,
         name=arguments.name,
         resume=arguments.resume,
     )
@@ -146,7 +146,7 @@ def _asked(arguments: argparse.Namespace) -> Replay:
 # Plan
 
 
-def _plan_document(planned: Planned) -> dict[str, Any]:
+def _plan_document(planned: PlannedReplay) -> dict[str, Any]:
     counts = planned.plan.counts
     return {
         "applied": False,
@@ -165,7 +165,7 @@ def _plan_document(planned: Planned) -> dict[str, Any]:
     }
 
 
-def _plan_text(planned: Planned) -> Iterator[str]:
+def _plan_text(planned: PlannedReplay) -> Iterator[str]:
     total = planned.plan.total()
     shown = [name for name in CLASSES if total[name]]
     yield f"{sum(total.values()):,} records read, nothing written"
@@ -189,14 +189,14 @@ def _plan_text(planned: Planned) -> Iterator[str]:
 # Apply
 
 
-def _apply(settings: Settings, asked: Replay, arguments: argparse.Namespace) -> int:
+def _apply(settings: Settings, asked: ReplayRequest, arguments: argparse.Namespace) -> int:
     if settings.ledger.in_memory:
         raise UsageError("an in-memory ledger ends with this process: name the one to post to")
     configure_logging(level=settings.log.level, format=settings.log.format)
     stop = Stop()
     stop.listen()
     told = f"{arguments.start or ''}\0{arguments.end or ''}"
-    applied = apply(settings, asked, started_from=told, stop=stop)
+    applied = apply_replay(settings, asked, started_from=told, stop=stop)
     if arguments.json:
         sys.stdout.write(json.dumps(_applied_document(applied)) + "\n")
     else:
@@ -204,7 +204,7 @@ def _apply(settings: Settings, asked: Replay, arguments: argparse.Namespace) -> 
     return 0
 
 
-def _applied_document(applied: Applied) -> dict[str, Any]:
+def _applied_document(applied: AppliedReplay) -> dict[str, Any]:
     return {
         "applied": True,
         "group": applied.group,
@@ -214,7 +214,7 @@ def _applied_document(applied: Applied) -> dict[str, Any]:
     }
 
 
-def _applied_text(applied: Applied) -> Iterator[str]:
+def _applied_text(applied: AppliedReplay) -> Iterator[str]:
     total = sum(applied.outcomes.values())
     told = ", ".join(
         f"{count} {kind.replace('_', ' ')}" for kind, count in applied.outcomes.items()
@@ -235,7 +235,7 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
         raise UsageError(f"--announce-only reads the ledger and takes no --{option}")
     if settings.kafka.bootstrap_servers == EMBEDDED:
         raise UsageError("an embedded broker is new and holds no records: name a running one")
-    start_ns, end_ns = span(arguments.start, arguments.end)
+    start_ns, end_ns = time_range(arguments.start, arguments.end)
     result = announce_again(
         settings,
         outbox=arguments.outbox or settings.topics.outbox,
@@ -250,7 +250,7 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
     return 1 if result.untold else 0
 
 
-def _announced_document(result: Rewritten) -> dict[str, Any]:
+def _announced_document(result: Reannounced) -> dict[str, Any]:
     return {
         "group": result.group,
         "outbox": result.outbox,
@@ -263,8 +263,8 @@ def _announced_document(result: Rewritten) -> dict[str, Any]:
     }
 
 
-def _announced_text(result: Rewritten) -> Iterator[str]:
-    after = f", after {shown(result.since)}" if result.since else ""
+def _announced_text(result: Reannounced) -> Iterator[str]:
+    after = f", after {iso_time(result.since)}" if result.since else ""
     yield f"{result.transfers:,} transfers announced again on {result.outbox}{after}"
     for one in result.untold:
-        yield f"  cannot: {one.transfer_id} of {shown(one.timestamp)}: {one.why}"
+        yield f"  cannot: {one.transfer_id} of {iso_time(one.timestamp)}: {one.why}"

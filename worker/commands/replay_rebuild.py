@@ -14,9 +14,9 @@ from typing import Any, Final
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
-from worker.jobs.rebuild.compare_ledgers import Verified, verify
+from worker.jobs.rebuild.compare_ledgers import LedgersCompared, compare_ledgers
 from worker.jobs.rebuild.run import Rebuilt, rebuild
-from worker.jobs.times import shown
+from worker.jobs.times import iso_time
 
 LISTED: Final = 20
 OTHERS: Final = (
@@ -50,7 +50,7 @@ def rebuild_and_verify(settings: Settings, arguments: argparse.Namespace) -> int
         )
     verified = None
     if arguments.verify_against:
-        verified = verify(
+        verified = compare_ledgers(
             settings,
             arguments.verify_against,
             cluster_id=arguments.verify_cluster_id,
@@ -76,7 +76,7 @@ def _rebuilt_document(rebuilt: Rebuilt) -> dict[str, Any]:
         "expired_reservations": rebuilt.expired,
         "expired_unfit": list(rebuilt.unfit),
         "ids_spent": rebuilt.spent,
-        "last_expiry": shown(rebuilt.last_expiry_ns) if rebuilt.last_expiry_ns else "",
+        "last_expiry": iso_time(rebuilt.last_expiry_ns) if rebuilt.last_expiry_ns else "",
         "rejections_forgotten": rebuilt.forgotten,
     }
 
@@ -98,10 +98,10 @@ def _rebuilt_text(rebuilt: Rebuilt | None) -> Iterator[str]:
     for event_id in rebuilt.unfit:
         yield f"  the balance does not cover the expired reservation of {event_id} any more"
     if rebuilt.last_expiry_ns:
-        yield f"  reservations are open again, the last until {shown(rebuilt.last_expiry_ns)}"
+        yield f"  reservations are open again, the last until {iso_time(rebuilt.last_expiry_ns)}"
 
 
-def _verified_document(verified: Verified) -> dict[str, Any]:
+def _verified_document(verified: LedgersCompared) -> dict[str, Any]:
     return {
         "against": verified.other,
         "transfers": verified.transfers,
@@ -112,7 +112,7 @@ def _verified_document(verified: Verified) -> dict[str, Any]:
     }
 
 
-def _verified_text(verified: Verified | None) -> Iterator[str]:
+def _verified_text(verified: LedgersCompared | None) -> Iterator[str]:
     if verified is None:
         return
     yield (

@@ -71,11 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
             work(worker, stop=stop, drain=arguments.drain, events_limit=arguments.max_events)
             outcomes = dict(sorted(worker.observer.outcomes.items()))
     _log.info("stopped", outcomes=outcomes)
-    report(settings, outcomes, as_json=arguments.json)
+    print_summary(settings, outcomes, as_json=arguments.json)
     return 0
 
 
-def report(settings: Settings, outcomes: Mapping[str, int], *, as_json: bool) -> None:
+def print_summary(settings: Settings, outcomes: Mapping[str, int], *, as_json: bool) -> None:
     """What became of the events, for a person or a program."""
     if as_json:
         print(json.dumps({"group": settings.kafka.group_id, "outcomes": outcomes}))  # noqa: T201

@@ -16,7 +16,7 @@ from worker.core.errors import UsageError
 if TYPE_CHECKING:
     from worker.config.settings import Settings
     from worker.kafka.registry import Registry
-    from worker.kafka.schema_rules import Difference
+    from worker.kafka.schema_rules import SchemaDifference
 
 HELP: Final = "the packaged schemas: check what may change in them, register them"
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def check_files() -> Iterator[Difference]:
+def check_files() -> Iterator[SchemaDifference]:
     """What is wrong with the packaged schemas by themselves."""
     from worker.codecs.avro import packaged_names  # noqa: PLC0415 - keeps --help quick
     from worker.kafka.schema_rules import against_history, undocumented  # noqa: PLC0415 - the same
@@ -61,24 +61,24 @@ def check_files() -> Iterator[Difference]:
         yield from against_history(name)
 
 
-def check_registry(settings: Settings, registry: Registry | None) -> Iterator[Difference]:
+def check_registry(settings: Settings, registry: Registry | None) -> Iterator[SchemaDifference]:
     """What a registry holds that does not fit, and what it lacks."""
-    from worker.kafka.schema_rules import Difference, schema_text, subjects  # noqa: PLC0415
+    from worker.kafka.schema_rules import SchemaDifference, schema_text, subjects  # noqa: PLC0415
 
     if registry is None:
         return
     for subject, name in subjects(settings).items():
         yield from _misfits(registry, subject, name)
         if registry.id_of(subject, schema_text(name)) is None:
-            yield Difference(name, f"is not registered as {subject}")
+            yield SchemaDifference(name, f"is not registered as {subject}")
 
 
-def _misfits(registry: Registry, subject: str, name: str) -> Iterator[Difference]:
-    from worker.kafka.schema_rules import Difference, incompatible, schema_text  # noqa: PLC0415
+def _misfits(registry: Registry, subject: str, name: str) -> Iterator[SchemaDifference]:
+    from worker.kafka.schema_rules import SchemaDifference, incompatible, schema_text  # noqa: PLC0415
 
     for number, text in registry.versions(subject).items():
         for why in incompatible(schema_text(name), text):
-            yield Difference(name, f"and version {number} of {subject}: {why}")
+            yield SchemaDifference(name, f"and version {number} of {subject}: {why}")
 
 
 def _register(settings: Settings, registry: Registry | None, *, as_json: bool) -> int:
@@ -105,7 +105,7 @@ def _register(settings: Settings, registry: Registry | None, *, as_json: bool) -
     return 0
 
 
-def _print_check(found: list[Difference], *, compared: bool, as_json: bool) -> None:
+def _print_check(found: list[SchemaDifference], *, compared: bool, as_json: bool) -> None:
     if as_json:
         result = {
             "compatible": not found,

@@ -23,7 +23,7 @@ from worker.config.settings import Settings, load_settings
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.jobs.live.run import Stop
 from worker.jobs.serve.api import Api
-from worker.jobs.serve.shared_lookups import Lookups
+from worker.jobs.serve.shared_lookups import SharedLookups
 from worker.ledger.books import refuse_empty
 from worker.ledger.open import open_ledger
 from worker.observe.logs import configure_logging
@@ -80,7 +80,7 @@ class Serving:
     """What is running."""
 
     server: Server
-    lookups: Lookups
+    lookups: SharedLookups
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
         metrics = ServeMetrics()
         metrics.build(version=__version__, rulebook=rulebook.digest)
         with closing(
-            Lookups(
+            SharedLookups(
                 ledger,
                 deadline_seconds=settings.serve.deadline_seconds,
                 observe=metrics.lookup,

@@ -13,10 +13,10 @@ from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.core.money import major_units
 from worker.jobs.reports.balances import held_accounts
-from worker.jobs.reports.statement import Line, Statement, statement
+from worker.jobs.reports.statement import Statement, StatementLine, statement
 from worker.jobs.text_tables import Column, write_json, write_table
-from worker.jobs.times import shown, span
-from worker.ledger.books import Books, open_books
+from worker.jobs.times import iso_time, time_range
+from worker.ledger.books import NamedLedger, open_named_ledger
 
 HELP: Final = "show one account's transfers, with opening and closing balance"
 
@@ -51,8 +51,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one statement per currency that the account exists in."""
-    start_ns, end_ns = span(arguments.start, arguments.end)
-    with open_books(load_settings(arguments.config), groups=arguments.group) as books:
+    start_ns, end_ns = time_range(arguments.start, arguments.end)
+    with open_named_ledger(load_settings(arguments.config), groups=arguments.group) as books:
         held = held_accounts(
             books, account=arguments.account, key=arguments.key, currency=arguments.currency
         )
@@ -73,25 +73,25 @@ class _Closing:
         self.balance = told.opening
         self.count = 0
 
-    def fields(self, line: Line) -> dict[str, Any]:
+    def fields(self, line: StatementLine) -> dict[str, Any]:
         self.balance = line.balance
         self.count += 1
         return self._told.line_fields(line)
 
 
-def _about(books: Books, told: Statement) -> dict[str, Any]:
+def _about(books: NamedLedger, told: Statement) -> dict[str, Any]:
     currency, scale = books.currency(told.held.ledger)
     return {
         "account": told.title,
         "currency": currency,
-        "from": shown(told.start_ns) if told.start_ns else "",
-        "to": shown(told.end_ns) if told.end_ns else "",
+        "from": iso_time(told.start_ns) if told.start_ns else "",
+        "to": iso_time(told.end_ns) if told.end_ns else "",
         "opening_balance": major_units(told.opening, scale),
         "opening_source": told.source,
     }
 
 
-def _print_json(books: Books, told: Statement) -> None:
+def _print_json(books: NamedLedger, told: Statement) -> None:
     closing = _Closing(told)
     lines = [closing.fields(line) for line in told.lines()]
     scale = books.currency(told.held.ledger)[1]
@@ -102,7 +102,7 @@ def _print_json(books: Books, told: Statement) -> None:
     write_json(sys.stdout, about, "lines", lines)
 
 
-def _print_text(books: Books, told: Statement) -> None:
+def _print_text(books: NamedLedger, told: Statement) -> None:
     currency, scale = books.currency(told.held.ledger)
     about = _about(books, told)
     closing = _Closing(told)

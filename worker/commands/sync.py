@@ -16,7 +16,7 @@ from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
 from worker.jobs.live.run import Stop
-from worker.jobs.sync.run import Synced, lacks_of, sync
+from worker.jobs.sync.run import Synced, sync, target_problems
 from worker.observe.logs import configure_logging
 
 HELP: Final = "follow the outbox and keep a balance cache in PostgreSQL"
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_statements(settings: Settings, *, as_json: bool) -> int:
-    found = [lack.statement for lack in lacks_of(settings)]
+    found = [lack.statement for lack in target_problems(settings)]
     if as_json:
         sys.stdout.write(json.dumps({"statements": found}) + "\n")
     else:

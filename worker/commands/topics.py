@@ -17,8 +17,8 @@ from worker.core.errors import DependencyUnavailable, UsageError
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
-    from worker.kafka.topics.declared import Declared
-    from worker.kafka.topics.plan import Plan
+    from worker.kafka.topics.declared import TopicsFile
+    from worker.kafka.topics.plan import TopicsPlan
 
 HELP: Final = "the declared topics and grants: compare with the broker, make, or render"
 
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "render":
         return _render(declared, arguments)
     if arguments.action == "plan":
-        plan = look(settings, declared, grants=not arguments.topics_only)
+        plan = look_at_broker(settings, declared, grants=not arguments.topics_only)
         _print(plan, as_json=arguments.json, applied=False)
         return 1 if plan.differs else 0
     plan = apply(settings, declared, grants=not arguments.topics_only)
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _render(declared: Declared, arguments: argparse.Namespace) -> int:
+def _render(declared: TopicsFile, arguments: argparse.Namespace) -> int:
     from worker.kafka.topics.strimzi import render  # noqa: PLC0415 - only when it is asked for
 
     text = render(
@@ -100,17 +100,17 @@ def _render(declared: Declared, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def look(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
+def look_at_broker(settings: Settings, declared: TopicsFile, *, grants: bool) -> TopicsPlan:
     """What would have to change on the broker."""
     from worker.kafka.topics.apply import open_topic_admin  # noqa: PLC0415 - the same
-    from worker.kafka.topics.plan import make_plan  # noqa: PLC0415 - keeps --help quick
+    from worker.kafka.topics.plan import plan_topics  # noqa: PLC0415 - keeps --help quick
 
     admin = open_topic_admin(settings)
     found = admin.topics([topic.name for topic in declared.topics])
-    return make_plan(declared, found, admin.grants(declared.users) if grants else None)
+    return plan_topics(declared, found, admin.grants(declared.users) if grants else None)
 
 
-def apply(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
+def apply(settings: Settings, declared: TopicsFile, *, grants: bool) -> TopicsPlan:
     """Bring the broker to what is declared, and see that it is there.
 
     Raises:
@@ -119,7 +119,7 @@ def apply(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
     """
     from worker.kafka.topics.apply import open_topic_admin  # noqa: PLC0415 - keeps --help quick
 
-    plan = look(settings, declared, grants=grants)
+    plan = look_at_broker(settings, declared, grants=grants)
     if plan.refused:
         told = "\n".join(f"topic {one.topic}: {one.why}" for one in plan.refused)
         raise UsageError(f"nothing was changed, because some of it is refused:\n{told}")
@@ -129,10 +129,10 @@ def apply(settings: Settings, declared: Declared, *, grants: bool) -> Plan:
     return plan
 
 
-def _wait(settings: Settings, declared: Declared, *, grants: bool) -> None:
+def _wait(settings: Settings, declared: TopicsFile, *, grants: bool) -> None:
     """Brokers learn of a new topic one after the other."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    while look(settings, declared, grants=grants).differs:
+    while look_at_broker(settings, declared, grants=grants).differs:
         if time.monotonic() > deadline:
             raise DependencyUnavailable(
                 f"the cluster took the changes, but does not show them after {SETTLE_SECONDS:g} s;"
@@ -141,7 +141,7 @@ def _wait(settings: Settings, declared: Declared, *, grants: bool) -> None:
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
-def _print(plan: Plan, *, as_json: bool, applied: bool) -> None:
+def _print(plan: TopicsPlan, *, as_json: bool, applied: bool) -> None:
     lines = list(plan.lines())
     if as_json:
         result: dict[str, Any] = {

@@ -13,8 +13,8 @@ from worker.config.settings import load_settings
 from worker.core.money import major_units
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
 from worker.jobs.text_tables import Column, write_json, write_table
-from worker.jobs.times import past
-from worker.ledger.books import open_books
+from worker.jobs.times import in_the_past
+from worker.ledger.books import open_named_ledger
 
 HELP: Final = "sum every account per currency, now or at a time, and say whether it balances"
 
@@ -38,8 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the trial balance; 1 when debits and credits differ."""
-    at_ns = past(arguments.at, option="--at") if arguments.at else 0
-    with open_books(load_settings(arguments.config)) as books:
+    at_ns = in_the_past(arguments.at, option="--at") if arguments.at else 0
+    with open_named_ledger(load_settings(arguments.config)) as books:
         found = trial_balance(books, at_ns=at_ns)
         if arguments.json:
             _print_json(found)

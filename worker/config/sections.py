@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from worker.config.values import (
     Section,
     Text,
-    Topic,
+    TopicName,
     client_settings,
     from_json,
     mode_text,
@@ -88,7 +88,7 @@ class LedgerSettings(Section):
 class TopicSettings(Section):
     """The topics that are read and written."""
 
-    inputs: Annotated[dict[Text, Topic], BeforeValidator(topic_roles)] = Field(
+    inputs: Annotated[dict[Text, TopicName], BeforeValidator(topic_roles)] = Field(
         default={
             "payments": "stripe.payments",
             "settlements": "stripe.settlements",
@@ -98,16 +98,16 @@ class TopicSettings(Section):
     )
     """Role to topic, as a JSON object; a plain list makes each topic its own role."""
 
-    outbox: Topic = "ledger.transfers.posted"
+    outbox: TopicName = "ledger.transfers.posted"
     """Posted transfers, one record per leg."""
 
-    rejected: Topic = "ledger.events.rejected"
+    rejected: TopicName = "ledger.events.rejected"
     """Events that the ledger refused."""
 
-    dead: Topic = "ledger.events.dead"
+    dead: TopicName = "ledger.events.dead"
     """Dead letters: original bytes, the reason in headers."""
 
-    parked: Topic = "ledger.events.parked"
+    parked: TopicName = "ledger.events.parked"
     """Prefix of the topics where events wait for their predecessor: `.1`, `.2`, … one per delay."""
 
     parked_delays_seconds: Annotated[tuple[int, ...], BeforeValidator(from_json)] = Field(

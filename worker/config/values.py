@@ -66,7 +66,7 @@ def _topic(name: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Topic = Annotated[str, AfterValidator(_topic)]
+TopicName = Annotated[str, AfterValidator(_topic)]
 
 
 class Section(BaseModel):

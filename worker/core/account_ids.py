@@ -13,7 +13,7 @@ from worker.core import wire
 from worker.core.chain import AccountRef, new
 from worker.core.expressions.operators import Value
 from worker.core.ids import account_id, account_key
-from worker.core.rulebook import Account
+from worker.core.rulebook import DeclaredAccount
 
 GENERATION_MAX: Final = 65_536
 """Accounts per generation of the cache; two generations are kept."""
@@ -41,15 +41,15 @@ class BadKey(Exception):
     """A family key that cannot name an account; the message says why."""
 
 
-class Accounts:
+class AccountRefs:
     """Every account of a rulebook. Not thread-safe: the translating thread owns it."""
 
-    def __init__(self, accounts: Iterable[Account]) -> None:
+    def __init__(self, accounts: Iterable[DeclaredAccount]) -> None:
         self._by_code = {account.code: account for account in accounts}
         self._young: dict[tuple[int, int, Value], AccountRef] = {}
         self._old: dict[tuple[int, int, Value], AccountRef] = {}
 
-    def ref(self, account: Account, ledger: int, key: Value) -> AccountRef:
+    def ref(self, account: DeclaredAccount, ledger: int, key: Value) -> AccountRef:
         """The account on a ledger; key "" for one without `per`.
 
         Only valid keys are kept, so a key that is found needs no check.
@@ -69,11 +69,11 @@ class Accounts:
         """The accounts met lately, by code, ledger and key; `ref` finds the others."""
         return self._young
 
-    def declared(self, code: int) -> Account | None:
+    def declared(self, code: int) -> DeclaredAccount | None:
         """The declared account of a code; None where the rulebook has none."""
         return self._by_code.get(code)
 
-    def _miss(self, account: Account, place: tuple[int, int, Value]) -> AccountRef:
+    def _miss(self, account: DeclaredAccount, place: tuple[int, int, Value]) -> AccountRef:
         ref = self._old.get(place)
         if ref is None:
             ref = self._make(account, place[1], place[2])
@@ -84,7 +84,7 @@ class Accounts:
         self._young[place] = ref
         return ref
 
-    def _make(self, account: Account, ledger: int, key: Value) -> AccountRef:
+    def _make(self, account: DeclaredAccount, ledger: int, key: Value) -> AccountRef:
         if account.per and (problem := key_problem(key)):
             raise BadKey(problem)
         made = account_id(ledger=ledger, name=account.name, key=key)

@@ -16,7 +16,7 @@ NO_REDO: Final = -1
 EXPECTS_NOTHING: Final = -1
 
 
-class Stand(NamedTuple):
+class CommittedPosition(NamedTuple):
     """What an offset commit carries as metadata.
 
     since: ledger timestamp in nanoseconds. until: the highest offset that may be submitted before
@@ -31,7 +31,7 @@ class Stand(NamedTuple):
         return json.dumps({"since": self.since, "until": self.until}, separators=(",", ":"))
 
 
-def parse_metadata(metadata: str | None) -> Stand | None:
+def parse_metadata(metadata: str | None) -> CommittedPosition | None:
     """The stand in a commit's metadata; None where there is none that is ours and whole."""
     if not metadata:
         return None
@@ -44,7 +44,7 @@ def parse_metadata(metadata: str | None) -> Stand | None:
     since, until = found["since"], found["until"]
     if type(since) is not int or type(until) is not int or since < 0:
         return None
-    return Stand(since, until)
+    return CommittedPosition(since, until)
 
 
 class Opening(NamedTuple):
@@ -55,7 +55,7 @@ class Opening(NamedTuple):
     """
 
     offset: int
-    stand: Stand | None
+    stand: CommittedPosition | None
 
 
 def opening(*, committed: int, metadata: str | None, low: int, high: int) -> Opening:
@@ -96,7 +96,7 @@ class Assignment:
     placed_at: int = 0
     placed: int = 0
 
-    def open(self, *, offset: int, stand: Stand, redo: int) -> None:
+    def open(self, *, offset: int, stand: CommittedPosition, redo: int) -> None:
         """Begin to answer for the partition at this offset."""
         self.committed = offset
         self.since, self.until = stand
@@ -111,11 +111,11 @@ class Assignment:
         """May this record be submitted before the next commit?"""
         return offset <= self.until
 
-    def raised(self, *, next_offset: int, window: int) -> Stand:
+    def raised(self, *, next_offset: int, window: int) -> CommittedPosition:
         """The stand to commit with `next_offset`; window: offsets that may follow it."""
-        return Stand(self.since, max(self.until, next_offset + window))
+        return CommittedPosition(self.since, max(self.until, next_offset + window))
 
-    def was_committed(self, *, next_offset: int, stand: Stand) -> None:
+    def was_committed(self, *, next_offset: int, stand: CommittedPosition) -> None:
         """The commit of this offset and stand is in."""
         self.committed = next_offset
         self.until = stand.until

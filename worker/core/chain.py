@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from worker.core.event import Event
 from worker.core.ids import account_user_data, leg_suffix
 from worker.core.money import Currency
-from worker.core.rulebook import Account, Held, Side
+from worker.core.rulebook import DeclaredAccount, OriginLeg, Side
 from worker.core.wire import ACCOUNT_ROW, TransferFlags, TransferKind
 
 LINKED: Final = int(TransferFlags.LINKED)
@@ -117,7 +117,7 @@ class Sought(NamedTuple):
     transaction: str
     tag: int
     key_field: bytes
-    held: tuple[Held, ...]
+    held: tuple[OriginLeg, ...]
 
 
 class Need(NamedTuple):
@@ -141,7 +141,7 @@ class Fill(NamedTuple):
 
     leg: str
     side: Side
-    family: Account | None
+    family: DeclaredAccount | None
     ledger: int
     otherwise: AccountRef | None
     text: str

@@ -12,18 +12,18 @@ from typing import Final
 
 from worker.core.chain import BALANCING, CLOSING, LegSpec, leg_spec
 from worker.core.event import Dead, Reason
-from worker.core.expressions.compiler import Expression, Run
+from worker.core.expressions.compiler import Evaluate, Expression
 from worker.core.expressions.operators import ExpressionError, Value
 from worker.core.rulebook import (
     CONTROL,
-    Account,
     AccountUse,
-    Leg,
+    DeclaredAccount,
+    LegRule,
+    OriginTransaction,
     OriginUse,
     Predecessor,
     Rulebook,
     Side,
-    Source,
     Transaction,
     Use,
 )
@@ -35,11 +35,11 @@ BALANCING_CREDIT: Final = int(TransferFlags.BALANCING_CREDIT)
 SUSPENSE: Final = "suspense"
 """The part that every leg of a diverted chain has, after its own where it has one."""
 
-Pick = Callable[[Expression, str], Run]
+Pick = Callable[[Expression, str], Evaluate]
 """Chooses the function of an expression; the text says where in the rulebook it stands."""
 
 
-class Refused(Exception):
+class TranslationRefused(Exception):
     """Translation stops: the event is a dead letter. Never leaves the translator."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -47,43 +47,43 @@ class Refused(Exception):
         self.dead = Dead(reason, detail)
 
 
-class Reading:
+class CompiledExpression:
     """One expression at its place.
 
     text: the place and the expression, to begin a message. path: see `Expression`.
     """
 
-    def __init__(self, run: Run, text: str, path: tuple[str, ...]) -> None:
+    def __init__(self, run: Evaluate, text: str, path: tuple[str, ...]) -> None:
         self.run = run
         self.text = text
         self.path = path
 
 
 @dataclass(frozen=True, slots=True)
-class AccountPlan:
+class CompiledAccount:
     """One side of a leg. key: None without `per`."""
 
-    account: Account
-    key: Reading | None
+    account: DeclaredAccount
+    key: CompiledExpression | None
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class OriginPlan:
+class CompiledOrigin:
     """One side that the origin gives; see `rulebook.OriginUse`."""
 
     leg: str
     side: Side
-    family: Account | None
-    otherwise: AccountPlan | None
+    family: DeclaredAccount | None
+    otherwise: CompiledAccount | None
     text: str
 
 
-SidePlan = AccountPlan | OriginPlan
+SidePlan = CompiledAccount | CompiledOrigin
 
 
 @dataclass(frozen=True, slots=True)
-class PartPlan:
+class CompiledPart:
     """One balancing part of a shortfall or of its mirror."""
 
     spec: LegSpec
@@ -92,48 +92,48 @@ class PartPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingPlan:
+class CompiledPending:
     """How the ids of the reservation are found that a leg posts or voids."""
 
     transaction: str
     leg: str
     fact: bool
-    key: Reading
-    time: Reading
+    key: CompiledExpression
+    time: CompiledExpression
 
 
 @dataclass(frozen=True, slots=True)
-class LegPlan:
+class CompiledLeg:
     """One transfer block. without_amount: what to ask for where the rule gives no amount."""
 
     spec: LegSpec
-    when: Run | None
-    currency: Reading | None
-    amount: Reading | None
+    when: Evaluate | None
+    currency: CompiledExpression | None
+    amount: CompiledExpression | None
     without_amount: int
     signed: bool
     keeps_zero: bool
-    loops: tuple[Reading, ...]
+    loops: tuple[CompiledExpression, ...]
     debit: SidePlan | None
     credit: SidePlan | None
-    parts: tuple[PartPlan, ...]
-    pending: PendingPlan | None
+    parts: tuple[CompiledPart, ...]
+    pending: CompiledPending | None
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class PredecessorPlan:
+class CompiledPredecessor:
     """How the key of an earlier chain is found that must be in the ledger first."""
 
-    sources: tuple[Source, ...]
-    key: Reading
-    time: Reading | None
+    sources: tuple[OriginTransaction, ...]
+    key: CompiledExpression
+    time: CompiledExpression | None
     optional: bool
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class TransactionPlan:
+class CompiledTransaction:
     """One rule, ready to run. start, end: seconds, end excluded.
 
     waits: it has an origin or comes after another. suspends: some leg names a suspense account;
@@ -143,51 +143,53 @@ class TransactionPlan:
     name: str
     start: int
     end: int
-    when: Run | None
-    key: Reading | None
-    time: Reading | None
-    currency: Reading | None
-    legs: tuple[LegPlan, ...]
+    when: Evaluate | None
+    key: CompiledExpression | None
+    time: CompiledExpression | None
+    currency: CompiledExpression | None
+    legs: tuple[CompiledLeg, ...]
     sync: bool
-    origin: PredecessorPlan | None
-    after: PredecessorPlan | None
-    diverted: tuple[LegPlan, ...]
+    origin: CompiledPredecessor | None
+    after: CompiledPredecessor | None
+    diverted: tuple[CompiledLeg, ...]
     waits: bool
     suspends: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Plans:
+class CompiledRules:
     """All rules of a rulebook in file order; ignore: the condition of each entry, or None."""
 
-    transactions: tuple[TransactionPlan, ...]
-    ignore: tuple[Run | None, ...]
+    transactions: tuple[CompiledTransaction, ...]
+    ignore: tuple[Evaluate | None, ...]
 
 
 FOREVER: Final = 1 << 62
 
 
-def fast(expression: Expression, _place: str) -> Run:
+def fast(expression: Expression, _place: str) -> Evaluate:
     """Plain subscripts: what fails is run again precisely."""
     return expression.fast
 
 
-def precise(expression: Expression, place: str) -> Run:
+def precise(expression: Expression, place: str) -> Evaluate:
     """Reads step by step; a failure says which field at which place of the rulebook."""
 
     def run(*arguments: Value) -> Value:
         try:
             return expression.precise(*arguments)
         except ExpressionError as error:
-            raise Refused(Reason.MISSING_FIELD, f"{place}: {error}") from error
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{place}: {error}") from error
 
     return run
 
 
-def plan_rulebook(rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], pick: Pick) -> Plans:
+def compile_rulebook(
+    rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], pick: Pick
+) -> CompiledRules:
     """Every rule, ready to run; specs: from `leg_specs`."""
-    planner = _Planner(rulebook, specs, pick)
-    return Plans(
+    planner = _Compiler(rulebook, specs, pick)
+    return CompiledRules(
         tuple(planner.transaction(each) for each in rulebook.transactions),
         tuple(
             pick(each.when, f"ignore {each.pattern}") if each.when else None
@@ -206,7 +208,7 @@ def leg_specs(rulebook: Rulebook) -> dict[tuple[str, str], LegSpec]:
     return found
 
 
-def diverted_legs(transaction: Transaction) -> list[Leg]:
+def diverted_legs(transaction: Transaction) -> list[LegRule]:
     """The legs of the chain that is sent when the ledger has closed an account of the first one.
 
     A leg with a suspense account is one plain transfer from or to it, without helping accounts.
@@ -216,7 +218,7 @@ def diverted_legs(transaction: Transaction) -> list[Leg]:
     return [_diverted(leg) for leg in transaction.legs]
 
 
-def _diverted(leg: Leg) -> Leg:
+def _diverted(leg: LegRule) -> LegRule:
     spared = replace(leg, diverted=True)
     if leg.suspense is None:
         return spared
@@ -226,7 +228,7 @@ def _diverted(leg: Leg) -> Leg:
     return replace(plain, credit=leg.suspense.use)
 
 
-def _specs(transaction: str, leg: Leg) -> list[LegSpec]:
+def _specs(transaction: str, leg: LegRule) -> list[LegSpec]:
     flags = leg.flags | int(
         {
             "posted": TransferFlags.NONE,
@@ -254,12 +256,12 @@ def _specs(transaction: str, leg: Leg) -> list[LegSpec]:
     ]
 
 
-def _part(leg: Leg, part: str) -> str:
+def _part(leg: LegRule, part: str) -> str:
     """The part as it is hashed and announced."""
     return ".".join(filter(None, (part, SUSPENSE if leg.diverted else "")))
 
 
-class _Planner:
+class _Compiler:
     """Makes the plans of one rulebook with one reading of paths."""
 
     def __init__(
@@ -269,10 +271,10 @@ class _Planner:
         self._specs = specs
         self._pick = pick
 
-    def transaction(self, rule: Transaction) -> TransactionPlan:
+    def transaction(self, rule: Transaction) -> CompiledTransaction:
         """One rule with its legs."""
         name = rule.name
-        return TransactionPlan(
+        return CompiledTransaction(
             name=name,
             start=rule.start if rule.start is not None else -1,
             end=rule.end if rule.end is not None else FOREVER,
@@ -289,10 +291,10 @@ class _Planner:
             suspends=rule.suspends,
         )
 
-    def _predecessor(self, rule: Predecessor | None, place: str) -> PredecessorPlan | None:
+    def _predecessor(self, rule: Predecessor | None, place: str) -> CompiledPredecessor | None:
         if rule is None:
             return None
-        return PredecessorPlan(
+        return CompiledPredecessor(
             sources=rule.sources,
             key=self._needed(rule.key, f"{place} key"),
             time=self._reading(rule.time, f"{place} time"),
@@ -300,19 +302,19 @@ class _Planner:
             text=f"{place} {' or '.join(each.transaction for each in rule.sources)}",
         )
 
-    def _run(self, expression: Expression | None, place: str) -> Run | None:
+    def _run(self, expression: Expression | None, place: str) -> Evaluate | None:
         return None if expression is None else self._pick(expression, place)
 
-    def _reading(self, expression: Expression | None, place: str) -> Reading | None:
+    def _reading(self, expression: Expression | None, place: str) -> CompiledExpression | None:
         return None if expression is None else self._needed(expression, place)
 
-    def _needed(self, expression: Expression, place: str) -> Reading:
+    def _needed(self, expression: Expression, place: str) -> CompiledExpression:
         text = f"{place}: {expression.text}"
-        return Reading(self._pick(expression, place), text, expression.path)
+        return CompiledExpression(self._pick(expression, place), text, expression.path)
 
-    def _leg(self, transaction: str, leg: Leg) -> LegPlan:
+    def _leg(self, transaction: str, leg: LegRule) -> CompiledLeg:
         place = f"{transaction}.{leg.name}"
-        return LegPlan(
+        return CompiledLeg(
             spec=self._spec(transaction, leg, ""),
             when=self._run(leg.when, f"{place} when"),
             currency=self._reading(leg.currency, f"{place} currency"),
@@ -328,38 +330,38 @@ class _Planner:
             text=place,
         )
 
-    def _spec(self, transaction: str, leg: Leg, part: str) -> LegSpec:
+    def _spec(self, transaction: str, leg: LegRule, part: str) -> LegSpec:
         name = ".".join(filter(None, (leg.name, _part(leg, part))))
         return self._specs[transaction, name]
 
     def _first_side(
-        self, leg: Leg, use: Use | None, place: str, *, through_control: bool
+        self, leg: LegRule, use: Use | None, place: str, *, through_control: bool
     ) -> SidePlan | None:
         """The side of the leg itself; that of a shortfall goes through the control account."""
         if use is None:
             return None
         return self._control(leg) if through_control else self._side(use, place)
 
-    def _control(self, leg: Leg) -> AccountPlan:
-        return AccountPlan(self._rulebook.accounts[CONTROL], None, leg.name)
+    def _control(self, leg: LegRule) -> CompiledAccount:
+        return CompiledAccount(self._rulebook.accounts[CONTROL], None, leg.name)
 
     def _side(self, use: Use, place: str) -> SidePlan:
         if isinstance(use, AccountUse):
             return self._account(use, place)
         return self._origin(use, place)
 
-    def _origin(self, use: OriginUse, place: str) -> OriginPlan:
+    def _origin(self, use: OriginUse, place: str) -> CompiledOrigin:
         otherwise = self._account(use.otherwise, place) if use.otherwise else None
-        return OriginPlan(use.leg, use.side, use.family, otherwise, use.text)
+        return CompiledOrigin(use.leg, use.side, use.family, otherwise, use.text)
 
-    def _account(self, use: AccountUse, place: str) -> AccountPlan:
+    def _account(self, use: AccountUse, place: str) -> CompiledAccount:
         text = f"{place} {use.account.name}"
         if use.key is None:
-            return AccountPlan(use.account, None, text)
+            return CompiledAccount(use.account, None, text)
         key = self._needed(use.key, text)
-        return AccountPlan(use.account, key, key.text)
+        return CompiledAccount(use.account, key, key.text)
 
-    def _parts(self, transaction: str, leg: Leg, place: str) -> tuple[PartPlan, ...]:
+    def _parts(self, transaction: str, leg: LegRule, place: str) -> tuple[CompiledPart, ...]:
         """FACTS, "Shortfall in one chain": the order matters, the first part takes what it can."""
         use, helped = (leg.shortfall, leg.debit) if leg.shortfall else (leg.repay_first, leg.credit)
         if use is None or helped is None:
@@ -370,16 +372,19 @@ class _Planner:
         other_spec = self._spec(transaction, leg, "shortfall")
         if leg.shortfall:
             return (
-                PartPlan(account_spec, account, control),
-                PartPlan(other_spec, other, control),
+                CompiledPart(account_spec, account, control),
+                CompiledPart(other_spec, other, control),
             )
-        return (PartPlan(other_spec, control, other), PartPlan(account_spec, control, account))
+        return (
+            CompiledPart(other_spec, control, other),
+            CompiledPart(account_spec, control, account),
+        )
 
-    def _pending(self, leg: Leg, place: str) -> PendingPlan | None:
+    def _pending(self, leg: LegRule, place: str) -> CompiledPending | None:
         use = leg.pending
         if use is None:
             return None
-        return PendingPlan(
+        return CompiledPending(
             transaction=use.transaction,
             leg=use.leg,
             fact=use.fact,

@@ -1,7 +1,7 @@
 """Chains of plain rules, made in one flat loop: nearly every event comes through here.
 
 The invariant: a chain made here is the very chain that the translator's general way makes; a test
-compares them over all kinds of traffic. What is not in order is not judged here: `Otherwise` sends
+compares them over all kinds of traffic. What is not in order is not judged here: `NotPlain` sends
 the event the general way, which says precisely what is wrong. Imports the core only.
 
 A rule is plain when it waits for nothing and its legs have no loops, no helping parts, no accounts
@@ -14,22 +14,27 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from worker.core.account_ids import Accounts
+from worker.core.account_ids import AccountRefs
 from worker.core.chain import Chain, Leg, LegSpec, new
-from worker.core.compiled_rules import AccountPlan, LegPlan, Reading, TransactionPlan
+from worker.core.compiled_rules import (
+    CompiledAccount,
+    CompiledExpression,
+    CompiledLeg,
+    CompiledTransaction,
+)
 from worker.core.event import CREATED_MAX, Event
-from worker.core.expressions.compiler import Run
+from worker.core.expressions.compiler import Evaluate
 from worker.core.expressions.operators import Value
-from worker.core.keys import fact_of
+from worker.core.keys import idempotency_of
 from worker.core.money import AMOUNT_LIMIT, Currency
-from worker.core.rulebook import Account
+from worker.core.rulebook import DeclaredAccount
 
 _LEG_HASH: Final = blake2b(digest_size=10)
 _TAG_HASH: Final = blake2b(digest_size=16)
 """A copy of a hash costs less than a new one. What is hashed: `transfer_id` and `fact_tag`."""
 
 
-class Otherwise(Exception):
+class NotPlain(Exception):
     """The event is not plain sailing: translate it the general way."""
 
 
@@ -38,26 +43,26 @@ class PlainLeg(NamedTuple):
 
     spec: LegSpec
     suffix: bytes
-    when: Run | None
-    currency: Reading | None
-    amount: Reading
+    when: Evaluate | None
+    currency: CompiledExpression | None
+    amount: CompiledExpression
     signed: bool
-    debit_key: Reading | None
-    debit: Account
-    credit_key: Reading | None
-    credit: Account
+    debit_key: CompiledExpression | None
+    debit: DeclaredAccount
+    credit_key: CompiledExpression | None
+    credit: DeclaredAccount
 
 
-def plain_legs(plan: TransactionPlan) -> tuple[PlainLeg, ...]:
+def plain_legs(plan: CompiledTransaction) -> tuple[PlainLeg, ...]:
     """The legs of a rule that is plain; none when it is not."""
     legs = tuple(_plain_leg(leg) for leg in plan.legs)
     found = tuple(leg for leg in legs if leg is not None)
     return found if len(found) == len(legs) and not plan.waits else ()
 
 
-def _plain_leg(leg: LegPlan) -> PlainLeg | None:
+def _plain_leg(leg: CompiledLeg) -> PlainLeg | None:
     debit, credit = leg.debit, leg.credit
-    if not isinstance(debit, AccountPlan) or not isinstance(credit, AccountPlan):
+    if not isinstance(debit, CompiledAccount) or not isinstance(credit, CompiledAccount):
         return None
     if leg.amount is None or leg.loops or leg.parts or leg.keeps_zero:
         return None
@@ -75,7 +80,7 @@ def _plain_leg(leg: LegPlan) -> PlainLeg | None:
     )
 
 
-def _value(reading: Reading, body: Value) -> Value:
+def _value(reading: CompiledExpression, body: Value) -> Value:
     """What a reading of the fast plans gives; most are plain paths, and take no call."""
     if not reading.path:
         return reading.run(body)
@@ -88,11 +93,11 @@ def _value(reading: Reading, body: Value) -> Value:
 class PlainChains:
     """Makes the chains of plain rules; `accounts` and `ledgers` are the translator's own."""
 
-    def __init__(self, accounts: Accounts, ledgers: Mapping[str, Currency]) -> None:
+    def __init__(self, accounts: AccountRefs, ledgers: Mapping[str, Currency]) -> None:
         self._accounts = accounts
         self._ledgers = ledgers
 
-    def chain(self, plan: TransactionPlan, legs: tuple[PlainLeg, ...], event: Event) -> Chain:
+    def chain(self, plan: CompiledTransaction, legs: tuple[PlainLeg, ...], event: Event) -> Chain:
         """The chain at attempt 0; without legs when every one of them fell away.
 
         Raises:
@@ -100,10 +105,10 @@ class PlainChains:
         """
         body, ledgers, accounts = event.body, self._ledgers, self._accounts
         known, ref = accounts.known, accounts.ref
-        key = f"event/{event.id}" if plan.key is None else fact_of(plan, body)
+        key = f"event/{event.id}" if plan.key is None else idempotency_of(plan, body)
         created = event.created if plan.time is None else _value(plan.time, body)
         if type(created) is not int or not 0 <= created <= CREATED_MAX:
-            raise Otherwise
+            raise NotPlain
         time = (created * 1000).to_bytes(6, "little")
         encoded = key.encode()
         key_field = len(encoded).to_bytes(4, "little") + encoded
@@ -116,18 +121,18 @@ class PlainChains:
             currency = shared if currency_of is None else ledgers[_value(currency_of, body)]
             amount = _value(amount_of, body)
             if currency is None or type(amount) is not int:
-                raise Otherwise
+                raise NotPlain
             if not 0 < amount <= AMOUNT_LIMIT:
                 if not amount:
                     continue
                 if not signed or amount > 0 or amount < -AMOUNT_LIMIT:
-                    raise Otherwise
+                    raise NotPlain
             place = (debit.code, currency.ledger, "" if first is None else _value(first, body))
             debited = known.get(place) or ref(debit, place[1], place[2])
             place = (credit.code, currency.ledger, "" if second is None else _value(second, body))
             credited = known.get(place) or ref(credit, place[1], place[2])
             if debited.id == credited.id:
-                raise Otherwise
+                raise NotPlain
             if amount < 0:
                 debited, credited, amount = credited, debited, -amount
             hashing = _LEG_HASH.copy()

@@ -12,11 +12,11 @@ from typing import Final
 from worker.core.account_ids import key_problem
 from worker.core.chain import Need, Sought
 from worker.core.compiled_rules import (
-    PendingPlan,
-    PredecessorPlan,
-    Reading,
-    Refused,
-    TransactionPlan,
+    CompiledExpression,
+    CompiledPending,
+    CompiledPredecessor,
+    CompiledTransaction,
+    TranslationRefused,
 )
 from worker.core.event import ATTEMPT_MAX, CREATED_MAX, Reason
 from worker.core.expressions.operators import Value
@@ -27,24 +27,24 @@ FACT_LIMIT: Final = 1 << 63
 cached_suffix = lru_cache(maxsize=4_096)(leg_suffix)
 
 
-def fact_of(plan: TransactionPlan, body: Value) -> str:
+def idempotency_of(plan: CompiledTransaction, body: Value) -> str:
     """The key of the fact that an event tells, for a rule that names one."""
     if plan.key is None:
-        raise Refused(Reason.BAD_KEY, f"{plan.name} has no idempotency_key")
+        raise TranslationRefused(Reason.BAD_KEY, f"{plan.name} has no idempotency_key")
     return fact_key(plan.name, fact_value(plan.key, plan.key.run(body)))
 
 
-def fact_value(reading: Reading, value: Value) -> str | int:
+def fact_value(reading: CompiledExpression, value: Value) -> str | int:
     """What names a fact: a string as for a family key, or a whole number of 64 bits."""
     if value is None:
-        raise Refused(Reason.MISSING_FIELD, f"{reading.text} is null")
+        raise TranslationRefused(Reason.MISSING_FIELD, f"{reading.text} is null")
     if type(value) is int:
         if -FACT_LIMIT <= value < FACT_LIMIT:
             return value
-        raise Refused(Reason.BAD_KEY, f"{reading.text} is outside 64 bits")
+        raise TranslationRefused(Reason.BAD_KEY, f"{reading.text} is outside 64 bits")
     problem = key_problem(value)
     if problem:
-        raise Refused(Reason.BAD_KEY, f"{reading.text} {problem}")
+        raise TranslationRefused(Reason.BAD_KEY, f"{reading.text} {problem}")
     return str(value)
 
 
@@ -53,20 +53,20 @@ def hashed(key: str) -> bytes:
     try:
         return field(key)
     except UnicodeEncodeError as error:
-        raise Refused(Reason.BAD_KEY, "id holds a lone surrogate") from error
+        raise TranslationRefused(Reason.BAD_KEY, "id holds a lone surrogate") from error
 
 
-def seconds(value: Value, reading: Reading | None) -> int:
+def seconds(value: Value, reading: CompiledExpression | None) -> int:
     """A time of identity, checked; reading: None for the event's own `created`."""
     if type(value) is int and 0 <= value <= CREATED_MAX:
         return value
     text = reading.text if reading else "created"
     if value is None:
-        raise Refused(Reason.MISSING_FIELD, f"{text} is null")
-    raise Refused(Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}")
+        raise TranslationRefused(Reason.MISSING_FIELD, f"{text} is null")
+    raise TranslationRefused(Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}")
 
 
-def need(plan: PredecessorPlan, body: Value) -> Need:
+def need(plan: CompiledPredecessor, body: Value) -> Need:
     """The keys of the chains that may be the predecessor."""
     value = fact_value(plan.key, plan.key.run(body))
     time_ms = None if plan.time is None else seconds(plan.time.run(body), plan.time) * 1000
@@ -78,7 +78,7 @@ def need(plan: PredecessorPlan, body: Value) -> Need:
 
 
 def pending_ids(
-    plan: PendingPlan, body: Value, items: tuple[Value, ...], index: str
+    plan: CompiledPending, body: Value, items: tuple[Value, ...], index: str
 ) -> tuple[int, ...]:
     """The id that the reservation has at each attempt."""
     value = fact_value(plan.key, plan.key.run(body, *items))

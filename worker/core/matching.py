@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
-from worker.core.rulebook import Rulebook, Topic
+from worker.core.rulebook import Rulebook, TopicRule
 
 TYPES_MAX: Final = 4_096
 """How many types are remembered per role; more are decided anew each time."""
 
 
-class Answers(NamedTuple):
+class MatchTable(NamedTuple):
     """What a rulebook has for one type on one role: places in its lists, in file order."""
 
     allowed: bool
@@ -32,7 +32,7 @@ def matches(event_type: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def carries(topic: Topic | None, event_type: str) -> bool:
+def carries(topic: TopicRule | None, event_type: str) -> bool:
     """Whether a topic may carry a type; a role that is not listed carries anything."""
     return topic is None or matches(event_type, topic.types)
 
@@ -42,9 +42,9 @@ class Matcher:
 
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
-        self._known: dict[tuple[str, str], Answers] = {}
+        self._known: dict[tuple[str, str], MatchTable] = {}
 
-    def answers(self, role: str, event_type: str) -> Answers:
+    def answers(self, role: str, event_type: str) -> MatchTable:
         """What answers a type that comes on a role's topic."""
         found = self._known.get((role, event_type))
         if found is None:
@@ -53,9 +53,9 @@ class Matcher:
                 self._known[role, event_type] = found
         return found
 
-    def _decide(self, role: str, event_type: str) -> Answers:
+    def _decide(self, role: str, event_type: str) -> MatchTable:
         book = self._rulebook
-        return Answers(
+        return MatchTable(
             carries(book.topics.get(role), event_type),
             _places(event_type, [each.on for each in book.transactions]),
             _places(event_type, [(each.pattern,) for each in book.ignore]),

@@ -142,7 +142,7 @@ DEAD: Final[Mapping[Verdict, Reason]] = {
 """Verdicts that end in the dead-letter topic, and why."""
 
 
-class Answer(NamedTuple):
+class ChainResult(NamedTuple):
     """The ledger's answer to a whole chain: the verdict, and the leg and status that decided it."""
 
     verdict: Verdict
@@ -158,22 +158,22 @@ class Answer(NamedTuple):
 
 
 CREATED: Final = int(CreateTransferStatus.CREATED)
-ALL_CREATED: Final = Answer(Verdict.CREATED, 0, CREATED)
+ALL_CREATED: Final = ChainResult(Verdict.CREATED, 0, CREATED)
 
 
-def answer(statuses: Sequence[int]) -> Answer:
+def chain_result(statuses: Sequence[int]) -> ChainResult:
     """What the statuses of a chain's legs say together; at least one leg."""
     if statuses.count(CREATED) == len(statuses):
         return ALL_CREATED
-    deciding = Answer(Verdict.BROKEN, 0, statuses[0])
+    deciding = ChainResult(Verdict.BROKEN, 0, statuses[0])
     for number, status in enumerate(statuses):
         verdict = VERDICTS.get(status, Verdict.BROKEN)
         if verdict not in {Verdict.CREATED, Verdict.ELSEWHERE}:
-            return Answer(verdict, number, status)
+            return ChainResult(verdict, number, status)
     return deciding
 
 
-def diverts(answer: Answer) -> bool:
+def diverts(answer: ChainResult) -> bool:
     """Is a chain that has suspense accounts sent to them after this answer?"""
     return answer.verdict is Verdict.FAILED_BEFORE or answer.status in _ACCOUNT_CLOSED
 
@@ -225,7 +225,7 @@ def _settled_amount(leg: Leg, reserved: Transfer) -> int:
     return leg.amount
 
 
-class Existing(Enum):
+class ExistingChain(Enum):
     """What to do about a chain that the ledger already holds."""
 
     ANNOUNCE = "posted by this very record and not announced yet"
@@ -235,7 +235,7 @@ class Existing(Enum):
     CONFLICT = "another record posted other money under this key"
 
 
-def existing(  # noqa: PLR0913 - both positions and their times
+def existing_verdict(  # noqa: PLR0913 - both positions and their times
     *,
     same: bool,
     held_position: int,
@@ -243,7 +243,7 @@ def existing(  # noqa: PLR0913 - both positions and their times
     position: int,
     since: int,
     earlier: Mapping[int, int] | None = None,
-) -> Existing:
+) -> ExistingChain:
     """The announcing rule for a chain that exists.
 
     held_position: `user_data_64` of the stored chain. held_at: its ledger timestamp, nanoseconds.
@@ -254,10 +254,10 @@ def existing(  # noqa: PLR0913 - both positions and their times
     ours = held_position in answered
     unannounced = ours and held_at > answered[held_position]
     if same:
-        return Existing.ANNOUNCE if unannounced else Existing.COUNT
+        return ExistingChain.ANNOUNCE if unannounced else ExistingChain.COUNT
     if not ours:
-        return Existing.CONFLICT
-    return Existing.ANNOUNCE_AS_HELD if unannounced else Existing.COUNT_AS_HELD
+        return ExistingChain.CONFLICT
+    return ExistingChain.ANNOUNCE_AS_HELD if unannounced else ExistingChain.COUNT_AS_HELD
 
 
 def announce_rejected_before(*, offset: int, redo: int, tries: int = 0) -> bool:
@@ -282,7 +282,7 @@ def account_conflict(held: Account, row: Account) -> bool:
     )
 
 
-def missing(chain: Chain, detail: str, *, tries: int, tries_max: int) -> Outcome:
+def missing_predecessor(chain: Chain, detail: str, *, tries: int, tries_max: int) -> Outcome:
     """What must come first is not in the ledger: wait for it, unless it was waited for enough.
 
     tries: how often the event was parked before.
@@ -291,10 +291,10 @@ def missing(chain: Chain, detail: str, *, tries: int, tries_max: int) -> Outcome
         waits_for = Dead(Reason.PREDECESSOR_MISSING, detail)
         return Outcome(OutcomeKind.PARKED, chain.attempt, chain.transaction, dead=waits_for)
     given_up = f"{detail}; parked {tries} times before" if tries else detail
-    return dead(chain, Reason.PREDECESSOR_MISSING, given_up)
+    return ledger_dead_letter(chain, Reason.PREDECESSOR_MISSING, given_up)
 
 
-def dead(chain: Chain, reason: Reason, detail: str) -> Outcome:
+def ledger_dead_letter(chain: Chain, reason: Reason, detail: str) -> Outcome:
     """A dead letter after translation."""
     kind = OutcomeKind.CONFLICT if reason is Reason.CONFLICT else OutcomeKind.DEAD
     return Outcome(kind, chain.attempt, chain.transaction, dead=Dead(reason, detail))

@@ -13,8 +13,8 @@ from worker.core.wire import (
     Account,
     AccountBalance,
     AccountFilter,
+    CreateResult,
     QueryFilter,
-    Result,
     Transfer,
 )
 
@@ -44,11 +44,11 @@ class Ledger(Protocol):
         """How long the request under way has been waiting; 0.0 when there is none."""
         ...
 
-    def create_accounts(self, rows: bytes) -> list[Result]:
+    def create_accounts(self, rows: bytes) -> list[CreateResult]:
         """Create accounts from n × 128 bytes; one result for each, in order."""
         ...
 
-    def create_transfers(self, rows: bytes) -> list[Result]:
+    def create_transfers(self, rows: bytes) -> list[CreateResult]:
         """Create transfers from n × 128 bytes; one result for each, in order.
 
         More than `batch_max` rows go in several requests, split between linked chains only.
@@ -116,13 +116,13 @@ class Record(Protocol):
         ...
 
 
-Stage = Literal["decode", "translate", "post", "announce", "commit"]
+StageName = Literal["decode", "translate", "post", "announce", "commit"]
 """Where a batch spends its time."""
 
-Place = tuple[str, int]
+TopicPartition = tuple[str, int]
 """A topic and a partition."""
 
-RecordAt = tuple[str, int, int]
+RecordPosition = tuple[str, int, int]
 """A topic, a partition and an offset."""
 
 
@@ -134,9 +134,9 @@ class Polled(NamedTuple):
     """
 
     records: Sequence[Record]
-    lost: Sequence[Place]
-    gained: Sequence[Place]
-    ends: Mapping[Place, int]
+    lost: Sequence[TopicPartition]
+    gained: Sequence[TopicPartition]
+    ends: Mapping[TopicPartition, int]
 
 
 class Commit(NamedTuple):
@@ -163,7 +163,7 @@ class Announcement(NamedTuple):
     otherwise: Callable[[], Announcement] | None = None
 
 
-class Source(Protocol):
+class GroupMember(Protocol):
     """A member of a consumer group.
 
     Any call may raise `DependencyUnavailable` when the group cannot be reached or refuses us.
@@ -173,31 +173,31 @@ class Source(Protocol):
         """Records, and what the group said meanwhile; returns early with what there is."""
         ...
 
-    def opening(self, place: Place) -> Opening | None:
+    def opening(self, place: TopicPartition) -> Opening | None:
         """Where the group stands on a partition that was just assigned; None: ask again."""
         ...
 
-    def reached(self, ends: Mapping[Place, int]) -> bool:
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Has the group committed these offsets? Never waits: False also while nobody knows yet."""
         ...
 
-    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+    def watermarks(self) -> Mapping[TopicPartition, tuple[int, int]]:
         """The first offset and the end of every input partition."""
         ...
 
-    def lag(self, place: Place, offset: int) -> int | None:
+    def lag(self, place: TopicPartition, offset: int) -> int | None:
         """Records after this offset as last heard from the broker; None when not heard yet."""
         ...
 
-    def seek(self, place: Place, offset: int) -> bool:
+    def seek(self, place: TopicPartition, offset: int) -> bool:
         """Read an assigned partition from here on; False: it cannot be placed now."""
         ...
 
-    def pause(self, places: Iterable[Place]) -> None:
+    def pause(self, places: Iterable[TopicPartition]) -> None:
         """Take no more records of these partitions until they are resumed."""
         ...
 
-    def resume(self, places: Iterable[Place]) -> None:
+    def resume(self, places: Iterable[TopicPartition]) -> None:
         """Take records of these partitions again."""
         ...
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from worker.core.account_ids import Accounts, BadKey
+from worker.core.account_ids import AccountRefs, BadKey
 from worker.core.chain import AccountRef, Chain, Fill, Leg, Sought
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
 from worker.core.ids import leg_suffix, transfer_id
-from worker.core.rulebook import Held, Side
+from worker.core.rulebook import OriginLeg, Side
 from worker.core.wire import AccountFlags, Transfer
 
 TIME_SHIFT: Final = 80
@@ -28,11 +28,11 @@ HASHED_KEY: Final = "#"
 
 OPEN: Final = ~int(AccountFlags.CLOSED)
 
-Found = Mapping[tuple[str, Side], AccountRef]
+FoundAccounts = Mapping[tuple[str, Side], AccountRef]
 """The accounts of an origin by leg and side."""
 
 
-def candidate_ids(sought: Sought, time_ms: int) -> dict[int, Held]:
+def candidate_ids(sought: Sought, time_ms: int) -> dict[int, OriginLeg]:
     """Every id that counts as part of the chain, if it was made at this time."""
     return {
         transfer_id(
@@ -45,10 +45,10 @@ def candidate_ids(sought: Sought, time_ms: int) -> dict[int, Held]:
     }
 
 
-def recomputed(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str, Side], int]:
+def recomputes(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str, Side], int]:
     """Account ids by leg and side, from the transfers whose ids recompute; empty: not found."""
     found: dict[tuple[str, Side], int] = {}
-    expected: dict[int, dict[int, Held]] = {}
+    expected: dict[int, dict[int, OriginLeg]] = {}
     for transfer in transfers:
         time_ms = transfer.id >> TIME_SHIFT
         if time_ms not in expected:
@@ -62,7 +62,7 @@ def recomputed(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str,
     return found
 
 
-def fill(chain: Chain, found: Found, accounts: Accounts) -> Chain | Dead:
+def fill(chain: Chain, found: FoundAccounts, accounts: AccountRefs) -> Chain | Dead:
     """The chain with the origin's accounts in place, or why that cannot be.
 
     found: empty where an optional origin is not there.
@@ -78,7 +78,7 @@ def fill(chain: Chain, found: Found, accounts: Accounts) -> Chain | Dead:
     return _with(chain, refs)
 
 
-def as_held(chain: Chain, stored: Mapping[int, Transfer]) -> dict[int, int] | None:
+def with_stored_accounts(chain: Chain, stored: Mapping[int, Transfer]) -> dict[int, int] | None:
     """For a chain that is in the ledger: the account id of each open side; None when it is not.
 
     An optional origin may have come since: what is in the ledger stands as it was found then.
@@ -102,7 +102,7 @@ def with_accounts(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
     return _with(chain, {number: _open(ref) for number, ref in refs.items()})
 
 
-def _filled(each: Fill, found: Found, accounts: Accounts) -> AccountRef | Dead:
+def _filled(each: Fill, found: FoundAccounts, accounts: AccountRefs) -> AccountRef | Dead:
     held = found.get((each.leg, each.side))
     if held is None or (each.family is not None and not held.key):
         if each.otherwise is not None:
@@ -113,7 +113,7 @@ def _filled(each: Fill, found: Found, accounts: Accounts) -> AccountRef | Dead:
     return _member(each, held, accounts)
 
 
-def _member(each: Fill, held: AccountRef, accounts: Accounts) -> AccountRef | Dead:
+def _member(each: Fill, held: AccountRef, accounts: AccountRefs) -> AccountRef | Dead:
     """Another account with the key of the one that was found: of a family, or of a currency."""
     if held.key.startswith(HASHED_KEY):
         return Dead(Reason.BAD_KEY, f"{each.text}: the key is too long to be read back")

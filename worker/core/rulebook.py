@@ -26,7 +26,7 @@ CONTROL: Final = "shortfall_control"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class DeclaredAccount:
     """A declared account; with `per`, a family with one account per key.
 
     code: unique in the rulebook; in the ledger it says which account this is.
@@ -53,7 +53,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class TopicRule:
     """What one role's topic may carry. types: globs; one that starts with `!` takes types out."""
 
     role: str
@@ -75,7 +75,7 @@ class Ignore:
 class AccountUse:
     """An account as a leg names it. key: for a family, which member; else None."""
 
-    account: Account
+    account: DeclaredAccount
     key: Expression | None = None
 
     @property
@@ -94,7 +94,7 @@ class OriginUse:
 
     leg: str
     side: Side
-    family: Account | None = None
+    family: DeclaredAccount | None = None
     otherwise: AccountUse | None = None
 
     @property
@@ -108,7 +108,7 @@ class OriginUse:
 Use = AccountUse | OriginUse
 
 
-class Held(NamedTuple):
+class OriginLeg(NamedTuple):
     """One transfer of an earlier chain that holds accounts of a leg. part: hashed into its id."""
 
     leg: str
@@ -117,12 +117,12 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OriginTransaction:
     """One transaction that may have made the earlier chain. fact: it has an idempotency_key."""
 
     transaction: str
     fact: bool
-    held: tuple[Held, ...]
+    held: tuple[OriginLeg, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Predecessor:
     or `created` of its event; without it the chain is found by query, with it by id.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[OriginTransaction, ...]
     key: Expression
     time: Expression | None = None
     optional: bool = False
@@ -168,7 +168,7 @@ class PendingUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class ForEach:
     """One `for_each`. name: what its item is called in expressions."""
 
     name: str
@@ -176,7 +176,7 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class LegRule:
     """One transfer block. debit and credit are None for a post or void.
 
     amount: None for a post of everything reserved, or a void. currency: None takes the
@@ -198,7 +198,7 @@ class Leg:
     signed: bool = False
     flags: int = 0
     timeout: int = 0
-    loops: tuple[Loop, ...] = ()
+    loops: tuple[ForEach, ...] = ()
     pending: PendingUse | None = None
     shortfall: Use | None = None
     repay_first: Use | None = None
@@ -216,7 +216,7 @@ class Transaction:
 
     name: str
     on: tuple[str, ...]
-    legs: tuple[Leg, ...]
+    legs: tuple[LegRule, ...]
     when: Expression | None = None
     idempotency_key: Expression | None = None
     idempotency_time: Expression | None = None
@@ -244,9 +244,9 @@ class Rulebook:
     """
 
     ledgers: Mapping[str, Currency]
-    topics: Mapping[str, Topic]
+    topics: Mapping[str, TopicRule]
     ignore: tuple[Ignore, ...]
-    accounts: Mapping[str, Account]
+    accounts: Mapping[str, DeclaredAccount]
     transactions: tuple[Transaction, ...]
     digest: str
 

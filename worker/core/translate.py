@@ -14,36 +14,36 @@ from __future__ import annotations
 from typing import Final
 
 from worker.core import predecessors, wire
-from worker.core.account_ids import Accounts, BadKey
+from worker.core.account_ids import AccountRefs, BadKey
 from worker.core.chain import AccountRef, Chain, Fill, Leg, LegSpec, Needs
 from worker.core.compiled_rules import (
-    AccountPlan,
-    LegPlan,
-    OriginPlan,
-    Plans,
-    Reading,
-    Refused,
+    CompiledAccount,
+    CompiledExpression,
+    CompiledLeg,
+    CompiledOrigin,
+    CompiledRules,
+    CompiledTransaction,
     SidePlan,
-    TransactionPlan,
+    TranslationRefused,
+    compile_rulebook,
     fast,
     leg_specs,
-    plan_rulebook,
     precise,
 )
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
 from worker.core.expressions.operators import ExpressionError, Value
-from worker.core.fast_path import Otherwise, PlainChains, plain_legs
+from worker.core.fast_path import NotPlain, PlainChains, plain_legs
 from worker.core.ids import event_key, fact_tag, transfer_id
-from worker.core.keys import cached_suffix, fact_of, hashed, need, pending_ids, seconds
-from worker.core.matching import Answers, Matcher
+from worker.core.keys import cached_suffix, hashed, idempotency_of, need, pending_ids, seconds
+from worker.core.matching import Matcher, MatchTable
 from worker.core.money import AMOUNT_LIMIT, Currency, amount_problem
-from worker.core.predecessors import Found
+from worker.core.predecessors import FoundAccounts
 from worker.core.rulebook import Rulebook
 
 ITEMS_MAX: Final = 16_384
 """Items of all `for_each` of an event together: twice what any ledger takes in one batch."""
 
-UNTIDY: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey, Otherwise)
+UNTIDY: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey, NotPlain)
 """What the fast plans trip over; the precise ones then say what it is."""
 
 IGNORED: Final = Skipped("ignored")
@@ -66,11 +66,11 @@ class Translator:
         self._account = account
         self._guarded = livemode is not None or bool(account)
         self._matcher = Matcher(rulebook)
-        self._accounts = Accounts(rulebook.accounts.values())
+        self._accounts = AccountRefs(rulebook.accounts.values())
         self._by_ledger = {each.ledger: each for each in rulebook.ledgers.values()}
         self._specs = leg_specs(rulebook)
-        self._fast = plan_rulebook(rulebook, self._specs, fast)
-        self._precise = plan_rulebook(rulebook, self._specs, precise)
+        self._fast = compile_rulebook(rulebook, self._specs, fast)
+        self._precise = compile_rulebook(rulebook, self._specs, precise)
         self._plain = PlainChains(self._accounts, rulebook.ledgers)
         self._plain_legs = tuple(map(plain_legs, self._fast.transactions))
         self._fills: list[Fill] = []
@@ -96,10 +96,10 @@ class Translator:
                 return self._answer(self._fast, answers, event, attempt, diverted=diverted)
             except UNTIDY:
                 return self._answer(self._precise, answers, event, attempt, diverted=diverted)
-        except Refused as refused:
+        except TranslationRefused as refused:
             return refused.dead
 
-    def fill(self, chain: Chain, found: Found) -> Chain | Dead:
+    def fill(self, chain: Chain, found: FoundAccounts) -> Chain | Dead:
         """The chain with its origin's accounts in place; see `origins.fill`."""
         return predecessors.fill(chain, found, self._accounts)
 
@@ -125,7 +125,13 @@ class Translator:
         return ""
 
     def _answer(
-        self, plans: Plans, answers: Answers, event: Event, attempt: int, *, diverted: bool
+        self,
+        plans: CompiledRules,
+        answers: MatchTable,
+        event: Event,
+        attempt: int,
+        *,
+        diverted: bool,
     ) -> Chain | Skipped | Dead:
         """The first transaction that matches, else ignored, else no rule."""
         for place in answers.transactions:
@@ -146,12 +152,12 @@ class Translator:
         return Dead(Reason.NO_RULE, _no_rule(answers))
 
     def _chain(
-        self, plan: TransactionPlan, event: Event, attempt: int, *, diverted: bool
+        self, plan: CompiledTransaction, event: Event, attempt: int, *, diverted: bool
     ) -> Chain | Skipped:
         body = event.body
         if plan.waits:
             self._fills.clear()
-        key = event_key(event.id) if plan.key is None else fact_of(plan, body)
+        key = event_key(event.id) if plan.key is None else idempotency_of(plan, body)
         created = event.created if plan.time is None else plan.time.run(body)
         draft = _Draft(
             body=body,
@@ -176,20 +182,22 @@ class Translator:
             event, plan.name, key, tag, attempt, legs, plan.sync, needs, suspends, diverted
         )
 
-    def _needs(self, plan: TransactionPlan, body: Value) -> Needs:
+    def _needs(self, plan: CompiledTransaction, body: Value) -> Needs:
         origin = need(plan.origin, body) if plan.origin is not None else None
         after = need(plan.after, body) if plan.after is not None else None
         return Needs(origin, after, tuple(self._fills))
 
-    def _each(self, leg: LegPlan, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
+    def _each(self, leg: CompiledLeg, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
         """The leg for each item; index: the items' places, joined by dots (`3.0`)."""
         reading = leg.loops[len(items)]
         found = reading.run(draft.body, *items)
         if type(found) is not list:
-            raise Refused(Reason.MISSING_FIELD, f"{reading.text} is not a list")
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{reading.text} is not a list")
         draft.items += len(found)
         if draft.items > ITEMS_MAX:
-            raise Refused(Reason.TOO_MANY_LEGS, f"{reading.text} has more than {ITEMS_MAX} items")
+            raise TranslationRefused(
+                Reason.TOO_MANY_LEGS, f"{reading.text} has more than {ITEMS_MAX} items"
+            )
         for number, item in enumerate(found):
             place = f"{index}.{number}" if index else str(number)
             if len(items) + 1 < len(leg.loops):
@@ -197,7 +205,7 @@ class Translator:
             else:
                 self._leg(leg, draft, (*items, item), place)
 
-    def _leg(self, leg: LegPlan, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
+    def _leg(self, leg: CompiledLeg, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
         body = draft.body
         if leg.when is not None and not leg.when(body, *items):
             return
@@ -205,7 +213,7 @@ class Translator:
         if leg.currency is not None:
             currency = self._currency(leg.currency, leg.currency.run(body, *items))
         if currency is None:
-            raise Refused(Reason.UNKNOWN_CURRENCY, f"{leg.text} has no currency")
+            raise TranslationRefused(Reason.UNKNOWN_CURRENCY, f"{leg.text} has no currency")
         amount = leg.without_amount
         if leg.amount is not None:
             amount = _amount(leg, leg.amount.text, leg.amount.run(body, *items))
@@ -228,22 +236,22 @@ class Translator:
     def _account_of(
         self, plan: SidePlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
-        if type(plan) is not AccountPlan:
+        if type(plan) is not CompiledAccount:
             return self._from_origin(plan, currency, body, items)
         key = "" if plan.key is None else plan.key.run(body, *items)
         if key is None:
-            raise Refused(Reason.MISSING_FIELD, f"{plan.text} is null")
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{plan.text} is null")
         try:
             return self._accounts.ref(plan.account, currency.ledger, key)
         except BadKey as problem:
-            raise Refused(Reason.BAD_KEY, f"{plan.text} {problem}") from problem
+            raise TranslationRefused(Reason.BAD_KEY, f"{plan.text} {problem}") from problem
 
     def _from_origin(
         self, plan: SidePlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
         """A side that is filled in once the origin was found; see `origins`."""
-        if not isinstance(plan, OriginPlan):
-            raise Refused(Reason.MISSING_FIELD, "the leg names no account")
+        if not isinstance(plan, CompiledOrigin):
+            raise TranslationRefused(Reason.MISSING_FIELD, "the leg names no account")
         otherwise = None
         if plan.otherwise is not None:
             otherwise = self._account_of(plan.otherwise, currency, body, items)
@@ -253,13 +261,15 @@ class Translator:
         number = -self._fills.index(fill) - 1
         return AccountRef(number, plan.text, "", currency.ledger, 0, 0)
 
-    def _currency(self, reading: Reading, value: Value) -> Currency:
+    def _currency(self, reading: CompiledExpression, value: Value) -> Currency:
         found = self.rulebook.ledgers.get(value) if type(value) is str else None
         if found is not None:
             return found
         if value is None:
-            raise Refused(Reason.MISSING_FIELD, f"{reading.text} is null")
-        raise Refused(Reason.UNKNOWN_CURRENCY, f"{reading.text} is no currency with a ledger")
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{reading.text} is null")
+        raise TranslationRefused(
+            Reason.UNKNOWN_CURRENCY, f"{reading.text} is no currency with a ledger"
+        )
 
 
 class _Draft:
@@ -296,7 +306,7 @@ class _Draft:
         """One more leg; this is where money is checked the first time."""
         if debit is not None and credit is not None and debit.id == credit.id:
             place = f"{spec.transaction}.{spec.name}"
-            raise Refused(Reason.SAME_ACCOUNT, f"{place} debits and credits one account")
+            raise TranslationRefused(Reason.SAME_ACCOUNT, f"{place} debits and credits one account")
         suffix = spec.suffix
         if index or self.attempt:
             suffix = cached_suffix(spec.leg, index, spec.part, self.attempt)
@@ -304,18 +314,18 @@ class _Draft:
         self.legs.append(Leg(spec, currency, made, debit, credit, amount, pending_ids))
 
 
-def _no_rule(answers: Answers) -> str:
+def _no_rule(answers: MatchTable) -> str:
     if answers.transactions:
         return "no transaction of this type accepts the event, and nothing ignores it"
     return "no transaction answers this type, and nothing ignores it"
 
 
-def _amount(leg: LegPlan, text: str, amount: Value) -> int:
+def _amount(leg: CompiledLeg, text: str, amount: Value) -> int:
     if type(amount) is int and 0 <= amount <= AMOUNT_LIMIT:
         return amount
     if amount is None:
-        raise Refused(Reason.MISSING_FIELD, f"{text} is null")
+        raise TranslationRefused(Reason.MISSING_FIELD, f"{text} is null")
     problem = amount_problem(amount, signed=leg.signed)
     if problem:
-        raise Refused(Reason.BAD_AMOUNT, f"{text} {problem}")
+        raise TranslationRefused(Reason.BAD_AMOUNT, f"{text} {problem}")
     return int(amount)

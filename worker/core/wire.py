@@ -100,7 +100,7 @@ class AccountBalance(NamedTuple):
     timestamp: int
 
 
-class Result(NamedTuple):
+class CreateResult(NamedTuple):
     """The ledger's answer to one created account or transfer."""
 
     timestamp: int

@@ -76,14 +76,14 @@ def stage_rows(
 
     A row holds texts and numbers; None is not among them, and NUL becomes a space.
     """
-    stage = Stage(database, table, columns)
+    stage = RowBuffer(database, table, columns)
     for row in rows:
         stage.add(row)
     stage.flush()
     return stage.count
 
 
-class Stage:
+class RowBuffer:
     """Rows on their way into one table; `flush` when the last one has come."""
 
     def __init__(self, database: Database, table: str, columns: Mapping[str, str]) -> None:

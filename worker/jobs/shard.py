@@ -13,7 +13,7 @@ from worker.core.errors import UsageError
 _PART: Final = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 
 
-class Part(NamedTuple):
+class Shard(NamedTuple):
     """`--partitions 0/4`: the first of four jobs that share the partitions."""
 
     number: int
@@ -24,10 +24,10 @@ class Part(NamedTuple):
         return index % self.of == self.number
 
 
-ALL: Final = Part(0, 1)
+ALL: Final = Shard(0, 1)
 
 
-def part(text: str) -> Part:
+def shard_of(text: str) -> Shard:
     """`0/4` as a Part.
 
     Raises:
@@ -36,4 +36,4 @@ def part(text: str) -> Part:
     found = _PART.fullmatch(text)
     if found is None or int(found[1]) >= int(found[2]):
         raise UsageError(f"--partitions {text!r} is no part: the first of four jobs is 0/4")
-    return Part(int(found[1]), int(found[2]))
+    return Shard(int(found[1]), int(found[2]))

@@ -39,7 +39,7 @@ def nanoseconds(text: str, *, option: str) -> int:
     return whole * NANOSECONDS + since.microseconds * MICROSECOND
 
 
-def span(start: str | None, end: str | None) -> tuple[int, int]:
+def time_range(start: str | None, end: str | None) -> tuple[int, int]:
     """`--from` and `--to` as nanoseconds; 0 where one is not given.
 
     Raises:
@@ -52,7 +52,7 @@ def span(start: str | None, end: str | None) -> tuple[int, int]:
     return start_ns, end_ns
 
 
-def past(text: str, *, option: str, now_ns: int | None = None) -> int:
+def in_the_past(text: str, *, option: str, now_ns: int | None = None) -> int:
     """A time that has come already, because nobody knows a balance of tomorrow."""
     asked = nanoseconds(text, option=option)
     if asked > (time.time_ns() if now_ns is None else now_ns):
@@ -60,7 +60,7 @@ def past(text: str, *, option: str, now_ns: int | None = None) -> int:
     return asked
 
 
-def shown(timestamp: int) -> str:
+def iso_time(timestamp: int) -> str:
     """Nanoseconds since 1970 in ISO 8601 with microseconds, UTC, cut not rounded."""
     seconds, rest = divmod(timestamp, NANOSECONDS)
     moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -14,15 +14,15 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.kafka.connection import Trouble, client_config, open_client, unreachable
-from worker.observe.findings import CONFIGURATION, Check
+from worker.kafka.connection import ConnectionTrouble, client_config, open_client, unreachable
+from worker.observe.findings import CONFIGURATION, Finding
 
 TRY_SECONDS: Final = 1.0
 
 
-def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Check]:
+def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Finding]:
     """Whether the broker answers within the deadline, and each configured topic with it."""
-    trouble = Trouble()
+    trouble = ConnectionTrouble()
     try:
         config = client_config(
             bootstrap_servers=settings.kafka.bootstrap_servers,
@@ -34,17 +34,21 @@ def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Check]:
         found = _topics_of(client, trouble, deadline_seconds)
     except UsageError as error:
         advice = "correct LEDGER_WORKER_KAFKA__CLIENT"
-        return [Check("kafka", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION)]
+        return [
+            Finding("kafka", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION)
+        ]
     except KafkaException as error:
         detail = str(unreachable("looking at the broker", error, trouble))
         advice = "check LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS, the network, and the credentials"
-        return [Check("kafka", ok=False, detail=detail, advice=advice)]
+        return [Finding("kafka", ok=False, detail=detail, advice=advice)]
     brokers = len(found.brokers)
-    first = Check("kafka", ok=True, detail=f"{brokers} broker{'s' * (brokers != 1)} answered")
+    first = Finding("kafka", ok=True, detail=f"{brokers} broker{'s' * (brokers != 1)} answered")
     return [first, *_topics(settings, found.topics)]
 
 
-def _topics_of(client: AdminClient, trouble: Trouble, deadline_seconds: float) -> ClusterMetadata:
+def _topics_of(
+    client: AdminClient, trouble: ConnectionTrouble, deadline_seconds: float
+) -> ClusterMetadata:
     """Asked in short tries: between them one hears that the credentials were refused."""
     until = time.monotonic() + deadline_seconds
     while True:
@@ -57,21 +61,23 @@ def _topics_of(client: AdminClient, trouble: Trouble, deadline_seconds: float) -
                 raise
 
 
-def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Check]:
+def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Finding]:
     topics = settings.topics
     outputs = [topics.outbox, topics.rejected, topics.dead]
     wanted = [*topics.inputs.values(), *outputs, *topics.parked_topics]
     return [_topic(name, found.get(name)) for name in wanted]
 
 
-def _topic(name: str, about: TopicMetadata | None) -> Check:
+def _topic(name: str, about: TopicMetadata | None) -> Finding:
     if about is None:
         detail = "does not exist, or may not be seen"
         advice = f"create it, or grant describe on it: kafka-topics --create --topic {name} …"
-        return Check(f"topic {name}", ok=False, detail=detail, advice=advice)
+        return Finding(f"topic {name}", ok=False, detail=detail, advice=advice)
     if about.error is not None:
-        return Check(f"topic {name}", ok=False, detail=about.error.str(), advice="grant read on it")
-    return Check(f"topic {name}", ok=True, detail=f"{len(about.partitions)} partitions")
+        return Finding(
+            f"topic {name}", ok=False, detail=about.error.str(), advice="grant read on it"
+        )
+    return Finding(f"topic {name}", ok=True, detail=f"{len(about.partitions)} partitions")
 
 
 def require_topics(settings: Settings, deadline_seconds: float) -> None:

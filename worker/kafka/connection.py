@@ -66,7 +66,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Trouble:
+class ConnectionTrouble:
     """The last connection error that librdkafka reported, for messages to people."""
 
     text: str = ""
@@ -99,7 +99,11 @@ class Trouble:
 
 
 def client_config(
-    *, bootstrap_servers: str, client: Mapping[str, Any], trouble: Trouble, own: Mapping[str, Any]
+    *,
+    bootstrap_servers: str,
+    client: Mapping[str, Any],
+    trouble: ConnectionTrouble,
+    own: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The settings of one client: people's extras under the worker's own.
 
@@ -127,7 +131,9 @@ def passing(error: BaseException) -> bool:
     return cause.code() == LEADERLESS or (not cause.fatal() and cause.code() not in FOR_GOOD)
 
 
-def unreachable(doing: str, error: KafkaException, trouble: Trouble) -> DependencyUnavailable:
+def unreachable(
+    doing: str, error: KafkaException, trouble: ConnectionTrouble
+) -> DependencyUnavailable:
     """One sentence about a broker that did not answer or refused us."""
     reason = str(error.args[0].str()) if error.args else str(error)
     if error.args and error.args[0].code() in NOT_ALLOWED:

@@ -12,24 +12,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as ClientPartition
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker.core.assignment import Opening
 from worker.core.errors import DependencyUnavailable
-from worker.core.ports import Commit, Place, Polled, Record
+from worker.core.ports import Commit, Polled, Record, TopicPartition
 from worker.kafka.connection import (
     FOR_GOOD,
     NOT_ALLOWED,
     REACH_SECONDS,
-    Trouble,
+    ConnectionTrouble,
     client_config,
     not_allowed,
     open_client,
     passing,
     unreachable,
 )
-from worker.kafka.group_offsets import GroupAsker
+from worker.kafka.group_offsets import GroupOffsets
 
 CALM_SECONDS_MAX: Final = 60.0
 """How long a call that must succeed is tried again and again."""
@@ -59,7 +61,7 @@ _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 _log = structlog.get_logger(__name__)
 
 
-class KafkaSource:
+class Consumer:
     """Consumes the input topics as one member of the group.
 
     while_waiting: called between tries, so that a slow broker is seen to be waited for.
@@ -76,13 +78,13 @@ class KafkaSource:
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._while_waiting = while_waiting
-        self._trouble = Trouble()
+        self._trouble = ConnectionTrouble()
         self._topics = topics
         self._looked_at = 0.0
-        self._lost: list[Place] = []
+        self._lost: list[TopicPartition] = []
         self.sessions_lost = 0
         """How often partitions were lost with the session, not handed over."""
-        self._gained: list[Place] = []
+        self._gained: list[TopicPartition] = []
         own = {
             "group.id": group,
             "enable.auto.commit": False,
@@ -98,8 +100,8 @@ class KafkaSource:
             trouble=self._trouble,
             own=own,
         )
-        self._consumer = open_client(lambda: Consumer({**config, **member}))
-        self._asker = GroupAsker(open_client(lambda: Consumer(config)), self._trouble)
+        self._consumer = open_client(lambda: ClientConsumer({**config, **member}))
+        self._asker = GroupOffsets(open_client(lambda: ClientConsumer(config)), self._trouble)
         self._places = self._input_places()
         self._consumer.subscribe(
             list(topics),
@@ -108,13 +110,13 @@ class KafkaSource:
             on_lost=self._expired,
         )
 
-    def _expired(self, _: object, partitions: list[TopicPartition]) -> None:
+    def _expired(self, _: object, partitions: list[ClientPartition]) -> None:
         self.sessions_lost += 1
         self._lost.extend((one.topic, one.partition) for one in partitions)
 
-    def _input_places(self) -> list[Place]:
+    def _input_places(self) -> list[TopicPartition]:
         """Every partition of the input topics; a missing topic is said by name."""
-        places: list[Place] = []
+        places: list[TopicPartition] = []
         for topic in self._topics:
             found = self._ask("asking for the topics", self._consumer.list_topics, topic)
             about = found.topics[topic]
@@ -164,9 +166,9 @@ class KafkaSource:
             self._asker.forget((*lost, *gained))
         return Polled(records, lost, gained, ends)
 
-    def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[Place, int]]:
+    def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[TopicPartition, int]]:
         records: list[Any] = []
-        ends: dict[Place, int] = {}
+        ends: dict[TopicPartition, int] = {}
         for message in messages:
             error = message.error()
             if error is None:
@@ -213,28 +215,28 @@ class KafkaSource:
 
     # Offsets
 
-    def opening(self, place: Place) -> Opening | None:
+    def opening(self, place: TopicPartition) -> Opening | None:
         """The group's commit against the partition's watermarks; None: not yet, ask again."""
         return self._asker.opening(place)
 
-    def reached(self, ends: Mapping[Place, int]) -> bool:
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Has the group committed these offsets? Asked now and then."""
         return self._asker.reached(ends)
 
-    def watermarks(self) -> Mapping[Place, tuple[int, int]]:
+    def watermarks(self) -> Mapping[TopicPartition, tuple[int, int]]:
         """First offset and end of every input partition, asked of the broker."""
         ask, doing = self._consumer.get_watermark_offsets, "asking for watermarks"
-        return {place: self._ask(doing, ask, TopicPartition(*place)) for place in self._places}
+        return {place: self._ask(doing, ask, ClientPartition(*place)) for place in self._places}
 
-    def lag(self, place: Place, offset: int) -> int | None:
+    def lag(self, place: TopicPartition, offset: int) -> int | None:
         """From the watermark that came with the last fetch: costs no request."""
-        _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        _, high = self._consumer.get_watermark_offsets(ClientPartition(*place), cached=True)
         return max(0, high - offset) if high >= 0 else None
 
-    def seek(self, place: Place, offset: int) -> bool:
+    def seek(self, place: TopicPartition, offset: int) -> bool:
         """Read from here on; False while the partition's fetcher has not started, or has ended."""
         try:
-            self._consumer.seek(TopicPartition(*place, offset))
+            self._consumer.seek(ClientPartition(*place, offset))
         except KafkaException as error:
             if not passing(error):
                 raise unreachable("seeking", error, self._trouble) from None
@@ -242,13 +244,13 @@ class KafkaSource:
             return False
         return True
 
-    def pause(self, places: Iterable[Place]) -> None:
+    def pause(self, places: Iterable[TopicPartition]) -> None:
         """Paused partitions are still ours, and polling keeps them so."""
-        self._consumer.pause([TopicPartition(*place) for place in places])
+        self._consumer.pause([ClientPartition(*place) for place in places])
 
-    def resume(self, places: Iterable[Place]) -> None:
+    def resume(self, places: Iterable[TopicPartition]) -> None:
         """Fetch again."""
-        self._consumer.resume([TopicPartition(*place) for place in places])
+        self._consumer.resume([ClientPartition(*place) for place in places])
 
     def membership(self) -> object:
         """Generation and member id as of now (KIP-447)."""
@@ -277,7 +279,7 @@ class KafkaSource:
 
     def _commit(self, commits: Sequence[Commit]) -> None:
         offsets = [
-            TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
+            ClientPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
         ]
         for one in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
             if one.error is not None:
@@ -289,8 +291,8 @@ class KafkaSource:
         self._consumer.close()
 
 
-def _recorder(into: list[Place]) -> Callable[[Any, list[TopicPartition]], None]:
-    def record(_: Any, partitions: list[TopicPartition]) -> None:  # noqa: ANN401
+def _recorder(into: list[TopicPartition]) -> Callable[[Any, list[ClientPartition]], None]:
+    def record(_: Any, partitions: list[ClientPartition]) -> None:  # noqa: ANN401
         into.extend((one.topic, one.partition) for one in partitions)
 
     return record

@@ -17,11 +17,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.assignment import Opening, opening
-from worker.core.ports import Place
-from worker.kafka.connection import LEADERLESS, Trouble, passing, unreachable
+from worker.core.ports import TopicPartition
+from worker.kafka.connection import LEADERLESS, ConnectionTrouble, passing, unreachable
 
 TRY_SECONDS: Final = 2.0
 """How long a broker may take to say where the group stands before it is asked again."""
@@ -35,19 +37,19 @@ BEYOND_SECONDS: Final = 30.0
 _log = structlog.get_logger(__name__)
 
 
-class GroupAsker:
+class GroupOffsets:
     """Asks for commits and watermarks; closes the client it is given."""
 
-    def __init__(self, client: Consumer, trouble: Trouble) -> None:
+    def __init__(self, client: ClientConsumer, trouble: ConnectionTrouble) -> None:
         self._client = client
         self._trouble = trouble
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="offsets")
-        self._openings: dict[Place, Future[Opening | None]] = {}
-        self._beyond_since: dict[Place, float] = {}
+        self._openings: dict[TopicPartition, Future[Opening | None]] = {}
+        self._beyond_since: dict[TopicPartition, float] = {}
         self._reached: Future[bool] | None = None
         self._reached_at = 0.0
 
-    def opening(self, place: Place) -> Opening | None:
+    def opening(self, place: TopicPartition) -> Opening | None:
         """The group's commit against the partition's watermarks; None: not yet, ask again."""
         if place not in self._openings:
             self._openings[place] = self._thread.submit(self._ask_opening, place)
@@ -55,13 +57,13 @@ class GroupAsker:
             return None
         return self._openings.pop(place).result()
 
-    def forget(self, places: Iterable[Place]) -> None:
+    def forget(self, places: Iterable[TopicPartition]) -> None:
         """They came or went: an answer counts only for the stay it was asked in."""
         for place in places:
             self._openings.pop(place, None)
             self._beyond_since.pop(place, None)
 
-    def _ask_opening(self, place: Place) -> Opening | None:
+    def _ask_opening(self, place: TopicPartition) -> Opening | None:
         try:
             found, (low, high) = self._stand(place)
         except KafkaException as error:
@@ -75,7 +77,7 @@ class GroupAsker:
             _log.error("kafka_offsets_reset", **told, first=low, end=high)
         return start
 
-    def _stays_beyond(self, place: Place, committed: int, high: int) -> bool:
+    def _stays_beyond(self, place: TopicPartition, committed: int, high: int) -> bool:
         """Has this commit been behind the end for so long that the topic must be another?"""
         now = time.monotonic()
         if place not in self._beyond_since:
@@ -86,19 +88,19 @@ class GroupAsker:
         self._beyond_since.pop(place, None)
         return True
 
-    def _stand(self, place: Place) -> tuple[TopicPartition, tuple[int, int]]:
-        (found,) = self._client.committed([TopicPartition(*place)], timeout=TRY_SECONDS)
+    def _stand(self, place: TopicPartition) -> tuple[ClientPartition, tuple[int, int]]:
+        (found,) = self._client.committed([ClientPartition(*place)], timeout=TRY_SECONDS)
         if found.error is not None:
             raise KafkaException(found.error)
         try:
-            marks = self._client.get_watermark_offsets(TopicPartition(*place), timeout=TRY_SECONDS)
+            marks = self._client.get_watermark_offsets(ClientPartition(*place), timeout=TRY_SECONDS)
         except KafkaException as error:
             if error.args[0].code() == LEADERLESS:  # so it stays until the client looks anew
                 self._client.list_topics(place[0], timeout=TRY_SECONDS)
             raise
         return found, marks
 
-    def reached(self, ends: Mapping[Place, int]) -> bool:
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Has the group committed these offsets? Asked as `opening` is, now and then."""
         if self._reached is None:
             now = time.monotonic()
@@ -111,8 +113,8 @@ class GroupAsker:
         answer, self._reached = self._reached.result(), None
         return answer
 
-    def _ask_reached(self, ends: dict[Place, int]) -> bool:
-        asked = [TopicPartition(*place) for place in ends]
+    def _ask_reached(self, ends: dict[TopicPartition, int]) -> bool:
+        asked = [ClientPartition(*place) for place in ends]
         try:
             found = self._client.committed(asked, timeout=TRY_SECONDS) if asked else []
         except KafkaException as error:

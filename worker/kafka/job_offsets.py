@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.config.settings import Settings
-from worker.core.ports import Commit, Place
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.core.ports import Commit, TopicPartition
+from worker.kafka.connection import (
+    REACH_SECONDS,
+    ConnectionTrouble,
+    client_config,
+    open_client,
+    unreachable,
+)
 
 
-class Standing:
+class JobOffsets:
     """One group's offsets; close it afterwards."""
 
     def __init__(self, settings: Settings, group: str) -> None:
-        self._trouble = Trouble()
+        self._trouble = ConnectionTrouble()
         config = client_config(
             bootstrap_servers=settings.kafka.bootstrap_servers,
             client=settings.kafka.client,
@@ -30,19 +38,19 @@ class Standing:
                 "isolation.level": "read_committed",
             },
         )
-        self._consumer = open_client(lambda: Consumer(config))
+        self._consumer = open_client(lambda: ClientConsumer(config))
 
-    def committed(self, places: Sequence[Place]) -> dict[Place, int]:
+    def committed(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's offsets; negative where it has none."""
         return {(one.topic, one.partition): one.offset for one in self._ask(places)}
 
-    def metadata(self, place: Place) -> str:
+    def metadata(self, place: TopicPartition) -> str:
         """What the group's commit on this partition carries; empty where it has none."""
         (found,) = self._ask([place])
         return found.metadata or "" if found.offset >= 0 else ""
 
-    def _ask(self, places: Sequence[Place]) -> list[TopicPartition]:
-        asked = [TopicPartition(*place) for place in places]
+    def _ask(self, places: Sequence[TopicPartition]) -> list[ClientPartition]:
+        asked = [ClientPartition(*place) for place in places]
         try:
             return list(self._consumer.committed(asked, timeout=REACH_SECONDS))
         except KafkaException as error:
@@ -59,7 +67,7 @@ class Standing:
         of a group that nobody has joined.
         """
         offsets = [
-            TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
+            ClientPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
         ]
         if not offsets:
             return

@@ -11,16 +11,16 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable
-from worker.kafka.connection import Trouble, client_config, open_client
+from worker.kafka.connection import ConnectionTrouble, client_config, open_client
 
 REPORT_EVERY: Final = 1000
 
 
-class KafkaPublisher:
+class PlainProducer:
     """Writes records outside any transaction."""
 
     def __init__(self, settings: Settings) -> None:
-        self._trouble = Trouble()
+        self._trouble = ConnectionTrouble()
         self._failed = ""
         self._sent = 0
         own = {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
@@ -70,6 +70,6 @@ class KafkaPublisher:
             raise DependencyUnavailable(f"Kafka acknowledged all but {left} records in time{why}")
 
 
-def open_publisher(settings: Settings) -> KafkaPublisher:
+def open_plain_producer(settings: Settings) -> PlainProducer:
     """The publisher for these settings."""
-    return KafkaPublisher(settings)
+    return PlainProducer(settings)

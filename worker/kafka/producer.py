@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as ClientPartition
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
@@ -27,7 +28,7 @@ from worker.kafka.call_deadline import HANG_SECONDS, BoundedCalls
 from worker.kafka.connection import (
     NOT_ALLOWED,
     REACH_SECONDS,
-    Trouble,
+    ConnectionTrouble,
     client_config,
     not_allowed,
     open_client,
@@ -76,7 +77,7 @@ def _passing(error: BaseException) -> bool:
     return isinstance(error, KafkaException) and bool(error.args[0].retriable())
 
 
-class KafkaAnnouncer:
+class TransactionalProducer:
     """Announces in transactions under one transactional id.
 
     side_by_side: topics of which each transaction writes to one partition, another one every time.
@@ -96,7 +97,7 @@ class KafkaAnnouncer:
         while_waiting: Callable[[], None] = lambda: None,
         stopping_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._trouble = Trouble()
+        self._trouble = ConnectionTrouble()
         self._after_commit = after_commit
         self._while_waiting = while_waiting
         self._stopping_seconds = stopping_seconds
@@ -169,7 +170,7 @@ class KafkaAnnouncer:
     ) -> None:
         producer = self._producer
         offsets = [
-            TopicPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
+            ClientPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
         ]
         try:
             self._calmly(producer.begin_transaction)
@@ -321,7 +322,7 @@ class KafkaAnnouncer:
 
 
 def _commit(
-    producer: Producer, offsets: list[TopicPartition], membership: object
+    producer: Producer, offsets: list[ClientPartition], membership: object
 ) -> Callable[[], None]:
     """Offsets into the transaction, then its end, in one call that can be made again."""
     sent = False

@@ -8,12 +8,20 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable
 from worker.core.ports import Record
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
+from worker.kafka.connection import (
+    REACH_SECONDS,
+    ConnectionTrouble,
+    client_config,
+    open_client,
+    unreachable,
+)
 
 READ_SECONDS_MAX: Final = 60.0
 
@@ -24,7 +32,7 @@ def read_all(settings: Settings, topic: str) -> list[Record]:
     Raises:
         DependencyUnavailable: the broker did not answer, or the end was not reached in time.
     """
-    trouble = Trouble()
+    trouble = ConnectionTrouble()
     config = client_config(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         client=settings.kafka.client,
@@ -37,10 +45,10 @@ def read_all(settings: Settings, topic: str) -> list[Record]:
             "auto.offset.reset": "earliest",
         },
     )
-    consumer = open_client(lambda: Consumer(config))
+    consumer = open_client(lambda: ClientConsumer(config))
     try:
         partitions = consumer.list_topics(topic, timeout=REACH_SECONDS).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        consumer.assign([ClientPartition(topic, number, 0) for number in partitions])
         return _to_the_end(consumer, topic, set(partitions))
     except KafkaException as error:
         raise unreachable(f"reading {topic}", error, trouble) from None
@@ -48,7 +56,7 @@ def read_all(settings: Settings, topic: str) -> list[Record]:
         consumer.close()
 
 
-def _to_the_end(consumer: Consumer, topic: str, open_partitions: set[int]) -> list[Record]:
+def _to_the_end(consumer: ClientConsumer, topic: str, open_partitions: set[int]) -> list[Record]:
     records: list[Any] = []
     deadline = time.monotonic() + READ_SECONDS_MAX
     while open_partitions:

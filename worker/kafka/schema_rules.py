@@ -27,7 +27,7 @@ INPUT_SCHEMAS: Final[Mapping[str, str]] = {
 POSTED_SCHEMA: Final = "posted_transfer"
 
 
-class Difference(NamedTuple):
+class SchemaDifference(NamedTuple):
     """Something that must not be, in one sentence."""
 
     schema: str
@@ -59,22 +59,22 @@ def history(name: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def undocumented(name: str) -> Iterator[Difference]:
+def undocumented(name: str) -> Iterator[SchemaDifference]:
     """Every record and field must say what it is."""
     for path, has_doc in _documented(json.loads(schema_text(name)), name):
         if not has_doc:
-            yield Difference(name, f"{path} has no doc")
+            yield SchemaDifference(name, f"{path} has no doc")
 
 
-def against_history(name: str) -> Iterator[Difference]:
+def against_history(name: str) -> Iterator[SchemaDifference]:
     """The schema and each of its released generations read each other, and it is the newest."""
     current, released = schema_text(name), history(name)
     if not released or json.loads(current) != json.loads(released[max(released)]):
         following = max(released, default=0) + 1
-        yield Difference(name, f"is not released: copy it to history/{name}/{following}.avsc")
+        yield SchemaDifference(name, f"is not released: copy it to history/{name}/{following}.avsc")
     for number, text in released.items():
         for why in incompatible(current, text):
-            yield Difference(name, f"and its generation {number}: {why}")
+            yield SchemaDifference(name, f"and its generation {number}: {why}")
 
 
 def incompatible(one: str, other: str) -> list[str]:

@@ -12,16 +12,24 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.core.ports import Place, Record, RecordAt
-from worker.kafka.connection import REACH_SECONDS, Trouble, client_config, open_client, unreachable
-from worker.kafka.job_offsets import Standing
+from worker.core.ports import Record, RecordPosition, TopicPartition
+from worker.kafka.connection import (
+    REACH_SECONDS,
+    ConnectionTrouble,
+    client_config,
+    open_client,
+    unreachable,
+)
+from worker.kafka.job_offsets import JobOffsets
 
 SILENT_SECONDS_MAX: Final = 60.0
 """How long the broker may send nothing before the end is reached."""
@@ -31,7 +39,7 @@ GROUP: Final = "ledger-worker-reader"
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class OffsetRange:
     """The offsets of one partition that are read: from `start` to before `end`."""
 
     start: int
@@ -42,7 +50,7 @@ RUN_GAP_MAX: Final = 500
 """Wanted offsets that are nearer to each other are read in one go, with what is between them."""
 
 
-class Topics:
+class TopicReader:
     """A reader of whole topics; close it afterwards.
 
     unchecked: topics of which the broker did not say whether they are compacted.
@@ -51,7 +59,7 @@ class Topics:
     def __init__(self, settings: Settings) -> None:
         self.unchecked: list[str] = []
         self._settings = settings
-        self._trouble = Trouble()
+        self._trouble = ConnectionTrouble()
         self._config = self._client(
             {
                 "group.id": GROUP,
@@ -61,7 +69,7 @@ class Topics:
                 "auto.offset.reset": "error",
             }
         )
-        self._consumer = open_client(lambda: Consumer(self._config))
+        self._consumer = open_client(lambda: ClientConsumer(self._config))
 
     def _client(self, own: Mapping[str, Any]) -> dict[str, Any]:
         return client_config(
@@ -75,7 +83,7 @@ class Topics:
         """Release the connection."""
         self._consumer.close()
 
-    def places(self, topics: Sequence[str]) -> list[Place]:
+    def places(self, topics: Sequence[str]) -> list[TopicPartition]:
         """Every partition of these topics.
 
         Raises:
@@ -88,7 +96,7 @@ class Topics:
         found = self._ask("looking at the topics", self._consumer.list_topics).topics
         return sorted(name for name in found if name.startswith(f"{prefix}."))
 
-    def ranges(self, topics: Sequence[str], *, start_ms: int) -> dict[Place, Range]:
+    def ranges(self, topics: Sequence[str], *, start_ms: int) -> dict[TopicPartition, OffsetRange]:
         """What to read of these topics.
 
         start_ms: from the first record of this time or later; 0: from the very first.
@@ -101,17 +109,17 @@ class Topics:
         self._refuse_compacted(topics)
         return found
 
-    def whole(self, topics: Sequence[str]) -> dict[Place, Range]:
+    def whole(self, topics: Sequence[str]) -> dict[TopicPartition, OffsetRange]:
         """All that these topics still hold.
 
         Raises:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
         """
-        return {place: Range(*self._watermarks(place)) for place in self.places(topics)}
+        return {place: OffsetRange(*self._watermarks(place)) for place in self.places(topics)}
 
-    def at(self, wanted: Iterable[RecordAt]) -> dict[RecordAt, Record]:
+    def at(self, wanted: Iterable[RecordPosition]) -> dict[RecordPosition, Record]:
         """The records at these places; what is gone, or was never there, is left out."""
-        by_place: dict[Place, list[int]] = {}
+        by_place: dict[TopicPartition, list[int]] = {}
         for topic, partition, offset in sorted(set(wanted)):
             by_place.setdefault((topic, partition), []).append(offset)
         known = self._existing({topic for topic, _ in by_place})
@@ -120,7 +128,7 @@ class Topics:
             for place, offsets in by_place.items()
             if place in known
         }
-        found: dict[RecordAt, Record] = {}
+        found: dict[RecordPosition, Record] = {}
         while any(runs.values()):
             now = {place: left.pop() for place, left in runs.items() if left}
             for record in self.read(now):
@@ -132,7 +140,7 @@ class Topics:
             if (topic, partition, offset) in found
         }
 
-    def _existing(self, topics: Iterable[str]) -> set[Place]:
+    def _existing(self, topics: Iterable[str]) -> set[TopicPartition]:
         """The partitions of those topics that there are."""
         about = self._ask("looking at the topics", self._consumer.list_topics).topics
         return {
@@ -142,17 +150,17 @@ class Topics:
             for number in about[topic].partitions
         }
 
-    def _watermarks(self, place: Place) -> tuple[int, int]:
+    def _watermarks(self, place: TopicPartition) -> tuple[int, int]:
         topic, partition = place
         low, high = self._ask(
             f"asking for the offsets of {topic}",
             lambda timeout: self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout
+                ClientPartition(topic, partition), timeout
             ),
         )
         return low, high
 
-    def _places(self, topic: str) -> list[Place]:
+    def _places(self, topic: str) -> list[TopicPartition]:
         about = self._ask(
             f"looking at {topic}", lambda timeout: self._consumer.list_topics(topic, timeout)
         ).topics[topic]
@@ -161,7 +169,7 @@ class Topics:
             raise DependencyUnavailable(f"the topic {topic} cannot be read: {why}")
         return [(topic, number) for number in sorted(about.partitions)]
 
-    def _range(self, place: Place, start_ms: int) -> Range:
+    def _range(self, place: TopicPartition, start_ms: int) -> OffsetRange:
         topic, partition = place
         low, high = self._watermarks(place)
         start = low
@@ -173,11 +181,13 @@ class Topics:
                 f"offsets 0 to {low - 1} of {topic}/{partition} are gone, and may lie after"
                 f" {asked}: give a later --from, or archives with --from-files"
             )
-        return Range(start, high)
+        return OffsetRange(start, high)
 
-    def offsets_at(self, ends: Mapping[Place, int], time_ms: int) -> dict[Place, int]:
+    def offsets_at(
+        self, ends: Mapping[TopicPartition, int], time_ms: int
+    ) -> dict[TopicPartition, int]:
         """The first offset of this time or later in each partition; its end where there is none."""
-        asked = [TopicPartition(*place, time_ms) for place in ends]
+        asked = [ClientPartition(*place, time_ms) for place in ends]
         found = self._ask(
             "asking for offsets by time",
             lambda timeout: self._consumer.offsets_for_times(asked, timeout),
@@ -209,13 +219,13 @@ class Topics:
                     " can be proved from the rest; read an archive with --from-files"
                 )
 
-    def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
+    def committed(self, group: str, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """A group's committed offsets; negative where it has none.
 
         Raises:
             UsageError: it has committed more than there is: the topic was made anew.
         """
-        standing = Standing(self._settings, group)
+        standing = JobOffsets(self._settings, group)
         try:
             found = standing.committed(places)
         finally:
@@ -228,7 +238,7 @@ class Topics:
                 )
         return found
 
-    def read(self, ranges: Mapping[Place, Range]) -> Iterator[Record]:
+    def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> Iterator[Record]:
         """The records of these ranges, in order within each partition.
 
         Raises:
@@ -236,7 +246,7 @@ class Topics:
             UsageError: records were removed while they were read.
         """
         left = {place: one for place, one in ranges.items() if one.end > one.start}
-        self._consumer.assign([TopicPartition(*place, one.start) for place, one in left.items()])
+        self._consumer.assign([ClientPartition(*place, one.start) for place, one in left.items()])
         heard = time.monotonic()
         while left:
             for message in self._consumer.consume(CHUNK, 0.5):
@@ -252,7 +262,7 @@ class Topics:
                 )
         self._consumer.unassign()
 
-    def _sound(self, message: Any, left: dict[Place, Range]) -> Record | None:  # noqa: ANN401
+    def _sound(self, message: Any, left: dict[TopicPartition, OffsetRange]) -> Record | None:  # noqa: ANN401
         """A record of the range; a partition that is read to its end leaves `left`."""
         error = message.error()
         place = (str(message.topic()), int(message.partition() or 0))
@@ -281,17 +291,17 @@ class Topics:
             raise unreachable(doing, error, self._trouble) from None
 
 
-def _runs(offsets: Sequence[int], marks: tuple[int, int]) -> list[Range]:
+def _runs(offsets: Sequence[int], marks: tuple[int, int]) -> list[OffsetRange]:
     """Sorted offsets between two watermarks as ranges to read."""
     low, high = marks
-    runs: list[Range] = []
+    runs: list[OffsetRange] = []
     for offset in offsets:
         if not low <= offset < high:
             continue
         if runs and offset - runs[-1].end < RUN_GAP_MAX:
-            runs[-1] = Range(runs[-1].start, offset + 1)
+            runs[-1] = OffsetRange(runs[-1].start, offset + 1)
         else:
-            runs.append(Range(offset, offset + 1))
+            runs.append(OffsetRange(offset, offset + 1))
     return runs
 
 

@@ -18,7 +18,7 @@ from worker.core.chain import AccountRef
 from worker.core.errors import UsageError
 from worker.core.ids import OFFSET_BITS, OFFSET_MASK, position_base
 from worker.core.ports import Ledger
-from worker.core.rulebook import Account, Rulebook
+from worker.core.rulebook import DeclaredAccount, Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import Account as HeldAccount
 from worker.core.wire import Transfer
@@ -31,7 +31,7 @@ PARTITIONS_KNOWN: Final = 1024
 NAMED_MAX: Final = 100_000
 
 
-class RecordPlace(NamedTuple):
+class NamedPosition(NamedTuple):
     """Where a record is: its topic, partition and offset."""
 
     topic: str
@@ -44,7 +44,7 @@ class RecordPlace(NamedTuple):
         return f"{self.topic}/{self.partition}@{self.offset}"
 
 
-class Books:
+class NamedLedger:
     """A ledger and the names that a rulebook gives to what it holds."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Books:
         found = self._currencies.get(ledger)
         return (found.name, found.scale) if found else (f"ledger:{ledger}", 0)
 
-    def declared(self, name: str) -> Account:
+    def declared(self, name: str) -> DeclaredAccount:
         """A declared account by its name.
 
         Raises:
@@ -105,19 +105,19 @@ class Books:
 
     @cached_property
     def _places(self) -> dict[int, tuple[str, int]]:
-        return known_places(self._settings, groups=self._groups)
+        return known_positions(self._settings, groups=self._groups)
 
-    def place(self, position: int) -> RecordPlace | None:
+    def place(self, position: int) -> NamedPosition | None:
         """The record at a position (`user_data_64`); None for another group's or topic's."""
         found = self._places.get(position >> OFFSET_BITS << OFFSET_BITS)
-        return RecordPlace(*found, position & OFFSET_MASK) if found else None
+        return NamedPosition(*found, position & OFFSET_MASK) if found else None
 
     def reason(self, transfer: Transfer) -> str:
         """What a transfer's code stands for: the rulebook's legs, or the number."""
         return self._legs.get(transfer.code, str(transfer.code))
 
 
-def declared_account(rulebook: Rulebook, name: str) -> Account:
+def declared_account(rulebook: Rulebook, name: str) -> DeclaredAccount:
     """A declared account by its name.
 
     Raises:
@@ -131,7 +131,9 @@ def declared_account(rulebook: Rulebook, name: str) -> Account:
     return found
 
 
-def known_places(settings: Settings, *, groups: Sequence[str] = ()) -> dict[int, tuple[str, int]]:
+def known_positions(
+    settings: Settings, *, groups: Sequence[str] = ()
+) -> dict[int, tuple[str, int]]:
     """Position base to topic and partition, of the input and parked topics.
 
     groups: beside the configured one. A base is 24 bits of a hash, so that each group that is
@@ -156,10 +158,10 @@ def _legs_by_code(rulebook: Rulebook) -> dict[int, str]:
 
 
 @contextmanager
-def open_books(settings: Settings, *, groups: Sequence[str] = ()) -> Iterator[Books]:
+def open_named_ledger(settings: Settings, *, groups: Sequence[str] = ()) -> Iterator[NamedLedger]:
     """The configured ledger, for reading.
 
-    groups: see `Books`.
+    groups: see `NamedLedger`.
 
     Raises:
         UsageError: the rulebook is wrong, or there is no ledger to read.
@@ -173,7 +175,7 @@ def open_books(settings: Settings, *, groups: Sequence[str] = ()) -> Iterator[Bo
         deadline_seconds=settings.ledger.deadline_seconds,
     )
     try:
-        yield Books(ledger, rulebook, settings, groups=groups)
+        yield NamedLedger(ledger, rulebook, settings, groups=groups)
     finally:
         ledger.close()
 

@@ -13,8 +13,8 @@ from worker.core.wire import (
     Account,
     AccountBalance,
     AccountFilter,
+    CreateResult,
     QueryFilter,
-    Result,
     Transfer,
 )
 
@@ -46,12 +46,12 @@ class CountedLedger:
         """See `Ledger`."""
         return self._ledger.waiting_seconds
 
-    def create_accounts(self, rows: bytes) -> list[Result]:
+    def create_accounts(self, rows: bytes) -> list[CreateResult]:
         """See `Ledger`."""
         self._counts["create_accounts"] += 1
         return self._ledger.create_accounts(rows)
 
-    def create_transfers(self, rows: bytes) -> list[Result]:
+    def create_transfers(self, rows: bytes) -> list[CreateResult]:
         """See `Ledger`."""
         self._counts["create_transfers"] += 1
         return self._ledger.create_transfers(rows)

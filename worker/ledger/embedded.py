@@ -19,17 +19,17 @@ from worker.core.wire import (
     Account,
     AccountBalance,
     AccountFilter,
+    CreateResult,
     CreateTransferStatus,
     QueryFilter,
-    Result,
     Transfer,
     unpack_accounts,
     unpack_transfers,
 )
-from worker.ledger.embedded_file import Operation, RequestLog
+from worker.ledger.embedded_file import RequestKind, RequestLog
 from worker.ledger.engine import queries
 from worker.ledger.engine.requests import ACCOUNTS, TRANSFERS, create, stops_the_server
-from worker.ledger.engine.state import Books
+from worker.ledger.engine.state import LedgerState
 from worker.ledger.request_split import whole_chains
 
 BATCH_MAX: Final = 8189
@@ -55,7 +55,7 @@ class EmbeddedLedger:
     ) -> None:
         self.batch_max: Final = batch_max
         self._now_ns = now_ns
-        self._books = Books()
+        self._books = LedgerState()
         self._newest_ns = 0
         self._turn = Lock()
         self._since: float | None = None
@@ -76,13 +76,13 @@ class EmbeddedLedger:
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
-    def create_accounts(self, rows: bytes) -> list[Result]:
+    def create_accounts(self, rows: bytes) -> list[CreateResult]:
         """Create accounts from n × 128 bytes; one result for each, in order."""
-        return self._create(Operation.CREATE_ACCOUNTS, rows)
+        return self._create(RequestKind.CREATE_ACCOUNTS, rows)
 
-    def create_transfers(self, rows: bytes) -> list[Result]:
+    def create_transfers(self, rows: bytes) -> list[CreateResult]:
         """Create transfers from n × 128 bytes; one result for each, in order."""
-        return self._create(Operation.CREATE_TRANSFERS, rows)
+        return self._create(RequestKind.CREATE_TRANSFERS, rows)
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
         """The accounts that exist, in the order asked; any number of ids."""
@@ -122,7 +122,7 @@ class EmbeddedLedger:
                 self._log.close()
 
     @contextmanager
-    def _request(self) -> Iterator[Books]:
+    def _request(self) -> Iterator[LedgerState]:
         """One request at a time, on books without what has expired by now."""
         with self._turn:
             if self._closed:
@@ -135,11 +135,11 @@ class EmbeddedLedger:
             finally:
                 self._since = None
 
-    def _create(self, operation: Operation, rows: bytes) -> list[Result]:
-        results: list[Result] = []
+    def _create(self, operation: RequestKind, rows: bytes) -> list[CreateResult]:
+        results: list[CreateResult] = []
         for request in whole_chains(rows, self.batch_max):
             with self._request() as books:
-                if operation is Operation.CREATE_TRANSFERS:
+                if operation is RequestKind.CREATE_TRANSFERS:
                     _refuse_what_stops_servers(books, request)
                 timestamp = self._newest_ns + len(request) // ROW_BYTES
                 if self._log:
@@ -156,15 +156,15 @@ class EmbeddedLedger:
             log.close()
             raise
 
-    def _apply(self, operation: Operation, timestamp: int, rows: bytes) -> list[Result]:
+    def _apply(self, operation: RequestKind, timestamp: int, rows: bytes) -> list[CreateResult]:
         """timestamp: the batch's; strictly later than any before, so that time never goes back."""
         self._newest_ns = timestamp
-        if operation is Operation.CREATE_ACCOUNTS:
+        if operation is RequestKind.CREATE_ACCOUNTS:
             return create(ACCOUNTS, self._books, unpack_accounts(rows), timestamp)
         return create(TRANSFERS, self._books, unpack_transfers(rows), timestamp)
 
 
-def _refuse_what_stops_servers(books: Books, rows: bytes) -> None:
+def _refuse_what_stops_servers(books: LedgerState, rows: bytes) -> None:
     """Only a request whose first row is imported can import, so mostly one row is read."""
     if unpack_transfers(rows[:ROW_BYTES])[0].flags & TRANSFERS.imported and stops_the_server(
         books, unpack_transfers(rows)

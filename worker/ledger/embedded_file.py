@@ -30,17 +30,17 @@ CHECKED_FROM: Final = 8
 log = structlog.get_logger(__name__)
 
 
-class Operation(IntEnum):
+class RequestKind(IntEnum):
     """What a request asks; the numbers are in files, never change them."""
 
     CREATE_ACCOUNTS = 1
     CREATE_TRANSFERS = 2
 
 
-class Request(NamedTuple):
+class LoggedRequest(NamedTuple):
     """One request as it was answered; timestamp: the batch's, in nanoseconds."""
 
-    operation: Operation
+    operation: RequestKind
     timestamp: int
     rows: bytes
 
@@ -58,7 +58,7 @@ class RequestLog:
             self._file.close()
             raise
 
-    def read(self) -> Iterator[Request]:
+    def read(self) -> Iterator[LoggedRequest]:
         """Every request, oldest first; a torn tail is cut off.
 
         Raises `UsageError` that names file and offset if a record before the last is damaged.
@@ -73,7 +73,7 @@ class RequestLog:
             yield request
             self._end = self._file.tell()
 
-    def append(self, operation: Operation, timestamp: int, rows: bytes) -> None:
+    def append(self, operation: RequestKind, timestamp: int, rows: bytes) -> None:
         """Write one request and sync it; after a failure the file takes no more."""
         checked = HEADER.pack(b"", 0, len(rows), operation, timestamp)[CHECKED_FROM:] + rows
         record = MARK + crc32(checked).to_bytes(4, "little") + checked
@@ -121,7 +121,7 @@ class RequestLog:
         self._file.truncate(self._end)
         os.fsync(self._file.fileno())
 
-    def _parse(self, header: bytes, file_size: int) -> Request | None:
+    def _parse(self, header: bytes, file_size: int) -> LoggedRequest | None:
         """The record that begins with `header`, or None if it is not whole."""
         if len(header) < HEADER.size:
             return None
@@ -131,9 +131,9 @@ class RequestLog:
         rows = self._file.read(size)
         if crc32(header[CHECKED_FROM:] + rows) != checksum:
             return None
-        if operation not in set(Operation):
+        if operation not in set(RequestKind):
             raise UsageError(f"a newer ledger-worker wrote the embedded ledger {self._path}")
-        return Request(Operation(operation), timestamp, rows)
+        return LoggedRequest(RequestKind(operation), timestamp, rows)
 
     def _write(self, record: bytes) -> None:
         """Write all of it, which takes more than one call when the disk is nearly full; sync."""

@@ -48,7 +48,7 @@ def _last_cut(rows: bytes, start: int, end: int) -> int:
     return end
 
 
-def parts(ids: Sequence[int], batch_max: int) -> Iterator[Sequence[int]]:
+def request_parts(ids: Sequence[int], batch_max: int) -> Iterator[Sequence[int]]:
     """The ids in requests of at most `batch_max` each."""
     for start in range(0, len(ids), batch_max):
         yield ids[start : start + batch_max]

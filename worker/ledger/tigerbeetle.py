@@ -24,14 +24,14 @@ from worker.core.wire import (
     Account,
     AccountBalance,
     AccountFilter,
+    CreateResult,
     QueryFilter,
-    Result,
     Transfer,
     unpack_accounts,
     unpack_transfers,
 )
 from worker.ledger.query_rows import pack_account_filter, pack_query_filter, unpack_balances
-from worker.ledger.request_split import parts, whole_chains
+from worker.ledger.request_split import request_parts, whole_chains
 
 BATCH_MAX: Final = 8189
 """What fits a message of 1 MiB; servers with a smaller limit take less."""
@@ -39,23 +39,23 @@ BATCH_MAX: Final = 8189
 WAIT_SECONDS: Final = 0.5
 """How often a wait looks whether the ledger was closed; an answer ends it at once."""
 
-_result: Final = partial(tuple.__new__, Result)
+_result: Final = partial(tuple.__new__, CreateResult)
 """Makes a Result of its fields; Python's own constructor would cost more than the transfer."""
 
 ID_BYTES: Final = 16
-Operation = bindings.Operation
-Status = bindings.PacketStatus
+ClientOperation = bindings.Operation
+PacketStatus = bindings.PacketStatus
 InitStatus = bindings.InitStatus
 
 NOT_REACHED: Final = {
-    Status.CLIENT_EVICTED: (
+    PacketStatus.CLIENT_EVICTED: (
         "the cluster ended this client's session: more than 64 sessions are open; run fewer "
         "processes, then restart this one"
     ),
-    Status.CLIENT_RELEASE_TOO_LOW: (
+    PacketStatus.CLIENT_RELEASE_TOO_LOW: (
         "this TigerBeetle client is too old for the cluster: install a newer ledger-worker"
     ),
-    Status.CLIENT_RELEASE_TOO_HIGH: (
+    PacketStatus.CLIENT_RELEASE_TOO_HIGH: (
         "this TigerBeetle client is newer than the cluster: upgrade the servers first"
     ),
 }
@@ -80,7 +80,7 @@ class _Request:
         self.packet.data = ctypes.cast(ctypes.c_char_p(rows), ctypes.c_void_p)
         self.packet.data_size = len(rows)
         self.done = Event()
-        self.status = int(Status.OK)
+        self.status = int(PacketStatus.OK)
         self.reply = b""
         self.since = time.monotonic()
 
@@ -130,37 +130,37 @@ class TigerBeetleLedger:
             return 0.0
         return time.monotonic() - request.since
 
-    def create_accounts(self, rows: bytes) -> list[Result]:
+    def create_accounts(self, rows: bytes) -> list[CreateResult]:
         """Create accounts from n × 128 bytes; one result for each, in order."""
-        return self._create(Operation.CREATE_ACCOUNTS, rows)
+        return self._create(ClientOperation.CREATE_ACCOUNTS, rows)
 
-    def create_transfers(self, rows: bytes) -> list[Result]:
+    def create_transfers(self, rows: bytes) -> list[CreateResult]:
         """Create transfers from n × 128 bytes; one result for each, in order."""
-        return self._create(Operation.CREATE_TRANSFERS, rows)
+        return self._create(ClientOperation.CREATE_TRANSFERS, rows)
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
         """The accounts that exist, in the order asked; any number of ids."""
-        return unpack_accounts(self._lookup(Operation.LOOKUP_ACCOUNTS, ids))
+        return unpack_accounts(self._lookup(ClientOperation.LOOKUP_ACCOUNTS, ids))
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
         """The transfers that exist, in the order asked; any number of ids."""
-        return unpack_transfers(self._lookup(Operation.LOOKUP_TRANSFERS, ids))
+        return unpack_transfers(self._lookup(ClientOperation.LOOKUP_TRANSFERS, ids))
 
     def query_accounts(self, query: QueryFilter) -> list[Account]:
         """Accounts that match, by timestamp; at most `limit` and `batch_max`."""
-        return unpack_accounts(self._query(Operation.QUERY_ACCOUNTS, query))
+        return unpack_accounts(self._query(ClientOperation.QUERY_ACCOUNTS, query))
 
     def query_transfers(self, query: QueryFilter) -> list[Transfer]:
         """Transfers that match, by timestamp; at most `limit` and `batch_max`."""
-        return unpack_transfers(self._query(Operation.QUERY_TRANSFERS, query))
+        return unpack_transfers(self._query(ClientOperation.QUERY_TRANSFERS, query))
 
     def account_transfers(self, query: AccountFilter) -> list[Transfer]:
         """One account's transfers, by timestamp; at most `limit` and `batch_max`."""
-        return unpack_transfers(self._query(Operation.GET_ACCOUNT_TRANSFERS, query))
+        return unpack_transfers(self._query(ClientOperation.GET_ACCOUNT_TRANSFERS, query))
 
     def account_balances(self, query: AccountFilter) -> list[AccountBalance]:
         """One account's balances after each transfer; empty without the flag `history`."""
-        return unpack_balances(self._query(Operation.GET_ACCOUNT_BALANCES, query))
+        return unpack_balances(self._query(ClientOperation.GET_ACCOUNT_BALANCES, query))
 
     def close(self) -> None:
         """End the session; a request under way in another thread fails with `LedgerClosed`."""
@@ -198,8 +198,8 @@ class TigerBeetleLedger:
             request.reply = ctypes.string_at(reply, size) if size else b""
             request.done.set()
 
-    def _create(self, operation: int, rows: bytes) -> list[Result]:
-        results: list[Result] = []
+    def _create(self, operation: int, rows: bytes) -> list[CreateResult]:
+        results: list[CreateResult] = []
         with self._turn:
             pending = whole_chains(rows, self._known_batch_max())
             while pending:
@@ -217,7 +217,7 @@ class TigerBeetleLedger:
         with self._turn:
             return b"".join(
                 self._ask(operation, _packed_ids(part))
-                for part in parts(ids, self._known_batch_max())
+                for part in request_parts(ids, self._known_batch_max())
             )
 
     def _query(self, operation: int, query: QueryFilter | AccountFilter) -> bytes:
@@ -250,7 +250,7 @@ class TigerBeetleLedger:
 
     def _takes(self, ids: int) -> bool:
         try:
-            self._ask(Operation.LOOKUP_ACCOUNTS, bytes(ids * ID_BYTES))
+            self._ask(ClientOperation.LOOKUP_ACCOUNTS, bytes(ids * ID_BYTES))
         except _TooMuch:
             return False
         return True
@@ -292,19 +292,19 @@ class TigerBeetleLedger:
 
 
 def _reply(request: _Request) -> bytes:
-    status = Status(request.status)
-    if status == Status.OK:
+    status = PacketStatus(request.status)
+    if status == PacketStatus.OK:
         return request.reply
-    if status == Status.TOO_MUCH_DATA:
+    if status == PacketStatus.TOO_MUCH_DATA:
         raise _TooMuch
-    if status == Status.CLIENT_SHUTDOWN:
+    if status == PacketStatus.CLIENT_SHUTDOWN:
         raise LedgerClosed("the ledger was closed while a request was under way")
     if status in NOT_REACHED:
         raise DependencyUnavailable(NOT_REACHED[status])
     raise BrokenInvariant(f"the TigerBeetle client refused a request as {status.name.lower()}")
 
 
-def _results(reply: bytes, count: int) -> list[Result]:
+def _results(reply: bytes, count: int) -> list[CreateResult]:
     if len(reply) != count * RESULT_ROW.size:
         raise BrokenInvariant(f"the ledger gave {len(reply)} bytes of results for {count} rows")
     return list(map(_result, RESULT_ROW.iter_unpack(reply)))

@@ -14,7 +14,7 @@ from worker.core.errors import UsageError
 from worker.core.ids import account_id
 from worker.core.money import major_units
 from worker.core.ports import Ledger
-from worker.core.rulebook import Account, Rulebook
+from worker.core.rulebook import DeclaredAccount, Rulebook
 from worker.core.wire import Account as HeldAccount
 
 Show = Callable[[str, str, float], None]
@@ -33,7 +33,7 @@ class BalanceGauges:
         *,
         ledger: Ledger,
         thread: Executor,
-        accounts: Mapping[int, tuple[Account, str, int]],
+        accounts: Mapping[int, tuple[DeclaredAccount, str, int]],
         show: Show,
         every_seconds: float,
     ) -> None:
@@ -67,13 +67,15 @@ class BalanceGauges:
             self._show(declared.name, currency, float(major_units(balance, scale)))
 
 
-def asked_accounts(rulebook: Rulebook, names: Sequence[str]) -> dict[int, tuple[Account, str, int]]:
+def asked_accounts(
+    rulebook: Rulebook, names: Sequence[str]
+) -> dict[int, tuple[DeclaredAccount, str, int]]:
     """The ids of these accounts in every currency: the account, its currency and scale.
 
     Raises:
         UsageError: an account is not declared, or is one of a family.
     """
-    found: dict[int, tuple[Account, str, int]] = {}
+    found: dict[int, tuple[DeclaredAccount, str, int]] = {}
     for name in names:
         declared = rulebook.accounts.get(name)
         if declared is None:

@@ -15,7 +15,7 @@ import structlog
 from worker.codecs.parked import waiting_since_ms
 from worker.core.chain import Chain
 from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.ports import Ledger, Place, Record, Source, Stage
+from worker.core.ports import GroupMember, Ledger, Record, StageName, TopicPartition
 from worker.observe.balance_gauges import BalanceGauges
 from worker.observe.health import Health
 from worker.observe.metrics import Metrics
@@ -42,7 +42,7 @@ class BatchObserver:
         metrics: Metrics,
         health: Health,
         ledger: Ledger,
-        source: Source,
+        source: GroupMember,
         balances: BalanceGauges,
         sessions_lost: Callable[[], int],
         requests: Callable[[], dict[str, int]],
@@ -57,10 +57,10 @@ class BatchObserver:
         self._sessions_lost_before = 0
         self._requests = requests
         self._deadline_seconds = deadline_seconds
-        self._stages: dict[Stage, float] = {}
-        self._held: Sequence[Place] = ()
-        self._parked_since_ms: dict[Place, int] = {}
-        self._committed: dict[Place, int] = {}
+        self._stages: dict[StageName, float] = {}
+        self._held: Sequence[TopicPartition] = ()
+        self._parked_since_ms: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._beat_at = self._lag_at = time.monotonic()
         self.outcomes: Counter[str] = Counter()
         """Committed outcomes since the start, by kind."""
@@ -97,12 +97,16 @@ class BatchObserver:
                 ages[topic] = max(ages[topic], time.time() - since_ms / 1000)
         self._metrics.parked(ages)
 
-    def parked(self, place: Place, record: Record | None) -> None:
+    def parked(self, place: TopicPartition, record: Record | None) -> None:
         """Remember since when the next parked record has been waiting."""
         self._parked_since_ms[place] = waiting_since_ms(record) if record is not None else 0
 
     def rebalanced(
-        self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
+        self,
+        *,
+        lost: Sequence[TopicPartition],
+        gained: Sequence[TopicPartition],
+        held: Sequence[TopicPartition],
     ) -> None:
         """Count and log what the group moved."""
         self._held = held
@@ -119,7 +123,7 @@ class BatchObserver:
             self._metrics.rebalance("assigned")
         _log.info("rebalanced", lost=_names(lost), gained=_names(gained), held=len(held))
 
-    def opened(self, places: Sequence[Place]) -> None:
+    def opened(self, places: Sequence[TopicPartition]) -> None:
         """Log which partitions are read now."""
         _log.info("partitions_opened", partitions=_names(places))
 
@@ -129,7 +133,7 @@ class BatchObserver:
         self._metrics.abort()
         _log.warning("transaction_aborted", reason=reason)
 
-    def stage(self, name: Stage, seconds: float) -> None:
+    def stage(self, name: StageName, seconds: float) -> None:
         """Add to the stage's time of the batch to come."""
         self._stages[name] = self._stages.get(name, 0.0) + seconds
 
@@ -195,7 +199,7 @@ def _trouble(outcome: Outcome) -> _Trouble | None:
 def _report(
     items: Sequence[Item],
     outcomes: Sequence[Outcome],
-    stages: dict[Stage, float],
+    stages: dict[StageName, float],
     requests: dict[str, int],
 ) -> BatchReport:
     """Counted up in a flat loop: it runs for every event."""
@@ -256,5 +260,5 @@ class _Tally:
             self._run = 0
 
 
-def _names(places: Sequence[Place]) -> list[str]:
+def _names(places: Sequence[TopicPartition]) -> list[str]:
     return [f"{topic}/{partition}" for topic, partition in places]

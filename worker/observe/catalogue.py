@@ -27,7 +27,7 @@ AGES: Final = (
 """Buckets for the way from topic to commit, a backlog's hour included."""
 
 
-class Declared(NamedTuple):
+class MetricSpec(NamedTuple):
     """One metric; `buckets` are a histogram's upper bounds."""
 
     kind: Literal["counter", "gauge", "histogram"]
@@ -39,42 +39,42 @@ class Declared(NamedTuple):
 
 CATALOGUE: Final = (
     # What came in, and what became of it. Their difference is what was read again.
-    Declared(
+    MetricSpec(
         "counter",
         "records_consumed",
         "Records read from Kafka, those read again after an abort included.",
         ("topic",),
     ),
     # Sums to one per offset below the committed one. Alert on conflict, dead and rejected.
-    Declared(
+    MetricSpec(
         "counter",
         "outcomes",
         "Records with a committed outcome: posted, redelivered, rejected, conflict, dead, parked,"
         " ignored or nothing_to_post.",
         ("topic", "outcome"),
     ),
-    Declared(
+    MetricSpec(
         "counter",
         "outcome_reasons",
         "Why events were rejected, dead-lettered or parked.",
         ("outcome", "reason"),
     ),
-    Declared(
+    MetricSpec(
         "counter",
         "alerts",
         "Postings that a person should look at: the log has the event and the sentence.",
     ),
     # What reached the books.
-    Declared(
+    MetricSpec(
         "counter",
         "transfers_posted",
         "Transfers announced on the outbox, by currency and rule.",
         ("ledger", "transaction"),
     ),
     # How the loop runs: full batches mean a backlog, small ones that latency comes first.
-    Declared("histogram", "batch_events", "Events per committed batch.", (), SIZES),
-    Declared("histogram", "batch_legs", "Transfers per committed batch.", (), SIZES),
-    Declared(
+    MetricSpec("histogram", "batch_events", "Events per committed batch.", (), SIZES),
+    MetricSpec("histogram", "batch_legs", "Transfers per committed batch.", (), SIZES),
+    MetricSpec(
         "histogram",
         "stage_seconds",
         "Seconds that a batch spent in a stage; the stages of two batches overlap.",
@@ -82,7 +82,7 @@ CATALOGUE: Final = (
         SECONDS,
     ),
     # What users feel. Old timestamps, as in a replay, end in the last bucket.
-    Declared(
+    MetricSpec(
         "histogram",
         "end_to_end_seconds",
         "Seconds from a record's timestamp to the commit of its outcome.",
@@ -90,55 +90,55 @@ CATALOGUE: Final = (
         AGES,
     ),
     # How far behind. Each transaction's marker takes an offset, so lag rests at 1 or more.
-    Declared(
+    MetricSpec(
         "gauge",
         "lag_records",
         "High watermark less the next offset, for the partitions held.",
         ("topic", "partition"),
     ),
     # Events that wait for a predecessor; past the sum of all delays they are given up.
-    Declared(
+    MetricSpec(
         "gauge",
         "parked_age_seconds",
         "How long the next event of a parked topic has been waiting since it first came; 0: none.",
         ("topic",),
     ),
     # The ledger. Waiting grows while it is away; unavailable adds up over all outages.
-    Declared("counter", "ledger_requests", "Requests that the ledger answered.", ("operation",)),
-    Declared(
+    MetricSpec("counter", "ledger_requests", "Requests that the ledger answered.", ("operation",)),
+    MetricSpec(
         "counter",
         "ledger_retries",
         "Requests sent again in halves because the ledger takes fewer at once.",
     ),
-    Declared(
+    MetricSpec(
         "counter",
         "ledger_unavailable_seconds",
         "Seconds that requests to the ledger waited beyond the deadline.",
     ),
-    Declared(
+    MetricSpec(
         "gauge",
         "ledger_waiting_seconds",
         "How long the ledger's request under way has been waiting.",
     ),
     # The group. Aborts and rebalances are normal now and then, not all the time.
-    Declared(
+    MetricSpec(
         "counter", "transaction_aborts", "Kafka transactions that were aborted and read again."
     ),
-    Declared(
+    MetricSpec(
         "counter",
         "rebalances",
         "Changes of the assignment: assigned, revoked, or lost with the session.",
         ("kind",),
     ),
     # For a chart, not for the books: a float, and as old as the last look.
-    Declared(
+    MetricSpec(
         "gauge",
         "account_balance",
         "What an account holds, in major units, positive on the side that it grows by; only the"
         " accounts that metrics.balances names.",
         ("account", "currency"),
     ),
-    Declared(
+    MetricSpec(
         "gauge",
         "build_info",
         "Always 1: which version runs under which rulebook.",
@@ -148,13 +148,13 @@ CATALOGUE: Final = (
 
 SERVE_CATALOGUE: Final = (
     # The process of `serve` shows these, its build, and how long the ledger lets it wait.
-    Declared(
+    MetricSpec(
         "counter",
         "serve_requests",
         "Requests answered by `serve`, by route and status.",
         ("route", "status"),
     ),
-    Declared(
+    MetricSpec(
         "histogram",
         "serve_request_seconds",
         "Seconds from a whole request to its answer, by route.",
@@ -162,7 +162,7 @@ SERVE_CATALOGUE: Final = (
         SECONDS,
     ),
     # Above 1 when readers share requests to the ledger: what makes many readers cheap.
-    Declared(
+    MetricSpec(
         "histogram",
         "serve_lookup_accounts",
         "Accounts that one request to the ledger asked for.",

@@ -13,7 +13,7 @@ DEPENDENCY: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Finding:
     """A finding.
 
     name: what was looked at, a few words.

@@ -68,18 +68,18 @@ class Health:
         self._beat_at = self._now()
         self.beats += 1
 
-    def live(self) -> Answer:
+    def live(self) -> ProbeResult:
         """Has the loop turned lately?"""
         age = self._now() - self._beat_at
-        return Answer(
+        return ProbeResult(
             ok=age <= self._heartbeat_seconds_max, fields={"heartbeat_seconds": round(age, 3)}
         )
 
-    def ready(self) -> Answer:
+    def ready(self) -> ProbeResult:
         """Are we in the group, and do the ledger and Kafka answer within the deadline?"""
         ledger = self.ledger_waiting_seconds()
         kafka = self.kafka_waiting_seconds()
-        return Answer(
+        return ProbeResult(
             ok=self.assigned and max(ledger, kafka) < self._deadline_seconds,
             fields={
                 "assigned": self.assigned,
@@ -90,7 +90,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """A probe's answer: ok, and the figures behind it."""
 
     ok: bool
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 
-    def _probe(self, answer: Answer) -> None:
+    def _probe(self, answer: ProbeResult) -> None:
         body = json.dumps({"ok": answer.ok, **answer.fields}).encode() + b"\n"
         self._send(200 if answer.ok else 503, "application/json", body)
 

@@ -15,13 +15,13 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from worker.observe.catalogue import PREFIX, Declared
+from worker.observe.catalogue import PREFIX, MetricSpec
 
 
 class BatchHistogram(Collector):
     """Counts the seconds that passed since given times; upper bounds are inclusive."""
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(self, declared: MetricSpec) -> None:
         self._declared = declared
         self._bounds_ms = [round(bound * 1000) for bound in declared.buckets]
         self._labels = [*map(floatToGoString, declared.buckets), "+Inf"]

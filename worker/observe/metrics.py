@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from worker.observe.catalogue import CATALOGUE, PREFIX, SERVE_CATALOGUE, Declared
+from worker.observe.catalogue import CATALOGUE, PREFIX, SERVE_CATALOGUE, MetricSpec
 from worker.observe.histogram import BatchHistogram
 from worker.observe.report import STAGES, BatchReport
 
@@ -179,7 +179,7 @@ class _PartitionGauge(Collector):
     would show its last lag until the process ends.
     """
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(self, declared: MetricSpec) -> None:
         self._declared = declared
         self.members: Mapping[tuple[str, int], int] = {}
 

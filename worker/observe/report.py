@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.core.ports import Stage
+from worker.core.ports import StageName
 
-STAGES: tuple[Stage, ...] = ("decode", "translate", "post", "announce", "commit")
+STAGES: tuple[StageName, ...] = ("decode", "translate", "post", "announce", "commit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class BatchReport:
     committed_ms: int
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
     transfers: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    stage_seconds: Mapping[Stage, float] = field(default_factory=dict)
+    stage_seconds: Mapping[StageName, float] = field(default_factory=dict)
     timestamps_ms: Sequence[int] = ()
     ledger_requests: Mapping[str, int] = field(default_factory=dict)
     ledger_retries: int = 0

@@ -39,7 +39,7 @@ FRAMES_MAX: Final = 12
 _log = structlog.get_logger(__name__)
 
 
-class Stillness:
+class Heartbeat:
     """How long the loop has stood still, counted from look to look.
 
     A look adds at most twice the usual time: when the process was stopped (SIGSTOP, a machine that
@@ -92,7 +92,7 @@ class Watchdog:
             watch.join()
 
     def _watch(self, over: threading.Event, loop: int) -> None:
-        still = Stillness(beats=self._health.beats, now=time.monotonic())
+        still = Heartbeat(beats=self._health.beats, now=time.monotonic())
         while not over.wait(LOOK_SECONDS):
             seconds = still.look(beats=self._health.beats, now=time.monotonic())
             if seconds > self._limit_seconds:

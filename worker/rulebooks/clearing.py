@@ -15,14 +15,23 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from worker.core.compiled_rules import FOREVER
-from worker.core.rulebook import CONTROL, Account, Leg, OriginUse, Rulebook, Side, Transaction, Use
+from worker.core.rulebook import (
+    CONTROL,
+    DeclaredAccount,
+    LegRule,
+    OriginUse,
+    Rulebook,
+    Side,
+    Transaction,
+    Use,
+)
 
 
-class Move(NamedTuple):
+class AccountMove(NamedTuple):
     """One way in which a leg moves a clearing account. currency: empty when the event says it."""
 
     rule: Transaction
-    leg: Leg
+    leg: LegRule
     account: str
     side: Side
     currency: str
@@ -40,7 +49,7 @@ def never_balanced(rulebook: Rulebook) -> Iterator[tuple[int, str]]:
             yield move.leg.line, f"{place} {message}: it can never be cleared"
 
 
-def _balances(other: Move, move: Move) -> bool:
+def _balances(other: AccountMove, move: AccountMove) -> bool:
     same_money = not (other.currency and move.currency) or other.currency == move.currency
     return (
         other.account == move.account
@@ -50,7 +59,7 @@ def _balances(other: Move, move: Move) -> bool:
     )
 
 
-def _moves(rulebook: Rulebook) -> Iterator[Move]:
+def _moves(rulebook: Rulebook) -> Iterator[AccountMove]:
     """Each way in which a leg moves a clearing account, once."""
     found = {
         move: None
@@ -58,18 +67,20 @@ def _moves(rulebook: Rulebook) -> Iterator[Move]:
         for leg in rule.legs
         for account, side in _sides(rulebook, rule, leg)
         if account.clearing
-        for move in (Move(rule, leg, account.name, side, _currency(rule, leg)),)
+        for move in (AccountMove(rule, leg, account.name, side, _currency(rule, leg)),)
     }
     return iter(found)
 
 
-def _currency(rule: Transaction, leg: Leg) -> str:
+def _currency(rule: Transaction, leg: LegRule) -> str:
     expression = leg.currency or rule.currency
     constant = expression is not None and not expression.roots and not leg.loops
     return str(expression.precise(None)) if expression is not None and constant else ""
 
 
-def _sides(rulebook: Rulebook, rule: Transaction, leg: Leg) -> Iterator[tuple[Account, Side]]:
+def _sides(
+    rulebook: Rulebook, rule: Transaction, leg: LegRule
+) -> Iterator[tuple[DeclaredAccount, Side]]:
     """What a leg debits and credits, in every form that it may take."""
     if leg.kind in ("pending", "void"):
         return
@@ -93,7 +104,7 @@ def _sides(rulebook: Rulebook, rule: Transaction, leg: Leg) -> Iterator[tuple[Ac
 
 def _accounts(
     by_name: dict[str, Transaction], rule: Transaction, use: Use | None, deep: int = 0
-) -> Iterator[Account]:
+) -> Iterator[DeclaredAccount]:
     """Every account that a side may be; an origin's leg may take its own from an origin."""
     if use is None or deep > len(by_name):
         return

@@ -52,7 +52,7 @@ def compiled(  # noqa: PLR0913 - the place of an expression, and how it is read
     return expression
 
 
-class Fields:
+class YamlMapping:
     """One mapping. what: how messages call it (`transaction charge`, `leg charge.gross`)."""
 
     def __init__(

@@ -16,10 +16,10 @@ from worker.core.expressions.compiler import Expression, loop_name_problem
 from worker.core.money import Currency, amount_problem
 from worker.core.rulebook import (
     CONTROL,
-    Account,
     AccountUse,
-    Leg,
-    Loop,
+    DeclaredAccount,
+    ForEach,
+    LegRule,
     OriginUse,
     PendingUse,
     Predecessor,
@@ -27,8 +27,15 @@ from worker.core.rulebook import (
     Use,
 )
 from worker.core.wire import TransferFlags, TransferKind
-from worker.rulebooks.fields import Fields, compiled, near
-from worker.rulebooks.origins import SIDES, Parsed, Shape, origin_problem, parse_use, suspended_side
+from worker.rulebooks.fields import YamlMapping, compiled, near
+from worker.rulebooks.origins import (
+    SIDES,
+    ParsedUse,
+    TransactionShape,
+    origin_problem,
+    parse_use,
+    suspended_side,
+)
 from worker.rulebooks.sections import CODE_MAX, LIMITS
 from worker.rulebooks.yaml_source import Block
 
@@ -53,17 +60,22 @@ ACCOUNT_USE: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class LegScope:
     """What legs refer to."""
 
     ledgers: Mapping[str, Currency]
-    accounts: Mapping[str, Account]
-    shapes: Mapping[str, Shape]
+    accounts: Mapping[str, DeclaredAccount]
+    shapes: Mapping[str, TransactionShape]
 
 
 def read_leg(
-    name: str, fields: Fields, declared: Declared, *, origin: Predecessor | None, currency: bool
-) -> Leg:
+    name: str,
+    fields: YamlMapping,
+    declared: LegScope,
+    *,
+    origin: Predecessor | None,
+    currency: bool,
+) -> LegRule:
     """One leg. origin: the transaction's. currency: whether it has one for all its legs."""
     return _LegReader(fields, declared, origin).leg(name, currency=currency)
 
@@ -71,23 +83,23 @@ def read_leg(
 class _LegReader:
     """Reads one transfer block."""
 
-    def __init__(self, fields: Fields, declared: Declared, origin: Predecessor | None) -> None:
+    def __init__(self, fields: YamlMapping, declared: LegScope, origin: Predecessor | None) -> None:
         self._fields = fields
         self._declared = declared
         self._origin = origin
-        self._loops: tuple[Loop, ...] = ()
+        self._loops: tuple[ForEach, ...] = ()
 
     @property
     def _names(self) -> tuple[str, ...]:
         return tuple(loop.name for loop in self._loops)
 
-    def leg(self, name: str, *, currency: bool) -> Leg:
+    def leg(self, name: str, *, currency: bool) -> LegRule:
         """The whole block."""
         fields = self._fields
         self._loops = self._read_loops()
         kind = self._kind()
         debit, credit = self._sides(kind)
-        leg = Leg(
+        leg = LegRule(
             name=name,
             kind=kind,
             code=self._code(kind),
@@ -111,13 +123,13 @@ class _LegReader:
         _check_together(leg, fields)
         return leg
 
-    def _read_loops(self) -> tuple[Loop, ...]:
+    def _read_loops(self) -> tuple[ForEach, ...]:
         node = self._fields.node("for_each")
         if isinstance(node, Block):
             entries = [(each, value, line) for each, value, line in self._fields.blocks("for_each")]
         else:
             entries = [("item", node, self._fields.line("for_each"))] if node else []
-        found: list[Loop] = []
+        found: list[ForEach] = []
         for name, value, line in entries:
             if problem := loop_name_problem(name):
                 self._fields.mistakes.add(line, f"{self._fields.what}: for_each {name!r} {problem}")
@@ -126,7 +138,7 @@ class _LegReader:
             place = f"{self._fields.what}: `for_each`"
             items = compiled(text, line, place, self._fields.mistakes, loops=outer)
             if items is not None:
-                found.append(Loop(name, items))
+                found.append(ForEach(name, items))
         if len(found) > LOOPS_MAX:
             self._fields.wrong("for_each", f"nested more than {LOOPS_MAX} deep")
         return tuple(found)
@@ -159,7 +171,7 @@ class _LegReader:
             return self._of_origin(key, parsed)
         return self._declared_account(key, self._fields, text, inherits) if text else None
 
-    def _of_origin(self, key: str, parsed: Parsed) -> OriginUse | None:
+    def _of_origin(self, key: str, parsed: ParsedUse) -> OriginUse | None:
         fields = self._fields
         if problem := origin_problem(parsed, self._origin):
             fields.wrong(key, f"`{key}`: {problem}")
@@ -174,7 +186,7 @@ class _LegReader:
         return OriginUse(parsed.leg, parsed.side, family, otherwise)
 
     def _declared_account(
-        self, key: str, fields: Fields, text: str, inherits: Use | None
+        self, key: str, fields: YamlMapping, text: str, inherits: Use | None
     ) -> AccountUse | None:
         """An account by name, with its key; one without may inherit that of the same `per`."""
         match = ACCOUNT_USE.fullmatch(text)
@@ -190,7 +202,7 @@ class _LegReader:
         return self._member(key, fields, account, match[2])
 
     def _member(
-        self, key: str, fields: Fields, account: Account, inner: str | None
+        self, key: str, fields: YamlMapping, account: DeclaredAccount, inner: str | None
     ) -> AccountUse | None:
         if not account.per:
             if inner is not None:
@@ -249,7 +261,7 @@ class _LegReader:
             key, fields = "suspense", self._fields
         else:
             what, line = f"{self._fields.what}: suspense", self._fields.line("suspense")
-            fields = Fields(node, what, self._fields.mistakes, known=SIDES, line=line)
+            fields = YamlMapping(node, what, self._fields.mistakes, known=SIDES, line=line)
             given = [each for each in SIDES if fields.has(each)]
             side = given[0] if len(given) == 1 else None
             key = side or "suspense"
@@ -268,7 +280,7 @@ class _LegReader:
             return None
         what = f"{self._fields.what}: {kind}"
         line = self._fields.line(kind)
-        fields = Fields(node, what, self._fields.mistakes, known=PENDING_KEYS, line=line)
+        fields = YamlMapping(node, what, self._fields.mistakes, known=PENDING_KEYS, line=line)
         if not (isinstance(node, Block) and fields.require(*PENDING_KEYS)):
             return None
         key = fields.expression("key", loops=self._names)
@@ -278,7 +290,7 @@ class _LegReader:
             return None
         return PendingUse(fields.text("transaction"), fields.text("leg"), shape.fact, key, time)
 
-    def _reserved(self, fields: Fields) -> Shape | None:
+    def _reserved(self, fields: YamlMapping) -> TransactionShape | None:
         """The transaction that reserved, when its leg is one that this leg can resolve."""
         shapes = self._declared.shapes
         transaction, leg = fields.text("transaction"), fields.text("leg")
@@ -301,7 +313,7 @@ class _LegReader:
 
 
 def read_currency(
-    fields: Fields, ledgers: Mapping[str, Currency], loops: tuple[str, ...] = ()
+    fields: YamlMapping, ledgers: Mapping[str, Currency], loops: tuple[str, ...] = ()
 ) -> Expression | None:
     """`currency:`: a ledger's name, or an expression that gives one."""
     text = fields.text("currency")
@@ -314,7 +326,7 @@ def read_currency(
     return found
 
 
-def _check_together(leg: Leg, fields: Fields) -> None:
+def _check_together(leg: LegRule, fields: YamlMapping) -> None:
     """Options that contradict each other."""
     helped = leg.shortfall or leg.repay_first
     balancing, closing = leg.flags & BALANCING, leg.flags & CLOSING

@@ -1,7 +1,7 @@
 """Loads a rulebook file, or says all that is wrong with it, file and line.
 
 The invariant: a Rulebook that comes out is valid and complete; nothing wrong is let through with a
-warning. Warnings are the business of `review`.
+warning. Warnings are the business of `find_warnings`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.core.rulebook import Rulebook
-from worker.rulebooks.legs import Declared
+from worker.rulebooks.legs import LegScope
 from worker.rulebooks.sections import (
     new_fields,
     read_accounts,
@@ -45,7 +45,7 @@ def load(path: Path) -> Rulebook:
         topics=read_topics(book),
         ignore=read_ignore(book),
         accounts=accounts,
-        transactions=read_transactions(book, Declared(ledgers, accounts, read_shapes(book))),
+        transactions=read_transactions(book, LegScope(ledgers, accounts, read_shapes(book))),
         digest=_digest(tree),
     )
     mistakes.stop_if_any()

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from worker.core.errors import UsageError
 from worker.core.matching import matches
-from worker.core.rulebook import Account, Predecessor, Rulebook, Transaction
+from worker.core.rulebook import DeclaredAccount, Predecessor, Rulebook, Transaction
 
 LOCK: Final = "rulebook.lock"
 VERSION: Final = 1
@@ -88,7 +88,7 @@ def lock_text(rulebook: Rulebook, *, date: int, approver: str) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def _account(account: Account) -> list[int | str]:
+def _account(account: DeclaredAccount) -> list[int | str]:
     return [account.code, account.per, account.flags]
 
 
@@ -126,7 +126,7 @@ def rule_digest(rule: Transaction) -> str:
 
 def _said(value: Any) -> Any:  # noqa: ANN401 - any part of a rule
     """A part of a rule as plain values: accounts by name, expressions by their words."""
-    if isinstance(value, Account):
+    if isinstance(value, DeclaredAccount):
         return value.name
     if hasattr(value, "precise"):
         return " ".join(value.text.split())

@@ -13,14 +13,14 @@ from typing import Final, NamedTuple, cast
 
 from worker.core.compiled_rules import SUSPENSE
 from worker.core.rulebook import (
-    Held,
+    OriginLeg,
+    OriginTransaction,
     OriginUse,
     Predecessor,
     Side,
-    Source,
     Use,
 )
-from worker.rulebooks.fields import Fields, near
+from worker.rulebooks.fields import YamlMapping, near
 from worker.rulebooks.yaml_source import Block
 
 ORIGIN_KEYS: Final = ("transaction", "key", "time", "optional")
@@ -46,13 +46,13 @@ class LegShape(NamedTuple):
     suspense: bool
 
 
-class Shape(NamedTuple):
+class TransactionShape(NamedTuple):
     """What other transactions may know of one. fact: whether it has an idempotency_key."""
 
     fact: bool
     legs: Mapping[str, LegShape]
 
-    def held(self) -> tuple[Held, ...]:
+    def held(self) -> tuple[OriginLeg, ...]:
         """Where its accounts are found, in every form of chain that it may have made."""
         plain = [held for name, leg in self.legs.items() for held in _held(name, leg)]
         if not any(leg.suspense for leg in self.legs.values()):
@@ -65,23 +65,25 @@ class Shape(NamedTuple):
         return (*plain, *diverted)
 
 
-def _held(name: str, leg: LegShape) -> list[Held]:
+def _held(name: str, leg: LegShape) -> list[OriginLeg]:
     if leg.loops:
         return []
     if not leg.helped:
-        return [Held(name, "", SIDES)]
+        return [OriginLeg(name, "", SIDES)]
     sides = SIDES if leg.helped == "debit" else SIDES[::-1]
-    return [Held(name, "account", sides[:1]), Held(name, "", sides[1:])]
+    return [OriginLeg(name, "account", sides[:1]), OriginLeg(name, "", sides[1:])]
 
 
-def read_predecessor(fields: Fields, key: str, shapes: Mapping[str, Shape]) -> Predecessor | None:
+def read_predecessor(
+    fields: YamlMapping, key: str, shapes: Mapping[str, TransactionShape]
+) -> Predecessor | None:
     """`origin:` or `after:`; None where it is missing or wrong."""
     node = fields.node(key)
     if node is None:
         return None
     known = ORIGIN_KEYS if key == "origin" else AFTER_KEYS
     what = f"{fields.what}: {key}"
-    inner = Fields(node, what, fields.mistakes, known=known, line=fields.line(key))
+    inner = YamlMapping(node, what, fields.mistakes, known=known, line=fields.line(key))
     if not (isinstance(node, Block) and inner.require("transaction", "key")):
         return None
     sources = _sources(inner, shapes)
@@ -94,7 +96,9 @@ def read_predecessor(fields: Fields, key: str, shapes: Mapping[str, Shape]) -> P
     return Predecessor(sources, found, time, inner.flag("optional"))
 
 
-def _sources(inner: Fields, shapes: Mapping[str, Shape]) -> tuple[Source, ...]:
+def _sources(
+    inner: YamlMapping, shapes: Mapping[str, TransactionShape]
+) -> tuple[OriginTransaction, ...]:
     sources = []
     for name in inner.texts("transaction", single=True):
         shape = shapes.get(name)
@@ -103,13 +107,13 @@ def _sources(inner: Fields, shapes: Mapping[str, Shape]) -> tuple[Source, ...]:
         elif not shape.held():
             inner.wrong("transaction", f"every leg of {name} has `for_each`: none can be looked up")
         else:
-            sources.append(Source(name, shape.fact, shape.held()))
+            sources.append(OriginTransaction(name, shape.fact, shape.held()))
     if len({source.transaction for source in sources}) != len(sources):
         inner.wrong("transaction", "`transaction` names one twice")
     return tuple(sources)
 
 
-class Parsed(NamedTuple):
+class ParsedUse(NamedTuple):
     """An account of the origin as a leg writes it. otherwise: the text after `else`."""
 
     leg: str
@@ -118,17 +122,17 @@ class Parsed(NamedTuple):
     otherwise: str | None
 
 
-def parse_use(text: str) -> Parsed | None:
+def parse_use(text: str) -> ParsedUse | None:
     """`origin.LEG.debit` or `FAMILY[origin.LEG.debit.key]`, perhaps with `else ACCOUNT`."""
     whole, member = WHOLE.fullmatch(text), MEMBER.fullmatch(text)
     if whole:
-        return Parsed(whole[1], cast("Side", whole[2]), "", whole[3])
+        return ParsedUse(whole[1], cast("Side", whole[2]), "", whole[3])
     if member:
-        return Parsed(member[2], cast("Side", member[3]), member[1], member[4])
+        return ParsedUse(member[2], cast("Side", member[3]), member[1], member[4])
     return None
 
 
-def origin_problem(parsed: Parsed, origin: Predecessor | None) -> str:
+def origin_problem(parsed: ParsedUse, origin: Predecessor | None) -> str:
     """What is wrong with naming this account of the origin; empty when nothing is."""
     if origin is None:
         return "the transaction has no `origin`"
@@ -142,7 +146,7 @@ def origin_problem(parsed: Parsed, origin: Predecessor | None) -> str:
     return ""
 
 
-def suspended_side(debit: Use | None, credit: Use | None, fields: Fields) -> Side | None:
+def suspended_side(debit: Use | None, credit: Use | None, fields: YamlMapping) -> Side | None:
     """Which side a suspense account replaces: the one that is a family's, or an origin's."""
     open_sides: list[Side] = [
         side

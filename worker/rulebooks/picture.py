@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from worker.core.rulebook import CONTROL, Leg, Rulebook, Transaction
+from worker.core.rulebook import CONTROL, LegRule, Rulebook, Transaction
 
 
 def draw(rulebook: Rulebook) -> str:
@@ -64,7 +64,7 @@ def t_accounts(rule: Transaction) -> list[tuple[str, list[str], list[str]]]:
     return [(account, left, right) for account, (left, right) in sides.items()]
 
 
-def _entries(leg: Leg) -> Iterator[tuple[str, str, str]]:
+def _entries(leg: LegRule) -> Iterator[tuple[str, str, str]]:
     """Name, debited and credited account of each part; a post moves what a pending leg reserved."""
     if leg.pending:
         place = f"{leg.pending.transaction}.{leg.pending.leg}"
@@ -84,7 +84,7 @@ def _entries(leg: Leg) -> Iterator[tuple[str, str, str]]:
         yield (leg.name, debit, credit)
 
 
-def leg_words(leg: Leg) -> Iterator[str]:
+def leg_words(leg: LegRule) -> Iterator[str]:
     """What a leg says besides its accounts."""
     yield leg.amount.text if leg.amount else "all"
     if leg.currency:

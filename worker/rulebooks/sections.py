@@ -10,9 +10,9 @@ import re
 from typing import Final, cast, get_args
 
 from worker.core.money import Currency
-from worker.core.rulebook import Account, AccountType, Ignore, Priority, Topic
+from worker.core.rulebook import AccountType, DeclaredAccount, Ignore, Priority, TopicRule
 from worker.core.wire import AccountFlags
-from worker.rulebooks.fields import GLOB, Fields, check_name
+from worker.rulebooks.fields import GLOB, YamlMapping, check_name
 from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Scalar
 
 CODE_MAX: Final = (1 << 16) - 1
@@ -36,12 +36,12 @@ LIMITS: Final = int(
 )
 
 
-def read_ledgers(book: Fields) -> dict[str, Currency]:
+def read_ledgers(book: YamlMapping) -> dict[str, Currency]:
     """`ledgers:`, by currency."""
     found: dict[str, Currency] = {}
     owners: dict[int, str] = {}
     for name, node, line in book.blocks("ledgers"):
-        fields = Fields(node, f"ledger {name}", book.mistakes, known=LEDGER_KEYS, line=line)
+        fields = YamlMapping(node, f"ledger {name}", book.mistakes, known=LEDGER_KEYS, line=line)
         check_name(name, line, "ledger", book.mistakes)
         fields.require(*LEDGER_KEYS)
         number = fields.whole("id", 1, LEDGER_MAX)
@@ -53,20 +53,20 @@ def read_ledgers(book: Fields) -> dict[str, Currency]:
     return found
 
 
-def read_topics(book: Fields) -> dict[str, Topic]:
+def read_topics(book: YamlMapping) -> dict[str, TopicRule]:
     """`topics:`, by role."""
     found = {}
     for role, node, line in book.blocks("topics"):
-        fields = Fields(node, f"topic {role}", book.mistakes, known=TOPIC_KEYS, line=line)
+        fields = YamlMapping(node, f"topic {role}", book.mistakes, known=TOPIC_KEYS, line=line)
         types = fields.globs("types", exclusions=True) if fields.require("types") else ()
         if types and all(each.startswith("!") for each in types):
             fields.wrong("types", "something must be taken in before `!` takes it out")
         priority = cast("Priority", fields.choice("priority", PRIORITIES))
-        found[role] = Topic(role, types, priority, line)
+        found[role] = TopicRule(role, types, priority, line)
     return found
 
 
-def read_ignore(book: Fields) -> tuple[Ignore, ...]:
+def read_ignore(book: YamlMapping) -> tuple[Ignore, ...]:
     """`ignore:`, in file order."""
     node = book.node("ignore")
     if node is None:
@@ -77,7 +77,7 @@ def read_ignore(book: Fields) -> tuple[Ignore, ...]:
     found = []
     for item in node.items:
         if isinstance(item, Block):
-            fields = Fields(item, "ignore", book.mistakes, known=IGNORE_KEYS)
+            fields = YamlMapping(item, "ignore", book.mistakes, known=IGNORE_KEYS)
             fields.require("type")
             pattern = fields.text("type")
             when = fields.expression("when", condition=True)
@@ -90,12 +90,12 @@ def read_ignore(book: Fields) -> tuple[Ignore, ...]:
     return tuple(found)
 
 
-def read_accounts(book: Fields) -> dict[str, Account]:
+def read_accounts(book: YamlMapping) -> dict[str, DeclaredAccount]:
     """`accounts:`, by name."""
-    found: dict[str, Account] = {}
+    found: dict[str, DeclaredAccount] = {}
     owners: dict[int, str] = {}
     for name, node, line in book.blocks("accounts"):
-        fields = Fields(node, f"account {name}", book.mistakes, known=ACCOUNT_KEYS, line=line)
+        fields = YamlMapping(node, f"account {name}", book.mistakes, known=ACCOUNT_KEYS, line=line)
         check_name(name, line, "account", book.mistakes)
         account = _account(name, fields)
         if fields.has("code") and owners.setdefault(account.code, name) != name:
@@ -106,14 +106,14 @@ def read_accounts(book: Fields) -> dict[str, Account]:
     return found
 
 
-def _account(name: str, fields: Fields) -> Account:
+def _account(name: str, fields: YamlMapping) -> DeclaredAccount:
     fields.require("code", "type")
     flags = 0
     for word in fields.names("flags", tuple(ACCOUNT_FLAGS)):
         flags |= int(ACCOUNT_FLAGS[word])
     if flags & LIMITS == LIMITS:
         fields.wrong("flags", "an account cannot be limited on both sides")
-    return Account(
+    return DeclaredAccount(
         name=name,
         title=fields.text("title") or name,
         code=fields.whole("code", 1, CODE_MAX),
@@ -127,24 +127,24 @@ def _account(name: str, fields: Fields) -> Account:
     )
 
 
-def _clearing(name: str, fields: Fields) -> bool:
+def _clearing(name: str, fields: YamlMapping) -> bool:
     if fields.has("clearing"):
         return fields.flag("clearing")
     words = f"{name} {fields.text('title')}".lower()
     return PASSES_THROUGH.search(words) is not None
 
 
-def _sync_to(fields: Fields) -> str:
+def _sync_to(fields: YamlMapping) -> str:
     target = fields.text("sync_to")
     if target and target.count(".") != 1:
         fields.wrong("sync_to", "`sync_to` is a table and a column: customers.balance_cache")
     return target
 
 
-def new_fields(tree: Block, mistakes: Mistakes) -> Fields:
+def new_fields(tree: Block, mistakes: Mistakes) -> YamlMapping:
     """The top of the file."""
     known = ("version", "ledgers", "topics", "ignore", "accounts", "transactions")
-    book = Fields(tree, "rulebook", mistakes, known=known)
+    book = YamlMapping(tree, "rulebook", mistakes, known=known)
     book.require("version")
     version = tree.entries.get("version")
     if version is not None and not (isinstance(version, Scalar) and version.value == 1):

@@ -12,10 +12,10 @@ from typing import Final, cast
 
 from worker.core.event import CREATED_MAX
 from worker.core.expressions.compiler import Expression
-from worker.core.rulebook import Leg, Predecessor, Priority, Transaction
-from worker.rulebooks.fields import Fields, check_name
-from worker.rulebooks.legs import LEG_KEYS, Declared, read_currency, read_leg
-from worker.rulebooks.origins import LegShape, Shape, read_predecessor
+from worker.core.rulebook import LegRule, Predecessor, Priority, Transaction
+from worker.rulebooks.fields import YamlMapping, check_name
+from worker.rulebooks.legs import LEG_KEYS, LegScope, read_currency, read_leg
+from worker.rulebooks.origins import LegShape, TransactionShape, read_predecessor
 from worker.rulebooks.sections import PRIORITIES
 from worker.rulebooks.yaml_source import Block, Node, Scalar
 
@@ -26,12 +26,12 @@ TRANSACTION_KEYS: Final = (
 SECOND: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?")
 
 
-def read_transactions(book: Fields, declared: Declared) -> tuple[Transaction, ...]:
+def read_transactions(book: YamlMapping, declared: LegScope) -> tuple[Transaction, ...]:
     """`transactions:`, in file order."""
     found = []
     for name, node, line in book.blocks("transactions"):
         what = f"transaction {name}"
-        fields = Fields(node, what, book.mistakes, known=TRANSACTION_KEYS, line=line)
+        fields = YamlMapping(node, what, book.mistakes, known=TRANSACTION_KEYS, line=line)
         check_name(name, line, "transaction", book.mistakes)
         if name == "event":
             book.mistakes.add(line, "no transaction may be called `event`: ids use that word")
@@ -41,7 +41,7 @@ def read_transactions(book: Fields, declared: Declared) -> tuple[Transaction, ..
     return tuple(found)
 
 
-def read_shapes(book: Fields) -> dict[str, Shape]:
+def read_shapes(book: YamlMapping) -> dict[str, TransactionShape]:
     """What transactions may know of each other, before any is read; notes no mistakes."""
     found = {}
     for name, node, _ in book.blocks("transactions"):
@@ -49,7 +49,7 @@ def read_shapes(book: Fields) -> dict[str, Shape]:
             transfers = node.entries.get("transfers")
             legs = transfers.entries if isinstance(transfers, Block) else {}
             shapes = {leg: _leg_shape(each) for leg, each in legs.items()}
-            found[name] = Shape("idempotency_key" in node.entries, shapes)
+            found[name] = TransactionShape("idempotency_key" in node.entries, shapes)
     return found
 
 
@@ -63,7 +63,7 @@ def _leg_shape(node: Node) -> LegShape:
     return LegShape(reserves, nested, number, helped, "suspense" in entries)
 
 
-def _transaction(name: str, fields: Fields, declared: Declared) -> Transaction:
+def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transaction:
     fields.require("on", "transfers")
     start, end = _second(fields, "from"), _second(fields, "until")
     if start is not None and end is not None and start >= end:
@@ -88,7 +88,7 @@ def _transaction(name: str, fields: Fields, declared: Declared) -> Transaction:
     )
 
 
-def _identity(fields: Fields) -> tuple[Expression | None, Expression | None]:
+def _identity(fields: YamlMapping) -> tuple[Expression | None, Expression | None]:
     """Both or neither, and neither a constant: every event would be one fact."""
     keys = ("idempotency_key", "idempotency_time")
     for key, other in (keys, keys[::-1]):
@@ -102,12 +102,12 @@ def _identity(fields: Fields) -> tuple[Expression | None, Expression | None]:
 
 
 def _legs(
-    name: str, fields: Fields, declared: Declared, origin: Predecessor | None
-) -> tuple[Leg, ...]:
+    name: str, fields: YamlMapping, declared: LegScope, origin: Predecessor | None
+) -> tuple[LegRule, ...]:
     found = []
     for leg, node, line in fields.blocks("transfers"):
         what = f"leg {name}.{leg}"
-        block = Fields(node, what, fields.mistakes, known=LEG_KEYS, line=line)
+        block = YamlMapping(node, what, fields.mistakes, known=LEG_KEYS, line=line)
         check_name(leg, line, "leg", fields.mistakes)
         currency = fields.has("currency")
         found.append(read_leg(leg, block, declared, origin=origin, currency=currency))
@@ -118,7 +118,7 @@ def _legs(
     return tuple(found)
 
 
-def _second(fields: Fields, key: str) -> int | None:
+def _second(fields: YamlMapping, key: str) -> int | None:
     """A date (UTC midnight), a UTC time, or seconds since 1970."""
     text = fields.text(key)
     if not text:

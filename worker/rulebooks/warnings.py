@@ -11,40 +11,40 @@ from typing import NamedTuple
 
 from worker.core.compiled_rules import FOREVER
 from worker.core.matching import carries, matches
-from worker.core.rulebook import CONTROL, AccountUse, Leg, Rulebook, Transaction
+from worker.core.rulebook import CONTROL, AccountUse, LegRule, Rulebook, Transaction
 from worker.rulebooks.clearing import never_balanced
 
 
-class Warned(NamedTuple):
+class RuleWarning(NamedTuple):
     """One warning. line: in the rulebook's file."""
 
     line: int
     message: str
 
 
-def review(rulebook: Rulebook) -> list[Warned]:
+def find_warnings(rulebook: Rulebook) -> list[RuleWarning]:
     """Every warning, in the file's order."""
     found = [
         *_overlaps(rulebook),
         *_not_carried(rulebook),
         *_ignored_in_vain(rulebook),
         *_accounts(rulebook),
-        *(Warned(line, message) for line, message in never_balanced(rulebook)),
+        *(RuleWarning(line, message) for line, message in never_balanced(rulebook)),
     ]
     return sorted(found)
 
 
-def _overlaps(rulebook: Rulebook) -> Iterator[Warned]:
+def _overlaps(rulebook: Rulebook) -> Iterator[RuleWarning]:
     for first, second in combinations(rulebook.transactions, 2):
         shared = _shared(first.on, second.on)
         if not shared or not _same_time(first, second):
             continue
         if _covers(first, second):
             message = f"{second.name} is never reached: {first.name} takes all its events before it"
-            yield Warned(second.line, f"transaction {message}")
+            yield RuleWarning(second.line, f"transaction {message}")
         elif first.when is None:
             message = f"takes {shared} before {second.name}, whatever that asks for"
-            yield Warned(first.line, f"transaction {first.name} {message}: it has no `when`")
+            yield RuleWarning(first.line, f"transaction {first.name} {message}: it has no `when`")
 
 
 def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> str:
@@ -81,38 +81,38 @@ def _end(rule: Transaction) -> int:
     return FOREVER if rule.end is None else rule.end
 
 
-def _not_carried(rulebook: Rulebook) -> Iterator[Warned]:
+def _not_carried(rulebook: Rulebook) -> Iterator[RuleWarning]:
     topics = rulebook.topics.values()
     for rule in rulebook.transactions:
         for pattern in rule.on:
             if topics and "*" not in pattern and not any(carries(each, pattern) for each in topics):
                 message = f"transaction {rule.name}: no listed topic may carry {pattern}"
-                yield Warned(rule.line, message)
+                yield RuleWarning(rule.line, message)
 
 
-def _ignored_in_vain(rulebook: Rulebook) -> Iterator[Warned]:
+def _ignored_in_vain(rulebook: Rulebook) -> Iterator[RuleWarning]:
     whole = [rule for rule in rulebook.transactions if rule.when is None and _start(rule) < 0]
     for number, entry in enumerate(rulebook.ignore):
         for rule in whole:
             if _end(rule) == FOREVER and matches(entry.pattern, rule.on):
                 message = f"ignore {entry.pattern} is never reached: {rule.name} takes it before"
-                yield Warned(entry.line, message)
+                yield RuleWarning(entry.line, message)
         for earlier in rulebook.ignore[:number]:
             if earlier.when is None and matches(entry.pattern, (earlier.pattern,)):
                 message = f"ignore {entry.pattern}: {earlier.pattern} already ignores it"
-                yield Warned(entry.line, message)
+                yield RuleWarning(entry.line, message)
 
 
-def _accounts(rulebook: Rulebook) -> Iterator[Warned]:
+def _accounts(rulebook: Rulebook) -> Iterator[RuleWarning]:
     used = {name for rule in rulebook.transactions for leg in rule.legs for name in _used_by(leg)}
     for account in rulebook.accounts.values():
         if account.name not in used and not account.reserved:
-            yield Warned(account.line, f"account {account.name} is never used")
+            yield RuleWarning(account.line, f"account {account.name} is never used")
         if account.name in used and account.reserved:
-            yield Warned(account.line, f"account {account.name} is used, though `reserved`")
+            yield RuleWarning(account.line, f"account {account.name} is used, though `reserved`")
 
 
-def _used_by(leg: Leg) -> Iterator[str]:
+def _used_by(leg: LegRule) -> Iterator[str]:
     for use in (leg.debit, leg.credit, leg.shortfall, leg.repay_first):
         if isinstance(use, AccountUse):
             yield use.account.name

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from worker.core.assignment import EXPECTS_NOTHING, NO_REDO, Assignment, Opening, Stand
+from worker.core.assignment import EXPECTS_NOTHING, NO_REDO, Assignment, CommittedPosition, Opening
 from worker.core.ids import position_base
-from worker.core.ports import Place, Polled, Record, Source
+from worker.core.ports import GroupMember, Polled, Record, TopicPartition
 from worker.core.rulebook import Priority
 from worker.stages.item import Item
 from worker.stages.priority import resting
@@ -32,7 +32,7 @@ PLACED_MAX: Final = 5
 _log = structlog.get_logger(__name__)
 
 
-class Input(NamedTuple):
+class InputTopic(NamedTuple):
     """What a topic is read as: see `Assignment`, and `worker.stages.priority` for the priority."""
 
     role: str
@@ -49,20 +49,20 @@ class Partitions:
     """
 
     def __init__(
-        self, *, group: str, topics: Mapping[str, Input], window: int, source: Source
+        self, *, group: str, topics: Mapping[str, InputTopic], window: int, source: GroupMember
     ) -> None:
         self._group = group
         self._topics = topics
         self._window = window
         self._source = source
-        self._assignments: dict[Place, Assignment] = {}
-        self._openings: dict[Place, Opening] = {}
-        self._ends: dict[Place, int] = {}
+        self._assignments: dict[TopicPartition, Assignment] = {}
+        self._openings: dict[TopicPartition, Opening] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self._newest: Future[int] | None = None
-        self._asked_for: dict[Place, Opening] = {}
-        self._asleep: dict[Place, int] = {}
-        self._known: dict[Place, set[int]] = {}
-        self._resting: frozenset[Place] = frozenset()
+        self._asked_for: dict[TopicPartition, Opening] = {}
+        self._asleep: dict[TopicPartition, int] = {}
+        self._known: dict[TopicPartition, set[int]] = {}
+        self._resting: frozenset[TopicPartition] = frozenset()
         self._ranked = len({one.priority for one in topics.values()}) > 1
 
     # Whose is what
@@ -122,15 +122,15 @@ class Partitions:
         """Every assignment, opened or not."""
         return self._assignments.values()
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[TopicPartition]:
         """Every partition that is ours."""
         return list(self._assignments)
 
-    def opened(self) -> list[Place]:
+    def opened(self) -> list[TopicPartition]:
         """The partitions whose records are taken, now or when they are due."""
         return [place for place, one in self._assignments.items() if one.opened]
 
-    def awake(self) -> list[Place]:
+    def awake(self) -> list[TopicPartition]:
         """The partitions whose records are taken now."""
         return [
             place
@@ -165,7 +165,7 @@ class Partitions:
                 self._ends[place] = end
         return bool(polled.lost or polled.gained)
 
-    def _begin(self, place: Place) -> None:
+    def _begin(self, place: TopicPartition) -> None:
         """Another stay, which is not open yet."""
         self._forget(place)
         topic, partition = place
@@ -179,7 +179,7 @@ class Partitions:
             delay_ms=read_as.delay_ms,
         )
 
-    def _forget(self, place: Place) -> None:
+    def _forget(self, place: TopicPartition) -> None:
         for held in (self._assignments, self._openings, self._ends, self._asleep):
             held.pop(place, None)
         self._resting -= {place}
@@ -200,7 +200,7 @@ class Partitions:
             self._assignments[place] = again
             self._place(place, again.committed, expects=self._known_from(place, again.committed))
 
-    def _place(self, place: Place, offset: int, *, expects: int) -> None:
+    def _place(self, place: TopicPartition, offset: int, *, expects: int) -> None:
         """Read from here on; a partition that cannot be placed opens anew, as the group says."""
         if self._source.seek(place, offset):
             self._assignments[place].was_placed(offset, expects=expects)
@@ -220,7 +220,7 @@ class Partitions:
                 place = (item.assignment.topic, item.assignment.partition)
                 self._known.setdefault(place, set()).add(item.offset)
 
-    def _known_from(self, place: Place, offset: int) -> int:
+    def _known_from(self, place: TopicPartition, offset: int) -> int:
         known = self._known.pop(place, ())
         return min((one for one in known if one >= offset), default=EXPECTS_NOTHING)
 
@@ -258,18 +258,18 @@ class Partitions:
 
     # Parked records
 
-    def sleeps(self, place: Place) -> bool:
+    def sleeps(self, place: TopicPartition) -> bool:
         """Is its next record not due yet?"""
         return place in self._asleep
 
-    def sleep(self, place: Place, *, offset: int, wake_ms: int) -> None:
+    def sleep(self, place: TopicPartition, *, offset: int, wake_ms: int) -> None:
         """Take nothing more until then, and read again from this offset, which is not due yet."""
         self._asleep[place] = wake_ms
         self._ends.pop(place, None)
         self._source.pause([place])
         self._place(place, offset, expects=offset)
 
-    def wake(self, now_ms: int) -> list[Place]:
+    def wake(self, now_ms: int) -> list[TopicPartition]:
         """The partitions that have slept long enough."""
         woken = [place for place, wake_ms in self._asleep.items() if wake_ms <= now_ms]
         for place in woken:
@@ -295,14 +295,14 @@ class Partitions:
         self._source.pause(self._resting - before)
         self._source.resume([place for place in self.awake() if place in before])
 
-    def _behind(self, place: Place) -> bool:
+    def _behind(self, place: TopicPartition) -> bool:
         """Is there more than what was committed, or read to an end?"""
         taken = max(self._assignments[place].committed, self._ends.get(place, 0))
         return not self.sleeps(place) and bool(self._source.lag(place, taken))
 
     # Opening
 
-    def open_known(self) -> list[Place]:
+    def open_known(self) -> list[TopicPartition]:
         """Open what the group has a stand for; the partitions opened."""
         for place, assignment in self._assignments.items():
             if assignment.opened or place in self._openings:
@@ -315,7 +315,7 @@ class Partitions:
 
     def first_starts(
         self, newest_timestamp: Callable[[], Future[int]]
-    ) -> list[tuple[Assignment, int, Stand]]:
+    ) -> list[tuple[Assignment, int, CommittedPosition]]:
         """What must be committed before the rest can open: `since` is the ledger's newest time.
 
         Empty while nobody has answered. newest_timestamp: asks it, in its own thread,
@@ -331,17 +331,23 @@ class Partitions:
         newest = self._newest.result()
         self._newest = None
         return [
-            (self._assignments[place], one.offset, Stand(newest, one.offset + self._window))
+            (
+                self._assignments[place],
+                one.offset,
+                CommittedPosition(newest, one.offset + self._window),
+            )
             for place, one in self._asked_for.items()
             if self._openings.get(place) is one
         ]
 
-    def open_first(self, starts: Iterable[tuple[Assignment, int, Stand]]) -> list[Place]:
+    def open_first(
+        self, starts: Iterable[tuple[Assignment, int, CommittedPosition]]
+    ) -> list[TopicPartition]:
         """Their commit is in: open them."""
         places = [((one.topic, one.partition), stand) for one, _, stand in starts]
         return [place for place, stand in places if self._open(place, stand, redo=NO_REDO)]
 
-    def _open(self, place: Place, stand: Stand, *, redo: int) -> bool:
+    def _open(self, place: TopicPartition, stand: CommittedPosition, *, redo: int) -> bool:
         """False when the source cannot be placed yet: the group is asked again."""
         offset = self._openings.pop(place).offset
         if not self._source.seek(place, offset):
@@ -353,23 +359,27 @@ class Partitions:
 
     # Commits
 
-    def stands(self, items: Iterable[Item]) -> list[tuple[Assignment, int, Stand]]:
+    def stands(self, items: Iterable[Item]) -> list[tuple[Assignment, int, CommittedPosition]]:
         """What to commit when these items, the oldest of their partitions, are settled."""
         latest: dict[Assignment, int] = {item.assignment: item.offset for item in items}
         return [self._raised(one, offset + 1) for one, offset in latest.items()]
 
-    def blocked(self, items: Iterable[Item]) -> list[tuple[Assignment, int, Stand]]:
+    def blocked(self, items: Iterable[Item]) -> list[tuple[Assignment, int, CommittedPosition]]:
         """What to commit so that items beyond `until` may be submitted: the same offset, anew."""
         first: dict[Assignment, int] = {}
         for item in items:
             first.setdefault(item.assignment, item.offset)
         return [
-            (one, one.committed, Stand(one.since, max(one.until, offset + self._window)))
+            (
+                one,
+                one.committed,
+                CommittedPosition(one.since, max(one.until, offset + self._window)),
+            )
             for one, offset in first.items()
             if not one.may_submit(offset)
         ]
 
-    def tails(self) -> list[tuple[Assignment, int, Stand]]:
+    def tails(self) -> list[tuple[Assignment, int, CommittedPosition]]:
         """What to commit to stand at the very end of partitions read to their end.
 
         A transaction's marker takes an offset that no record has. Only when nothing is under way.
@@ -380,5 +390,7 @@ class Partitions:
             if one.opened and not self.sleeps(place) and self._ends.get(place, 0) > one.committed
         ]
 
-    def _raised(self, one: Assignment, next_offset: int) -> tuple[Assignment, int, Stand]:
+    def _raised(
+        self, one: Assignment, next_offset: int
+    ) -> tuple[Assignment, int, CommittedPosition]:
         return one, next_offset, one.raised(next_offset=next_offset, window=self._window)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from worker.core.ports import Place
+from worker.core.ports import TopicPartition
 from worker.core.rulebook import Priority
 
 TURN_SECONDS: Final = 0.5
@@ -21,7 +21,7 @@ ROUND_TURNS: Final = 4
 RANKS: Final[Mapping[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
 
 
-class Turns:
+class PriorityRounds:
     """Counts turns, and sees whether the last one had full batches."""
 
     def __init__(self) -> None:
@@ -51,8 +51,11 @@ class Turns:
 
 
 def resting(
-    priorities: Mapping[Place, Priority], *, behind: Callable[[Place], bool], turn: int
-) -> frozenset[Place]:
+    priorities: Mapping[TopicPartition, Priority],
+    *,
+    behind: Callable[[TopicPartition], bool],
+    turn: int,
+) -> frozenset[TopicPartition]:
     """Those that rest in this turn: all below the most urgent priority that is behind.
 
     behind: has this partition records that were not taken yet? turn: counts up from 0.

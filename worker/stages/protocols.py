@@ -11,7 +11,7 @@ from typing import Protocol
 from worker.core.assignment import Assignment
 from worker.core.event import Dead, Event
 from worker.core.outcome import Outcome
-from worker.core.ports import Announcement, Place, Record, Stage
+from worker.core.ports import Announcement, Record, StageName, TopicPartition
 from worker.stages.item import Item
 
 
@@ -65,16 +65,20 @@ class Observer(Protocol):
         ...
 
     def rebalanced(
-        self, *, lost: Sequence[Place], gained: Sequence[Place], held: Sequence[Place]
+        self,
+        *,
+        lost: Sequence[TopicPartition],
+        gained: Sequence[TopicPartition],
+        held: Sequence[TopicPartition],
     ) -> None:
         """The group moved partitions; held: what is ours now."""
         ...
 
-    def opened(self, places: Sequence[Place]) -> None:
+    def opened(self, places: Sequence[TopicPartition]) -> None:
         """These partitions' records are taken from now on."""
         ...
 
-    def parked(self, place: Place, record: Record | None) -> None:
+    def parked(self, place: TopicPartition, record: Record | None) -> None:
         """The next record of this partition is not due yet; None: it may be now."""
         ...
 
@@ -82,7 +86,7 @@ class Observer(Protocol):
         """A transaction was aborted, and its records are read again."""
         ...
 
-    def stage(self, name: Stage, seconds: float) -> None:
+    def stage(self, name: StageName, seconds: float) -> None:
         """Time spent in a stage."""
         ...
 

@@ -26,12 +26,12 @@ from worker.core.expressions.grammar import (
     ExpressionMistake,
     Node,
     Path,
-    Step,
+    PathStep,
     Those,
     parse,
 )
 
-Run = Callable[..., Any]
+Evaluate = Callable[..., Any]
 
 BODY: Final = "body"
 NAMESPACE: Final[dict[str, Any]] = {
@@ -72,8 +72,8 @@ class Expression:
     text: str
     roots: frozenset[str]
     path: tuple[str, ...]
-    fast: Run
-    precise: Run
+    fast: Evaluate
+    precise: Evaluate
 
 
 def compile_expression(
@@ -161,7 +161,7 @@ class _Emitter:
         self._locals = {name: f"item{number}" for number, name in enumerate(loops)}
         self._precise = precise
 
-    def function(self, node: Node, *, condition: bool) -> Run:
+    def function(self, node: Node, *, condition: bool) -> Evaluate:
         """The compiled function of the envelope and the items."""
         value = self._truth(node) if condition else self._emit(node)
         body = ast.Lambda(_arguments([BODY, *self._locals.values()]), value)
@@ -183,19 +183,19 @@ class _Emitter:
     def _path(self, node: Path) -> ast.expr:
         local = ELEMENT if node.root == ELEMENT else self._locals.get(node.root)
         root = _load(local or BODY)
-        steps: tuple[Step, ...] = node.steps if local else (node.root, *node.steps)
+        steps: tuple[PathStep, ...] = node.steps if local else (node.root, *node.steps)
         if not self._precise and not any(type(step) is int for step in steps):
             return self._subscripts(root, steps)
         literal = ast.Tuple([self._literal(step) for step in steps], ast.Load())
         return self._helper("walk", root, literal, ast.Constant(node.text))
 
-    def _literal(self, step: Step) -> ast.expr:
+    def _literal(self, step: PathStep) -> ast.expr:
         """A step as `walk` takes it; a condition is a function of the element."""
         if isinstance(step, Those):
             return ast.Lambda(_arguments([ELEMENT]), self._truth(step.condition))
         return ast.Constant(step)
 
-    def _subscripts(self, value: ast.expr, steps: tuple[Step, ...]) -> ast.expr:
+    def _subscripts(self, value: ast.expr, steps: tuple[PathStep, ...]) -> ast.expr:
         """`value["data"]["object"]`, and a comprehension over a list at `[*]` and `[condition]`.
 
         Nested ones may share a name: Python looks a comprehension's list up outside of it.
@@ -285,4 +285,4 @@ SPECIAL: Final[dict[str, Callable[[_Emitter, Call], ast.expr]]] = {
     "max": _Emitter._extreme,  # noqa: SLF001
 }
 
-__all__ = ["Expression", "ExpressionMistake", "Run", "compile_expression", "loop_name_problem"]
+__all__ = ["Evaluate", "Expression", "ExpressionMistake", "compile_expression", "loop_name_problem"]

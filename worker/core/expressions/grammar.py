@@ -93,7 +93,7 @@ class Those:
     condition: Node
 
 
-Step = str | int | Those | None
+PathStep = str | int | Those | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Path:
     """A value of the event or of a loop's item. text: as a person wrote it, for messages."""
 
     root: str
-    steps: tuple[Step, ...]
+    steps: tuple[PathStep, ...]
     text: str
 
 
@@ -344,7 +344,7 @@ class _Parser:
             start = f": a path starts with data, id{inside}, …"
             hint = f"; did you mean {near[0]!r}?" if near else start
             raise self._mistake(f"{token.text!r} is not known here{hint}", token)
-        steps: list[Step] = []
+        steps: list[PathStep] = []
         while sign := self._accept(".", "["):
             steps.append(self._key() if sign == "." else self._index())
         end = self._tokens[self._at - 1].end
@@ -356,10 +356,10 @@ class _Parser:
             raise self._mistake('a key is needed after the dot; write others as ["…"]', token)
         return token.text
 
-    def _index(self) -> Step:
+    def _index(self) -> PathStep:
         """A place in a list, a key, `*`, or a condition, in which `each` is an element."""
         if self._accept("*"):
-            step: Step = EACH
+            step: PathStep = EACH
         elif self._next.text == "]":
             raise self._mistake(f"{INDEX} is needed between [ and ]")
         else:
@@ -367,7 +367,7 @@ class _Parser:
         self._expect("]")
         return step
 
-    def _chosen(self) -> Step:
+    def _chosen(self) -> PathStep:
         outside, first = self._roots, self._next
         self._roots = {*outside, ELEMENT}
         node = self._choice()

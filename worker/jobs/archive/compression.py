@@ -21,11 +21,11 @@ ZSTD: Final = b"\x28\xb5\x2f\xfd"
 CHUNK: Final = 1 << 16
 
 
-class CutShort(Exception):
+class ArchiveCutShort(Exception):
     """A compressed stream ended in its middle."""
 
 
-UNREADABLE: Final = (OSError, EOFError, zlib.error, CutShort)
+UNREADABLE: Final = (OSError, EOFError, zlib.error, ArchiveCutShort)
 """What reading a damaged file raises."""
 
 
@@ -87,13 +87,13 @@ class _Zstd(io.RawIOBase):
         chunk = chunk or self._raw.read(CHUNK)
         if not chunk:
             if not self._fresh:
-                raise CutShort
+                raise ArchiveCutShort
             return False
         self._fresh = False
         try:
             self._left = self._frame.decompress(chunk)
         except self._broken as error:
-            raise CutShort from error
+            raise ArchiveCutShort from error
         return True
 
     def close(self) -> None:

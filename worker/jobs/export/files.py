@@ -11,12 +11,12 @@ from typing import Any, Final
 from fastavro import parse_schema, writer
 
 from worker.jobs.duckdb_rows import columns_sql, open_database, quoted, stage_rows
-from worker.jobs.export.rows import COLUMNS, TEXT, Fields
+from worker.jobs.export.rows import COLUMNS, TEXT, ExportRow
 
 DUCKDB_TYPES: Final = {"text": "VARCHAR", "number": "BIGINT"}
 
 
-def write_avro(path: Path, kind: str, rows: list[Fields]) -> None:
+def write_avro(path: Path, kind: str, rows: list[ExportRow]) -> None:
     """One Avro container file."""
     with path.open("wb") as file:
         writer(file, _avro_schema(kind), rows, codec="deflate")
@@ -30,7 +30,7 @@ def _avro_schema(kind: str) -> Any:  # noqa: ANN401 - fastavro's schemas are unt
     return parse_schema({"type": "record", "name": f"ledger_{kind}", "fields": fields})
 
 
-def write_parquet(path: Path, kind: str, rows: list[Fields]) -> None:
+def write_parquet(path: Path, kind: str, rows: list[ExportRow]) -> None:
     """One Parquet file, compressed."""
     columns = {name: DUCKDB_TYPES[form] for name, form in COLUMNS[kind].items()}
     with open_database(path.parent) as database:

@@ -10,10 +10,10 @@ from typing import Final
 
 from worker.core.ids import hex_id
 from worker.core.wire import Account, Transfer, kind_of
-from worker.jobs.times import shown
-from worker.ledger.books import Books
+from worker.jobs.times import iso_time
+from worker.ledger.books import NamedLedger
 
-Fields = dict[str, str | int]
+ExportRow = dict[str, str | int]
 
 TEXT: Final = "text"
 NUMBER: Final = "number"
@@ -61,15 +61,15 @@ ACCOUNT_COLUMNS: Final = {
 COLUMNS: Final = {"transfers": TRANSFER_COLUMNS, "accounts": ACCOUNT_COLUMNS}
 
 
-def transfer_fields(books: Books, transfers: list[Transfer]) -> list[Fields]:
+def transfer_fields(books: NamedLedger, transfers: list[Transfer]) -> list[ExportRow]:
     """Transfers with the names of their accounts."""
     ids = {one.debit_account_id for one in transfers} | {one.credit_account_id for one in transfers}
     names = books.names(ids)
-    rows: list[Fields] = []
+    rows: list[ExportRow] = []
     for one in transfers:
         currency, scale = books.currency(one.ledger)
         debit, credit = names[one.debit_account_id], names[one.credit_account_id]
-        row: Fields = {
+        row: ExportRow = {
             "transfer_id": hex_id(one.id),
             "debit_account_id": hex_id(one.debit_account_id),
             "debit_account": debit.name,
@@ -90,20 +90,20 @@ def transfer_fields(books: Books, transfers: list[Transfer]) -> list[Fields]:
             "position": str(one.user_data_64),
             "leg_number": one.user_data_32 >> 16,
             "leg_count": one.user_data_32 & 0xFFFF,
-            "posted_at": shown(one.timestamp),
+            "posted_at": iso_time(one.timestamp),
             "ledger_timestamp": str(one.timestamp),
         }
         rows.append(row)
     return rows
 
 
-def account_fields(books: Books, accounts: list[Account]) -> list[Fields]:
+def account_fields(books: NamedLedger, accounts: list[Account]) -> list[ExportRow]:
     """Accounts with their names and balances."""
-    rows: list[Fields] = []
+    rows: list[ExportRow] = []
     for one in accounts:
         named = books.name(one)
         currency, scale = books.currency(one.ledger)
-        row: Fields = {
+        row: ExportRow = {
             "account_id": hex_id(one.id),
             "account": named.name,
             "key": named.key,
@@ -116,7 +116,7 @@ def account_fields(books: Books, accounts: list[Account]) -> list[Fields]:
             "credits_posted": str(one.credits_posted),
             "debits_pending": str(one.debits_pending),
             "credits_pending": str(one.credits_pending),
-            "opened_at": shown(one.timestamp),
+            "opened_at": iso_time(one.timestamp),
             "ledger_timestamp": str(one.timestamp),
         }
         rows.append(row)

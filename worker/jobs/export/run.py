@@ -22,14 +22,14 @@ from typing import Any, Final, Literal
 
 from worker.core.errors import UsageError
 from worker.core.wire import Account, Transfer, pack_account, pack_transfer
-from worker.jobs.export.rows import Fields, account_fields, transfer_fields
-from worker.ledger.books import Books
+from worker.jobs.export.rows import ExportRow, account_fields, transfer_fields
+from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers, newest_timestamp
 
 MANIFEST: Final = "manifest.json"
 VERSION: Final = 1
-Format = Literal["parquet", "avro"]
-WritePart = Callable[[Path, str, list[Fields]], None]
+ExportFormat = Literal["parquet", "avro"]
+WritePart = Callable[[Path, str, list[ExportRow]], None]
 """Takes the file, `accounts` or `transfers`, and the rows."""
 
 
@@ -52,7 +52,7 @@ class Export:
         draft.replace(self.folder / MANIFEST)
         sync_folder(self.folder)
 
-    def add(self, kind: str, rows: list[Fields], packed: bytes, last: int) -> None:
+    def add(self, kind: str, rows: list[ExportRow], packed: bytes, last: int) -> None:
         """Write one part, then name it in the manifest. last: its newest timestamp."""
         parts = self.manifest[kind]["parts"]
         name = f"{kind}-{len(parts):06d}.{self.manifest['format']}"
@@ -72,7 +72,12 @@ class Export:
 
 
 def open_export(
-    folder: Path, books: Books, *, encoding: Format, part_rows: int, write_part: WritePart
+    folder: Path,
+    books: NamedLedger,
+    *,
+    encoding: ExportFormat,
+    part_rows: int,
+    write_part: WritePart,
 ) -> Export:
     """A new export in an empty folder, or the one that was begun there.
 
@@ -106,7 +111,7 @@ def open_export(
     return Export(folder, found, write_part)
 
 
-def _first_account(books: Books) -> str:
+def _first_account(books: NamedLedger) -> str:
     """What tells this ledger from another: its oldest account and when it was made."""
     first = next(iter(all_accounts(books.ledger)), None)
     return f"{first.id:032x}@{first.timestamp}" if first else ""
@@ -138,7 +143,9 @@ def _require_parts(folder: Path, manifest: dict[str, Any]) -> None:
                 raise UsageError(f"{folder / part['file']} is missing, and the manifest names it")
 
 
-def finish(export: Export, books: Books, *, told: Callable[[str, int], None]) -> dict[str, Any]:
+def finish(
+    export: Export, books: NamedLedger, *, told: Callable[[str, int], None]
+) -> dict[str, Any]:
     """Write what is missing, and return the manifest. told: gets each part's kind and rows."""
     if export.manifest["complete"]:
         return export.manifest

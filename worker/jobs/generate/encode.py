@@ -23,7 +23,7 @@ from worker.codecs.avro import encode_event
 from worker.jobs.generate.poison import NOTE
 from worker.jobs.generate.scene import COMMANDS, PAYMENTS, SETTLEMENTS, Generated
 
-Format = Literal["json", "avro"]
+RecordFormat = Literal["json", "avro"]
 
 SCHEMAS: Final[Mapping[str, str]] = {
     PAYMENTS: "stripe_payment_event",

@@ -20,13 +20,13 @@ from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable
 from worker.core.event import Reason
 from worker.core.outcome import OutcomeKind
-from worker.core.ports import Commit, Ledger, Source
+from worker.core.ports import Commit, GroupMember, Ledger
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.jobs.live.encoders import announcement_writer
-from worker.kafka.consumer import KafkaSource
+from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
-from worker.kafka.producer import KafkaAnnouncer
+from worker.kafka.producer import TransactionalProducer
 from worker.kafka.registry import Registry, open_registry, schema_ids
 from worker.ledger.clock import LedgerClock
 from worker.ledger.counted import CountedLedger
@@ -37,11 +37,11 @@ from worker.observe.batch_observer import BatchObserver
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
 from worker.observe.watchdog import Watchdog
-from worker.pipeline import Inputs, Pipeline
+from worker.pipeline import InputState, Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
-from worker.stages.partitions import Input
+from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
 from worker.stages.protocols import Posting
 
@@ -59,7 +59,7 @@ class Worker:
 
     inputs: frozenset[str]
     pipeline: Pipeline
-    source: KafkaSource
+    source: Consumer
     observer: BatchObserver
     probe: LedgerProbe
     watchdog: Watchdog
@@ -70,8 +70,8 @@ class Worker:
 class Variant:
     """How a worker differs from the live one: what it reads, and what stands before its ports."""
 
-    reads: Callable[[Settings], Mapping[str, Input]]
-    source: Callable[[Source], Source]
+    reads: Callable[[Settings], Mapping[str, InputTopic]]
+    source: Callable[[GroupMember], GroupMember]
     posting: Callable[[Posting, Ledger, Translator], Posting]
 
 
@@ -202,10 +202,10 @@ def _translator(settings: Settings, rulebook: Rulebook) -> Translator:
 
 
 def _inputs(
-    settings: Settings, reads: Mapping[str, Input], legs_max: int, events_limit: int
-) -> Inputs:
+    settings: Settings, reads: Mapping[str, InputTopic], legs_max: int, events_limit: int
+) -> InputState:
     batch = settings.batch
-    return Inputs(
+    return InputState(
         group=settings.kafka.group_id,
         topics=reads,
         limits=Limits(batch.events_max, legs_max, batch.bytes_max),
@@ -214,17 +214,17 @@ def _inputs(
     )
 
 
-def _read_as(settings: Settings) -> dict[str, Input]:
+def _read_as(settings: Settings) -> dict[str, InputTopic]:
     """Every topic that is read: the inputs, and one parked topic for each delay."""
     topics = settings.topics
-    read = {topic: Input(role) for role, topic in topics.inputs.items()}
+    read = {topic: InputTopic(role) for role, topic in topics.inputs.items()}
     delays = zip(topics.parked_topics, topics.parked_delays_seconds, strict=True)
     for tries, (topic, seconds) in enumerate(delays, start=1):
-        read[topic] = Input("", tries, seconds * 1000)
+        read[topic] = InputTopic("", tries, seconds * 1000)
     return read
 
 
-def _ranked(reads: Mapping[str, Input], rulebook: Rulebook) -> dict[str, Input]:
+def _ranked(reads: Mapping[str, InputTopic], rulebook: Rulebook) -> dict[str, InputTopic]:
     """With the rulebook's priority of each role; parked topics, which have none, are normal."""
     return {
         topic: one._replace(priority=rulebook.priority_of(one.role)) for topic, one in reads.items()
@@ -238,8 +238,8 @@ _LIVE: Final = Variant(
 )
 
 
-def _source(settings: Settings, topics: Sequence[str], health: Health) -> KafkaSource:
-    return KafkaSource(
+def _source(settings: Settings, topics: Sequence[str], health: Health) -> Consumer:
+    return Consumer(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=settings.kafka.group_id,
         topics=topics,
@@ -254,8 +254,8 @@ def _announcer(
     after_commit: Callable[[Sequence[Commit]], None],
     health: Health,
     stopping_seconds: Callable[[], float],
-) -> KafkaAnnouncer:
-    return KafkaAnnouncer(
+) -> TransactionalProducer:
+    return TransactionalProducer(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         transactional_id=settings.kafka.transactional_id,
         client=settings.kafka.client,
@@ -266,7 +266,7 @@ def _announcer(
     )
 
 
-def _watch_kafka(health: Health, source: KafkaSource, announcer: KafkaAnnouncer) -> None:
+def _watch_kafka(health: Health, source: Consumer, announcer: TransactionalProducer) -> None:
     health.kafka_waiting_seconds = lambda: max(source.waiting_seconds, announcer.waiting_seconds)
 
 
@@ -329,7 +329,7 @@ def _observer(  # noqa: PLR0913 - one argument per part
     metrics: Metrics,
     health: Health,
     ledger: CountedLedger,
-    source: KafkaSource,
+    source: Consumer,
     balances: BalanceGauges,
 ) -> BatchObserver:
     return BatchObserver(

@@ -27,7 +27,7 @@ MXFAST_DEFAULT: Final = 64 * ctypes.sizeof(ctypes.c_size_t) // 4
 
 
 @contextmanager
-def calm() -> Iterator[None]:
+def tune_gc() -> Iterator[None]:
     """Look for garbage seldom and never among what was there at the start; merge at once."""
     before = gc.get_threshold()
     gc.collect()

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from worker.core.ports import Place
+from worker.core.ports import TopicPartition
 from worker.jobs.live import gc_tuning
 from worker.jobs.live.compose import Worker
 
@@ -59,7 +59,7 @@ def work(
     """
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
-    with gc_tuning.calm(), worker.watchdog.watching():
+    with gc_tuning.tune_gc(), worker.watchdog.watching():
         while not stop.asked and not ended():
             if events_limit and pipeline.settled >= events_limit:
                 break
@@ -80,7 +80,7 @@ def drain_check(worker: Worker) -> Callable[[], bool]:
     The group, not this process: several drain together, and all of them stop.
     """
     marks = worker.source.watermarks()
-    ends: Mapping[Place, int] = {
+    ends: Mapping[TopicPartition, int] = {
         place: end
         for place, (low, end) in marks.items()
         if end > low and place[0] in worker.inputs  # a parked event has its outcome

@@ -23,7 +23,7 @@ from worker.core.ids import hex_id
 from worker.core.ports import Record
 from worker.core.wire import Transfer
 from worker.jobs.archive.records import is_placed
-from worker.jobs.duckdb_rows import Database, Stage, columns_sql, open_database
+from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql, open_database
 from worker.jobs.rebuild.tables import (
     EVENTLESS,
     FORGET_HELD,
@@ -38,7 +38,7 @@ PAGE_ROWS: Final = 20_000
 """Legs that are read together; more than the longest chain has."""
 
 
-class ToldLeg(NamedTuple):
+class AnnouncedLeg(NamedTuple):
     """One transfer as it was announced; 128-bit numbers are hex, as the outbox has them.
 
     unsettled: a reservation that no later transfer posts or voids.
@@ -66,7 +66,7 @@ class ToldLeg(NamedTuple):
     unsettled: bool
 
 
-class Source(NamedTuple):
+class CandidateRecord(NamedTuple):
     """A record that may have been posted. offset: -1 where its archive does not say."""
 
     topic: str
@@ -75,22 +75,22 @@ class Source(NamedTuple):
     value: bytes
 
 
-class Step(NamedTuple):
+class AnnouncedChain(NamedTuple):
     """One chain as it was announced, and the records that may have been it."""
 
-    legs: list[ToldLeg]
-    sources: list[Source]
+    legs: list[AnnouncedLeg]
+    sources: list[CandidateRecord]
 
 
 class Refusal(NamedTuple):
     """A record whose event the ledger refused, up to this attempt."""
 
     attempt: int
-    source: Source
+    source: CandidateRecord
 
 
-class Told:
-    """Takes records and transfers, then gives the chains in order; made by `open_told`."""
+class AnnouncedLegs:
+    """Takes records and transfers, then gives the chains in order; made by `open_announced`."""
 
     def __init__(self, database: Database, values: BinaryIO) -> None:
         self.database = database
@@ -98,7 +98,9 @@ class Told:
         self._end = 0
         for name, columns in TABLES.items():
             database.execute(f"CREATE TABLE {name} ({columns_sql(columns)})")
-        self._stages = {name: Stage(database, name, columns) for name, columns in TABLES.items()}
+        self._stages = {
+            name: RowBuffer(database, name, columns) for name, columns in TABLES.items()
+        }
 
     @property
     def announcements(self) -> int:
@@ -223,7 +225,7 @@ class Told:
         (count,) = self.database.execute("SELECT count(*) FROM leg").fetchall()[0]
         return int(count)
 
-    def steps(self, *, unsettled: bool = False) -> Iterator[Step]:
+    def steps(self, *, unsettled: bool = False) -> Iterator[AnnouncedChain]:
         """The chains in the ledger's order; unsettled: only reservations that stayed open."""
         after = -1
         chosen = "AND unsettled" if unsettled else ""
@@ -233,9 +235,9 @@ class Told:
                 f" ORDER BY start_ns, leg LIMIT {PAGE_ROWS}",
                 {"after": after},
             ).fetchall()
-            chains: dict[int, list[ToldLeg]] = defaultdict(list)
+            chains: dict[int, list[AnnouncedLeg]] = defaultdict(list)
             for row in rows:
-                chains[row[0]].append(ToldLeg(*row))
+                chains[row[0]].append(AnnouncedLeg(*row))
             if len(rows) == PAGE_ROWS:
                 chains.popitem()  # it may be cut
             if not chains:
@@ -243,10 +245,10 @@ class Told:
             after = max(chains)
             sources = self._sources(min(chains), after)
             for start_ns, legs in chains.items():
-                yield Step(legs, sources[start_ns])
+                yield AnnouncedChain(legs, sources[start_ns])
 
-    def _sources(self, low: int, high: int) -> dict[int, list[Source]]:
-        found: dict[int, list[Source]] = defaultdict(list)
+    def _sources(self, low: int, high: int) -> dict[int, list[CandidateRecord]]:
+        found: dict[int, list[CandidateRecord]] = defaultdict(list)
         query = (
             "SELECT start_ns, topic, part, record_offset, value_at, size FROM source_of"
             " WHERE start_ns BETWEEN $low AND $high ORDER BY start_ns, number"
@@ -255,9 +257,9 @@ class Told:
             found[start_ns].append(self._source(*about))
         return found
 
-    def _source(self, topic: str, part: int, off: int, at: int, size: int) -> Source:
+    def _source(self, topic: str, part: int, off: int, at: int, size: int) -> CandidateRecord:
         self._values.seek(at)
-        return Source(topic, part, off, self._values.read(size))
+        return CandidateRecord(topic, part, off, self._values.read(size))
 
     def refusals(self) -> Iterator[Refusal]:
         """The records that the ledger refused."""
@@ -273,11 +275,11 @@ _NEW: Final = ": a ledger is rebuilt in an empty one, or goes on where its own r
 
 
 @contextmanager
-def open_told() -> Iterator[Told]:
+def open_announced() -> Iterator[AnnouncedLegs]:
     """Nothing taken yet; what it keeps on disk is gone afterwards."""
     with (
         open_database() as database,
         TemporaryDirectory(prefix="ledger-worker-values-") as folder,
         (Path(folder) / "values").open("w+b") as values,
     ):
-        yield Told(database, values)
+        yield AnnouncedLegs(database, values)

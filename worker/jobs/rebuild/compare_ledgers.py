@@ -81,7 +81,7 @@ SELECT count(*) FROM (
 """
 
 
-class Difference(NamedTuple):
+class FieldDifference(NamedTuple):
     """One field of a transfer or account.
 
     field: `missing` where this ledger lacks it, `added` where the other does. ours: in the ledger
@@ -96,7 +96,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class LedgersCompared:
     """What was compared. idle: accounts on one side only that nothing ever moved on."""
 
     other: str
@@ -104,12 +104,12 @@ class Verified:
     accounts: int
     idle: int
     differences: int
-    items: list[Difference]
+    items: list[FieldDifference]
 
 
-def verify(
+def compare_ledgers(
     settings: Settings, against: str, *, progress: Progress, cluster_id: int | None = None
-) -> Verified:
+) -> LedgersCompared:
     """Compare the ledger of the settings with another one.
 
     against: as in `ledger.addresses`. cluster_id: its own; None for that of the settings.
@@ -194,7 +194,7 @@ def _text(name: str, value: int) -> str:
     return hex_id(value) if name in IDS and value else str(value)
 
 
-def _compared(database: Database, against: str) -> Verified:
+def _compared(database: Database, against: str) -> LedgersCompared:
     database.execute(
         "CREATE TABLE difference (what VARCHAR, id VARCHAR, field VARCHAR, ours VARCHAR,"
         " theirs VARCHAR)"
@@ -207,14 +207,14 @@ def _compared(database: Database, against: str) -> Verified:
             )
         for field in fields:
             database.execute(FIELD.format(what=what, field=field))
-    return Verified(
+    return LedgersCompared(
         other=against,
         transfers=_count(database, "SELECT count(*) FROM transfer_a"),
         accounts=_count(database, "SELECT count(*) FROM account_a"),
         idle=_count(database, IDLE),
         differences=_count(database, "SELECT count(*) FROM difference"),
         items=[
-            Difference(*row)
+            FieldDifference(*row)
             for row in database.execute(
                 f"SELECT * FROM difference ORDER BY what DESC, id, field LIMIT {LISTED_MAX}"  # noqa: S608 - ours
             ).fetchall()

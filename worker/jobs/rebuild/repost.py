@@ -16,16 +16,16 @@ from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, Leg
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.event import Event
 from worker.core.ids import account_id, hex_id, position_base
-from worker.core.outcome import Verdict, answer
+from worker.core.outcome import Verdict, chain_result
 from worker.core.packing import flaw, pack_chain
 from worker.core.ports import Ledger
 from worker.core.translate import Translator
 from worker.core.wire import CreateTransferStatus, Transfer, pack_transfer
-from worker.jobs.rebuild.announced import Refusal, Source, Step, ToldLeg
+from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLeg, CandidateRecord, Refusal
 from worker.jobs.times import NANOSECONDS
 from worker.stages.decode import Decoder
-from worker.stages.post.account_creator import Accounts
-from worker.stages.post.variants import forms
+from worker.stages.post.account_creator import AccountCreator
+from worker.stages.post.variants import variants
 
 NOBODY: Final = account_id(ledger=0, name="", key="")
 """No rulebook can declare it, so that a transfer from it always fails, and spends its id."""
@@ -38,18 +38,18 @@ BEGIN_ANEW: Final = (
 )
 
 
-class Made(NamedTuple):
+class Reposted(NamedTuple):
     """A chain to post, where its record is, and how it was announced. spent: ids refused before."""
 
     chain: Chain
     position: int
     pending: dict[int, int]
-    told: Sequence[ToldLeg]
+    told: Sequence[AnnouncedLeg]
     spent: list[Leg]
 
 
 @dataclass(slots=True)
-class Again:
+class Reposter:
     """Posts chains again.
 
     roles: topic to role. group: the live one, whose positions the transfers get. now_ns: what has
@@ -69,14 +69,14 @@ class Again:
     spent: int = 0
     unfit: list[str] = field(default_factory=list)
     last_expiry_ns: int = 0
-    _accounts: Accounts = field(init=False)
-    _waiting: list[Made] = field(default_factory=list)
+    _accounts: AccountCreator = field(init=False)
+    _waiting: list[Reposted] = field(default_factory=list)
     _size: int = 0
 
     def __post_init__(self) -> None:
-        self._accounts = Accounts(self.ledger)
+        self._accounts = AccountCreator(self.ledger)
 
-    def post(self, steps: Iterable[Step], *, late: bool = False) -> None:
+    def post(self, steps: Iterable[AnnouncedChain], *, late: bool = False) -> None:
         """Post chains in order; late: the reservations that had expired, which came to nothing.
 
         Raises:
@@ -90,7 +90,7 @@ class Again:
                 self._add(made, late=late)
         self._flush(late=late)
 
-    def _add(self, made: Made, *, late: bool) -> None:
+    def _add(self, made: Reposted, *, late: bool) -> None:
         if len(made.told) > self.ledger.batch_max:
             raise _otherwise(
                 made.told[0], f"this ledger takes {self.ledger.batch_max} legs in one request"
@@ -100,7 +100,7 @@ class Again:
         self._waiting.append(made)
         self._size += len(made.told)
 
-    def _had_expired(self, made: Made) -> bool:
+    def _had_expired(self, made: Reposted) -> bool:
         """Had the whole chain come to nothing by now?"""
         return all(
             told.unsettled
@@ -116,7 +116,9 @@ class Again:
             (event,) = self.decoder.decode_all([source.value])
             if isinstance(event, Event) and source.topic in self.roles:
                 role = self.roles[source.topic]
-                legs += [one.legs[0] for one in forms(self.rules, event, role=role, last=attempt)]
+                legs += [
+                    one.legs[0] for one in variants(self.rules, event, role=role, last=attempt)
+                ]
             if len(legs) >= self.ledger.batch_max:
                 self._spend(legs)
                 legs = []
@@ -124,7 +126,7 @@ class Again:
 
     # One chain
 
-    def _made(self, step: Step) -> Made:
+    def _made(self, step: AnnouncedChain) -> Reposted:
         """The chain of the record that was posted: another one of the same id may ask otherwise."""
         problem: UsageError | None = None
         for source in step.sources:
@@ -142,7 +144,7 @@ class Again:
             " in force?"
         )
 
-    def _of(self, source: Source, told: Sequence[ToldLeg]) -> Made | None:
+    def _of(self, source: CandidateRecord, told: Sequence[AnnouncedLeg]) -> Reposted | None:
         """This record's chain at the attempt that was announced; None when its ids are others."""
         (event,) = self.decoder.decode_all([source.value])
         if not isinstance(event, Event) or source.topic not in self.roles:
@@ -150,21 +152,21 @@ class Again:
         wanted = [one.transfer_id for one in told]
         earlier: list[Leg] = []
         role = self.roles[source.topic]
-        for found in forms(self.rules, event, role=role, last=told[0].attempt):
+        for found in variants(self.rules, event, role=role, last=told[0].attempt):
             if [hex_id(leg.id) for leg in found.legs] == wanted:
                 made = self._as_told(found, told)
                 return made._replace(position=self._position(source), spent=earlier)
             earlier.append(found.legs[0])
         return None
 
-    def _position(self, source: Source) -> int:
+    def _position(self, source: CandidateRecord) -> int:
         """The record's position in the live group; 0, of no record, where it is not known."""
         if source.offset < 0:
             return 0
         base = position_base(group=self.group, topic=source.topic, partition=source.partition)
         return base | source.offset
 
-    def _as_told(self, chain: Chain, told: Sequence[ToldLeg]) -> Made:
+    def _as_told(self, chain: Chain, told: Sequence[AnnouncedLeg]) -> Reposted:
         legs = []
         pending: dict[int, int] = {}
         last = len(told) - 1
@@ -185,9 +187,9 @@ class Again:
                 legs.append(leg._replace(debit=sides[0], credit=sides[1], amount=amount))
             if not same:
                 raise _otherwise(one, "the rulebook makes another transfer of it")
-        return Made(chain._replace(legs=tuple(legs), needs=None), 0, pending, told, [])
+        return Reposted(chain._replace(legs=tuple(legs), needs=None), 0, pending, told, [])
 
-    def _side(self, asked: AccountRef | None, told: ToldLeg, side: str) -> AccountRef:
+    def _side(self, asked: AccountRef | None, told: AnnouncedLeg, side: str) -> AccountRef:
         """The account as the rulebook has it; one of an origin, as it was announced."""
         number = int(told.debit if side == "debit" else told.credit, 16)
         if asked is None or (asked.id >= 0 and asked.id != number):
@@ -204,7 +206,7 @@ class Again:
         self._from_origin(ref, told)
         return ref
 
-    def _from_origin(self, ref: AccountRef, told: ToldLeg) -> None:
+    def _from_origin(self, ref: AccountRef, told: AnnouncedLeg) -> None:
         if self._accounts.knows(ref.id):
             return
         self._flush(late=False)
@@ -235,8 +237,8 @@ class Again:
             start = end
         self._compare(posted)
 
-    def _posted(self, made: Made, statuses: Sequence[int], *, late: bool) -> bool:
-        said = answer(statuses)
+    def _posted(self, made: Reposted, statuses: Sequence[int], *, late: bool) -> bool:
+        said = chain_result(statuses)
         if said.verdict is Verdict.CREATED:
             self.chains += 1
             self.transfers += len(made.told)
@@ -250,13 +252,13 @@ class Again:
             made.told[said.leg_number], f"the ledger answered {said.reason()}", BEGIN_ANEW
         )
 
-    def _expires(self, made: Made) -> None:
+    def _expires(self, made: Reposted) -> None:
         for told, leg in zip(made.told, made.chain.legs, strict=True):
             if told.unsettled and leg.spec.timeout:
                 at = self.now_ns + leg.spec.timeout * NANOSECONDS
                 self.last_expiry_ns = max(self.last_expiry_ns, at)
 
-    def _compare(self, posted: Sequence[Made]) -> None:
+    def _compare(self, posted: Sequence[Reposted]) -> None:
         """Where the ledger decides the amount, it decided as before."""
         asked = {
             leg.id: told
@@ -292,13 +294,13 @@ class Again:
             self.spent += status is CreateTransferStatus.DEBIT_ACCOUNT_NOT_FOUND
 
 
-def _rows(made: Made) -> bytes:
+def _rows(made: Reposted) -> bytes:
     if wrong := flaw(made.chain):
         raise BrokenInvariant(wrong)
     return pack_chain(made.chain, position=made.position, pending=made.pending)
 
 
-def _otherwise(told: ToldLeg, why: str, mend: str = "") -> UsageError:
+def _otherwise(told: AnnouncedLeg, why: str, mend: str = "") -> UsageError:
     return UsageError(
         f"the transfer {told.transfer_id} of the event {told.event_id} cannot be posted as it was"
         f" announced: {why}{mend}"

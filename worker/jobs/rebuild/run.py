@@ -20,10 +20,10 @@ from worker.core.ports import Ledger, Record
 from worker.core.translate import Translator
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
-from worker.jobs.rebuild.announced import Step, Told, open_told
-from worker.jobs.rebuild.repost import Again
+from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLegs, open_announced
+from worker.jobs.rebuild.repost import Reposter
 from worker.kafka.decoding import open_decoder
-from worker.kafka.topic_reader import Topics
+from worker.kafka.topic_reader import TopicReader
 from worker.ledger.open import open_ledger
 from worker.ledger.scan import all_transfers, newest_timestamp
 from worker.rulebooks.load import load
@@ -74,7 +74,7 @@ def rebuild(
         if ledger is None:
             ledger = _opened(stack, settings)
         newest_timestamp(ledger)  # a ledger that is down is said before anything is read
-        told = stack.enter_context(open_told())
+        told = stack.enter_context(open_announced())
         decoder = open_decoder(settings)
         taking = _Taking(settings, told, decoder)
         if files:
@@ -84,7 +84,7 @@ def rebuild(
         for transfer in progress.over(all_transfers(ledger), "transfers there"):
             told.held(transfer)
         found = told.join()
-        again = Again(
+        again = Reposter(
             ledger=ledger,
             rules=Translator(rulebook),
             decoder=decoder,
@@ -108,7 +108,7 @@ def rebuild(
         )
 
 
-def _legs(step: Step) -> int:
+def _legs(step: AnnouncedChain) -> int:
     return len(step.legs)
 
 
@@ -126,7 +126,7 @@ def _opened(stack: ExitStack, settings: Settings) -> Ledger:
 class _Taking:
     """Reads outbox, inputs and rejections. forgotten: rejections that are gone."""
 
-    def __init__(self, settings: Settings, told: Told, decoder: Decoder) -> None:
+    def __init__(self, settings: Settings, told: AnnouncedLegs, decoder: Decoder) -> None:
         self.roles = {topic: role for role, topic in settings.topics.inputs.items()}
         self.forgotten = 0
         self._settings = settings
@@ -143,7 +143,7 @@ class _Taking:
         settings = self._settings
         if settings.kafka.bootstrap_servers == EMBEDDED:
             raise UsageError("an embedded broker is new and holds no records: name a running one")
-        topics = Topics(settings)
+        topics = TopicReader(settings)
         try:
             for names in ([settings.topics.outbox], list(self.roles)):
                 ranges = topics.ranges(names, start_ms=0)

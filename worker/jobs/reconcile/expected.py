@@ -19,12 +19,12 @@ from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
 from worker.jobs.archive.records import is_placed
-from worker.jobs.duckdb_rows import Stage
+from worker.jobs.duckdb_rows import RowBuffer
 from worker.jobs.reconcile.records import origin_of
 from worker.jobs.reconcile.tables import TABLES
 from worker.stages.decode import EventReader
-from worker.stages.post.find_predecessors import Predecessors
-from worker.stages.post.variants import forms
+from worker.stages.post.find_predecessors import PredecessorLookup
+from worker.stages.post.variants import variants
 
 TIME_SHIFT: Final = 80
 """A transfer's id has the fact's milliseconds above its 80 bits of hash."""
@@ -36,7 +36,7 @@ WAITING_MAX: Final = 1000
 """Chains whose predecessors are looked up together."""
 
 
-class Span(NamedTuple):
+class Period(NamedTuple):
     """The facts that are looked at, by their time in milliseconds; end 0 is open."""
 
     start_ms: int
@@ -60,19 +60,19 @@ class _Waiting(NamedTuple):
 
 
 @dataclass(slots=True)
-class Expecting:
+class ExpectedPostings:
     """The tables `events`, `expected` and `settled` being filled.
 
     committed: says whether the live group has a record behind it.
     """
 
     rulebook: Rulebook
-    span: Span
-    stages: Mapping[str, Stage]
+    span: Period
+    stages: Mapping[str, RowBuffer]
     committed: Committed
     reader: EventReader
     translator: Translator
-    predecessors: Predecessors
+    predecessors: PredecessorLookup
     waiting: list[_Waiting] = field(default_factory=list)
 
     def take(self, record: Record, role: str) -> None:
@@ -109,7 +109,7 @@ class Expecting:
         """What the worker may have sent: the chain at each attempt, and diverted to suspense."""
         if not attempts and not chain.suspends:
             return [chain]
-        return list(forms(self.translator, chain.event, role=role, last=attempts, known=chain))
+        return list(variants(self.translator, chain.event, role=role, last=attempts, known=chain))
 
     def flush(self) -> None:
         """Look up the accounts that waiting chains take from their origins, and write their rows.

@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 from worker.core.errors import UsageError
 from worker.jobs.duckdb_rows import Database, quoted
 from worker.jobs.reconcile.page import write_page
-from worker.jobs.reconcile.run import Result
+from worker.jobs.reconcile.run import ReconcileResult
 
 PORTION: Final = 2000
 
@@ -52,7 +52,7 @@ def shown_items(database: Database, *, differing: bool = False) -> Iterator[dict
             yield dict(zip(names, row, strict=True))
 
 
-def write_report(result: Result, path: Path) -> None:
+def write_report(result: ReconcileResult, path: Path) -> None:
     """Write the result in the form that the file's name asks for.
 
     Raises:
@@ -83,24 +83,24 @@ def suffix_of(path: Path) -> str:
     return suffix
 
 
-def _write_csv(result: Result, path: Path) -> None:
+def _write_csv(result: ReconcileResult, path: Path) -> None:
     result.database.execute(MAJOR)
     result.database.execute(f"COPY ({SHOWN}) TO {quoted(str(path))} (FORMAT csv, HEADER)")
 
 
-def _write_parquet(result: Result, path: Path) -> None:
+def _write_parquet(result: ReconcileResult, path: Path) -> None:
     result.database.execute(MAJOR)
     result.database.execute(
         f"COPY ({SHOWN}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)"
     )
 
 
-def _write_json(result: Result, path: Path) -> None:
+def _write_json(result: ReconcileResult, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         json_document(result, file)
 
 
-def json_document(result: Result, out: TextIO) -> None:
+def json_document(result: ReconcileResult, out: TextIO) -> None:
     """The summary and every item as one JSON object."""
     out.write(f'{{"summary": {json.dumps(result.summary, indent=1)},\n"items": [')
     out.writelines(
@@ -110,12 +110,12 @@ def json_document(result: Result, out: TextIO) -> None:
     out.write("\n]}\n")
 
 
-def _write_html(result: Result, path: Path) -> None:
+def _write_html(result: ReconcileResult, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         write_page(file, result.summary, shown_items(result.database))
 
 
-WRITERS: Final[dict[str, Callable[[Result, Path], None]]] = {
+WRITERS: Final[dict[str, Callable[[ReconcileResult, Path], None]]] = {
     "csv": _write_csv,
     "parquet": _write_parquet,
     "json": _write_json,

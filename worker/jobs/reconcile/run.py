@@ -17,7 +17,7 @@ from worker.config.settings import Settings
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.classify import classify, name_currencies
-from worker.jobs.reconcile.expected import Span
+from worker.jobs.reconcile.expected import Period
 from worker.jobs.reconcile.payouts import compare_report
 from worker.jobs.reconcile.shards import Manifest, least_reach, load_parts, read_manifests
 from worker.jobs.reconcile.sources import (
@@ -34,8 +34,8 @@ from worker.jobs.reconcile.stripe_report import read_report
 from worker.jobs.reconcile.summary import stripe_balances, summarize
 from worker.jobs.reconcile.tables import REPORT
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
-from worker.jobs.times import shown
-from worker.ledger.books import Books, open_books
+from worker.jobs.times import iso_time
+from worker.ledger.books import NamedLedger, open_named_ledger
 
 LATER: Final = "UPDATE actual SET in_transit = true WHERE posted_ns > $newest"
 """What was posted after the first part began: its announcement may not have been read."""
@@ -60,7 +60,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ReconcileResult:
     """The items, in the table `items` of the database, and the summary."""
 
     database: Database
@@ -73,14 +73,16 @@ class Result:
 
 
 @contextmanager
-def reconcile(settings: Settings, asked: Comparison, *, progress: Progress) -> Iterator[Result]:
+def reconcile(
+    settings: Settings, asked: Comparison, *, progress: Progress
+) -> Iterator[ReconcileResult]:
     """Reconcile; the result lives as long as the context.
 
     Raises:
         UsageError: bad input: nothing is reported then.
         DependencyUnavailable: the ledger or the broker did not answer in time.
     """
-    with open_books(settings) as books, open_database() as database:
+    with open_named_ledger(settings) as books, open_database() as database:
         balances = stripe_balances(list(asked.stripe_balances), books.rulebook)
         report = asked.stripe_report
         manifests = read_manifests(settings, asked.parts, books.rulebook.digest, database)
@@ -94,9 +96,9 @@ def reconcile(settings: Settings, asked: Comparison, *, progress: Progress) -> I
         name_currencies(database)
         name_accounts(database, books)
         summary = {
-            "from": shown(asked.start_ns) if asked.start_ns else "",
-            "to": shown(asked.end_ns) if asked.end_ns else "",
-            "ledger_read_before": shown(cut_ns),
+            "from": iso_time(asked.start_ns) if asked.start_ns else "",
+            "to": iso_time(asked.end_ns) if asked.end_ns else "",
+            "ledger_read_before": iso_time(cut_ns),
             "records": dict(sorted(staging.taken.items())),
             "announcements_compared": announced,
             "not_checked_for_compaction": sorted(staging.unchecked),
@@ -108,20 +110,20 @@ def reconcile(settings: Settings, asked: Comparison, *, progress: Progress) -> I
         }
         if not trial.agrees:
             summary["differences"] += 1
-        yield Result(database, summary)
+        yield ReconcileResult(database, summary)
 
 
 def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
     settings: Settings,
     asked: Comparison,
     manifests: Sequence[Manifest],
-    books: Books,
+    books: NamedLedger,
     database: Database,
     progress: Progress,
 ) -> tuple[Staging, TrialBalance]:
     """Read every side; the staging, and the ledger's trial balance of that moment."""
     reach = Reach(least_reach(manifests))
-    span = Span(asked.start_ns // 1_000_000, asked.end_ns // 1_000_000)
+    span = Period(asked.start_ns // 1_000_000, asked.end_ns // 1_000_000)
     staging = open_staging(database, settings, books, span=span, committed=reach.committed)
     if asked.stripe_report:
         stage_rows(database, "report", REPORT, read_report(asked.stripe_report, books.rulebook))
@@ -144,7 +146,7 @@ def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
     return staging, trial
 
 
-def name_accounts(database: Database, books: Books) -> None:
+def name_accounts(database: Database, books: NamedLedger) -> None:
     """Say the accounts of items by name where they came as ids from the ledger."""
     columns = ("expected_debit", "expected_credit", "actual_debit", "actual_credit")
     union = " UNION ".join(f"SELECT {name} AS id FROM items" for name in columns)  # noqa: S608 - ours

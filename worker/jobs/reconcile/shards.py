@@ -15,14 +15,14 @@ from typing import Any, Final
 
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.core.ports import Place
+from worker.core.ports import TopicPartition
 from worker.jobs.duckdb_rows import Database, open_database, quoted
 from worker.jobs.progress import Progress
-from worker.jobs.reconcile.expected import Span
+from worker.jobs.reconcile.expected import Period
 from worker.jobs.reconcile.sources import Reach, read_inputs, read_outputs
 from worker.jobs.reconcile.staging import Staging, open_staging
-from worker.jobs.shard import Part
-from worker.ledger.books import open_books
+from worker.jobs.shard import Shard
+from worker.ledger.books import open_named_ledger
 from worker.ledger.scan import newest_timestamp
 
 SUFFIX: Final = ".part"
@@ -58,7 +58,7 @@ class Manifest:
 
 def write_part(  # noqa: PLR0913 - a range, a part of it, and where to
     settings: Settings,
-    part: Part,
+    part: Shard,
     folder: Path,
     *,
     start_ns: int,
@@ -74,8 +74,8 @@ def write_part(  # noqa: PLR0913 - a range, a part of it, and where to
     if not folder.is_dir():
         raise UsageError(f"--part-to {folder}: there is no such folder")
     reach = Reach()
-    span = Span(start_ns // 1_000_000, end_ns // 1_000_000)
-    with open_books(settings) as books, open_database() as database:
+    span = Period(start_ns // 1_000_000, end_ns // 1_000_000)
+    with open_named_ledger(settings) as books, open_database() as database:
         newest_ns = newest_timestamp(books.ledger)
         staging = open_staging(database, settings, books, span=span, committed=reach.committed)
         limits: dict[str, Any] = {"start_ns": start_ns, "part": part, "progress": progress}
@@ -193,9 +193,9 @@ def _manifest(database: Database, path: Path) -> Manifest:
         raise UsageError(f"{path} is no part of a reconciliation, or damaged") from None
 
 
-def least_reach(manifests: Iterable[Manifest]) -> dict[Place, int]:
+def least_reach(manifests: Iterable[Manifest]) -> dict[TopicPartition, int]:
     """How far the live group was when the first part began, by partition."""
-    ends: dict[Place, int] = {}
+    ends: dict[TopicPartition, int] = {}
     for manifest in manifests:
         for topic, partition, offset in manifest.reach:
             ends[topic, partition] = min(offset, ends.get((topic, partition), offset))

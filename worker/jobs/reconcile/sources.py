@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.core.ports import Place
+from worker.core.ports import TopicPartition
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.staging import Staging
-from worker.jobs.shard import ALL, Part
-from worker.ledger.books import Books
+from worker.jobs.shard import ALL, Shard
+from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_transfers
 
 if TYPE_CHECKING:
-    from worker.kafka.topic_reader import Range, Topics
+    from worker.kafka.topic_reader import OffsetRange, TopicReader
 
 SLACK_SECONDS: Final = 86_400
 """How much earlier than the range reading begins: clocks differ, and a ledger's is not Stripe's."""
@@ -36,7 +36,7 @@ NANOSECONDS: Final = 1_000_000_000
 class Reach:
     """How far the live group has come, by partition; empty for files, which are all of the past."""
 
-    ends: dict[Place, int] = field(default_factory=dict)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
 
     def committed(self, topic: str, partition: int, offset: int) -> bool:
         """Is this record behind the group?"""
@@ -69,7 +69,7 @@ def start_ms_of(start_ns: int) -> int:
     return max(0, start_ns // 1_000_000 - SLACK_SECONDS * 1000) if start_ns else 0
 
 
-def reach_of(topics: Topics, settings: Settings) -> dict[Place, int]:
+def reach_of(topics: TopicReader, settings: Settings) -> dict[TopicPartition, int]:
     """How far the live group is in every partition that it reads, parked events among them.
 
     Raises:
@@ -93,7 +93,7 @@ def read_inputs(  # noqa: PLR0913 - where from, what of it, and where to
     reach: Reach,
     *,
     start_ns: int,
-    part: Part = ALL,
+    part: Shard = ALL,
     progress: Progress,
 ) -> None:
     """Take the events of our partitions from Kafka, and learn how far the group has come.
@@ -114,7 +114,7 @@ def read_inputs(  # noqa: PLR0913 - where from, what of it, and where to
 
 
 def read_outputs(
-    staging: Staging, settings: Settings, *, start_ns: int, part: Part = ALL, progress: Progress
+    staging: Staging, settings: Settings, *, start_ns: int, part: Shard = ALL, progress: Progress
 ) -> None:
     """Take the announcements of our partitions from Kafka: outbox, rejected, dead and parked."""
     with _topics(settings) as topics:
@@ -125,24 +125,26 @@ def read_outputs(
 
 
 @contextmanager
-def _topics(settings: Settings) -> Iterator[Topics]:
-    from worker.kafka.topic_reader import Topics  # noqa: PLC0415 - Kafka only when it is read
+def _topics(settings: Settings) -> Iterator[TopicReader]:
+    from worker.kafka.topic_reader import TopicReader  # noqa: PLC0415 - Kafka only when it is read
 
-    topics = Topics(settings)
+    topics = TopicReader(settings)
     try:
         yield topics
     finally:
         topics.close()
 
 
-def _ours(ranges: Mapping[Place, Range], part: Part) -> dict[Place, Range]:
+def _ours(
+    ranges: Mapping[TopicPartition, OffsetRange], part: Shard
+) -> dict[TopicPartition, OffsetRange]:
     return {place: ranges[place] for index, place in enumerate(sorted(ranges)) if part.takes(index)}
 
 
 def _take(
     staging: Staging,
-    topics: Topics,
-    ranges: Mapping[Place, Range],
+    topics: TopicReader,
+    ranges: Mapping[TopicPartition, OffsetRange],
     label: str,
     progress: Progress,
 ) -> None:
@@ -153,7 +155,7 @@ def _take(
 
 
 def read_ledger(
-    staging: Staging, books: Books, *, start_ns: int, cut_ns: int, progress: Progress
+    staging: Staging, books: NamedLedger, *, start_ns: int, cut_ns: int, progress: Progress
 ) -> None:
     """Take the ledger's transfers up to the cut."""
     first = max(0, start_ns - SLACK_SECONDS * NANOSECONDS)

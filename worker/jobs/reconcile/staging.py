@@ -18,15 +18,15 @@ from worker.core.ids import account_id, hex_id
 from worker.core.ports import Record
 from worker.core.translate import Translator
 from worker.core.wire import Transfer, kind_of
-from worker.jobs.duckdb_rows import Database, Stage, columns_sql
-from worker.jobs.reconcile.expected import CLEARING, TIME_SHIFT, Committed, Expecting, Span
+from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql
+from worker.jobs.reconcile.expected import CLEARING, TIME_SHIFT, Committed, ExpectedPostings, Period
 from worker.jobs.reconcile.records import hash_of
 from worker.jobs.reconcile.tables import TABLES
 from worker.kafka.decoding import open_decoder
-from worker.ledger.books import Books
+from worker.ledger.books import NamedLedger
 from worker.stages.decode import EventReader
-from worker.stages.post.find_predecessors import Predecessors
-from worker.stages.post.readback import Holdings
+from worker.stages.post.find_predecessors import PredecessorLookup
+from worker.stages.post.readback import PostedLegs
 
 MOVING: Final = frozenset({"posted", "post"})
 ORIGIN: Final = (f"{CONNECT}.topic", f"{CONNECT}.partition", f"{CONNECT}.offset")
@@ -42,10 +42,10 @@ class Staging:
     """
 
     settings: Settings
-    span: Span
-    stages: Mapping[str, Stage]
+    span: Period
+    stages: Mapping[str, RowBuffer]
     committed: Committed
-    expecting: Expecting
+    expecting: ExpectedPostings
     clearing_ids: frozenset[int]
     taken: dict[str, int] = field(default_factory=dict)
     clearing: dict[int, list[int]] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Staging:
 
     # The ledger
 
-    def hold(self, books: Books, transfer: Transfer) -> None:
+    def hold(self, books: NamedLedger, transfer: Transfer) -> None:
         """One transfer of the ledger."""
         place = books.place(transfer.user_data_64)
         self._clear(transfer)
@@ -141,24 +141,31 @@ class Staging:
 
 
 def open_staging(
-    database: Database, settings: Settings, books: Books, *, span: Span, committed: Committed
+    database: Database,
+    settings: Settings,
+    books: NamedLedger,
+    *,
+    span: Period,
+    committed: Committed,
 ) -> Staging:
     """Empty tables, and what fills them."""
     rulebook = books.rulebook
     for name, columns in TABLES.items():
         database.execute(f"CREATE TABLE {name} ({columns_sql(columns)})")
-    stages = {name: Stage(database, name, columns) for name, columns in TABLES.items()}
+    stages = {name: RowBuffer(database, name, columns) for name, columns in TABLES.items()}
     for currency in rulebook.ledgers.values():
         stages["currencies"].add((currency.ledger, currency.name, currency.scale))
     translator = Translator(rulebook, **_guards(settings))
-    expecting = Expecting(
+    expecting = ExpectedPostings(
         rulebook=rulebook,
         span=span,
         stages=stages,
         committed=committed,
         reader=EventReader(open_decoder(settings), translator),
         translator=translator,
-        predecessors=Predecessors(books.ledger, translator, Holdings(books.ledger, translator)),
+        predecessors=PredecessorLookup(
+            books.ledger, translator, PostedLegs(books.ledger, translator)
+        ),
     )
     clearing = frozenset(
         account_id(ledger=currency.ledger, name=CLEARING, key="")

@@ -16,7 +16,7 @@ from worker.core.expressions.compiler import ExpressionMistake, compile_expressi
 from worker.core.expressions.grammar import ENVELOPE
 from worker.core.expressions.operators import ExpressionError
 
-Fields = Mapping[str, str | int]
+LetterFields = Mapping[str, str | int]
 
 NAMES: Final = (
     "event_id",
@@ -36,7 +36,7 @@ NUMBERS: Final = frozenset({"partition", "offset", "attempt"})
 _PLAIN: Final = re.compile(r"\s*([a-z_]+)\s*=\s*([^=\s\"'](?:.*\S)?)\s*", re.DOTALL)
 
 
-class Where:
+class LetterFilter:
     """A compiled filter. `NAME=VALUE` is short for `NAME == "VALUE"`."""
 
     def __init__(self, text: str) -> None:
@@ -50,7 +50,7 @@ class Where:
             raise UsageError(f"--where: a letter has no {astray[0]}: {_meant(astray[0])}")
         self._run = expression.precise
 
-    def chooses(self, fields: Fields) -> bool:
+    def chooses(self, fields: LetterFields) -> bool:
         """Is this letter meant?"""
         try:
             return bool(self._run({}, *(fields[name] for name in NAMES)))

@@ -16,14 +16,14 @@ from typing import Final
 
 from worker.config.settings import Settings
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
-from worker.core.ports import Announcement, Commit, Place, Record
+from worker.core.ports import Announcement, Commit, Record, TopicPartition
 from worker.core.translate import Translator
 from worker.jobs.progress import Progress
-from worker.jobs.redrive.select import Choice, Choosing, Redrive
+from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
 from worker.kafka.decoding import open_decoder
-from worker.kafka.job_offsets import Standing
-from worker.kafka.producer import KafkaAnnouncer
-from worker.kafka.topic_reader import Range, Topics
+from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.producer import TransactionalProducer
+from worker.kafka.topic_reader import OffsetRange, TopicReader
 from worker.rulebooks.load import load
 from worker.stages.decode import EventReader
 
@@ -38,17 +38,17 @@ SHOWN_MAX: Final = 1000
 
 
 @dataclass(slots=True)
-class Result:
+class RedriveResult:
     """What a redrive did, or would do."""
 
     group: str
     read: int = 0
     chosen: int = 0
     redriven: int = 0
-    records: list[Choice] = field(default_factory=list)
-    lost: list[Choice] = field(default_factory=list)
+    records: list[Selected] = field(default_factory=list)
+    lost: list[Selected] = field(default_factory=list)
 
-    def add(self, choices: Iterable[Choice]) -> None:
+    def add(self, choices: Iterable[Selected]) -> None:
         """Count a portion."""
         for one in choices:
             self.chosen += 1
@@ -60,7 +60,7 @@ class Result:
                 self.records.append(one._replace(record=None))
 
 
-def group_of(settings: Settings, asked: Redrive) -> str:
+def group_of(settings: Settings, asked: RedriveRequest) -> str:
     """The group that keeps how far this redrive is; each filter is a redrive of its own."""
     told = f"{asked.where.text}\0{asked.new_attempt}".encode()
     digest = blake2b(told, digest_size=4).hexdigest()
@@ -68,8 +68,8 @@ def group_of(settings: Settings, asked: Redrive) -> str:
 
 
 def redrive(
-    settings: Settings, asked: Redrive, *, progress: Progress, embedded_broker: bool = False
-) -> Result:
+    settings: Settings, asked: RedriveRequest, *, progress: Progress, embedded_broker: bool = False
+) -> RedriveResult:
     """Send the chosen letters' records through again, or say what would be sent.
 
     embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
@@ -84,14 +84,14 @@ def redrive(
         return job.run(choosing, progress)
 
 
-def _opened(stack: ExitStack, settings: Settings) -> Topics:
-    topics = Topics(settings)
+def _opened(stack: ExitStack, settings: Settings) -> TopicReader:
+    topics = TopicReader(settings)
     stack.callback(topics.close)
     return topics
 
 
-def _choosing(settings: Settings, asked: Redrive, lookups: Topics) -> Choosing:
-    return Choosing(
+def _choosing(settings: Settings, asked: RedriveRequest, lookups: TopicReader) -> LetterSelection:
+    return LetterSelection(
         asked=asked,
         reader=EventReader(open_decoder(settings), Translator(load(settings.rulebook))),
         roles={topic: role for role, topic in settings.topics.inputs.items()},
@@ -104,17 +104,17 @@ class _Job:
     """One redrive under way."""
 
     def __init__(
-        self, settings: Settings, asked: Redrive, stack: ExitStack, *, embedded_broker: bool
+        self, settings: Settings, asked: RedriveRequest, stack: ExitStack, *, embedded_broker: bool
     ) -> None:
         self._asked = asked
         self._group = group_of(settings, asked)
         self._letters = _opened(stack, settings)
-        self._standing = Standing(settings, self._group)
+        self._standing = JobOffsets(settings, self._group)
         stack.callback(self._standing.close)
-        self._announcer: KafkaAnnouncer | None = None
+        self._announcer: TransactionalProducer | None = None
         if not asked.dry_run:
             # Before the offsets are asked for: it ends what another process has open.
-            self._announcer = KafkaAnnouncer(
+            self._announcer = TransactionalProducer(
                 bootstrap_servers=settings.kafka.bootstrap_servers,
                 transactional_id=self._group,
                 client=settings.kafka.client,
@@ -123,9 +123,9 @@ class _Job:
             stack.callback(self._announcer.close)
         self._topics = _letter_topics(settings, asked, self._letters)
 
-    def run(self, choosing: Choosing, progress: Progress) -> Result:
+    def run(self, choosing: LetterSelection, progress: Progress) -> RedriveResult:
         """Portion by portion."""
-        result = Result(self._group)
+        result = RedriveResult(self._group)
         all_there = self._letters.whole(self._topics)
         if self._asked.new_attempt and self._asked.kind == "rejected":
             for record in progress.over(self._letters.read(all_there), "attempts"):
@@ -141,18 +141,22 @@ class _Job:
         self._write([], {place: one.end for place, one in left.items()})
         return result
 
-    def _left(self, there: Mapping[Place, Range]) -> dict[Place, Range]:
+    def _left(
+        self, there: Mapping[TopicPartition, OffsetRange]
+    ) -> dict[TopicPartition, OffsetRange]:
         """What the group has not read yet; all of it when it is to be read again."""
         if self._asked.again:
             self._write([], {place: one.start for place, one in there.items()})
             return dict(there)
         stands = self._standing.committed(list(there))
         return {
-            place: Range(min(max(one.start, stands[place]), one.end), one.end)
+            place: OffsetRange(min(max(one.start, stands[place]), one.end), one.end)
             for place, one in there.items()
         }
 
-    def _write(self, records: Sequence[Announcement], offsets: Mapping[Place, int]) -> None:
+    def _write(
+        self, records: Sequence[Announcement], offsets: Mapping[TopicPartition, int]
+    ) -> None:
         if self._announcer is None or not offsets:
             return
         commits = [Commit(*place, offset, "") for place, offset in offsets.items()]
@@ -174,7 +178,7 @@ _RUN_AGAIN: Final = (
 )
 
 
-def _letter_topics(settings: Settings, asked: Redrive, topics: Topics) -> list[str]:
+def _letter_topics(settings: Settings, asked: RedriveRequest, topics: TopicReader) -> list[str]:
     match asked.kind:
         case "dead":
             return [settings.topics.dead]
@@ -189,6 +193,6 @@ def _portions(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield portion
 
 
-def _after(portion: Iterable[Record]) -> dict[Place, int]:
+def _after(portion: Iterable[Record]) -> dict[TopicPartition, int]:
     """The offsets after these records."""
     return {(one.topic(), one.partition()): one.offset() + 1 for one in portion}

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from worker.codecs.letters import (
-    Elsewhere,
-    Lost,
-    Original,
-    Rejection,
+    OriginalRecord,
+    OtherGroup,
+    RejectedRecord,
+    UnusableLetter,
     of_carried,
     read_back,
     reason_of,
@@ -24,8 +24,8 @@ from worker.codecs.letters import (
 )
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
-from worker.core.ports import Announcement, Headers, Record, RecordAt
-from worker.jobs.redrive.filter import Fields, Where
+from worker.core.ports import Announcement, Headers, Record, RecordPosition
+from worker.jobs.redrive.filter import LetterFields, LetterFilter
 from worker.stages.decode import ATTEMPT_HEADER, EventReader, asked_attempt
 
 Kind = Literal["dead", "rejected", "parked"]
@@ -34,15 +34,15 @@ NOTE_HEADER: Final = "ledger_worker.redrive_reason"
 OPERATOR_HEADER: Final = "ledger_worker.redrive_operator"
 LETTER_HEADER: Final = "ledger_worker.redriven_from"
 
-ReadAt = Callable[[Iterable[RecordAt]], Mapping[RecordAt, Record]]
+ReadAt = Callable[[Iterable[RecordPosition]], Mapping[RecordPosition, Record]]
 
 
 @dataclass(frozen=True, slots=True)
-class Redrive:
+class RedriveRequest:
     """What a person asked for."""
 
     kind: Kind
-    where: Where
+    where: LetterFilter
     new_attempt: bool = False
     dry_run: bool = False
     again: bool = False
@@ -50,32 +50,32 @@ class Redrive:
     operator: str = ""
 
 
-class Choice(NamedTuple):
+class Selected(NamedTuple):
     """One letter that is meant. record: what to write; None when it cannot be, for `why`."""
 
     letter: str
-    fields: Fields
+    fields: LetterFields
     record: Announcement | None
     why: str
 
 
-class _Meant(NamedTuple):
+class _Wanted(NamedTuple):
     """A letter, what it tells, and its record as far as the letter knows it."""
 
     letter: str
     fields: dict[str, str | int]
-    found: Original | Elsewhere | Lost
+    found: OriginalRecord | OtherGroup | UnusableLetter
 
 
 @dataclass(slots=True)
-class Choosing:
+class LetterSelection:
     """Chooses letters and finds their records.
 
     roles: input topic to role. parked: the topics where events wait. highest: the highest attempt
     that was refused, by event, for rejections that get a new one.
     """
 
-    asked: Redrive
+    asked: RedriveRequest
     reader: EventReader
     roles: Mapping[str, str]
     parked: Sequence[str]
@@ -89,28 +89,28 @@ class Choosing:
             before = self.highest.get(told.event_id, 0)
             self.highest[told.event_id] = max(before, told.attempt)
 
-    def choose(self, letters: Sequence[Record]) -> list[Choice]:
+    def choose(self, letters: Sequence[Record]) -> list[Selected]:
         """Those of the letters that are meant, in order."""
         told = [self._told(letter) for letter in letters]
         meant = [one for one in told if self.asked.where.chooses(one.fields)]
         if self.asked.new_attempt and self.asked.kind == "rejected":
             meant = [one for one in meant if not self._superseded(one)]
-        wanted = [one.found for one in meant if isinstance(one.found, Elsewhere)]
+        wanted = [one.found for one in meant if isinstance(one.found, OtherGroup)]
         held = self.read_at([one.at for one in wanted]) if wanted else {}
         return [self._choice(one, held) for one in meant]
 
-    def _superseded(self, one: _Meant) -> bool:
+    def _superseded(self, one: _Wanted) -> bool:
         """Was the event refused again at a later attempt? Then that letter is the one."""
         return int(one.fields["attempt"]) < self.highest.get(str(one.fields["event_id"]), 0)
 
     # What a letter tells
 
-    def _told(self, letter: Record) -> _Meant:
+    def _told(self, letter: Record) -> _Wanted:
         name = f"{letter.topic()}/{letter.partition()}@{letter.offset()}"
         if self.asked.kind == "rejected":
             return self._rejected(name, letter)
         found = of_carried(letter, parked=self.parked)
-        topic, partition, offset = ("", -1, -1) if isinstance(found, Lost) else found.at
+        topic, partition, offset = ("", -1, -1) if isinstance(found, UnusableLetter) else found.at
         fields: dict[str, str | int] = {
             "event_id": "",
             "event_type": "",
@@ -122,9 +122,9 @@ class Choosing:
             "attempt": (asked_attempt(letter.headers() or []) or 0),
             "time": time_of(letter),
         }
-        if isinstance(found, Original):
+        if isinstance(found, OriginalRecord):
             fields |= self._event(letter, topic)
-        return _Meant(name, fields, found)
+        return _Wanted(name, fields, found)
 
     def _event(self, letter: Record, topic: str) -> dict[str, str]:
         """What decoding and the rulebook say of a letter that holds its record."""
@@ -135,41 +135,45 @@ class Choosing:
         transaction = asked.transaction if isinstance(asked, Chain) else ""
         return {"event_id": event.id, "event_type": event.type, "transaction": transaction}
 
-    def _rejected(self, name: str, letter: Record) -> _Meant:
+    def _rejected(self, name: str, letter: Record) -> _Wanted:
         told = rejection(letter)
         if told is None:
-            return _Meant(
-                name, _refused(_NONE, letter), Lost("it is no rejection that the worker wrote")
+            return _Wanted(
+                name,
+                _refused(_NONE, letter),
+                UnusableLetter("it is no rejection that the worker wrote"),
             )
-        return _Meant(name, _refused(told, letter), Elsewhere(told.at, "", told.event_id))
+        return _Wanted(name, _refused(told, letter), OtherGroup(told.at, "", told.event_id))
 
     # What is written for it
 
-    def _choice(self, one: _Meant, held: Mapping[RecordAt, Record]) -> Choice:
+    def _choice(self, one: _Wanted, held: Mapping[RecordPosition, Record]) -> Selected:
         found = one.found
-        if isinstance(found, Elsewhere):
+        if isinstance(found, OtherGroup):
             found = self._read_back(found, held.get(found.at))
-        if isinstance(found, Original) and found.at[0] not in self.roles:
-            found = Lost(f"{found.at[0]} is none of the input topics in the settings")
-        if isinstance(found, Lost):
-            return Choice(one.letter, one.fields, None, found.why)
+        if isinstance(found, OriginalRecord) and found.at[0] not in self.roles:
+            found = UnusableLetter(f"{found.at[0]} is none of the input topics in the settings")
+        if isinstance(found, UnusableLetter):
+            return Selected(one.letter, one.fields, None, found.why)
         added = self._added(one, found)
-        if isinstance(added, Lost):
-            return Choice(one.letter, one.fields, None, added.why)
+        if isinstance(added, UnusableLetter):
+            return Selected(one.letter, one.fields, None, added.why)
         record = Announcement(
             found.at[0], found.key, found.value, [*found.headers, *added], found.timestamp_ms
         )
-        return Choice(one.letter, one.fields, record, "")
+        return Selected(one.letter, one.fields, record, "")
 
-    def _read_back(self, asked: Elsewhere, held: Record | None) -> Original | Lost:
+    def _read_back(self, asked: OtherGroup, held: Record | None) -> OriginalRecord | UnusableLetter:
         if held is not None and asked.event_id:
             (event,) = self.reader.decode([held])
             if not isinstance(event, Event) or event.id != asked.event_id:
                 topic, partition, offset = asked.at
-                return Lost(f"{topic}/{partition}@{offset} holds another event: was it recreated?")
+                return UnusableLetter(
+                    f"{topic}/{partition}@{offset} holds another event: was it recreated?"
+                )
         return read_back(asked, held, parked=self.parked)
 
-    def _added(self, one: _Meant, found: Original) -> Headers | Lost:
+    def _added(self, one: _Wanted, found: OriginalRecord) -> Headers | UnusableLetter:
         """The headers that say who sends it again and why, and as which attempt."""
         notes = {
             LETTER_HEADER: one.letter,
@@ -182,14 +186,16 @@ class Choosing:
         own = asked_attempt(found.headers) or 0
         attempt = 1 + max(own, self.highest.get(str(one.fields["event_id"]), 0))
         if attempt > ATTEMPT_MAX:
-            return Lost(f"it was refused at attempt {ATTEMPT_MAX}, and there is none after that")
+            return UnusableLetter(
+                f"it was refused at attempt {ATTEMPT_MAX}, and there is none after that"
+            )
         return [*added, (ATTEMPT_HEADER, b"%d" % attempt)]
 
 
-_NONE: Final = Rejection("", "", "", "", 0, ("", -1, -1))
+_NONE: Final = RejectedRecord("", "", "", "", 0, ("", -1, -1))
 
 
-def _refused(told: Rejection, letter: Record) -> dict[str, str | int]:
+def _refused(told: RejectedRecord, letter: Record) -> dict[str, str | int]:
     """What a filter sees of a rejection."""
     topic, partition, offset = told.at
     return {

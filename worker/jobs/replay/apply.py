@@ -9,19 +9,19 @@ from hashlib import blake2b
 
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.core.ports import Commit, Ledger, Place
+from worker.core.ports import Commit, Ledger, TopicPartition
 from worker.jobs.live.compose import Variant, Worker, open_worker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.replay.bounded_source import BoundedSource
-from worker.jobs.replay.plan import Replay, opened, read_ranges
-from worker.kafka.job_offsets import Standing
-from worker.kafka.topic_reader import Range
-from worker.stages.partitions import Input
-from worker.stages.post.ledger_status import Standings
-from worker.stages.post.repost_guard import Guarded
+from worker.jobs.replay.plan import ReplayRequest, opened, read_ranges
+from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.topic_reader import OffsetRange
+from worker.stages.partitions import InputTopic
+from worker.stages.post.ledger_status import LedgerStatus
+from worker.stages.post.repost_guard import RepostGuard
 
 
-def name_of(asked: Replay, started_from: str) -> str:
+def replay_name(asked: ReplayRequest, started_from: str) -> str:
     """The replay's name: given, or one that the same range always has."""
     told = "\0".join([started_from, *asked.topics, f"{asked.part.number}/{asked.part.of}"])
     name = asked.name or blake2b(told.encode(), digest_size=4).hexdigest()
@@ -29,24 +29,24 @@ def name_of(asked: Replay, started_from: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedReplay:
     """What became of the records. whole: everything up to the bounds; else it was told to stop."""
 
     group: str
-    ranges: Mapping[Place, Range]
+    ranges: Mapping[TopicPartition, OffsetRange]
     outcomes: Mapping[str, int]
     whole: bool
 
 
-def apply(  # noqa: PLR0913 - what, under which name, and what tests bring along
+def apply_replay(  # noqa: PLR0913 - what, under which name, and what tests bring along
     settings: Settings,
-    asked: Replay,
+    asked: ReplayRequest,
     *,
     started_from: str,
     stop: Stop,
     ledger: Ledger | None = None,
     embedded_broker: bool = False,
-) -> Applied:
+) -> AppliedReplay:
     """Run the worker over the range, in a group of the replay's own.
 
     ledger: one that is open already. embedded_broker: see `open_worker`.
@@ -55,11 +55,11 @@ def apply(  # noqa: PLR0913 - what, under which name, and what tests bring along
         UsageError: the group stands somewhere and is not to be resumed, or as for a plan.
         DependencyUnavailable: a broker or the ledger did not answer in time.
     """
-    group = f"{settings.kafka.group_id}-replay-{name_of(asked, started_from)}"
+    group = f"{settings.kafka.group_id}-replay-{replay_name(asked, started_from)}"
     with ExitStack() as stack:
         ranges = read_ranges(settings, asked, opened(stack, settings))
     if not ranges:
-        return Applied(group, ranges, {}, whole=True)
+        return AppliedReplay(group, ranges, {}, whole=True)
     _set_out(settings, group, ranges, resume=asked.resume or not asked.name)
     own = _own(settings, group)
     ends = {place: one.end for place, one in ranges.items()}
@@ -73,7 +73,7 @@ def apply(  # noqa: PLR0913 - what, under which name, and what tests bring along
         reached = _Bounds(worker, ends)
         work(worker, stop=stop, done=reached)
         outcomes = dict(sorted(worker.observer.outcomes.items()))
-        return Applied(group, ranges, outcomes, reached.reached)
+        return AppliedReplay(group, ranges, outcomes, reached.reached)
 
 
 def _own(settings: Settings, group: str) -> Settings:
@@ -86,10 +86,10 @@ def _own(settings: Settings, group: str) -> Settings:
 
 
 def _set_out(
-    settings: Settings, group: str, ranges: Mapping[Place, Range], *, resume: bool
+    settings: Settings, group: str, ranges: Mapping[TopicPartition, OffsetRange], *, resume: bool
 ) -> None:
     """Where the group begins; one that stands somewhere is resumed or refused."""
-    standing = Standing(settings, group)
+    standing = JobOffsets(settings, group)
     try:
         stands = standing.committed(list(ranges))
         known = [place for place, offset in stands.items() if offset >= 0]
@@ -106,26 +106,28 @@ def _set_out(
         standing.close()
 
 
-def _variant(ends: Mapping[Place, int]) -> Variant:
+def _variant(ends: Mapping[TopicPartition, int]) -> Variant:
     names = {topic for topic, _ in ends}
 
-    def reads(settings: Settings) -> dict[str, Input]:
+    def reads(settings: Settings) -> dict[str, InputTopic]:
         """Inputs only: what the replay parks, the live workers take up."""
         return {
-            topic: Input(role) for role, topic in settings.topics.inputs.items() if topic in names
+            topic: InputTopic(role)
+            for role, topic in settings.topics.inputs.items()
+            if topic in names
         }
 
     return Variant(
         reads=reads,
         source=lambda source: BoundedSource(source, ends),
-        posting=lambda posting, ledger, rules: Guarded(posting, Standings(ledger, rules)),
+        posting=lambda posting, ledger, rules: RepostGuard(posting, LedgerStatus(ledger, rules)),
     )
 
 
 class _Bounds:
     """Has the group committed every bound? Asked before each turn of the loop."""
 
-    def __init__(self, worker: Worker, ends: Mapping[Place, int]) -> None:
+    def __init__(self, worker: Worker, ends: Mapping[TopicPartition, int]) -> None:
         self._worker = worker
         self._ends = ends
         self.reached = False

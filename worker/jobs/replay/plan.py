@@ -14,23 +14,23 @@ from pathlib import Path
 from worker.codecs.letters import rejection
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.core.ports import Place, Record
+from worker.core.ports import Record, TopicPartition
 from worker.core.translate import Translator
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
-from worker.jobs.replay.planner import Plan, Planner
+from worker.jobs.replay.planner import ReplayPlan, ReplayPlanner
 from worker.jobs.replay.range import Moment, bounds, topics_of
-from worker.jobs.shard import ALL, Part
+from worker.jobs.shard import ALL, Shard
 from worker.kafka.decoding import open_decoder
-from worker.kafka.topic_reader import Range, Topics
-from worker.ledger.books import open_books
+from worker.kafka.topic_reader import OffsetRange, TopicReader
+from worker.ledger.books import open_named_ledger
 from worker.ledger.scan import newest_timestamp
 from worker.stages.decode import EventReader
-from worker.stages.post.ledger_status import Standings
+from worker.stages.post.ledger_status import LedgerStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayRequest:
     """What a person asked for. topic: of events in archives that name none."""
 
     start: Moment
@@ -38,23 +38,23 @@ class Replay:
     topics: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     topic: str = ""
-    part: Part = ALL
+    part: Shard = ALL
     name: str = ""
     resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedReplay:
     """A plan, and what it was made of; no ranges for archives."""
 
-    plan: Plan
-    ranges: Mapping[Place, Range] = field(default_factory=dict)
+    plan: ReplayPlan
+    ranges: Mapping[TopicPartition, OffsetRange] = field(default_factory=dict)
 
 
 # Plan
 
 
-def plan(settings: Settings, asked: Replay, *, progress: Progress) -> Planned:
+def plan_replay(settings: Settings, asked: ReplayRequest, *, progress: Progress) -> PlannedReplay:
     """Say what applying it would post.
 
     Raises:
@@ -63,29 +63,31 @@ def plan(settings: Settings, asked: Replay, *, progress: Progress) -> Planned:
     """
     topics_of(settings.topics.inputs, asked.topics)  # said before anything is read
     with ExitStack() as stack:
-        books = stack.enter_context(open_books(settings))
+        books = stack.enter_context(open_named_ledger(settings))
         newest_timestamp(books.ledger)  # a ledger that is down is said before anything is read
         topics = None if asked.files else opened(stack, settings)
         ranges = read_ranges(settings, asked, topics) if topics else {}
-        planner = Planner(
+        planner = ReplayPlanner(
             reader=EventReader(open_decoder(settings), Translator(books.rulebook)),
-            standings=Standings(books.ledger, Translator(books.rulebook)),
+            standings=LedgerStatus(books.ledger, Translator(books.rulebook)),
             roles={topic: role for role, topic in settings.topics.inputs.items()},
             rejected=set(_rejected(settings, asked, topics)),
         )
         total = sum(one.end - one.start for one in ranges.values())
         records = topics.read(ranges) if topics else _archived(settings, asked)
-        return Planned(planner.read(progress.over(records, "events", total=total)), ranges)
+        return PlannedReplay(planner.read(progress.over(records, "events", total=total)), ranges)
 
 
-def opened(stack: ExitStack, settings: Settings) -> Topics:
+def opened(stack: ExitStack, settings: Settings) -> TopicReader:
     """A reader of topics that is closed with the stack."""
-    topics = Topics(settings)
+    topics = TopicReader(settings)
     stack.callback(topics.close)
     return topics
 
 
-def read_ranges(settings: Settings, asked: Replay, topics: Topics) -> dict[Place, Range]:
+def read_ranges(
+    settings: Settings, asked: ReplayRequest, topics: TopicReader
+) -> dict[TopicPartition, OffsetRange]:
     """The offsets that the replay reads: what was asked for, below what the group committed."""
     return bounds(
         topics,
@@ -97,7 +99,9 @@ def read_ranges(settings: Settings, asked: Replay, topics: Topics) -> dict[Place
     )
 
 
-def _rejected(settings: Settings, asked: Replay, topics: Topics | None) -> Iterator[str]:
+def _rejected(
+    settings: Settings, asked: ReplayRequest, topics: TopicReader | None
+) -> Iterator[str]:
     """The events that the ledger refused, as far as their topic still tells."""
     name = settings.topics.rejected
     records: Iterable[Record] = (
@@ -111,7 +115,7 @@ def _rejected(settings: Settings, asked: Replay, topics: Topics | None) -> Itera
             yield told.event_id
 
 
-def _archived(settings: Settings, asked: Replay) -> Iterator[Record]:
+def _archived(settings: Settings, asked: ReplayRequest) -> Iterator[Record]:
     """The events of the archives, between the two times; offsets mean the archive's own."""
     names = set(topics_of(settings.topics.inputs, asked.topics))
     found = False
@@ -124,7 +128,7 @@ def _archived(settings: Settings, asked: Replay) -> Iterator[Record]:
         raise UsageError(f"no record of these files is of {', '.join(sorted(names))}")
 
 
-def _within(record: Record, asked: Replay) -> bool:
+def _within(record: Record, asked: ReplayRequest) -> bool:
     place, offset = (record.topic(), record.partition()), record.offset()
     at_ms = record.timestamp()[1]
     if asked.start.offsets and offset < asked.start.offsets.get(place, offset + 1):
@@ -139,7 +143,7 @@ def _within(record: Record, asked: Replay) -> bool:
 # Apply
 
 
-def shown_ranges(ranges: Mapping[Place, Range]) -> Sequence[str]:
+def shown_ranges(ranges: Mapping[TopicPartition, OffsetRange]) -> Sequence[str]:
     """`stripe.payments/3@100-250`, the end left out."""
     return [
         f"{topic}/{partition}@{one.start}-{one.end}"

@@ -16,7 +16,7 @@ from worker.core.chain import Chain
 from worker.core.event import Dead, Event
 from worker.core.ports import Record
 from worker.stages.decode import EventReader
-from worker.stages.post.ledger_status import Asked, Held, Standings
+from worker.stages.post.ledger_status import ChainStatus, LedgerStatus, RequestedChain
 
 PORTION: Final = 1000
 """Records that are looked up together."""
@@ -43,7 +43,7 @@ asked. `repeated`: is new, and was met before in this replay. `rejected`: the le
 DIFFERING: Final = frozenset({"conflict", "other_ids"})
 
 
-class Item(NamedTuple):
+class PlanItem(NamedTuple):
     """One record that a person should look at."""
 
     kind: str
@@ -53,13 +53,13 @@ class Item(NamedTuple):
 
 
 @dataclass(slots=True)
-class Plan:
+class ReplayPlan:
     """Counts by transaction and class, and the items that differ."""
 
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    items: list[Item] = field(default_factory=list)
+    items: list[PlanItem] = field(default_factory=list)
 
-    def add(self, item: Item) -> None:
+    def add(self, item: PlanItem) -> None:
         """Count one record."""
         self.counts[item.transaction][item.kind] += 1
         if item.kind in DIFFERING and len(self.items) < LISTED_MAX:
@@ -80,20 +80,20 @@ class _Read(NamedTuple):
 
 
 @dataclass(slots=True)
-class Planner:
+class ReplayPlanner:
     """Plans a replay.
 
     roles: input topic to role. rejected: the ids of events that the ledger refused.
     """
 
     reader: EventReader
-    standings: Standings
+    standings: LedgerStatus
     roles: dict[str, str]
     rejected: Collection[str]
-    plan: Plan = field(default_factory=Plan)
+    plan: ReplayPlan = field(default_factory=ReplayPlan)
     _new: set[int] = field(default_factory=set)
 
-    def read(self, records: Iterable[Record]) -> Plan:
+    def read(self, records: Iterable[Record]) -> ReplayPlan:
         """Every record, in order."""
         left = iter(records)
         while portion := list(islice(left, PORTION)):
@@ -105,7 +105,9 @@ class Planner:
             self._translated(record, found)
             for record, found in zip(portion, self.reader.decode(portion), strict=True)
         ]
-        asked = [Asked(one.answer, one.role) for one in reads if isinstance(one.answer, Chain)]
+        asked = [
+            RequestedChain(one.answer, one.role) for one in reads if isinstance(one.answer, Chain)
+        ]
         held = iter(self.standings.of(asked))
         for one in reads:
             if isinstance(one.answer, Chain):
@@ -122,15 +124,15 @@ class Planner:
             return _Read(record, found, asked, role)
         return _Read(record, found, "dead" if isinstance(asked, Dead) else asked.outcome, role)
 
-    def _kind(self, chain: Chain, held: Held) -> str:
+    def _kind(self, chain: Chain, held: ChainStatus) -> str:
         """What becomes of a chain; a replay makes some of what later records wait for."""
-        if held is Held.WAITING and self._comes(chain):
-            held = Held.NEW
-        if held not in {Held.NEW, Held.WAITING}:
+        if held is ChainStatus.WAITING and self._comes(chain):
+            held = ChainStatus.NEW
+        if held not in {ChainStatus.NEW, ChainStatus.WAITING}:
             return held.value
         if chain.event.id in self.rejected:
             return "rejected"
-        if held is Held.WAITING:
+        if held is ChainStatus.WAITING:
             return "waiting"
         if chain.tag in self._new:
             return "repeated"
@@ -150,8 +152,8 @@ class Planner:
         )
 
 
-def _item(one: _Read, kind: str, transaction: str) -> Item:
+def _item(one: _Read, kind: str, transaction: str) -> PlanItem:
     record = one.record
     origin = f"{record.topic()}/{record.partition()}@{record.offset()}"
     event_id = one.found.id if isinstance(one.found, Event) else ""
-    return Item(kind, transaction, event_id, origin)
+    return PlanItem(kind, transaction, event_id, origin)

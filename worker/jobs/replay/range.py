@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.errors import UsageError
-from worker.core.ports import Place
-from worker.jobs.shard import ALL, Part
+from worker.core.ports import TopicPartition
+from worker.jobs.shard import ALL, Shard
 from worker.jobs.times import nanoseconds
-from worker.kafka.topic_reader import Range, Topics
+from worker.kafka.topic_reader import OffsetRange, TopicReader
 
 _OFFSET: Final = re.compile(r"([\w.-]+)/(\d{1,9})@(\d{1,18})", re.ASCII)
 NANOSECONDS_PER_MS: Final = 1_000_000
@@ -26,7 +26,7 @@ class Moment:
     """`--from` or `--to` as given: a time in milliseconds, or an offset for each partition."""
 
     time_ms: int = 0
-    offsets: Mapping[Place, int] = field(default_factory=dict)
+    offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
 
 
 def moment(text: str, *, option: str) -> Moment:
@@ -38,7 +38,7 @@ def moment(text: str, *, option: str) -> Moment:
     parts = [part.strip() for part in text.split(",")]
     found = [_OFFSET.fullmatch(part) for part in parts]
     if any("@" in part for part in parts):
-        offsets: dict[Place, int] = {}
+        offsets: dict[TopicPartition, int] = {}
         for part, match in zip(parts, found, strict=True):
             if match is None:
                 raise UsageError(
@@ -66,14 +66,14 @@ def topics_of(inputs: Mapping[str, str], chosen: Sequence[str]) -> list[str]:
 
 
 def bounds(  # noqa: PLR0913 - two ends, and what may be read
-    topics: Topics,
+    topics: TopicReader,
     *,
     group: str,
     names: Sequence[str],
     start: Moment,
     end: Moment,
-    part: Part = ALL,
-) -> dict[Place, Range]:
+    part: Shard = ALL,
+) -> dict[TopicPartition, OffsetRange]:
     """The range of each partition; those without anything to replay are left out.
 
     Raises:
@@ -96,7 +96,7 @@ def bounds(  # noqa: PLR0913 - two ends, and what may be read
             " worker's to post (ledger-worker run), nothing is a replay's"
         )
     return {
-        place: Range(starts[place], stop)
+        place: OffsetRange(starts[place], stop)
         for index, place in enumerate(sorted(whole))
         if part.takes(index)
         and place in starts
@@ -105,8 +105,11 @@ def bounds(  # noqa: PLR0913 - two ends, and what may be read
 
 
 def _starts(
-    topics: Topics, names: Sequence[str], whole: Mapping[Place, Range], start: Moment
-) -> dict[Place, int]:
+    topics: TopicReader,
+    names: Sequence[str],
+    whole: Mapping[TopicPartition, OffsetRange],
+    start: Moment,
+) -> dict[TopicPartition, int]:
     if not start.offsets:
         found = topics.ranges(names, start_ms=start.time_ms)
         return {place: one.start for place, one in found.items()}
@@ -122,7 +125,7 @@ def _starts(
 
 
 def _refuse_unknown(
-    offsets: Mapping[Place, int], whole: Mapping[Place, Range], option: str
+    offsets: Mapping[TopicPartition, int], whole: Mapping[TopicPartition, OffsetRange], option: str
 ) -> None:
     for topic, partition in offsets:
         if (topic, partition) not in whole:

@@ -24,20 +24,20 @@ from worker.core.chain import Chain
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.event import Event
 from worker.core.ids import hex_id
-from worker.core.ports import Announcement, Commit, Ledger, Record, RecordAt
+from worker.core.ports import Announcement, Commit, Ledger, Record, RecordPosition
 from worker.core.translate import Translator
 from worker.core.wire import Transfer
 from worker.jobs.live.encoders import outbox_encoder
 from worker.jobs.progress import Progress
-from worker.kafka.job_offsets import Standing
-from worker.kafka.producer import KafkaAnnouncer
+from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.producer import TransactionalProducer
 from worker.kafka.registry import open_registry, schema_ids
-from worker.kafka.topic_reader import Topics
-from worker.ledger.books import Books, open_books
+from worker.kafka.topic_reader import TopicReader
+from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.ledger.scan import all_transfers, newest_timestamp
 from worker.rulebooks.load import load
-from worker.stages.post.readback import Holdings
-from worker.stages.post.variants import forms
+from worker.stages.post.readback import PostedLegs
+from worker.stages.post.variants import variants
 
 REBUILT_HEADER: Final = "ledger_worker.rebuilt"
 PORTION: Final = 500
@@ -46,7 +46,7 @@ PORTION: Final = 500
 TRIES: Final = 5
 
 
-class Untold(NamedTuple):
+class Unannounced(NamedTuple):
     """A transfer that could not be announced, and why."""
 
     transfer_id: str
@@ -55,14 +55,14 @@ class Untold(NamedTuple):
 
 
 @dataclass(slots=True)
-class Rewritten:
+class Reannounced:
     """What was announced again. since: where an earlier, interrupted one stood; 0 at a start."""
 
     group: str
     outbox: str
     since: int = 0
     transfers: int = 0
-    untold: list[Untold] = field(default_factory=list)
+    untold: list[Unannounced] = field(default_factory=list)
 
 
 def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring along
@@ -74,7 +74,7 @@ def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring a
     progress: Progress,
     ledger: Ledger | None = None,
     embedded_broker: bool = False,
-) -> Rewritten:
+) -> Reannounced:
     """Announce the ledger's transfers of a range of its own time; end_ns 0: to the newest now.
 
     ledger: one that is open already. embedded_broker: see `open_worker`.
@@ -85,14 +85,14 @@ def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring a
     """
     with ExitStack() as stack:
         if ledger is None:
-            books = stack.enter_context(open_books(settings))
+            books = stack.enter_context(open_named_ledger(settings))
         else:
-            books = Books(ledger, load(settings.rulebook), settings)
+            books = NamedLedger(ledger, load(settings.rulebook), settings)
         told = f"{outbox}\0{start_ns}\0{end_ns}".encode()
         group = f"{settings.kafka.group_id}-announce-{blake2b(told, digest_size=4).hexdigest()}"
-        writing = _Writing(settings, group, outbox, stack, embedded_broker=embedded_broker)
-        result = Rewritten(group, outbox, since=writing.since())
-        telling = Telling(settings, books, outbox, stack)
+        writing = _OutboxWriter(settings, group, outbox, stack, embedded_broker=embedded_broker)
+        result = Reannounced(group, outbox, since=writing.since())
+        telling = Reannouncer(settings, books, outbox, stack)
         cut = end_ns or newest_timestamp(books.ledger) + 1
         low = max(start_ns, result.since + 1 if result.since else 0)
         transfers = all_transfers(books.ledger, start_ns=low, end_ns=cut)
@@ -121,7 +121,7 @@ def chains_of(transfers: Iterable[Transfer]) -> Iterator[list[Transfer]]:
         yield chain
 
 
-class _Writing:
+class _OutboxWriter:
     """Writes announcements and how far they are, in one transaction."""
 
     def __init__(
@@ -134,9 +134,9 @@ class _Writing:
         embedded_broker: bool,
     ) -> None:
         self._place = (outbox, 0)
-        self._standing = Standing(settings, group)
+        self._standing = JobOffsets(settings, group)
         stack.callback(self._standing.close)
-        self._announcer = KafkaAnnouncer(
+        self._announcer = TransactionalProducer(
             bootstrap_servers=settings.kafka.bootstrap_servers,
             transactional_id=group,
             client=settings.kafka.client,
@@ -170,42 +170,49 @@ class _Writing:
         raise DependencyUnavailable(f"Kafka aborted the transaction {TRIES} times")
 
 
-class Telling:
+class Reannouncer:
     """Finds the event of each chain and encodes its legs."""
 
-    def __init__(self, settings: Settings, books: Books, outbox: str, stack: ExitStack) -> None:
+    def __init__(
+        self, settings: Settings, books: NamedLedger, outbox: str, stack: ExitStack
+    ) -> None:
         registry = open_registry(settings)
         schemas = schema_ids(settings, registry)
         self._books = books
         self._rules = Translator(books.rulebook)
-        self._holdings = Holdings(books.ledger, self._rules)
+        self._holdings = PostedLegs(books.ledger, self._rules)
         self._decoder = Decoder(schemas, registry.reader if registry else lambda _: None)
         self._roles = {topic: role for role, topic in settings.topics.inputs.items()}
-        self._topics = Topics(settings)
+        self._topics = TopicReader(settings)
         stack.callback(self._topics.close)
         self._encoder: OutboxEncoder = outbox_encoder(
             settings, books.rulebook.digest, schemas, topic=outbox
         )
 
-    def tell(self, chains: Sequence[Sequence[Transfer]]) -> tuple[list[Announcement], list[Untold]]:
+    def tell(
+        self, chains: Sequence[Sequence[Transfer]]
+    ) -> tuple[list[Announcement], list[Unannounced]]:
         """The announcements in order, and what could not be told."""
         places = [self._books.place(chain[0].user_data_64) for chain in chains]
         found = self._topics.at(place for place in places if place is not None)
         announcements: list[Announcement] = []
-        untold: list[Untold] = []
+        untold: list[Unannounced] = []
         for chain, place in zip(chains, places, strict=True):
             if place is None:
                 answer: list[Announcement] | str = _FOREIGN
             else:
                 answer = self._one(chain, place, found)
             if isinstance(answer, str):
-                untold += [Untold(hex_id(one.id), one.timestamp, answer) for one in chain]
+                untold += [Unannounced(hex_id(one.id), one.timestamp, answer) for one in chain]
             else:
                 announcements += answer
         return announcements, untold
 
     def _one(
-        self, chain: Sequence[Transfer], place: RecordAt, found: Mapping[RecordAt, Record]
+        self,
+        chain: Sequence[Transfer],
+        place: RecordPosition,
+        found: Mapping[RecordPosition, Record],
     ) -> list[Announcement] | str:
         topic, partition, offset = place
         record = found.get((topic, partition, offset))
@@ -229,7 +236,7 @@ class Telling:
         """
         first = None
         ids = {transfer.id for transfer in held}
-        for made in forms(self._rules, event, role=role):
+        for made in variants(self._rules, event, role=role):
             if made.tag != held[0].user_data_128:
                 return first
             if any(leg.id in ids for leg in made.legs):

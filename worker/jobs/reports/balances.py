@@ -12,11 +12,11 @@ from worker.core.errors import UsageError
 from worker.core.ids import account_id
 from worker.core.money import major_units
 from worker.core.wire import Account
-from worker.ledger.books import Books
+from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts
 
 
-class Balance(NamedTuple):
+class ReportedBalance(NamedTuple):
     """One account's figures, in minor units. balance: positive on the side that it grows by."""
 
     account: str
@@ -43,12 +43,12 @@ class Balance(NamedTuple):
 AMOUNTS = ("debits", "credits", "debits_pending", "credits_pending", "balance")
 
 
-def balance_of(books: Books, held: Account) -> Balance:
+def balance_of(books: NamedLedger, held: Account) -> ReportedBalance:
     """An account that the ledger holds, named and netted."""
     named = books.name(held)
     net = held.credits_posted - held.debits_posted
     currency, scale = books.currency(held.ledger)
-    return Balance(
+    return ReportedBalance(
         account=named.name,
         key=named.key,
         currency=currency,
@@ -62,8 +62,8 @@ def balance_of(books: Books, held: Account) -> Balance:
 
 
 def balances(
-    books: Books, *, account: str = "", key: str = "", currency: str = ""
-) -> Iterator[Balance]:
+    books: NamedLedger, *, account: str = "", key: str = "", currency: str = ""
+) -> Iterator[ReportedBalance]:
     """Every account that matches, oldest first.
 
     Raises:
@@ -78,7 +78,9 @@ def balances(
     return (balance_of(books, held) for held in found if ledger in (0, held.ledger))
 
 
-def held_accounts(books: Books, *, account: str, key: str, currency: str = "") -> list[Account]:
+def held_accounts(
+    books: NamedLedger, *, account: str, key: str, currency: str = ""
+) -> list[Account]:
     """One account in every currency that it exists in. key: empty for an account without `per`.
 
     Raises:

@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple
 from worker.core.ids import hex_id
 from worker.core.money import major_units
 from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, kind_of
-from worker.jobs.times import shown
-from worker.ledger.books import Books, RecordPlace
+from worker.jobs.times import iso_time
+from worker.ledger.books import NamedLedger, NamedPosition
 from worker.ledger.scan import account_transfers
 
 NAMED_TOGETHER: Final = 1000
 
 
-class Line(NamedTuple):
+class StatementLine(NamedTuple):
     """One transfer. change: of the posted balance, in minor units, positive on the normal side.
 
     reserved: what a pending transfer holds back; its post or void says so by its kind.
@@ -33,7 +33,7 @@ class Line(NamedTuple):
     change: int
     reserved: int
     balance: int
-    place: RecordPlace | None
+    place: NamedPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Statement:
     opening: minor units on the normal side. source: where the opening balance comes from.
     """
 
-    books: Books
+    books: NamedLedger
     held: Account
     start_ns: int
     end_ns: int
@@ -56,7 +56,7 @@ class Statement:
         named = self.books.name(self.held)
         return f"{named.name}[{named.key}]" if named.key else named.name
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[StatementLine]:
         """Every transfer in time order, with the balance after it."""
         books, balance = self.books, self.opening
         page: list[Transfer] = []
@@ -70,7 +70,7 @@ class Statement:
                 page.clear()
         yield from self._page(page, balance)
 
-    def _page(self, transfers: list[Transfer], balance: int) -> list[Line]:
+    def _page(self, transfers: list[Transfer], balance: int) -> list[StatementLine]:
         names = self.books.names({self._other(one) for one in transfers})
         lines = []
         for one in transfers:
@@ -81,18 +81,18 @@ class Statement:
             kind = kind_of(one.flags)
             reserved = one.amount if kind == "pending" else 0
             place = self.books.place(one.user_data_64)
-            lines.append(Line(one, kind, other, change, reserved, balance, place))
+            lines.append(StatementLine(one, kind, other, change, reserved, balance, place))
         return lines
 
     def _other(self, transfer: Transfer) -> int:
         ours = transfer.debit_account_id == self.held.id
         return transfer.credit_account_id if ours else transfer.debit_account_id
 
-    def line_fields(self, line: Line) -> dict[str, Any]:
+    def line_fields(self, line: StatementLine) -> dict[str, Any]:
         """One line for JSON; amounts are decimal strings in major units."""
         scale = self.books.currency(self.held.ledger)[1]
         return {
-            "at": shown(line.transfer.timestamp),
+            "at": iso_time(line.transfer.timestamp),
             "transfer_id": hex_id(line.transfer.id),
             "kind": line.kind,
             "reason": self.books.reason(line.transfer),
@@ -104,13 +104,13 @@ class Statement:
         }
 
 
-def statement(books: Books, held: Account, *, start_ns: int, end_ns: int) -> Statement:
+def statement(books: NamedLedger, held: Account, *, start_ns: int, end_ns: int) -> Statement:
     """The statement of an account that the ledger holds."""
     opening, source = _opening(books, held, start_ns)
     return Statement(books, held, start_ns, end_ns, opening, source)
 
 
-def _opening(books: Books, held: Account, start_ns: int) -> tuple[int, str]:
+def _opening(books: NamedLedger, held: Account, start_ns: int) -> tuple[int, str]:
     """The posted balance before `start_ns`, and where it comes from."""
     if not start_ns:
         return 0, "the account's beginning"
@@ -127,7 +127,7 @@ def _opening(books: Books, held: Account, start_ns: int) -> tuple[int, str]:
     return total, f"the account keeps no history: summed from {earlier:,} earlier transfers"
 
 
-def signed(books: Books, held: Account, transfer: Transfer) -> int:
+def signed(books: NamedLedger, held: Account, transfer: Transfer) -> int:
     """What a transfer changes of an account's posted balance, positive on its normal side."""
     if kind_of(transfer.flags) not in {"posted", "post"}:
         return 0
@@ -135,5 +135,5 @@ def signed(books: Books, held: Account, transfer: Transfer) -> int:
     return _normal(books, held, -transfer.amount if ours else transfer.amount)
 
 
-def _normal(books: Books, held: Account, net: int) -> int:
+def _normal(books: NamedLedger, held: Account, net: int) -> int:
     return -net if books.debit_normal(books.name(held).name) else net

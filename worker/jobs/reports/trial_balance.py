@@ -14,8 +14,8 @@ from worker.core.chain import AccountRef
 from worker.core.errors import BrokenInvariant
 from worker.core.money import major_units
 from worker.core.wire import Transfer, kind_of
-from worker.jobs.times import NANOSECONDS, shown
-from worker.ledger.books import Books
+from worker.jobs.times import NANOSECONDS, iso_time
+from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers, newest_timestamp
 
 FROM_ACCOUNTS: Final = "the accounts' balances"
@@ -24,7 +24,7 @@ PAGE: Final = 4096
 
 
 @dataclass(slots=True)
-class Total:
+class AccountTotal:
     """The sums of one declared account in one currency, in minor units."""
 
     debits: int = 0
@@ -33,7 +33,7 @@ class Total:
     credits_pending: int = 0
 
 
-Totals = dict[tuple[str, int], Total]
+Totals = dict[tuple[str, int], AccountTotal]
 """By account name and ledger."""
 
 
@@ -41,7 +41,7 @@ Totals = dict[tuple[str, int], Total]
 class TrialBalance:
     """as_of_ns: everything before it is in. source: how the figures were found."""
 
-    books: Books
+    books: NamedLedger
     as_of_ns: int
     source: str
     totals: Totals
@@ -83,17 +83,17 @@ class TrialBalance:
     @property
     def as_of(self) -> str:
         """The moment, in ISO 8601."""
-        return shown(self.as_of_ns)
+        return iso_time(self.as_of_ns)
 
 
-def trial_balance(books: Books, *, at_ns: int = 0) -> TrialBalance:
+def trial_balance(books: NamedLedger, *, at_ns: int = 0) -> TrialBalance:
     """The trial balance before `at_ns`; 0: as of the newest transfer."""
     if at_ns:
         return TrialBalance(books, at_ns, FROM_TRANSFERS, _before(books, at_ns))
     newest = newest_timestamp(books.ledger)
     totals: Totals = {}
     for held in all_accounts(books.ledger):
-        total = totals.setdefault((books.name(held).name, held.ledger), Total())
+        total = totals.setdefault((books.name(held).name, held.ledger), AccountTotal())
         total.debits += held.debits_posted
         total.credits += held.credits_posted
         total.debits_pending += held.debits_pending
@@ -103,7 +103,7 @@ def trial_balance(books: Books, *, at_ns: int = 0) -> TrialBalance:
     return TrialBalance(books, newest + 1, FROM_TRANSFERS, _before(books, newest + 1))
 
 
-def _before(books: Books, at_ns: int) -> Totals:
+def _before(books: NamedLedger, at_ns: int) -> Totals:
     summing = _Summing(books, at_ns)
     page: list[Transfer] = []
     for transfer in all_transfers(books.ledger, end_ns=at_ns):
@@ -120,10 +120,10 @@ def _before(books: Books, at_ns: int) -> Totals:
 class _Summing:
     """Sums of transfers in time order; memory holds the reservations that are still open."""
 
-    books: Books
+    books: NamedLedger
     at_ns: int
     totals: Totals = field(default_factory=dict)
-    reserved: dict[int, tuple[Total, Total, int]] = field(default_factory=dict)
+    reserved: dict[int, tuple[AccountTotal, AccountTotal, int]] = field(default_factory=dict)
 
     def add(self, page: list[Transfer]) -> None:
         """The next transfers."""
@@ -148,8 +148,8 @@ class _Summing:
             debit.debits_pending += amount
             credit.credits_pending += amount
 
-    def _total(self, names: dict[int, AccountRef], number: int) -> Total:
+    def _total(self, names: dict[int, AccountRef], number: int) -> AccountTotal:
         if number not in names:
             raise BrokenInvariant("a transfer names an account that does not exist")
         named = names[number]
-        return self.totals.setdefault((named.name, named.ledger), Total())
+        return self.totals.setdefault((named.name, named.ledger), AccountTotal())

@@ -49,7 +49,7 @@ _PHRASES: Final = MappingProxyType({413: "Content Too Large"})
 """Where Python's own name is not the one of RFC 9110 in every version."""
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """One response. body: empty for 304."""
 
     status: int
@@ -62,7 +62,7 @@ class Answer(NamedTuple):
         return f"{self.status} {_phrase(self.status)}"
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The request gets no figures. detail: one sentence for the person who sent it."""
 
     def __init__(self, reason: str, detail: str, *headers: tuple[str, str]) -> None:
@@ -72,12 +72,12 @@ class Refused(Exception):
         self.headers = headers
 
 
-def document(value: Mapping[str, Any], *, status: int = 200) -> Answer:
+def document(value: Mapping[str, Any], *, status: int = 200) -> Response:
     """A JSON document that must not be kept, as probes want it."""
     return _answer(status, JSON, orjson.dumps(value), ("Cache-Control", "no-store"))
 
 
-def tagged(value: Mapping[str, Any], *, if_none_match: str) -> Answer:
+def tagged(value: Mapping[str, Any], *, if_none_match: str) -> Response:
     """A JSON document with an ETag of its bytes; 304 when the client has these bytes already.
 
     if_none_match: the header's text; empty when there is none.
@@ -86,11 +86,11 @@ def tagged(value: Mapping[str, Any], *, if_none_match: str) -> Answer:
     tag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
     headers = (("ETag", tag), ("Cache-Control", "private, no-cache"))
     if _matches(tag, if_none_match):
-        return Answer(304, headers, b"")
+        return Response(304, headers, b"")
     return _answer(200, JSON, body, *headers)
 
 
-def problem(refused: Refused) -> Answer:
+def problem(refused: RequestRefused) -> Response:
     """A refusal as RFC 9457's problem document; `reason` is an extension member."""
     status, _ = REASONS[refused.reason]
     body = {
@@ -106,12 +106,12 @@ def problem(refused: Refused) -> Answer:
     return _answer(status, PROBLEM_JSON, orjson.dumps(body), *headers)
 
 
-def _answer(status: int, content_type: str, body: bytes, *headers: tuple[str, str]) -> Answer:
+def _answer(status: int, content_type: str, body: bytes, *headers: tuple[str, str]) -> Response:
     length = ("Content-Length", str(len(body)))
-    return Answer(status, (("Content-Type", content_type), length, *headers), body)
+    return Response(status, (("Content-Type", content_type), length, *headers), body)
 
 
-def plain(content_type: str, body: bytes) -> Answer:
+def plain(content_type: str, body: bytes) -> Response:
     """Something that is not JSON, as metrics are."""
     return _answer(200, content_type, body, ("Cache-Control", "no-store"))
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from worker.core.ids import hex_id
 from worker.core.money import Currency
 from worker.core.rulebook import DEBIT_NORMAL, Side
-from worker.core.rulebook import Account as Declared
+from worker.core.rulebook import DeclaredAccount as Declared
 from worker.core.wire import Account as Held
 from worker.core.wire import AccountFlags
 

@@ -10,26 +10,26 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from worker.jobs.serve.answers import Refused
+from worker.jobs.serve.answers import RequestRefused
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 QUERY_FIELDS_MAX: Final = 16
 
 
-class Target(NamedTuple):
+class RequestTarget(NamedTuple):
     """A request's target, still encoded."""
 
     path: str
     query: str
 
 
-def target(uri: str) -> Target:
+def target(uri: str) -> RequestTarget:
     """uri: as it stands in the request line; some clients put scheme and host before the path."""
     path, _, query = uri.partition("?")
     if not path.startswith("/"):
         _, scheme, rest = path.partition("://")
         path = "/" + rest.partition("/")[2] if scheme else path
-    return Target(path, query)
+    return RequestTarget(path, query)
 
 
 def decoded(segment: str) -> str:
@@ -41,11 +41,15 @@ def decoded(segment: str) -> str:
         Refused: it is not percent-encoded UTF-8.
     """
     if _BAD_ESCAPE.search(segment):
-        raise Refused("bad_path", "a % in the path is not followed by two hex digits; it is %25")
+        raise RequestRefused(
+            "bad_path", "a % in the path is not followed by two hex digits; it is %25"
+        )
     try:
         return unquote_to_bytes(segment.encode("latin-1")).decode()
     except UnicodeDecodeError:
-        raise Refused("bad_path", "the path is not UTF-8 where it is percent-encoded") from None
+        raise RequestRefused(
+            "bad_path", "the path is not UTF-8 where it is percent-encoded"
+        ) from None
 
 
 def asked_currency(query: str) -> str:
@@ -65,4 +69,6 @@ def asked_currency(query: str) -> str:
         fields = []
     if len(fields) == 1 and fields[0][0] == "currency" and fields[0][1]:
         return fields[0][1]
-    raise Refused("bad_query", "the query must be ?currency= and one currency, as in ?currency=usd")
+    raise RequestRefused(
+        "bad_query", "the query must be ?currency= and one currency, as in ?currency=usd"
+    )

@@ -20,7 +20,7 @@ from waitress.server import create_server
 from waitress.task import ErrorTask
 
 from worker.core.errors import UsageError
-from worker.jobs.serve.answers import Refused, problem
+from worker.jobs.serve.answers import RequestRefused, problem
 from worker.jobs.serve.shared_lookups import READERS_MAX
 
 THREADS: Final = READERS_MAX + 8
@@ -173,7 +173,7 @@ class _Refusal(ErrorTask):
         """Write the problem document, and end the connection: what follows makes no sense."""
         task: Any = self  # the stubs know neither attribute well
         reason = _REASONS.get(task.request.error.code, "internal_error")
-        answer = problem(Refused(reason, _told(reason)))
+        answer = problem(RequestRefused(reason, _told(reason)))
         self.status = answer.status_line
         task.response_headers.extend(answer.headers)
         self.set_close_on_finish()

@@ -36,11 +36,11 @@ class ReadLedger(Protocol):
         ...
 
 
-class Silent(Exception):
+class LedgerSilent(Exception):
     """The ledger has not answered within the deadline."""
 
 
-class Busy(Exception):
+class TooManyReaders(Exception):
     """As many readers wait already as may."""
 
 
@@ -56,7 +56,7 @@ class _Asked:
         self.failed = False
 
 
-class Lookups:
+class SharedLookups:
     """Reads accounts for many threads by one thread of its own; closes the ledger at the end.
 
     ledger: without a deadline, so that an outage is waited out on one request. deadline_seconds:
@@ -107,7 +107,7 @@ class Lookups:
         finally:
             self._leave(asked)
         if not answered:
-            raise Silent(f"the ledger did not answer in {limit:g} s")
+            raise LedgerSilent(f"the ledger did not answer in {limit:g} s")
         if asked.failed:
             raise LedgerClosed("the server stops")
         return asked.found
@@ -120,7 +120,7 @@ class Lookups:
         """
         try:
             self.account(NOBODY, deadline_seconds=deadline_seconds)
-        except Silent as silent:
+        except LedgerSilent as silent:
             raise DependencyUnavailable(
                 f"{silent}; a wrong address or cluster id looks the same"
             ) from None
@@ -141,9 +141,9 @@ class Lookups:
             if self._closed or self.failure:
                 raise LedgerClosed("the server stops")
             if (waited := self.waiting_seconds) >= limit:
-                raise Silent(f"the ledger has not answered for {waited:.0f} s")
+                raise LedgerSilent(f"the ledger has not answered for {waited:.0f} s")
             if self._readers >= self._readers_max:
-                raise Busy(f"{self._readers} readers wait already")
+                raise TooManyReaders(f"{self._readers} readers wait already")
             asked = _Asked(number)
             self._readers += 1
             self._queue.append(asked)

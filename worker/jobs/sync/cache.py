@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from worker.jobs.sync.targets import Target
+from worker.jobs.sync.targets import SyncTarget
 
 
 class BalanceRow(NamedTuple):
@@ -25,7 +25,7 @@ class BalanceRow(NamedTuple):
     timestamp: int
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of some rows. The others were as new already.
 
     moved: written. without_row: keys that have no row and get none (`sync.add_rows = false`).
@@ -42,11 +42,11 @@ class BalanceCache(Protocol):
     it refuses what is asked.
     """
 
-    def write(self, rows: Mapping[Target, Sequence[BalanceRow]]) -> Written:
+    def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:
         """Write what is newer than its row, all or none; each key and currency comes once."""
         ...
 
-    def long_keys(self, target: Target, hashed: Collection[str]) -> dict[str, str]:
+    def long_keys(self, target: SyncTarget, hashed: Collection[str]) -> dict[str, str]:
         """Those keys of the table that the ledger shows as one of these (`#…`), by that."""
         ...
 

@@ -15,20 +15,20 @@ from worker.core.errors import UsageError
 from worker.core.ids import FAMILY_KEY_BYTES, account_id, account_key, account_user_data
 from worker.core.ports import Record
 from worker.core.predecessors import HASHED_KEY
-from worker.core.rulebook import DEBIT_NORMAL, Account
-from worker.jobs.sync.targets import Target, Targets
+from worker.core.rulebook import DEBIT_NORMAL, DeclaredAccount
+from worker.jobs.sync.targets import SyncTarget, SyncTargets
 
 SIDES: Final = ("debit", "credit")
 LONG_KEYS_MAX: Final = 100_000
 """Long keys that are remembered by what the ledger shows of them; then they start over."""
 
 
-class Side(NamedTuple):
+class AccountSide(NamedTuple):
     """One account of an announced transfer that is copied somewhere."""
 
     number: int
-    account: Account
-    target: Target
+    account: DeclaredAccount
+    target: SyncTarget
     key: str
     ledger: int
     timestamp: int
@@ -42,7 +42,7 @@ class Side(NamedTuple):
 class Cell(NamedTuple):
     """Where an account's balance goes. debit_normal: it is positive when debits are more."""
 
-    target: Target
+    target: SyncTarget
     key: str
     currency: str
     debit_normal: bool
@@ -55,11 +55,11 @@ class Unreadable(Exception):
 class Cells:
     """Knows the cell of each account that an announcement names."""
 
-    def __init__(self, targets: Targets) -> None:
+    def __init__(self, targets: SyncTargets) -> None:
         self._targets = targets
         self._long_keys: dict[str, str] = {}
 
-    def sides(self, record: Record) -> list[Side]:
+    def sides(self, record: Record) -> list[AccountSide]:
         """The accounts of an announcement that are copied.
 
         Raises:
@@ -75,14 +75,16 @@ class Cells:
         except (UsageError, KeyError, TypeError, ValueError):
             raise Unreadable from None
 
-    def _side(self, told: Mapping[str, Any], name: str, ledger: int, timestamp: int) -> Side | None:
+    def _side(
+        self, told: Mapping[str, Any], name: str, ledger: int, timestamp: int
+    ) -> AccountSide | None:
         found = self._targets.accounts.get(told[f"{name}_account"])
         if found is None:
             return None
         number, key = int(told[f"{name}_account_id"], 16), str(told[f"{name}_key"])
-        return Side(number, *found, key, ledger, timestamp)
+        return AccountSide(number, *found, key, ledger, timestamp)
 
-    def cell(self, side: Side) -> Cell | None:
+    def cell(self, side: AccountSide) -> Cell | None:
         """The cell of an account; None where its key is too long for the announcement to tell.
 
         The ledger keeps a hash of a key over 28 bytes, and an announcement that took the account
@@ -108,9 +110,9 @@ class Cells:
     def _remember(self, key: str) -> None:
         if len(self._long_keys) >= LONG_KEYS_MAX:
             self._long_keys.clear()
-        self._long_keys[as_held(key)] = key
+        self._long_keys[stored_cells(key)] = key
 
-    def _at(self, side: Side, key: str) -> Cell:
+    def _at(self, side: AccountSide, key: str) -> Cell:
         """A single account has no key: its row is found by its name."""
         target, currencies = side.target, self._targets.currencies
         return Cell(
@@ -121,6 +123,6 @@ class Cells:
         )
 
 
-def as_held(key: str) -> str:
+def stored_cells(key: str) -> str:
     """A key as the ledger shows it: itself, or `#` and a hash where it is too long."""
     return account_key(*account_user_data(key))

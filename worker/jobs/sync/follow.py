@@ -16,11 +16,11 @@ import structlog
 
 from worker.codecs.outbox_reader import place_of
 from worker.core.errors import UsageError
-from worker.core.ports import Commit, Ledger, Place, Polled, Record
+from worker.core.ports import Commit, Ledger, Polled, Record, TopicPartition
 from worker.jobs.sync.balances import read_nets
 from worker.jobs.sync.cache import BalanceCache, BalanceRow
-from worker.jobs.sync.cells import Cell, Cells, Side, Unreadable
-from worker.jobs.sync.targets import Target, Targets
+from worker.jobs.sync.cells import AccountSide, Cell, Cells, Unreadable
+from worker.jobs.sync.targets import SyncTarget, SyncTargets
 
 RECORDS_MAX: Final = 2000
 """Announcements in a batch: at most twice as many balances are read for it, one by one."""
@@ -45,7 +45,7 @@ class Outbox(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class SyncCounts:
     """What was done. unnamed: a long key told by its hash only, and in no row yet."""
 
     records: int = 0
@@ -66,24 +66,24 @@ class _Batch:
     """Accounts by number: their cells, those told by a hash, the newest announced timestamps."""
 
     cells: dict[int, Cell] = field(default_factory=dict)
-    hashed: dict[int, Side] = field(default_factory=dict)
+    hashed: dict[int, AccountSide] = field(default_factory=dict)
     newest: dict[int, int] = field(default_factory=dict)
 
 
-class Follower:
+class OutboxFollower:
     """Turns announcements into rows, batch by batch."""
 
     def __init__(
-        self, *, outbox: Outbox, ledger: Ledger, cache: BalanceCache, targets: Targets
+        self, *, outbox: Outbox, ledger: Ledger, cache: BalanceCache, targets: SyncTargets
     ) -> None:
-        self.tally = Tally()
+        self.tally = SyncCounts()
         self.idle = False
         self._outbox = outbox
         self._ledger = ledger
         self._cache = cache
         self._cells = Cells(targets)
         self._known: dict[int, int] = {}
-        self._done: dict[Place, int] = {}
+        self._done: dict[TopicPartition, int] = {}
 
     def step(self) -> None:
         """One batch: poll, read balances, write them, commit.
@@ -143,7 +143,7 @@ class Follower:
         One that is nowhere is left out: the account's first transfer names it by its key, and when
         that comes, its newest balance is read.
         """
-        asked: dict[Target, set[str]] = defaultdict(set)
+        asked: dict[SyncTarget, set[str]] = defaultdict(set)
         for number, side in batch.hashed.items():
             if number not in batch.cells and self._cells.cell(side) is None:
                 asked[side.target].add(side.key)
@@ -158,7 +158,7 @@ class Follower:
 
     def _write(self, batch: _Batch) -> None:
         nets = read_nets(self._ledger, list(batch.cells))
-        rows: dict[Target, list[BalanceRow]] = defaultdict(list)
+        rows: dict[SyncTarget, list[BalanceRow]] = defaultdict(list)
         for number, cell in batch.cells.items():
             net = nets.get(number)
             if net is None or net.timestamp < batch.newest[number]:

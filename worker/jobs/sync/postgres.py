@@ -26,10 +26,10 @@ from tenacity import (
 
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import FAMILY_KEY_BYTES
-from worker.jobs.sync.cache import BalanceRow, Written
-from worker.jobs.sync.cells import as_held
-from worker.jobs.sync.schema import Lack, Table, lacking
-from worker.jobs.sync.targets import Target
+from worker.jobs.sync.cache import BalanceRow, WriteResult
+from worker.jobs.sync.cells import stored_cells
+from worker.jobs.sync.schema import SchemaProblem, Table, schema_problems
+from worker.jobs.sync.targets import SyncTarget
 
 CONNECT_SECONDS_MAX: Final = 5
 RETRY_WAIT_SECONDS_MAX: Final = 2.0
@@ -106,16 +106,16 @@ class PostgresCache:
 
     # The port
 
-    def write(self, rows: Mapping[Target, Sequence[BalanceRow]]) -> Written:
+    def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:
         """See `BalanceCache`."""
 
-        def work(connection: Connection) -> Written:
+        def work(connection: Connection) -> WriteResult:
             counts = [self._write(connection, *one) for one in sorted(rows.items())]
-            return Written(*map(sum, zip(*counts, strict=True))) if counts else Written()
+            return WriteResult(*map(sum, zip(*counts, strict=True))) if counts else WriteResult()
 
         return self._do(work)
 
-    def long_keys(self, target: Target, hashed: Collection[str]) -> dict[str, str]:
+    def long_keys(self, target: SyncTarget, hashed: Collection[str]) -> dict[str, str]:
         """See `BalanceCache`; reads every long key of the table, page by page."""
 
         def work(connection: Connection) -> dict[str, str]:
@@ -124,7 +124,7 @@ class PostgresCache:
                 cursor.itersize = KEYS_PAGE
                 cursor.execute(_composed(_LONG_KEYS, target), {"bytes": FAMILY_KEY_BYTES})
                 for (key,) in cursor:
-                    held = as_held(key)
+                    held = stored_cells(key)
                     if held in hashed:
                         found[held] = key
             return found
@@ -139,20 +139,20 @@ class PostgresCache:
 
     # Tables
 
-    def lacking(self, targets: Sequence[Target]) -> list[Lack]:
+    def lacking(self, targets: Sequence[SyncTarget]) -> list[SchemaProblem]:
         """What the tables of these targets lack.
 
         Raises:
             UsageError: a table is there, and cannot be what the cache needs.
         """
         tables = groupby(sorted(targets), key=lambda target: target.table)
-        found: list[Lack] = []
+        found: list[SchemaProblem] = []
         for name, grouped in tables:
             facts = self._do(partial(_facts, table=name))
-            found += lacking(list(grouped), facts, add_rows=self._add_rows)
+            found += schema_problems(list(grouped), facts, add_rows=self._add_rows)
         return found
 
-    def make(self, lacks: Sequence[Lack]) -> None:
+    def make(self, lacks: Sequence[SchemaProblem]) -> None:
         """Make what is missing, all or none."""
 
         def work(connection: Connection) -> None:
@@ -164,7 +164,7 @@ class PostgresCache:
     # Rows
 
     def _write(
-        self, connection: Connection, target: Target, rows: Sequence[BalanceRow]
+        self, connection: Connection, target: SyncTarget, rows: Sequence[BalanceRow]
     ) -> tuple[int, int]:
         """Rows that moved, and keys without a row.
 
@@ -257,7 +257,7 @@ def _understood(dsn: str) -> str:
     return dsn
 
 
-def _composed(template: LiteralString, target: Target) -> sql.Composed:
+def _composed(template: LiteralString, target: SyncTarget) -> sql.Composed:
     """A statement over the columns of a target."""
     row = [column for column in (target.key, target.currency) if column]
     given = [

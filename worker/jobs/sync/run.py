@@ -16,12 +16,12 @@ import structlog
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.core.ports import Place
-from worker.jobs.sync.follow import Follower, Tally
-from worker.jobs.sync.schema import Lack
-from worker.jobs.sync.targets import Targets, find_targets, group_of
-from worker.kafka.consumer import KafkaSource
-from worker.ledger.books import open_books
+from worker.core.ports import TopicPartition
+from worker.jobs.sync.follow import OutboxFollower, SyncCounts
+from worker.jobs.sync.schema import SchemaProblem
+from worker.jobs.sync.targets import SyncTargets, find_targets, group_of
+from worker.kafka.consumer import Consumer
+from worker.ledger.books import open_named_ledger
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ class Synced:
     """What was done. made: statements that were run by `--create`."""
 
     group: str
-    tally: Tally
+    tally: SyncCounts
     made: Sequence[str]
 
 
-def lacks_of(settings: Settings) -> list[Lack]:
+def target_problems(settings: Settings) -> list[SchemaProblem]:
     """What is missing in the database, and would be made by `--create`.
 
     Raises:
@@ -63,12 +63,12 @@ def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> 
         DependencyUnavailable: the database, the ledger or the broker stayed away.
     """
     group = group_of(settings)
-    with open_books(settings) as books:
+    with open_named_ledger(settings) as books:
         targets = find_targets(books.rulebook, settings.sync)
         with closing(_open_cache(settings, stopped)) as cache:
             made = _ready(cache, targets, create=create)
             with closing(_open_outbox(settings, group)) as outbox:
-                follower = Follower(
+                follower = OutboxFollower(
                     outbox=outbox, ledger=books.ledger, cache=cache, targets=targets
                 )
                 _log.info("following", group=group, columns=[one.text for one in targets.columns])
@@ -92,8 +92,8 @@ def _open_cache(settings: Settings, stopped: Stopped = lambda: False) -> Postgre
     )
 
 
-def _open_outbox(settings: Settings, group: str) -> KafkaSource:
-    return KafkaSource(
+def _open_outbox(settings: Settings, group: str) -> Consumer:
+    return Consumer(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=group,
         topics=[settings.topics.outbox],
@@ -101,7 +101,7 @@ def _open_outbox(settings: Settings, group: str) -> KafkaSource:
     )
 
 
-def _ready(cache: PostgresCache, targets: Targets, *, create: bool) -> list[str]:
+def _ready(cache: PostgresCache, targets: SyncTargets, *, create: bool) -> list[str]:
     """Make what is missing, or say what it is."""
     lacks = cache.lacking(targets.columns)
     if lacks and not create:
@@ -113,11 +113,13 @@ def _ready(cache: PostgresCache, targets: Targets, *, create: bool) -> list[str]
     return [lack.statement for lack in lacks]
 
 
-def _listed(lacks: Sequence[Lack]) -> str:
+def _listed(lacks: Sequence[SchemaProblem]) -> str:
     return ", ".join(lack.what for lack in lacks)
 
 
-def _follow(follower: Follower, *, stopped: Stopped, ended: Callable[[Follower], bool]) -> None:
+def _follow(
+    follower: OutboxFollower, *, stopped: Stopped, ended: Callable[[OutboxFollower], bool]
+) -> None:
     told = time.monotonic()
     try:
         while not stopped() and not ended(follower):
@@ -132,13 +134,13 @@ def _follow(follower: Follower, *, stopped: Stopped, ended: Callable[[Follower],
         _log.warning("stopped_while_waiting")
 
 
-def _never(_: Follower) -> bool:
+def _never(_: OutboxFollower) -> bool:
     return False
 
 
-def _end(outbox: KafkaSource) -> Callable[[Follower], bool]:
+def _end(outbox: Consumer) -> Callable[[OutboxFollower], bool]:
     """Has the group committed every partition to the end seen now? The group, not this process."""
-    ends: Mapping[Place, int] = {
+    ends: Mapping[TopicPartition, int] = {
         place: end for place, (low, end) in outbox.watermarks().items() if end > low
     }
     return lambda follower: follower.idle and outbox.reached(ends)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.errors import UsageError
-from worker.jobs.sync.targets import Target
+from worker.jobs.sync.targets import SyncTarget
 
 KEY_TYPES: Final = frozenset({"text", "character varying"})
 """Nothing else compares keys byte by byte: as a number, `7` and ` 07` would be one row."""
@@ -42,14 +42,16 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class SchemaProblem:
     """Something that is missing, in words, and the statement that makes it."""
 
     what: str
     statement: str
 
 
-def lacking(targets: Sequence[Target], table: Table, *, add_rows: bool) -> list[Lack]:
+def schema_problems(
+    targets: Sequence[SyncTarget], table: Table, *, add_rows: bool
+) -> list[SchemaProblem]:
     """What one table lacks for these targets, all of this table.
 
     Raises:
@@ -65,14 +67,16 @@ def lacking(targets: Sequence[Target], table: Table, *, add_rows: bool) -> list[
             " currencies: set sync.currency to one of them, or give `sync_to` another table"
         )
     found = [
-        Lack(f"the column {name}.{column}", f"ALTER TABLE {quoted(name)} ADD COLUMN {written}")
+        SchemaProblem(
+            f"the column {name}.{column}", f"ALTER TABLE {quoted(name)} ADD COLUMN {written}"
+        )
         for column, written in _columns(targets).items()
         if column not in table.columns
     ]
     if add_rows and frozenset(row) not in table.unique:
         listed = ", ".join(map(quoted, row))
         found.append(
-            Lack(
+            SchemaProblem(
                 f"a unique index on {name} ({', '.join(row)})",
                 f"CREATE UNIQUE INDEX ON {quoted(name)} ({listed})",
             )
@@ -85,12 +89,12 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _row(target: Target) -> list[str]:
+def _row(target: SyncTarget) -> list[str]:
     """The columns by which a row is found."""
     return [column for column in (target.key, target.currency) if column]
 
 
-def _columns(targets: Sequence[Target]) -> dict[str, str]:
+def _columns(targets: Sequence[SyncTarget]) -> dict[str, str]:
     """Every column that the cache uses, and its declaration."""
     kinds = dict.fromkeys(_row(targets[0]), "text")
     for target in targets:
@@ -98,15 +102,15 @@ def _columns(targets: Sequence[Target]) -> dict[str, str]:
     return {column: f"{quoted(column)} {kind}" for column, kind in kinds.items()}
 
 
-def _new_table(targets: Sequence[Target]) -> Lack:
+def _new_table(targets: Sequence[SyncTarget]) -> SchemaProblem:
     name, key = targets[0].table, ", ".join(map(quoted, _row(targets[0])))
     declared = ", ".join(_columns(targets).values())
-    return Lack(
+    return SchemaProblem(
         f"the table {name}", f"CREATE TABLE {quoted(name)} ({declared}, PRIMARY KEY ({key}))"
     )
 
 
-def _refuse_wrong_types(targets: Sequence[Target], table: Table) -> None:
+def _refuse_wrong_types(targets: Sequence[SyncTarget], table: Table) -> None:
     wanted = dict.fromkeys(_row(targets[0]), KEY_TYPES)
     for target in targets:
         wanted |= dict.fromkeys((target.balance, target.time), BALANCE_TYPES)

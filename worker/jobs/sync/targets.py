@@ -14,10 +14,10 @@ from typing import NamedTuple
 from worker.config.sections import SyncSettings
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.core.rulebook import Account, Rulebook
+from worker.core.rulebook import DeclaredAccount, Rulebook
 
 
-class Target(NamedTuple):
+class SyncTarget(NamedTuple):
     """One balance column and the columns beside it. currency: empty where a key has one row."""
 
     table: str
@@ -33,23 +33,23 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
+class SyncTargets:
     """All that is copied.
 
     accounts: declared account and its column, by the account's name. currencies: by ledger; an
     account on a ledger that is not here is not copied.
     """
 
-    accounts: Mapping[str, tuple[Account, Target]]
+    accounts: Mapping[str, tuple[DeclaredAccount, SyncTarget]]
     currencies: Mapping[int, str]
 
     @property
-    def columns(self) -> list[Target]:
+    def columns(self) -> list[SyncTarget]:
         """Every column that is written, once."""
         return sorted({target for _, target in self.accounts.values()})
 
 
-def find_targets(rulebook: Rulebook, settings: SyncSettings) -> Targets:
+def find_targets(rulebook: Rulebook, settings: SyncSettings) -> SyncTargets:
     """What this rulebook wants copied.
 
     Raises:
@@ -64,7 +64,7 @@ def find_targets(rulebook: Rulebook, settings: SyncSettings) -> Targets:
     if not accounts:
         raise UsageError("no account of the rulebook has `sync_to`: there is nothing to copy")
     _refuse_shared_cells(accounts.values())
-    return Targets(accounts, currencies)
+    return SyncTargets(accounts, currencies)
 
 
 def group_of(settings: Settings) -> str:
@@ -88,9 +88,9 @@ def _currencies(rulebook: Rulebook, only: str) -> dict[int, str]:
     return found
 
 
-def _target(account: Account, settings: SyncSettings, *, several: bool) -> Target:
+def _target(account: DeclaredAccount, settings: SyncSettings, *, several: bool) -> SyncTarget:
     table, balance = account.sync_to.split(".")
-    target = Target(
+    target = SyncTarget(
         table=table,
         key=settings.key_columns.get(table, "id"),
         currency=settings.currency_column if several else "",
@@ -106,9 +106,9 @@ def _target(account: Account, settings: SyncSettings, *, several: bool) -> Targe
     return target
 
 
-def _refuse_shared_cells(accounts: Iterable[tuple[Account, Target]]) -> None:
+def _refuse_shared_cells(accounts: Iterable[tuple[DeclaredAccount, SyncTarget]]) -> None:
     """Single accounts have rows by their own names, so some may share a column; a family not."""
-    sharing: dict[Target, list[Account]] = defaultdict(list)
+    sharing: dict[SyncTarget, list[DeclaredAccount]] = defaultdict(list)
     for account, target in accounts:
         sharing[target].append(account)
     for target, those in sharing.items():

@@ -25,9 +25,9 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable
-from worker.kafka.connection import Trouble, client_config, open_client, unreachable
-from worker.kafka.topics.declared import Grant, Operation, Resource
-from worker.kafka.topics.plan import Found, Plan
+from worker.kafka.connection import ConnectionTrouble, client_config, open_client, unreachable
+from worker.kafka.topics.declared import Grant, Resource, TopicAccess
+from worker.kafka.topics.plan import BrokerTopic, TopicsPlan
 
 CALL_SECONDS: Final = 30.0
 """How long the cluster may take for one request about all topics."""
@@ -40,7 +40,7 @@ RESOURCES: Final[Mapping[Resource, ResourceType]] = {
     "group": ResourceType.GROUP,
     "transactional_id": ResourceType.TRANSACTIONAL_ID,
 }
-OPERATIONS: Final[Mapping[Operation, AclOperation]] = {
+OPERATIONS: Final[Mapping[TopicAccess, AclOperation]] = {
     "read": AclOperation.READ,
     "write": AclOperation.WRITE,
 }
@@ -51,11 +51,11 @@ T = TypeVar("T")
 class TopicAdmin:
     """Looks at one cluster's topics and changes them; made by `open_topic_admin`."""
 
-    def __init__(self, client: AdminClient, trouble: Trouble) -> None:
+    def __init__(self, client: AdminClient, trouble: ConnectionTrouble) -> None:
         self._client = client
         self._trouble = trouble
 
-    def topics(self, names: Collection[str]) -> dict[str, Found]:
+    def topics(self, names: Collection[str]) -> dict[str, BrokerTopic]:
         """Those of the named topics that exist.
 
         Raises:
@@ -66,7 +66,7 @@ class TopicAdmin:
         there = sorted(set(names) & listed.topics.keys())
         configs = self._configs(there)
         return {
-            name: Found(
+            name: BrokerTopic(
                 partitions=len(listed.topics[name].partitions),
                 replication=_replication(listed.topics[name].partitions),
                 config=configs[name],
@@ -120,7 +120,7 @@ class TopicAdmin:
         bindings: list[AclBinding] = answer.result(CALL_SECONDS)
         return bindings
 
-    def apply(self, plan: Plan) -> None:
+    def apply(self, plan: TopicsPlan) -> None:
         """Do what the plan names: topics first, so that nobody waits for a grant on nothing.
 
         Raises:
@@ -136,7 +136,7 @@ class TopicAdmin:
         with self._asking("granting"):
             self._allow(plan)
 
-    def _create(self, plan: Plan) -> None:
+    def _create(self, plan: TopicsPlan) -> None:
         wanted = [
             NewTopic(
                 one.name,
@@ -148,11 +148,11 @@ class TopicAdmin:
         ]
         _all(wanted, self._client.create_topics, operation_timeout=CALL_SECONDS)
 
-    def _repartition(self, plan: Plan) -> None:
+    def _repartition(self, plan: TopicsPlan) -> None:
         wanted = [NewPartitions(one.topic, one.after) for one in plan.repartition]
         _all(wanted, self._client.create_partitions, operation_timeout=CALL_SECONDS)
 
-    def _configure(self, plan: Plan) -> None:
+    def _configure(self, plan: TopicsPlan) -> None:
         topics = dict.fromkeys(one.topic for one in plan.configure)
         wanted = [
             ConfigResource(
@@ -168,7 +168,7 @@ class TopicAdmin:
         ]
         _all(wanted, self._client.incremental_alter_configs, request_timeout=CALL_SECONDS)
 
-    def _allow(self, plan: Plan) -> None:
+    def _allow(self, plan: TopicsPlan) -> None:
         wanted = [_binding(grant) for grant in plan.grant]
         _all(wanted, self._client.create_acls, request_timeout=CALL_SECONDS)
 
@@ -186,7 +186,7 @@ class TopicAdmin:
 
 def open_topic_admin(settings: Settings) -> TopicAdmin:
     """The admin of the cluster that the settings name."""
-    trouble = Trouble()
+    trouble = ConnectionTrouble()
     config = client_config(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         client=settings.kafka.client,

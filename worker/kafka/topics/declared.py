@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from worker.config.settings import Settings
-from worker.config.values import Topic, why
+from worker.config.values import TopicName, why
 from worker.core.errors import UsageError
 
 PACKAGED: Final = Path(__file__).parents[2] / "topics" / "topics.yaml"
@@ -27,14 +27,14 @@ HOURS: Final = {"h": 1, "d": 24, "y": 366 * 24}
 FOREVER: Final = -1
 
 Resource = Literal["topic", "group", "transactional_id"]
-Operation = Literal["read", "write"]
+TopicAccess = Literal["read", "write"]
 
 
 class Grant(NamedTuple):
     """A principal may do something; a prefixed grant holds for every name that begins so."""
 
     user: str
-    operation: Operation
+    operation: TopicAccess
     resource: Resource
     name: str
     prefixed: bool
@@ -52,7 +52,7 @@ class TopicSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class TopicsFile:
     """The whole file."""
 
     topics: tuple[TopicSpec, ...]
@@ -61,7 +61,7 @@ class Declared:
     """Each user, and what it is."""
 
 
-def load_topics(path: Path = PACKAGED, *, replication: int | None = None) -> Declared:
+def load_topics(path: Path = PACKAGED, *, replication: int | None = None) -> TopicsFile:
     """The topics and grants of a file.
 
     Args:
@@ -86,10 +86,10 @@ def load_topics(path: Path = PACKAGED, *, replication: int | None = None) -> Dec
         for name in named[declared]
     )
     grants = tuple(_grants(path, file.users, named))
-    return Declared(topics, grants, {name: user.about for name, user in file.users.items()})
+    return TopicsFile(topics, grants, {name: user.about for name, user in file.users.items()})
 
 
-def require_declared(settings: Settings, declared: Declared, path: Path) -> None:
+def require_declared(settings: Settings, declared: TopicsFile, path: Path) -> None:
     """Every topic that the settings name must be declared.
 
     Raises:
@@ -163,7 +163,7 @@ class _User(_Strict):
 class _File(_Strict):
     version: Literal[1]
     defaults: _Defaults = _Defaults()
-    topics: Annotated[dict[Topic, _Topic], Field(min_length=1)]
+    topics: Annotated[dict[TopicName, _Topic], Field(min_length=1)]
     users: dict[str, _User] = {}
 
 
@@ -222,7 +222,7 @@ def _grants(
     path: Path, users: Mapping[str, _User], named: Mapping[str, list[str]]
 ) -> Iterator[Grant]:
     for user, may in users.items():
-        asked: tuple[tuple[Operation, tuple[str, ...]], ...] = (
+        asked: tuple[tuple[TopicAccess, tuple[str, ...]], ...] = (
             ("read", may.reads),
             ("write", may.writes),
         )

@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from worker.kafka.topics.declared import FOREVER, Declared, Grant, TopicSpec
+from worker.kafka.topics.declared import FOREVER, Grant, TopicsFile, TopicSpec
 
 KEPT_BY: Final = frozenset({"retention.ms", "retention.bytes"})
 """A smaller one deletes records at once; -1 is without end."""
 
 
-class Found(NamedTuple):
+class BrokerTopic(NamedTuple):
     """One topic as the broker has it."""
 
     partitions: int
@@ -41,7 +41,7 @@ class Configure(NamedTuple):
     after: str
 
 
-class Refused(NamedTuple):
+class RefusedChange(NamedTuple):
     """A difference that `apply` leaves alone, and why."""
 
     topic: str
@@ -49,14 +49,14 @@ class Refused(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TopicsPlan:
     """Every difference. acls_compared: False when the grants were not looked at."""
 
     create: tuple[TopicSpec, ...]
     repartition: tuple[Repartition, ...]
     configure: tuple[Configure, ...]
     grant: tuple[Grant, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedChange, ...]
     acls_compared: bool
 
     @property
@@ -89,9 +89,9 @@ def sentence(grant: Grant) -> str:
     return f"User:{grant.user} may {grant.operation} {named}"
 
 
-def make_plan(
-    declared: Declared, found: Mapping[str, Found], granted: Collection[Grant] | None
-) -> Plan:
+def plan_topics(
+    declared: TopicsFile, found: Mapping[str, BrokerTopic], granted: Collection[Grant] | None
+) -> TopicsPlan:
     """Compare what is declared with what a broker has.
 
     Args:
@@ -105,7 +105,7 @@ def make_plan(
         if there is None:
             create.append(topic)
             continue
-        refused += [Refused(topic.name, why) for why in _shape_refusals(topic, there)]
+        refused += [RefusedChange(topic.name, why) for why in _shape_refusals(topic, there)]
         if topic.partitions > there.partitions:
             repartition.append(Repartition(topic.name, there.partitions, topic.partitions))
         for key, after in topic.config.items():
@@ -114,10 +114,10 @@ def make_plan(
                 continue
             why = _config_refusal(key, before, after)
             if why:
-                refused.append(Refused(topic.name, why))
+                refused.append(RefusedChange(topic.name, why))
             else:
                 configure.append(Configure(topic.name, key, before, after))
-    return Plan(
+    return TopicsPlan(
         create=tuple(create),
         repartition=tuple(repartition),
         configure=tuple(configure),
@@ -129,7 +129,7 @@ def make_plan(
     )
 
 
-def _shape_refusals(topic: TopicSpec, there: Found) -> Iterator[str]:
+def _shape_refusals(topic: TopicSpec, there: BrokerTopic) -> Iterator[str]:
     if topic.partitions < there.partitions:
         yield (
             f"{there.partitions} partitions cannot become {topic.partitions}:"

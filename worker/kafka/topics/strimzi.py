@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from worker.kafka.topics.declared import Declared, Grant, Resource, TopicSpec
+from worker.kafka.topics.declared import Grant, Resource, TopicsFile, TopicSpec
 
 Authentication = Literal["tls", "scram-sha-512"]
 
@@ -24,7 +24,7 @@ RESOURCES: Final[dict[Resource, str]] = {
 
 
 def render(
-    declared: Declared, *, cluster: str, namespace: str, authentication: Authentication
+    declared: TopicsFile, *, cluster: str, namespace: str, authentication: Authentication
 ) -> str:
     """Every resource as one YAML text, `---` between.
 
@@ -63,7 +63,7 @@ def _topic(topic: TopicSpec, metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _user(
-    user: str, declared: Declared, metadata: dict[str, Any], authentication: Authentication
+    user: str, declared: TopicsFile, metadata: dict[str, Any], authentication: Authentication
 ) -> dict[str, Any]:
     mine = [grant for grant in declared.grants if grant.user == user]
     return {

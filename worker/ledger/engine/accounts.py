@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from worker.core.wire import Account, AccountFlags, CreateAccountStatus
-from worker.ledger.engine.state import Books
+from worker.ledger.engine.state import LedgerState
 
 ID_MAX: Final = (1 << 128) - 1
 FINE: Final = 0
@@ -25,7 +25,7 @@ BOTH_LIMITS: Final = int(
 Status = CreateAccountStatus
 
 
-def create_account(books: Books, account: Account, timestamp: int) -> int:
+def create_account(books: LedgerState, account: Account, timestamp: int) -> int:
     """Store the account at `timestamp` (an imported one at its own), or say why not."""
     if status := _identity(account):
         return status
@@ -87,6 +87,6 @@ def _form(account: Account) -> int:
     return FINE
 
 
-def _regresses(books: Books, timestamp: int) -> bool:
+def _regresses(books: LedgerState, timestamp: int) -> bool:
     newest = books.account_times[-1] if books.account_times else 0
     return timestamp <= newest or books.transfer_at(timestamp)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from worker.core.wire import AMOUNT_MAX, CreateTransferStatus, Transfer, TransferFlags
-from worker.ledger.engine.state import CLOSED, OPEN, PENDING, Books, expires_at, released
+from worker.ledger.engine.state import CLOSED, OPEN, PENDING, LedgerState, expires_at, released
 
 ID_MAX: Final = (1 << 128) - 1
 FINE: Final = 0
@@ -28,7 +28,7 @@ NOT_WITH_EITHER: Final = int(
 Status = CreateTransferStatus
 
 
-def settle(books: Books, transfer: Transfer, timestamp: int) -> int:
+def settle(books: LedgerState, transfer: Transfer, timestamp: int) -> int:
     """Post or void what `transfer.pending_id` reserved, or say why not."""
     if status := _form(transfer):
         return status
@@ -56,7 +56,7 @@ def amount_settled(transfer: Transfer, pending: Transfer) -> int:
     return pending.amount if transfer.amount == all_of_it else transfer.amount
 
 
-def regresses(books: Books, timestamp: int) -> bool:
+def regresses(books: LedgerState, timestamp: int) -> bool:
     """Whether an imported transfer's time is not after the newest, or is an account's."""
     newest = books.by_time[-1].timestamp if books.by_time else 0
     return timestamp <= newest or books.account_at(timestamp)
@@ -100,20 +100,20 @@ def _amount(transfer: Transfer, pending: Transfer, amount: int) -> int:
     return FINE
 
 
-def _state(books: Books, pending: Transfer, timestamp: int) -> int:
+def _state(books: LedgerState, pending: Transfer, timestamp: int) -> int:
     settled = books.settled[pending.id]
     if settled == OPEN and pending.timeout and expires_at(pending) <= timestamp:
         return Status.PENDING_TRANSFER_EXPIRED
     return settled
 
 
-def _time(books: Books, transfer: Transfer) -> int:
+def _time(books: LedgerState, transfer: Transfer) -> int:
     if transfer.flags & IMPORTED and regresses(books, transfer.timestamp):
         return Status.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS
     return FINE
 
 
-def _closed(books: Books, transfer: Transfer, pending: Transfer) -> int:
+def _closed(books: LedgerState, transfer: Transfer, pending: Transfer) -> int:
     """A closed account takes nothing but voids."""
     if transfer.flags & VOID:
         return FINE
@@ -125,7 +125,7 @@ def _closed(books: Books, transfer: Transfer, pending: Transfer) -> int:
 
 
 def _store(
-    books: Books, transfer: Transfer, pending: Transfer, amount: int, timestamp: int
+    books: LedgerState, transfer: Transfer, pending: Transfer, amount: int, timestamp: int
 ) -> None:
     posts = transfer.flags & POST
     stored = transfer._replace(

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from worker.core.wire import Account, AccountBalance, AccountFilter, QueryFilter, Transfer
-from worker.ledger.engine.state import Books
+from worker.ledger.engine.state import LedgerState
 
 ID_MAX: Final = (1 << 128) - 1
 TIMESTAMP_MAX: Final = (1 << 63) - 1
@@ -26,7 +26,7 @@ def lookup(stored: dict[int, Item], ids: Iterable[int]) -> list[Item]:
     return [stored[number] for number in ids if number in stored]
 
 
-def query_accounts(books: Books, query: QueryFilter, *, at_most: int) -> list[Account]:
+def query_accounts(books: LedgerState, query: QueryFilter, *, at_most: int) -> list[Account]:
     """Accounts that match, in timestamp order."""
     if not _valid(query):
         return []
@@ -35,7 +35,7 @@ def query_accounts(books: Books, query: QueryFilter, *, at_most: int) -> list[Ac
     return _matching(accounts, lambda account: _query_matches(account, query), query, at_most)
 
 
-def query_transfers(books: Books, query: QueryFilter, *, at_most: int) -> list[Transfer]:
+def query_transfers(books: LedgerState, query: QueryFilter, *, at_most: int) -> list[Transfer]:
     """Transfers that match, in timestamp order; `user_data_128` is an index."""
     if not _valid(query):
         return []
@@ -45,7 +45,7 @@ def query_transfers(books: Books, query: QueryFilter, *, at_most: int) -> list[T
     return _matching(chosen, lambda transfer: _query_matches(transfer, query), query, at_most)
 
 
-def account_transfers(books: Books, query: AccountFilter, *, at_most: int) -> list[Transfer]:
+def account_transfers(books: LedgerState, query: AccountFilter, *, at_most: int) -> list[Transfer]:
     """One account's transfers that match, in timestamp order."""
     if not _valid_account(query):
         return []
@@ -54,7 +54,9 @@ def account_transfers(books: Books, query: AccountFilter, *, at_most: int) -> li
     return _matching(chosen, lambda transfer: _account_matches(transfer, query), query, at_most)
 
 
-def account_balances(books: Books, query: AccountFilter, *, at_most: int) -> list[AccountBalance]:
+def account_balances(
+    books: LedgerState, query: AccountFilter, *, at_most: int
+) -> list[AccountBalance]:
     """One account's balances after each transfer that matches; only with the flag `history`."""
     if not _valid_account(query):
         return []

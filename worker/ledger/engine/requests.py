@@ -14,13 +14,13 @@ from worker.core.wire import (
     Account,
     AccountFlags,
     CreateAccountStatus,
+    CreateResult,
     CreateTransferStatus,
-    Result,
     Transfer,
     TransferFlags,
 )
 from worker.ledger.engine.accounts import create_account
-from worker.ledger.engine.state import SETTLING, Books
+from worker.ledger.engine.state import SETTLING, LedgerState
 from worker.ledger.engine.transfers import TIMESTAMP_MAX, TRANSIENT, create_transfer
 
 LINKED: Final = int(TransferFlags.LINKED)
@@ -45,10 +45,10 @@ class Creation(Generic[Row]):
     statuses: Statuses
     imported: int
     transient: frozenset[CreateTransferStatus]
-    create: Callable[[Books, Row, int], int]
-    stored: Callable[[Books], dict[int, Row]]
-    kept: Callable[[Books], int]
-    take_back: Callable[[Books, int], None]
+    create: Callable[[LedgerState, Row, int], int]
+    stored: Callable[[LedgerState], dict[int, Row]]
+    kept: Callable[[LedgerState], int]
+    take_back: Callable[[LedgerState, int], None]
 
 
 ACCOUNTS: Final[Creation[Account]] = Creation(
@@ -58,7 +58,7 @@ ACCOUNTS: Final[Creation[Account]] = Creation(
     create=create_account,
     stored=lambda books: books.accounts,
     kept=lambda books: len(books.opened),
-    take_back=Books.take_back_accounts,
+    take_back=LedgerState.take_back_accounts,
 )
 TRANSFERS: Final[Creation[Transfer]] = Creation(
     statuses=CreateTransferStatus,
@@ -67,13 +67,13 @@ TRANSFERS: Final[Creation[Transfer]] = Creation(
     create=create_transfer,
     stored=lambda books: books.transfers,
     kept=lambda books: len(books.posted),
-    take_back=Books.take_back_transfers,
+    take_back=LedgerState.take_back_transfers,
 )
 
 
 def create(
-    creation: Creation[Row], books: Books, events: Sequence[Row], batch_timestamp: int
-) -> list[Result]:
+    creation: Creation[Row], books: LedgerState, events: Sequence[Row], batch_timestamp: int
+) -> list[CreateResult]:
     """One result for each event; event i of n has the timestamp `batch_timestamp` − n + i + 1."""
     request = _Request(creation, books, events, batch_timestamp)
     for index, event in enumerate(events):
@@ -83,7 +83,7 @@ def create(
     return request.results
 
 
-def stops_the_server(books: Books, events: Sequence[Transfer]) -> bool:
+def stops_the_server(books: LedgerState, events: Sequence[Transfer]) -> bool:
     """Whether a 0.17.9 server may stop on this request.
 
     An imported post or void of a pending transfer with a timeout trips an assertion there.
@@ -105,7 +105,11 @@ class _Request(Generic[Row]):
                  "mark", "results", "start", "stored")  # fmt: skip
 
     def __init__(
-        self, creation: Creation[Row], books: Books, events: Sequence[Row], batch_timestamp: int
+        self,
+        creation: Creation[Row],
+        books: LedgerState,
+        events: Sequence[Row],
+        batch_timestamp: int,
     ) -> None:
         self.creation = creation
         self.books = books
@@ -114,7 +118,7 @@ class _Request(Generic[Row]):
         self.batch_timestamp = batch_timestamp
         self.imported = events[0].flags & creation.imported if events else 0
         self.last = len(events) - 1
-        self.results: list[Result] = []
+        self.results: list[CreateResult] = []
         self.start: int | None = None
         self.mark = 0
         self.broken = False
@@ -130,7 +134,7 @@ class _Request(Generic[Row]):
             timestamp = self.stored[event.id].timestamp
         if status != CREATED:
             self._fail(event.id, status)
-        self.results.append(Result(timestamp, int(status)))
+        self.results.append(CreateResult(timestamp, int(status)))
         if self.start is not None and (not event.flags & LINKED or status == CHAIN_OPEN):
             self.start, self.broken = None, False
 
@@ -166,6 +170,6 @@ class _Request(Generic[Row]):
             self.broken = True
             self.creation.take_back(self.books, self.mark)
             for index in range(self.start, len(self.results)):
-                self.results[index] = Result(self.results[index].timestamp, CHAIN_FAILED)
+                self.results[index] = CreateResult(self.results[index].timestamp, CHAIN_FAILED)
         if status in self.creation.transient:
             self.books.burned.add(event_id)

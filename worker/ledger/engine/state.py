@@ -29,7 +29,7 @@ Booked = tuple[Transfer, Account, Account]
 """A stored transfer, and its debit and credit account as they were before it."""
 
 
-class Books:
+class LedgerState:
     """The whole state of one ledger; records are immutable, an account's newest version counts."""
 
     __slots__ = (
@@ -163,7 +163,7 @@ def moved(account: Account, *, debits: tuple[int, int], credits_: tuple[int, int
     )
 
 
-def released(books: Books, pending: Transfer, posted: int = 0) -> tuple[Account, Account]:
+def released(books: LedgerState, pending: Transfer, posted: int = 0) -> tuple[Account, Account]:
     """The two accounts without what was reserved, `posted` of it moved, open if it closed them.
 
     A closing transfer can only be voided or expire, so nothing was posted where an account opens.

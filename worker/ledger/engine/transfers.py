@@ -26,7 +26,7 @@ from worker.ledger.engine.state import (
     NS_PER_SECOND,
     PENDING,
     SETTLING,
-    Books,
+    LedgerState,
     moved,
 )
 
@@ -57,7 +57,7 @@ TRANSIENT: Final = frozenset(
 
 
 def create_transfer(  # noqa: PLR0911 - one line for each status
-    books: Books, transfer: Transfer, timestamp: int
+    books: LedgerState, transfer: Transfer, timestamp: int
 ) -> int:
     """Store the transfer at `timestamp` (an imported one at its own), or say why not."""
     if status := _identity(books, transfer):
@@ -88,7 +88,7 @@ def create_transfer(  # noqa: PLR0911 - one line for each status
     return CREATED
 
 
-def _identity(books: Books, transfer: Transfer) -> int:
+def _identity(books: LedgerState, transfer: Transfer) -> int:
     if transfer.flags & ~ALL_FLAGS:
         return Status.RESERVED_FLAG
     transfer_id = transfer.id
@@ -102,7 +102,7 @@ def _identity(books: Books, transfer: Transfer) -> int:
     return Status.ID_ALREADY_FAILED if transfer_id in books.burned else FINE
 
 
-def _exists(books: Books, transfer: Transfer, stored: Transfer) -> int:
+def _exists(books: LedgerState, transfer: Transfer, stored: Transfer) -> int:
     """Compare what was sent with what is stored; a post or void's zeros mean the pending's."""
     meant, amounts_differ = transfer, transfer.amount != stored.amount
     if transfer.flags & BALANCING:
@@ -181,7 +181,7 @@ def _ledgers(transfer: Transfer, debit: Account, credit: Account) -> int:
     return FINE
 
 
-def _imported(books: Books, transfer: Transfer, debit: Account, credit: Account) -> int:
+def _imported(books: LedgerState, transfer: Transfer, debit: Account, credit: Account) -> int:
     if not transfer.flags & IMPORTED:
         return FINE
     timestamp = transfer.timestamp

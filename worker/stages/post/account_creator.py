@@ -22,7 +22,7 @@ GENERATION_MAX: Final = 250_000
 _THERE: Final = frozenset({int(CreateAccountStatus.CREATED), int(CreateAccountStatus.EXISTS)})
 
 
-class Accounts:
+class AccountCreator:
     """The accounts that this worker knows to exist in one ledger."""
 
     def __init__(self, ledger: Ledger, *, generation_max: int = GENERATION_MAX) -> None:

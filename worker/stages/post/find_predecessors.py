@@ -12,21 +12,21 @@ from typing import TypeVar
 from worker.core.chain import AccountRef, Chain, Need
 from worker.core.event import Dead, Reason
 from worker.core.ports import Ledger
-from worker.core.predecessors import as_held, candidate_ids, recomputed, with_accounts
+from worker.core.predecessors import candidate_ids, recomputes, with_accounts, with_stored_accounts
 from worker.core.rulebook import Side
 from worker.core.wire import QueryFilter, Transfer
-from worker.stages.post.readback import Holdings, Rules
+from worker.stages.post.readback import PostedLegs, PostingRules
 
-Accounts = dict[tuple[str, Side], int]
+OriginAccounts = dict[tuple[str, Side], int]
 """Account ids of a found chain by leg and side."""
 
-Place = TypeVar("Place")
+Waiter = TypeVar("Waiter")
 
 
-class Predecessors:
+class PredecessorLookup:
     """Looks chains up in one ledger: by id where the rule knows the time, else by query."""
 
-    def __init__(self, ledger: Ledger, rules: Rules, holdings: Holdings) -> None:
+    def __init__(self, ledger: Ledger, rules: PostingRules, holdings: PostedLegs) -> None:
         self._ledger = ledger
         self._rules = rules
         self._holdings = holdings
@@ -44,7 +44,7 @@ class Predecessors:
         needs = chain.needs
         if needs is None:
             return chain
-        if needs.optional and (held := as_held(chain, stored)) is not None:
+        if needs.optional and (held := with_stored_accounts(chain, stored)) is not None:
             return with_accounts(chain, self._named(held))
         if needs.after is not None and not self._look(needs.after, stored):
             return _missing(needs.after)
@@ -55,11 +55,11 @@ class Predecessors:
             return _missing(needs.origin)
         return self._rules.fill(chain, self._named(found))
 
-    def _named(self, numbers: Mapping[Place, int]) -> dict[Place, AccountRef]:
+    def _named(self, numbers: Mapping[Waiter, int]) -> dict[Waiter, AccountRef]:
         refs = self._holdings.named(numbers.values())
         return {place: refs[number] for place, number in numbers.items()}
 
-    def _look(self, need: Need, stored: Mapping[int, Transfer]) -> Accounts:
+    def _look(self, need: Need, stored: Mapping[int, Transfer]) -> OriginAccounts:
         """The first chain that is there; empty when none is."""
         for sought in need.sought:
             if need.time_ms is None:
@@ -67,7 +67,7 @@ class Predecessors:
             else:
                 ids = candidate_ids(sought, need.time_ms)
                 transfers = [stored[number] for number in ids if number in stored]
-            found = recomputed(sought, transfers)
+            found = recomputes(sought, transfers)
             if found:
                 return found
         return {}

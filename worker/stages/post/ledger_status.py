@@ -15,12 +15,12 @@ from worker.core.event import Dead, Reason
 from worker.core.outcome import same_money
 from worker.core.ports import Ledger
 from worker.core.wire import QueryFilter, Transfer
-from worker.stages.post.find_predecessors import Predecessors
-from worker.stages.post.readback import Holdings, Rules
-from worker.stages.post.variants import forms
+from worker.stages.post.find_predecessors import PredecessorLookup
+from worker.stages.post.readback import PostedLegs, PostingRules
+from worker.stages.post.variants import variants
 
 
-class Held(StrEnum):
+class ChainStatus(StrEnum):
     """How the ledger stands to a chain."""
 
     NEW = "new"
@@ -31,22 +31,22 @@ class Held(StrEnum):
     DEAD = "dead"
 
 
-class Asked(NamedTuple):
+class RequestedChain(NamedTuple):
     """A chain at attempt 0, and the role under which its event came."""
 
     chain: Chain
     role: str
 
 
-class Standings:
+class LedgerStatus:
     """Asks one ledger about chains, many at a time."""
 
-    def __init__(self, ledger: Ledger, rules: Rules) -> None:
+    def __init__(self, ledger: Ledger, rules: PostingRules) -> None:
         self._ledger = ledger
         self._rules = rules
-        self._predecessors = Predecessors(ledger, rules, Holdings(ledger, rules))
+        self._predecessors = PredecessorLookup(ledger, rules, PostedLegs(ledger, rules))
 
-    def of(self, asked: Sequence[Asked]) -> list[Held]:
+    def of(self, asked: Sequence[RequestedChain]) -> list[ChainStatus]:
         """How the ledger stands to each."""
         held = self._look_up(leg.id for one in asked for leg in one.chain.legs)
         variants = [self._variant(one, held) for one in asked]
@@ -58,16 +58,16 @@ class Standings:
         held |= self._look_up(leg.id for leg in legs if leg.id not in held)
         return [_held(one, held) for one in full]
 
-    def under_other_ids(self, asked: Sequence[Asked]) -> list[bool]:
+    def under_other_ids(self, asked: Sequence[RequestedChain]) -> list[bool]:
         """Does the ledger hold the fact, and under none of the ids that it can have now?"""
         held = self._look_up(one.chain.legs[0].id for one in asked)
-        return [self._variant(one, held) is Held.OTHER_IDS for one in asked]
+        return [self._variant(one, held) is ChainStatus.OTHER_IDS for one in asked]
 
     def _look_up(self, ids: Iterable[int]) -> dict[int, Transfer]:
         wanted = list(dict.fromkeys(ids))
         return {one.id: one for one in self._ledger.lookup_transfers(wanted)} if wanted else {}
 
-    def _variant(self, one: Asked, held: Mapping[int, Transfer]) -> Chain | Held:
+    def _variant(self, one: RequestedChain, held: Mapping[int, Transfer]) -> Chain | ChainStatus:
         """The chain as it was posted: at its attempt, perhaps to suspense; itself if new."""
         chain = one.chain
         if any(leg.id in held for leg in chain.legs):
@@ -76,27 +76,29 @@ class Standings:
         if not stored:
             return chain
         ids = {transfer.id for transfer in stored}
-        for other in forms(self._rules, chain.event, role=one.role, known=chain):
+        for other in variants(self._rules, chain.event, role=one.role, known=chain):
             if any(leg.id in ids for leg in other.legs):
                 return other
-        return Held.OTHER_IDS
+        return ChainStatus.OTHER_IDS
 
 
-def _held(found: Chain | Dead | Held, held: Mapping[int, Transfer]) -> Held:
-    if isinstance(found, Held):
+def _held(found: Chain | Dead | ChainStatus, held: Mapping[int, Transfer]) -> ChainStatus:
+    if isinstance(found, ChainStatus):
         return found
     if isinstance(found, Dead):
-        return Held.WAITING if found.reason is Reason.PREDECESSOR_MISSING else Held.DEAD
+        return (
+            ChainStatus.WAITING if found.reason is Reason.PREDECESSOR_MISSING else ChainStatus.DEAD
+        )
     stored = [held[leg.id] for leg in found.legs if leg.id in held]
     if not stored:
         waits = any(
             leg.pending_ids and not any(number in held for number in leg.pending_ids)
             for leg in found.legs
         )
-        return Held.WAITING if waits else Held.NEW
+        return ChainStatus.WAITING if waits else ChainStatus.NEW
     if len(stored) < len(found.legs):
-        return Held.CONFLICT
-    return Held.EXISTS if _same(found, stored, held) else Held.CONFLICT
+        return ChainStatus.CONFLICT
+    return ChainStatus.EXISTS if _same(found, stored, held) else ChainStatus.CONFLICT
 
 
 def _same(chain: Chain, stored: Sequence[Transfer], held: Mapping[int, Transfer]) -> bool:

@@ -16,8 +16,8 @@ from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, new
 from worker.core.errors import BrokenInvariant
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
 from worker.core.outcome import (
-    Answer,
-    Existing,
+    ChainResult,
+    ExistingChain,
     Outcome,
     OutcomeKind,
     PostedLeg,
@@ -28,9 +28,9 @@ from worker.core.packing import flaw, pack_chain
 from worker.core.ports import Ledger
 from worker.core.wire import ROW_BYTES, QueryFilter, Transfer
 from worker.stages.item import Item
-from worker.stages.post.account_creator import Accounts
-from worker.stages.post.find_predecessors import Predecessors
-from worker.stages.post.readback import Holdings, Rules
+from worker.stages.post.account_creator import AccountCreator
+from worker.stages.post.find_predecessors import PredecessorLookup
+from worker.stages.post.readback import PostedLegs, PostingRules
 
 
 class _Work:
@@ -42,7 +42,7 @@ class _Work:
         self.item = item
         self.chain = chain
         self.pending: dict[int, int] = {}
-        self.answer: Answer | None = None
+        self.answer: ChainResult | None = None
         self.timestamps: Sequence[int] = ()
         self.outcome: Outcome | None = None
 
@@ -57,13 +57,13 @@ class Poster:
     parked_max: how often an event may be parked before it is given up.
     """
 
-    def __init__(self, ledger: Ledger, rules: Rules, *, parked_max: int) -> None:
+    def __init__(self, ledger: Ledger, rules: PostingRules, *, parked_max: int) -> None:
         self._ledger = ledger
         self._rules = rules
         self._parked_max = parked_max
-        self._accounts = Accounts(ledger)
-        self._holdings = Holdings(ledger, rules)
-        self._predecessors = Predecessors(ledger, rules, self._holdings)
+        self._accounts = AccountCreator(ledger)
+        self._holdings = PostedLegs(ledger, rules)
+        self._predecessors = PredecessorLookup(ledger, rules, self._holdings)
 
     def newest_timestamp(self) -> int:
         """The ledger's newest transfer timestamp in nanoseconds; 0 when it is empty."""
@@ -137,7 +137,7 @@ class Poster:
             for account in work.chain.accounts():
                 if account.id in conflicts:
                     detail = f"account {account.name} differs in the ledger from its declaration"
-                    work.outcome = table.dead(work.chain, Reason.CONFLICT, detail)
+                    work.outcome = table.ledger_dead_letter(work.chain, Reason.CONFLICT, detail)
 
     # Predecessors
 
@@ -185,9 +185,11 @@ class Poster:
     def _unready(self, work: _Work, why: Dead) -> Outcome:
         """It waits for what must come first; for anything else waiting would not help."""
         if why.reason is not Reason.PREDECESSOR_MISSING:
-            return table.dead(work.chain, why.reason, why.detail)
+            return table.ledger_dead_letter(work.chain, why.reason, why.detail)
         tries = work.item.assignment.tries
-        return table.missing(work.chain, why.detail, tries=tries, tries_max=self._parked_max)
+        return table.missing_predecessor(
+            work.chain, why.detail, tries=tries, tries_max=self._parked_max
+        )
 
     # Transfers
 
@@ -203,7 +205,7 @@ class Poster:
         for work in works:
             end = start + len(work.chain.legs)
             work.timestamps = timestamps[start:end]
-            work.answer = table.answer(statuses[start:end])
+            work.answer = table.chain_result(statuses[start:end])
             if work.answer.verdict is Verdict.BROKEN:
                 leg = work.chain.legs[work.answer.leg_number].spec.name
                 raise BrokenInvariant(f"leg {leg}: the ledger answered {work.answer.reason()}")
@@ -259,7 +261,9 @@ class Poster:
             case Verdict.FAILED_BEFORE:
                 return self._failed_before(work, held, leg)
             case verdict:
-                return table.dead(chain, table.DEAD[verdict], f"leg {leg}: {answer.reason()}")
+                return table.ledger_dead_letter(
+                    chain, table.DEAD[verdict], f"leg {leg}: {answer.reason()}"
+                )
 
     def _posted(self, chain: Chain, legs: tuple[PostedLeg, ...], alert: str = "") -> Outcome:
         alert = alert or (_DIVERTED if chain.diverted else "")
@@ -294,7 +298,7 @@ class Poster:
         stored = [held[leg.id] for leg in chain.legs if leg.id in held]
         if not stored:
             raise BrokenInvariant("a chain that exists was not found")
-        rule = table.existing(
+        rule = table.existing_verdict(
             same=len(stored) == len(chain.legs) and _same(work, stored, reserved),
             held_position=stored[0].user_data_64,
             held_at=stored[0].timestamp,
@@ -303,22 +307,22 @@ class Poster:
             earlier=work.item.earlier,
         )
         match rule:
-            case Existing.ANNOUNCE:
+            case ExistingChain.ANNOUNCE:
                 return self._posted(chain, self._holdings.legs(chain, stored))
-            case Existing.COUNT:
+            case ExistingChain.COUNT:
                 return Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
-            case Existing.ANNOUNCE_AS_HELD:
+            case ExistingChain.ANNOUNCE_AS_HELD:
                 legs = self._holdings.legs(
                     chain, self._holdings.posted_by(chain, stored[0].user_data_64)
                 )
                 return self._posted(chain, legs, _OTHER_RULEBOOK)
-            case Existing.COUNT_AS_HELD:
+            case ExistingChain.COUNT_AS_HELD:
                 return Outcome(
                     OutcomeKind.REDELIVERED, chain.attempt, chain.transaction, alert=_OTHER_RULEBOOK
                 )
-            case Existing.CONFLICT:
+            case ExistingChain.CONFLICT:
                 detail = f"the ledger holds other money under the key of {chain.transaction}"
-                return table.dead(chain, Reason.CONFLICT, detail)
+                return table.ledger_dead_letter(chain, Reason.CONFLICT, detail)
 
     def _failed_before(self, work: _Work, held: Mapping[int, Transfer], leg: str) -> Outcome:
         chain = work.chain
@@ -349,7 +353,7 @@ def _without_ledger(item: Item, limit: int) -> Outcome | None:
         if len(asked.legs) <= limit:
             return None
         detail = f"{len(asked.legs)} legs, and the ledger takes {limit} in one request"
-        return table.dead(asked, Reason.TOO_MANY_LEGS, detail)
+        return table.ledger_dead_letter(asked, Reason.TOO_MANY_LEGS, detail)
     if isinstance(asked, Dead):
         return Outcome(OutcomeKind.DEAD, dead=asked)
     return Outcome(OutcomeKind(asked.outcome))

@@ -15,14 +15,14 @@ from worker.core.event import Dead, Event, Skipped
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
 from worker.core.ports import Ledger
-from worker.core.predecessors import Found
+from worker.core.predecessors import FoundAccounts
 from worker.core.wire import Account, QueryFilter, Transfer, kind_of
 
 NAMED_MAX: Final = 250_000
 """How many accounts' names are remembered."""
 
 
-class Rules(Protocol):
+class PostingRules(Protocol):
     """What posting needs of the rulebook."""
 
     def translate(
@@ -31,7 +31,7 @@ class Rules(Protocol):
         """The chain of an event at an attempt; diverted: to its suspense accounts."""
         ...
 
-    def fill(self, chain: Chain, found: Found) -> Chain | Dead:
+    def fill(self, chain: Chain, found: FoundAccounts) -> Chain | Dead:
         """The chain with the accounts of its origin in place."""
         ...
 
@@ -44,10 +44,10 @@ class Rules(Protocol):
         ...
 
 
-class Holdings:
+class PostedLegs:
     """Reads posted legs back from one ledger."""
 
-    def __init__(self, ledger: Ledger, rules: Rules) -> None:
+    def __init__(self, ledger: Ledger, rules: PostingRules) -> None:
         self._ledger = ledger
         self._rules = rules
         self._named: dict[int, AccountRef] = {}

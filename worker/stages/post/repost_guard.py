@@ -13,16 +13,16 @@ from worker.core.chain import Chain
 from worker.core.event import Reason
 from worker.core.outcome import Outcome
 from worker.stages.item import Item
-from worker.stages.post.ledger_status import Asked, Standings
+from worker.stages.post.ledger_status import LedgerStatus, RequestedChain
 from worker.stages.protocols import Posting
 
 DETAIL = "the ledger holds this fact under other ids: a replay does not post it twice"
 
 
-class Guarded:
+class RepostGuard:
     """Stands before another Posting."""
 
-    def __init__(self, posting: Posting, standings: Standings) -> None:
+    def __init__(self, posting: Posting, standings: LedgerStatus) -> None:
         self._posting = posting
         self._standings = standings
 
@@ -34,10 +34,10 @@ class Guarded:
         """The outcome of every item, in order."""
         chains = [(item, item.asked) for item in items if isinstance(item.asked, Chain)]
         astray = self._standings.under_other_ids(
-            [Asked(chain, item.role) for item, chain in chains]
+            [RequestedChain(chain, item.role) for item, chain in chains]
         )
         refused = {
-            id(item): table.dead(chain, Reason.CONFLICT, DETAIL)
+            id(item): table.ledger_dead_letter(chain, Reason.CONFLICT, DETAIL)
             for (item, chain), other in zip(chains, astray, strict=True)
             if other
         }

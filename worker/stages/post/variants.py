@@ -10,11 +10,16 @@ from collections.abc import Iterator
 
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
-from worker.stages.post.readback import Rules
+from worker.stages.post.readback import PostingRules
 
 
-def forms(
-    rules: Rules, event: Event, *, role: str, last: int = ATTEMPT_MAX, known: Chain | None = None
+def variants(
+    rules: PostingRules,
+    event: Event,
+    *,
+    role: str,
+    last: int = ATTEMPT_MAX,
+    known: Chain | None = None,
 ) -> Iterator[Chain]:
     """The chain at each attempt up to `last`, and each diverted to suspense after it.
 
