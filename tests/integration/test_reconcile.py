@@ -21,9 +21,9 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from tests.integration.cluster import Cluster, Process, ends, finish
-from tests.reads.played import Clock, Played, place
-from tests.reconcile.spoiled import Spoiled, assert_all_found, spoil
-from tests.reconcile.stripe import payouts, report_rows, rest_of_stories, write_report
+from tests.jobs.reconcile.spoiled import Spoiled, assert_all_found, spoil
+from tests.jobs.reconcile.stripe import payouts, report_rows, rest_of_stories, write_report
+from tests.jobs.reports.played import Clock, Played, place
 from tests.servers.kafka import KafkaBroker
 from tests.servers.tigerbeetle import Unavailable, tigerbeetle
 from worker.commands.cli import main

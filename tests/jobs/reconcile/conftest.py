@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.reads.played import Played, play
-from tests.reconcile.stripe import Row, payouts, report_rows, rest_of_stories
+from tests.jobs.reconcile.stripe import Row, payouts, report_rows, rest_of_stories
+from tests.jobs.reports.played import Played, play
 from worker.jobs.generate.scene import Generated
 from worker.rulebooks.load import load
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.money import Money
-from tests.serving.served import Served, serve
+from tests.jobs.serve.money import Money
+from tests.jobs.serve.served import Served, serve
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.reads.played import Clock, Played, announcing, read_items, settle
+from tests.jobs.reports.played import Clock, Played, announcing, read_items, settle
 from worker.codecs.decode import Decoder
 from worker.config.settings import Settings
 from worker.core.assignment import Assignment

@@ -14,7 +14,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from tests.serving.served import PATIENCE_SECONDS, WALLET, Served, StuckLedger, serve, until
+from tests.jobs.serve.served import PATIENCE_SECONDS, WALLET, Served, StuckLedger, serve, until
 from worker.core.ids import account_id
 from worker.core.wire import Account
 from worker.jobs.serve import server as limits

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.reads.played import Played, line_of
-from tests.reconcile.stripe import Row
+from tests.jobs.reconcile.stripe import Row
+from tests.jobs.reports.played import Played, line_of
 from worker.core.wire import CreateTransferStatus, Transfer, pack_transfer
 from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.open import open_ledger

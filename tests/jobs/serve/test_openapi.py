@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.serving.money import Money
-from tests.serving.served import REFUSED, WALLET, Reply, serve
+from tests.jobs.serve.money import Money
+from tests.jobs.serve.served import REFUSED, WALLET, Reply, serve
 from worker.jobs.serve.answers import REASONS
 from worker.jobs.serve.openapi import openapi
 

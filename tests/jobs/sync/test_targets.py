@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sync.world import RULES, rules
+from tests.jobs.sync.world import RULES, rules
 from worker.config.sections import KafkaSettings, SyncSettings
 from worker.config.settings import Settings
 from worker.core.errors import UsageError

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.sync.world import MemoryCache
+from tests.jobs.sync.world import MemoryCache
 from worker.jobs.sync.cache import BalanceCache, BalanceRow, WriteResult
 from worker.jobs.sync.cells import stored_cells
 from worker.jobs.sync.postgres import PostgresCache

@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.reads.played import Played
-from tests.reconcile.spoiled import DEAD, OUTBOX, Spoiled, assert_all_found, spoil
-from tests.reconcile.stripe import Row, write_report
+from tests.jobs.reconcile.spoiled import DEAD, OUTBOX, Spoiled, assert_all_found, spoil
+from tests.jobs.reconcile.stripe import Row, write_report
+from tests.jobs.reports.played import Played
 from worker.commands.cli import main
 
 NOT_DIFFERENT = {"matched", "rejected", "dead", "parked", "in_transit", "duplicate"}

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.reads.played import Played, line_of, play
-from tests.replay.lost import BEGAN, TOPIC, Lost
+from tests.jobs.replay.lost import BEGAN, TOPIC, Lost
+from tests.jobs.reports.played import Played, line_of, play
 from worker.commands.cli import main
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX, CreateTransferStatus, QueryFilter, Transfer, pack_transfer

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sync.world import EUR, OUTBOX, RULES, USD, Books, MemoryCache, MemoryOutbox, rules
+from tests.jobs.sync.world import EUR, OUTBOX, RULES, USD, Books, MemoryCache, MemoryOutbox, rules
 from worker.config.sections import SyncSettings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import account_id

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from fastavro import reader
 
-from tests.reads.played import Played
+from tests.jobs.reports.played import Played
 from worker.commands.cli import main
 from worker.core.money import major_units
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.serving.served import packaged_rulebook
+from tests.jobs.serve.served import packaged_rulebook
 from tests.unit.books import Books
 from worker.core.ports import Ledger
 

@@ -8,7 +8,7 @@ from re import sub
 
 import pytest
 
-from tests.reconcile.stripe import Row, write_report
+from tests.jobs.reconcile.stripe import Row, write_report
 from worker.commands.cli import main
 from worker.config.settings import PACKAGED_RULEBOOK
 from worker.jobs.reconcile.stripe_report import minor_units, read_report

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.reads.played import Played
+from tests.jobs.reports.played import Played
 from worker.core.money import major_units
 from worker.jobs.generate.scene import PAYMENTS, Generated
 from worker.jobs.generate.stripe_objects import payout

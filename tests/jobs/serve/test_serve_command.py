@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.served import PATIENCE_SECONDS, WALLET, serve
+from tests.jobs.serve.served import PATIENCE_SECONDS, WALLET, serve
 from worker.commands.cli import main
 from worker.commands.serve import Serving, open_serving, watch
 from worker.config.settings import Settings, load_settings
@@ -137,7 +137,7 @@ def running(**environ: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The command in a process of its own, once it serves, and its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "worker", "serve"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environ},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **environ},
         stderr=subprocess.PIPE,
         text=True,
     )

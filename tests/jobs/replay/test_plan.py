@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.reads.played import Played, play
+from tests.jobs.reports.played import Played, play
 from worker.commands.cli import main
 from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.serving.money import Money
-from tests.serving.served import PATIENCE_SECONDS, REFUSED, WALLET, Served, serve
+from tests.jobs.serve.money import Money
+from tests.jobs.serve.served import PATIENCE_SECONDS, REFUSED, WALLET, Served, serve
 from worker.core.ids import account_id, hex_id
 from worker.core.wire import Transfer as Moved
 from worker.core.wire import TransferFlags, pack_transfer

@@ -8,8 +8,8 @@ from secrets import token_hex
 
 import pytest
 
-from tests.serving.money import Money
-from tests.serving.served import PATIENCE_SECONDS, WALLET, serve
+from tests.jobs.serve.money import Money
+from tests.jobs.serve.served import PATIENCE_SECONDS, WALLET, serve
 from worker.commands.cli import main
 from worker.jobs.serve.server import listen
 from worker.ledger.open import open_ledger

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reads.played import Played, play
+from tests.jobs.reports.played import Played, play
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.serving.served import PATIENCE_SECONDS, StuckLedger, until
+from tests.jobs.serve.served import PATIENCE_SECONDS, StuckLedger, until
 from worker.core.errors import BrokenInvariant, DependencyUnavailable, LedgerClosed
 from worker.core.wire import Account
 from worker.jobs.serve.shared_lookups import LedgerSilent, ReadLedger, SharedLookups, TooManyReaders

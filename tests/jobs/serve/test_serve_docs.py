@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.money import Money
-from tests.serving.served import PATIENCE_SECONDS, WALLET, Served
+from tests.jobs.serve.money import Money
+from tests.jobs.serve.served import PATIENCE_SECONDS, WALLET, Served
 from worker.jobs.serve.answers import REASONS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "serve.md").read_text()
 
 
 @pytest.fixture(autouse=True)
