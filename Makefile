@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench profile chaos compiled docs helm lock audit sbom clean
+.PHONY: help demo test lint format bench profile chaos compiled can-compile docs helm lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,9 +27,11 @@ help:
 
 # What is compiled lies in a folder of its own: no edit is ever shadowed by what was built before it.
 C_DIR := .cache/compiled
+# Is there a C compiler, and are Python's headers? `make can-compile` answers by its exit status.
+CAN_COMPILE := command -v cc >/dev/null && $(or $(wildcard $(BIN)/python),python3) -c 'import os, \
+  sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 ifneq ($(filter bench profile,$(MAKECMDGOALS)),)
-COMPILED ?= $(shell command -v cc >/dev/null && python3 -c 'import os, sysconfig; \
-  print("1"[:os.path.exists(sysconfig.get_path("include") + "/Python.h")])')
+COMPILED ?= $(shell $(CAN_COMPILE) && echo 1)
 endif
 ifneq ($(strip $(COMPILED)),)
 KIND := $(C_DIR)/stamp
@@ -63,9 +65,11 @@ chaos: $(VENV)/dev.stamp $(KIND)
 	@$(RUN) -m tests.chaos $(CHAOS_ARGS)
 
 compiled: $(C_DIR)/stamp
+can-compile:
+	@$(CAN_COMPILE)
 $(C_DIR)/stamp: setup.py pyproject.toml $(shell find worker -name '*.py') | $(VENV)/dev.stamp
 	@echo 'compiling; this takes a minute'
-	@rm -rf $(C_DIR)
+	@rm -rf $(C_DIR) && mkdir -p $(C_DIR)
 	@WORKER_COMPILED=1 $(BIN)/python -W ignore setup.py --quiet build --build-lib $(C_DIR) \
 	  >.cache/compiled.log 2>&1 || { cat .cache/compiled.log >&2; exit 1; }
 	@touch $@

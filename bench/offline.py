@@ -25,9 +25,10 @@ from worker.codecs.outbox_fields import OutboxFormat
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.assignment import Assignment
-from worker.core.ports import Announcement, Headers, Ledger, Record
+from worker.core.ports import Announcement, Ledger, Record
 from worker.core.translate import Translator
 from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateResult, CreateTransferStatus
+from worker.jobs.archive.records import ArchivedRecord
 from worker.pipeline import PORTION
 from worker.rulebooks.load import load
 from worker.stages.announce import AnnouncementWriter
@@ -39,35 +40,6 @@ RECORDS = 4000
 ROUNDS = 10
 TOPIC, ROLE = "bench", "payments"
 NOW = 1_760_000_000_000_000_000
-
-
-class Consumed:
-    """A record as the Kafka client gives it."""
-
-    def __init__(self, value: bytes, offset: int) -> None:
-        self._value = value
-        self._offset = offset
-
-    def topic(self) -> str:
-        return TOPIC
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def key(self) -> bytes:
-        return b"cus_1"
-
-    def value(self) -> bytes:
-        return self._value
-
-    def headers(self) -> Headers | None:
-        return None
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, NOW // 1_000_000
 
 
 class Yes:
@@ -97,7 +69,7 @@ class WorkersPath:
         self._stay = Assignment(TOPIC, 0, ROLE, 1 << 40, until=1 << 39, opened=True)
         self.seconds = dict.fromkeys(("decode", "translate", "post", "encode"), float("inf"))
 
-    def run(self, records: Sequence[Consumed]) -> list[Announcement]:
+    def run(self, records: Sequence[ArchivedRecord]) -> list[Announcement]:
         """One batch; the least seconds of each stage are kept."""
         spent = dict.fromkeys(self.seconds, 0.0)
         batch = Batch(Limits(len(records) + 1, Yes.batch_max, 1 << 30))
@@ -143,7 +115,7 @@ class StraightPath:
         self._books = Books("offline")
         self._known: set[int] = set()
 
-    def run(self, records: Sequence[Consumed]) -> list[Any]:
+    def run(self, records: Sequence[ArchivedRecord]) -> list[Any]:
         """Values, keys and headers, in order."""
         books = self._books
         events = read(record.value() for record in records)
@@ -160,10 +132,13 @@ class StraightPath:
         ]
 
 
-def consumed(encoding: Encoding = "avro") -> list[Consumed]:
+def consumed(encoding: Encoding = "avro") -> list[ArchivedRecord]:
     """The records of the benchmark."""
     events = charges(RECORDS, seed=1, customers=1000)
-    return [Consumed(value_of(event, encoding), at) for at, event in enumerate(events)]
+    return [
+        ArchivedRecord(TOPIC, 0, at, b"cus_1", value_of(event, encoding))
+        for at, event in enumerate(events)
+    ]
 
 
 def least_us(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[float]:

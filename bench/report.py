@@ -76,4 +76,4 @@ def _chart(title: str, bars: Mapping[str, float], top: int) -> str:
 
 
 def _told(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"  # noqa: PLR2004 - two digits or more
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

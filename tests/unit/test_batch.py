@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from bench.offline import Consumed
 from worker.core.assignment import Assignment
 from worker.core.chain import AccountRef, Chain, Leg, leg_spec
 from worker.core.event import Dead, Event, Reason
 from worker.core.money import Currency
+from worker.jobs.archive.records import ArchivedRecord
 from worker.stages.batch import Batch, Limits
 from worker.stages.item import Item
 
@@ -41,7 +41,7 @@ def batch_of(chance: Random, *, settling: bool) -> Batch:
         if chance.random() < 0.1:
             asked = Dead(Reason.NO_RULE, "")
         stay = chance.choice(stays)
-        batch.add(Item(Consumed(b"{}", number), stay, number, 2, "", asked))
+        batch.add(Item(ArchivedRecord("t", 0, number, None, b"{}"), stay, number, 2, "", asked))
     return batch
 
 
@@ -74,6 +74,15 @@ def test_a_full_request_is_filled_to_the_limit() -> None:
     batch = Batch(Limits(1000, LEGS_MAX, 1 << 20))
     stay = Assignment("t", 0, "", 0, until=1000)
     for number, legs in enumerate([5, 5, 3, 1]):
-        batch.add(Item(Consumed(b"{}", number), stay, number, 2, "", chain(number, legs)))
+        batch.add(
+            Item(
+                ArchivedRecord("t", 0, number, None, b"{}"),
+                stay,
+                number,
+                2,
+                "",
+                chain(number, legs),
+            )
+        )
     assert [item.offset for item in batch.cut()] == [0, 1]
     assert [item.offset for item in batch.cut()] == [2, 3]

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 
-from bench.offline import Consumed
 from worker.codecs.decode import Decoder
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
@@ -17,6 +16,7 @@ from worker.core.errors import BrokenInvariant
 from worker.core.outcome import OutcomeKind
 from worker.core.ports import Headers
 from worker.core.translate import Translator
+from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
 from worker.stages.decode import ATTEMPT_HEADER, EventReader
@@ -32,11 +32,9 @@ BODY: dict[str, Any] = {
 }
 
 
-class Redriven(Consumed):
-    """A record that asks for a second attempt."""
-
-    def headers(self) -> Headers | None:
-        return [(ATTEMPT_HEADER, b"1")]
+def record(headers: Headers | None = None) -> ArchivedRecord:
+    """The event as a record."""
+    return ArchivedRecord("payments", 0, 0, b"cus_1", orjson.dumps(BODY), headers or [])
 
 
 class Counting:
@@ -52,7 +50,7 @@ class Counting:
         return self._decoder.body_of(value)
 
 
-def item_of(record: Consumed, decoder: Decoder | Counting) -> Item:
+def item_of(record: ArchivedRecord, decoder: Decoder | Counting) -> Item:
     """The record as an item of a batch."""
     reader = EventReader(decoder, Translator(RULES))
     stay = Assignment("payments", 0, "payments", base=1 << 40, until=100, opened=True)
@@ -63,7 +61,7 @@ def item_of(record: Consumed, decoder: Decoder | Counting) -> Item:
 def test_a_body_is_set_aside_and_read_again_once() -> None:
     """A batch in flight holds no bodies; whoever asks for one gets the same from the record."""
     decoder = Counting()
-    item = item_of(Consumed(orjson.dumps(BODY), 0), decoder)
+    item = item_of(record(), decoder)
     assert isinstance(item.asked, Chain)
     assert decoder.again == 0
     assert item.asked.event.body == BODY
@@ -73,7 +71,7 @@ def test_a_body_is_set_aside_and_read_again_once() -> None:
 
 def test_a_refused_event_is_translated_again_from_its_record() -> None:
     """What the ledger refuses and was redriven goes on to its next attempt."""
-    item = item_of(Redriven(orjson.dumps(BODY), 0), Decoder())
+    item = item_of(record([(ATTEMPT_HEADER, b"1")]), Decoder())
     poster = Poster(EmbeddedLedger(), Translator(RULES), parked_max=0)
     [outcome] = poster.post([item])
     assert outcome.kind is OutcomeKind.REJECTED

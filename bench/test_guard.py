@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from bench.contenders import ROOT, rules_text
-from bench.offline import Consumed, StraightPath, WorkersPath, consumed, least_us
+from bench.offline import StraightPath, WorkersPath, consumed, least_us
 from worker.codecs.avro import packaged_schema, plain_reader
 from worker.commands.run import COMPILED
 from worker.core.chain import Chain
 from worker.core.event import Event
+from worker.jobs.archive.records import ArchivedRecord
 from worker.stages.item import Item
 
 RULES = ROOT / "bench" / "rules.yaml"
@@ -25,11 +26,11 @@ ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
-def records() -> list[Consumed]:
+def records() -> list[ArchivedRecord]:
     return consumed()
 
 
-def test_the_worker_costs_little_beside_the_straight_line(records: list[Consumed]) -> None:
+def test_the_worker_costs_little_beside_the_straight_line(records: list[ArchivedRecord]) -> None:
     """Between Kafka and the ledger: at most 0.70 of the fastavro loop's CPU, compiled 0.35.
 
     Seen were 0.47 and 0.23.
@@ -39,7 +40,7 @@ def test_the_worker_costs_little_beside_the_straight_line(records: list[Consumed
     assert ours < (0.35 if COMPILED else 0.70) * plain
 
 
-def test_json_costs_little_more_than_avro(records: list[Consumed]) -> None:
+def test_json_costs_little_more_than_avro(records: list[ArchivedRecord]) -> None:
     """A webhook of 3.4 KB costs at most twice an Avro event, and either outbox about the same."""
     webhooks = consumed("webhook")
     avro, json_in, json_out = (
@@ -57,7 +58,9 @@ def test_json_costs_little_more_than_avro(records: list[Consumed]) -> None:
     assert 1 / 1.4 < wrote_json / base < 1.4
 
 
-def test_five_hundred_rules_cost_what_one_does(records: list[Consumed], tmp_path: Path) -> None:
+def test_five_hundred_rules_cost_what_one_does(
+    records: list[ArchivedRecord], tmp_path: Path
+) -> None:
     """What answers a type is looked up, not searched for."""
     many = tmp_path / "rules.yaml"
     many.write_text(rules_text("many", rules=500))
@@ -68,7 +71,7 @@ def test_five_hundred_rules_cost_what_one_does(records: list[Consumed], tmp_path
     assert several < 1.3 * single
 
 
-def test_a_batch_leaves_nothing_for_the_collector(records: list[Consumed]) -> None:
+def test_a_batch_leaves_nothing_for_the_collector(records: list[ArchivedRecord]) -> None:
     """No rings among its objects: that the collector looks seldom lets no memory pile up."""
     path = WorkersPath(RULES)
     gc.collect()
@@ -80,7 +83,7 @@ def test_a_batch_leaves_nothing_for_the_collector(records: list[Consumed]) -> No
         gc.enable()
 
 
-def test_records_made_without_their_constructors_are_whole(records: list[Consumed]) -> None:
+def test_records_made_without_their_constructors_are_whole(records: list[ArchivedRecord]) -> None:
     """`new` checks nothing: whoever adds a field to one of these finds here where it is made."""
     path = WorkersPath(RULES)
     (event,) = path._reader.decode(records[:1])
@@ -93,7 +96,7 @@ def test_records_made_without_their_constructors_are_whole(records: list[Consume
     assert [len(one) for one in made] == [len(type(one)._fields) for one in made]
 
 
-def test_both_paths_do_the_same_work(records: list[Consumed]) -> None:
+def test_both_paths_do_the_same_work(records: list[ArchivedRecord]) -> None:
     """The straight line announces the legs that the worker does: the same amounts, in order."""
     read = plain_reader(packaged_schema("posted_transfer")).read
     ours = [read(one.value or b"") for one in WorkersPath(RULES).run(records)]
