@@ -123,6 +123,7 @@ BROKEN = [
         "limited on both sides",
     ),
     ("code: 1300, type: asset", "code: 1300, type: assets", 12, "did you mean 'asset'?"),
+    ("1300, type: asset", "1300, type: income", 12, "write `type: revenue`"),
     ("1300, type: asset", "1300, type: asset, sync_to: balances", 12, "a table and a column"),
     ("  charge:\n", "  event:\n", 16, "no transaction may be called `event`"),
     ("on: charge.succeeded", "on: []", 17, "`on` must be a list of texts"),

@@ -15,11 +15,15 @@ from worker.core.money import Currency
 from worker.core.wire import TransferKind
 
 Priority = Literal["high", "normal", "low"]
-AccountType = Literal["asset", "liability", "equity", "income", "expense"]
+AccountType = Literal["asset", "liability", "equity", "revenue", "expense", "memo"]
 Side = Literal["debit", "credit"]
 
 DEBIT_NORMAL: Final[frozenset[AccountType]] = frozenset({"asset", "expense"})
-"""Account types that grow by debits."""
+"""Account types that grow by debits.
+
+The others grow by credits; a `memo` account is a control account, which always ends at zero and
+stands in no statement.
+"""
 
 CONTROL: Final = "shortfall_control"
 """The account that a shortfall's parts go through; it ends every chain at zero."""

@@ -117,7 +117,7 @@ def _account(name: str, fields: YamlMapping) -> DeclaredAccount:
         name=name,
         title=fields.text("title") or name,
         code=fields.whole("code", 1, CODE_MAX),
-        type=cast("AccountType", fields.choice("type", get_args(AccountType))),
+        type=_type(fields),
         per=fields.text("per"),
         flags=flags,
         sync_to=_sync_to(fields),
@@ -125,6 +125,13 @@ def _account(name: str, fields: YamlMapping) -> DeclaredAccount:
         clearing=_clearing(name, fields),
         line=fields.here,
     )
+
+
+def _type(fields: YamlMapping) -> AccountType:
+    if fields.text("type") == "income":
+        fields.wrong("type", "`type: income` is not a word of the rulebook: write `type: revenue`")
+        return "revenue"
+    return cast("AccountType", fields.choice("type", get_args(AccountType)))
 
 
 def _clearing(name: str, fields: YamlMapping) -> bool:

@@ -285,7 +285,7 @@ def test_what_is_remembered_has_a_limit(books: Books, monkeypatch: pytest.Monkey
 
 def test_single_accounts_have_rows_by_their_names(tmp_path: Path) -> None:
     """Two accounts without `per` may share a column: each has its own row."""
-    text = RULES.replace("type: income}", "type: income, sync_to: house.balance}")
+    text = RULES.replace("type: revenue}", "type: revenue, sync_to: house.balance}")
     books = Books(rules(tmp_path, text))
     books.move("clearing", "fees", 9)
     assert balances_of(copied(books, books.records)) == {

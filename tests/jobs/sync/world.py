@@ -30,7 +30,7 @@ accounts:
   clearing: {code: 1100, type: asset, sync_to: house.balance}
   wallet: {code: 2001, type: liability, per: customer, flags: [history], sync_to: wallets.balance}
   owed: {code: 1500, type: asset, per: customer, flags: [history], sync_to: wallets.owed}
-  fees: {code: 4000, type: income}
+  fees: {code: 4000, type: revenue}
 transactions:
   charge:
     on: charge.succeeded

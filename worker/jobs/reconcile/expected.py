@@ -31,7 +31,7 @@ TIME_SHIFT: Final = 80
 
 CLEARING: Final = "stripe_clearing"
 SETTLEMENT: Final = "balance_transaction.created"
-FEE_TYPES: Final = frozenset({"income", "expense"})
+FEE_TYPES: Final = frozenset({"revenue", "expense"})
 WAITING_MAX: Final = 1000
 """Chains whose predecessors are looked up together."""
 
@@ -172,7 +172,7 @@ class ExpectedPostings:
             )
 
     def _is_fee(self, event: Event, leg: Leg) -> bool:
-        """What Stripe or the platform charges: told by the settlement feed, or income, or cost."""
+        """What Stripe or the platform charges: told by the settlement feed, or revenue, or cost."""
         accounts = self.rulebook.accounts
         names = [one.name for one in (leg.debit, leg.credit) if one is not None]
         return event.type == SETTLEMENT or any(accounts[one].type in FEE_TYPES for one in names)

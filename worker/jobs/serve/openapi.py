@@ -40,7 +40,10 @@ FIGURES: Final[dict[str, Any]] = {
         "description": "what can still leave: posted less pending, 0 when the account is closed."
         " Where `limit` is null the ledger refuses nothing, and this can be negative",
     },
-    "type": {"type": "string", "enum": ["asset", "liability", "equity", "income", "expense"]},
+    "type": {
+        "type": "string",
+        "enum": ["asset", "liability", "equity", "revenue", "expense", "memo"],
+    },
     "side": {
         "type": "string",
         "enum": ["credit", "debit"],
