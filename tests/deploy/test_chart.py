@@ -81,6 +81,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kafka": {"client": {"a": "b"}, "existingSecret": {"name": "k"}}}, "give one"),
     ({"rulebook": {"content": "x", "existingConfigMap": "y"}}, "two rulebooks"),
     ({"jobs": {"schemas": {"enabled": True}}}, "needs schemaRegistry.url"),
+    ({"events": {"livemode": ""}}, "events.livemode must be set"),
+    ({"events": {"account": "acct_1"}}, "events.livemode must be set"),
+    ({"events": {"livemode": "test"}}, "livemode"),
     ({"replics": 3}, "replics"),
     ({"ledger": {"kind": "cloud"}}, "kind"),
     ({"kafka": {"bootstrapServers": "kafka"}}, "bootstrapServers"),
@@ -100,6 +103,14 @@ def test_wrong_values_are_refused(values: dict[str, Any], says: str) -> None:
     done = rendered(values)
     assert done.returncode != 0
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("mode", [True, False, "true", "false", "any"])
+def test_the_mode_may_be_text_or_boolean(mode: str | bool) -> None:  # noqa: FBT001 - YAML's own kind
+    """`--set events.livemode=false` is a boolean for Helm, and false is an answer."""
+    worker = worker_of({"events": {"livemode": mode}})
+    variables = environment(containers(worker)[-1])
+    assert variables["LEDGER_WORKER_EVENTS__LIVEMODE"] == str(mode).lower()
 
 
 def test_a_new_rulebook_restarts_the_workers() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from worker.commands.cli import main
-from worker.commands.doctor import exit_code
+from worker.commands.doctor import examine, exit_code
 from worker.config.settings import PREFIX
 from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
 
@@ -85,6 +85,35 @@ def test_each_failure_is_a_finding(  # noqa: PLR0913, PLR0917 - a table's column
     assert not checks[finding].ok
     assert checks[finding].advice
     assert checks["http port"].ok
+
+
+MODES = [
+    # brokers                               mode     a warning
+    ("embedded",                            "any",   False),
+    ("localhost:9092",                      "any",   False),
+    ("127.0.0.1:9092,[::1]:9092",           "any",   False),
+    ("kafka:9092",                          "any",   True),
+    ("localhost:9092,kafka:9092",           "any",   True),
+    ("localhost.example.com:9092",          "any",   True),
+    ("kafka:9092",                          "false", False),
+    ("kafka:9092",                          "true",  False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("brokers", "mode", "warned"), MODES)
+def test_both_modes_in_one_book_are_warned_of(
+    brokers: str,
+    mode: str,
+    warned: bool,  # noqa: FBT001 - a column of the table
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Away from one's own machine, `livemode any` is a warning that says what to set."""
+    monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", brokers)
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", "embedded:books.ledger")
+    monkeypatch.setenv("LEDGER_WORKER_EVENTS__LIVEMODE", mode)
+    found = next(each for each in examine(None) if each.name == "events")
+    assert found.ok
+    assert ("LEDGER_WORKER_EVENTS__LIVEMODE" in found.advice) is warned
 
 
 def test_a_taken_port_is_a_finding(

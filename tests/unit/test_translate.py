@@ -152,18 +152,34 @@ def test_topic_carries_only_its_types(
     assert said == outcome
 
 
+BOTH = {"account": "acct_1", "context": "acct_0/acct_1"}
 MODES = [
     # livemode  account   event                                  dead
-    (None, "", {"livemode": False, "account": "acct_2"}, False),
+    (None, "*", {"livemode": False, "account": "acct_2"}, False),
+    (None, "*", {"context": "acct_2"}, False),
     (True, "", {"livemode": True}, False),
     (True, "", {"livemode": False}, True),
     (True, "", {"livemode": 1}, True),
     (True, "", {}, False),
     (False, "", {"livemode": True}, True),
+    (True, "*", {"livemode": False, "account": "acct_1"}, True),
+    (None, "", {"account": "acct_1"}, True),
+    (None, "", {"context": "acct_1"}, True),
+    (None, "", {"context": "org_1/acct_1"}, True),
+    (None, "", {"account": ["acct_1"]}, True),
+    (None, "", {"account": None, "context": None}, False),
+    (None, "", {"account": "", "context": ""}, False),
     (None, "acct_1", {"account": "acct_1"}, False),
     (None, "acct_1", {"account": "acct_2"}, True),
     (None, "acct_1", {"account": ["acct_1"]}, True),
     (None, "acct_1", {"account": None}, False),
+    (None, "acct_1", {"context": "acct_1"}, False),
+    (None, "acct_1", {"context": "acct_0/acct_1"}, False),
+    (None, "acct_1", {"context": "acct_2"}, True),
+    (None, "acct_1", {"context": "acct_1/acct_2"}, True),
+    (None, "acct_1", {"context": ["acct_1"]}, True),
+    (None, "acct_1", BOTH, False),
+    (None, "acct_1", {**BOTH, "context": "acct_0/acct_2"}, True),
     (True, "acct_1", {"livemode": True, "account": "acct_2"}, True),
 ]
 

@@ -29,6 +29,8 @@ from worker.core.event import CREATED_MAX, Dead, Event, Reason
 BRACE: Final = ord("{")
 JSON_SPACE: Final = b" \t\r\n"
 TEXT_FIELDS: Final = ("id", "type")
+TEXT_BYTES_MAX: Final = 255
+"""What an event's id and its type may take in UTF-8: they are keys of records and in every log."""
 
 
 class Decoder:
@@ -139,8 +141,10 @@ def event_of(body: Mapping[str, Any]) -> Event | Dead:
         and event_id
         and kind
         and "\0" not in event_id
-        and (event_id.isascii() or is_unicode(event_id))
-        and (kind.isascii() or is_unicode(kind))
+        and len(event_id) <= TEXT_BYTES_MAX
+        and len(kind) <= TEXT_BYTES_MAX
+        and (event_id.isascii() or not _text_problem(event_id))
+        and (kind.isascii() or not _text_problem(kind))
     ):
         return Event(event_id, kind, created, body)
     return _why_not(body)
@@ -155,14 +159,25 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def _text_problem(text: str) -> str:
+    """Why an id or a type cannot be one; empty when nothing is wrong."""
+    if not is_unicode(text):
+        return "holds a NUL or a lone surrogate"
+    if len(text.encode()) > TEXT_BYTES_MAX:
+        return f"takes more than {TEXT_BYTES_MAX} bytes"
+    return ""
+
+
 def _why_not(body: Mapping[str, Any]) -> Dead:
     """What keeps an envelope from being an event, by the first check that fails."""
     for name in TEXT_FIELDS:
         text = body.get(name)
         if not isinstance(text, str) or not text:
             return Dead(Reason.NOT_AN_EVENT, f"`{name}` is {_kind(text)}, not a text")
-        if not is_unicode(text) or (name == "id" and "\0" in text):
-            return Dead(Reason.BAD_KEY, f"`{name}` holds a NUL or a lone surrogate")
+        if name == "id" and "\0" in text:
+            return Dead(Reason.BAD_KEY, "`id` holds a NUL or a lone surrogate")
+        if problem := _text_problem(text):
+            return Dead(Reason.BAD_KEY, f"`{name}` {problem}")
     if body.get("created") is None:
         return Dead(Reason.NOT_AN_EVENT, "`created` is missing")
     return _thin(body) or _bad_time(body["created"])

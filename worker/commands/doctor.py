@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import errno
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
+from worker.core.translate import ANY_ACCOUNT
 from worker.jobs.sync.run import target_problems
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
@@ -30,6 +32,8 @@ from worker.kafka.schema_rules import subjects
 from worker.ledger.open import open_ledger
 from worker.observe.findings import CONFIGURATION, Finding
 from worker.rulebooks.load import load
+
+_LOCAL: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:|$)")
 
 HELP = "check every dependency and setting, and say what to do"
 
@@ -81,6 +85,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
         )
         return
     yield Finding("settings", ok=True, detail="understood")
+    yield _mode(settings)
     yield from _asked("rulebook", lambda: _rulebook(settings), "ledger-worker check says more")
     yield from _asked("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
     yield from _asked("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
@@ -90,6 +95,28 @@ def examine(config: Path | None) -> Iterator[Finding]:
     if not settings.ledger.addresses.startswith(EMBEDDED):
         yield _io_uring()
     yield _http(settings.http.host, settings.http.port)
+
+
+def _mode(settings: Settings) -> Finding:
+    """Test money and live money look the same in the books: away from one's desk, one is chosen."""
+    events = settings.events
+    whose = {"": "the platform's own", ANY_ACCOUNT: "of every Stripe account"}
+    books = f"the books are {whose.get(events.account, events.account)}"
+    if events.livemode != "any" or is_local(settings.kafka.bootstrap_servers):
+        return Finding("events", ok=True, detail=f"livemode {events.livemode}; {books}")
+    return Finding(
+        "events",
+        ok=True,
+        detail=f"livemode any: test money enters the same books as live money; {books}",
+        advice="set LEDGER_WORKER_EVENTS__LIVEMODE to true or to false",
+    )
+
+
+def is_local(servers: str) -> bool:
+    """Is every broker the embedded one or on this machine?"""
+    return all(
+        server == EMBEDDED or _LOCAL.match(server.strip()) for server in servers.lower().split(",")
+    )
 
 
 def _asked(name: str, ask: Callable[[], list[Finding]], advice: str) -> list[Finding]:

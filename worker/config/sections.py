@@ -197,7 +197,9 @@ class EventSettings(Section):
     """`true` or `false`: events of the other mode are dead letters."""
 
     account: str = ""
-    """A Stripe account id: events of any other account are dead letters; empty: no check."""
+    """Whose books these are. Empty: the platform's own, and an event that names an `account` or a
+    `context` is a dead letter; an account's id: events that name another are dead letters; `*`:
+    every account's events go into the same books."""
 
 
 class DeadLetterSettings(Section):

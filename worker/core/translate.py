@@ -46,6 +46,9 @@ ITEMS_MAX: Final = 16_384
 UNTIDY: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey, NotPlain)
 """What the fast plans trip over; the precise ones then say what it is."""
 
+ANY_ACCOUNT: Final = "*"
+"""As the account of a translator: events of every Stripe account go into the same books."""
+
 IGNORED: Final = Skipped("ignored")
 NOTHING_TO_POST: Final = Skipped("nothing_to_post")
 
@@ -53,9 +56,9 @@ NOTHING_TO_POST: Final = Skipped("nothing_to_post")
 class Translator:
     """Turns events into chains by one rulebook.
 
-    livemode: None takes any event; else one that says the other mode is dead. account: empty takes
-    any; else an event that names another Stripe account is dead. An event that says neither, such
-    as a wallet command, is taken. Not thread-safe: one thread owns it.
+    livemode: None takes any event; else one that says the other mode is dead. account: whose books
+    these are, see `_stranger`. An event that says neither, such as a wallet command, is taken. Not
+    thread-safe: one thread owns it.
     """
 
     def __init__(
@@ -64,7 +67,6 @@ class Translator:
         self.rulebook = rulebook
         self._livemode = livemode
         self._account = account
-        self._guarded = livemode is not None or bool(account)
         self._matcher = Matcher(rulebook)
         self._accounts = AccountRefs(rulebook.accounts.values())
         self._by_ledger = {each.ledger: each for each in rulebook.ledgers.values()}
@@ -86,7 +88,7 @@ class Translator:
         """
         if not 0 <= attempt <= ATTEMPT_MAX:
             raise ValueError(f"attempt {attempt} is not within 0 to {ATTEMPT_MAX}")
-        if self._guarded and (problem := self._mode_problem(event)):
+        if problem := self._mode_problem(event.body):
             return Dead(Reason.WRONG_MODE, problem)
         answers = self._matcher.answers(role, event.type)
         if not answers.allowed:
@@ -115,13 +117,13 @@ class Translator:
         """The fixed part of a leg by its announced name (`gross`, `loss.account`)."""
         return self._specs.get((transaction, leg))
 
-    def _mode_problem(self, event: Event) -> str:
-        said = event.body.get("livemode")
+    def _mode_problem(self, body: Value) -> str:
+        said = body.get("livemode")
         if self._livemode is not None and said is not None and said is not self._livemode:
             return f"livemode is not {str(self._livemode).lower()}"
-        account = event.body.get("account")
-        if self._account and account is not None and account != self._account:
-            return "account is another Stripe account"
+        account, context = body.get("account"), body.get("context")
+        if (account or context) and self._account != ANY_ACCOUNT:
+            return _stranger(self._account, account, context)
         return ""
 
     def _answer(
@@ -312,6 +314,29 @@ class _Draft:
             suffix = cached_suffix(spec.leg, index, spec.part, self.attempt)
         made = transfer_id(time_ms=self.time_ms, key_field=self.key_field, suffix=suffix)
         self.legs.append(Leg(spec, currency, made, debit, credit, amount, pending_ids))
+
+
+def _stranger(books: str, account: Value, context: Value) -> str:
+    """Why an event that names an account or a context is not of these books; empty when it is.
+
+    | books    | account  | context             |                                                  |
+    |----------|----------|---------------------|--------------------------------------------------|
+    | ""       | "acct_2" |                     | refused: the platform's own events name none     |
+    | ""       |          | "acct_2"            | refused                                          |
+    | "acct_2" | "acct_2" | "acct_1/acct_2"     | taken: a context is the way to the account       |
+    | "acct_2" |          | "acct_2"            | taken: one of an organisation's accounts         |
+    | "acct_2" | "acct_3" |                     | refused                                          |
+
+    Stripe, "Adds context field to event payload": Connect's events have both, an organisation's the
+    context.
+    """
+    if not books:
+        return f"{'account' if account else 'context'} names another's books than the platform's"
+    if account and account != books:
+        return "account is another Stripe account"
+    if context and not (type(context) is str and context.rsplit("/", 1)[-1] == books):
+        return "context is another Stripe account's"
+    return ""
 
 
 def _no_rule(answers: MatchTable) -> str:

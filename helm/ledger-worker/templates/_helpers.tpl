@@ -58,6 +58,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (eq .Values.ledger.kind "sidecar") (ne $workers 1) }}
 {{- fail "ledger.kind sidecar is one ledger in one worker's pod: set replicas to 1 and autoscaling.kind to nothing" }}
 {{- end }}
+{{- if eq (toString .Values.events.livemode) "" }}
+{{- fail "events.livemode must be set: true for live money, false for test money, any for both" }}
+{{- end }}
 {{- if and .Values.kafka.client .Values.kafka.existingSecret.name }}
 {{- fail "kafka.client and kafka.existingSecret.name are two sources of one setting: give one" }}
 {{- end }}
@@ -123,7 +126,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.schemaRegistry.existingSecret.name }}
 - {name: LEDGER_WORKER_SCHEMA_REGISTRY__CLIENT_FILE, value: /etc/ledger-worker/registry/{{ .Values.schemaRegistry.existingSecret.key }}}
 {{- end }}
-- {name: LEDGER_WORKER_EVENTS__LIVEMODE, value: {{ .Values.events.livemode | quote }}}
+- {name: LEDGER_WORKER_EVENTS__LIVEMODE, value: {{ .Values.events.livemode | toString | quote }}}
 {{- if .Values.events.account }}
 - {name: LEDGER_WORKER_EVENTS__ACCOUNT, value: {{ .Values.events.account | quote }}}
 {{- end }}
