@@ -1,4 +1,4 @@
-"""The command line: quick help, one sentence per failure, and DESIGN section 6's exit codes."""
+"""The command line: quick help, one sentence per failure, and the exit codes that the README lists."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, toml: str = "", **variables: str) -
 
 
 def test_the_defaults_are_the_contract() -> None:
-    """Without a file and variables, every setting has the default of DESIGN section 5."""
+    """Without a file and variables, every setting has its documented default."""
     settings = load_settings()
     assert settings.kafka.bootstrap_servers == "localhost:9092"
     assert settings.kafka.group_id == "ledger-worker"

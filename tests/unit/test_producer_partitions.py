@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import pytest
 from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.ports import Announcement, Commit
 from worker.kafka.embedded_broker import EmbeddedBroker
@@ -17,7 +18,7 @@ ROUNDS = 3
 WAIT_SECONDS_MAX = 30
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def written() -> dict[str, dict[bytes, set[int]]]:
     """By topic and transaction the partitions that hold its records: of `out` and `dead`."""
     broker = EmbeddedBroker()
@@ -42,7 +43,14 @@ def written() -> dict[str, dict[bytes, set[int]]]:
             membership,
         )
     announcer.close()
-    reader.subscribe(["out", "dead"])
+    topics = reader.list_topics(timeout=WAIT_SECONDS_MAX).topics
+    reader.assign(
+        [
+            ClientPartition(topic, number, 0)
+            for topic in ("out", "dead")
+            for number in topics[topic].partitions
+        ]
+    )
     found: dict[str, dict[bytes, set[int]]] = defaultdict(lambda: defaultdict(set))
     left, late = 2 * KEYS * ROUNDS, time.monotonic() + WAIT_SECONDS_MAX
     while left and time.monotonic() < late:

@@ -266,7 +266,7 @@ def test_currencies_have_stripe_s_scale(translator: Translator) -> None:
 
 
 def test_accounts_are_all_declared() -> None:
-    """Every name that the design lists has its code now, so that no code is ever given away."""
+    """Every account of the chart has its code, so that no code is ever given away."""
     book = load(PACKAGED)
     assert sorted(book.accounts) == sorted(NAMES)
     assert {name: account.per for name, account in book.accounts.items() if account.per} == {

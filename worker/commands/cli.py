@@ -68,7 +68,7 @@ class Command(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (DESIGN section 6)."""
+    """Run one command and return its exit code."""
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a usage error

@@ -19,7 +19,7 @@ class BatchReport:
     """One batch, announced and committed.
 
     events, legs: the batch's size; legs are transfers handed to the ledger.
-    outcomes: records by (topic, outcome), the outcome's name as in DESIGN section 10.
+    outcomes: records by (topic, outcome), the outcome's name as in docs/architecture.md.
     reasons: dead letters, parked events, rejections and conflicts by (outcome, reason).
     transfers: transfers posted by (ledger's name, transaction).
     stage_seconds: time that the batch spent in each stage.

@@ -1,6 +1,6 @@
 """Poison: records that can never be posted, one kind after the other.
 
-The invariant: each is a dead letter by DESIGN section 7, whatever the ledger holds; its note says
+The invariant: each is a dead letter (docs/runbooks/events.md), whatever the ledger holds; its note says
 the reason. They are bytes or JSON, also where the rest of the traffic is Avro. Imports orjson and
 this package only.
 """
