@@ -247,6 +247,17 @@ def test_only_the_server_imports_waitress() -> None:
     assert importers_of("waitress") == {"worker.jobs.serve.server"}
 
 
+def test_one_place_builds_translators() -> None:
+    """Nobody else makes one, so that nobody forgets the guards that the settings ask for."""
+    builders = {
+        module_name(path)
+        for path in sources("worker")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Translator"
+    }
+    assert builders == {"worker.config.translator"}
+
+
 def test_importing_does_nothing(tmp_path: Path) -> None:
     """Every module can be imported without a word, a file, a thread, or the TigerBeetle client."""
     wanted = [

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.codecs.dead_letters import REASON_HEADER
+from worker.core.account_ids import AccountRefs
 from worker.core.errors import BrokenInvariant
 from worker.core.money import major_units
 from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
-from worker.core.translate import Translator
 from worker.core.wire import Account, Transfer
 
 MESSAGE_HEADER: Final = "__connect.errors.exception.message"
@@ -67,7 +67,7 @@ class DemoResults:
 
     def balances(self) -> list[tuple[str, str, int, int]]:
         """(account, currency, keys, balance in minor units, credits positive), by account."""
-        named = Translator(self.rulebook).name_account
+        named = AccountRefs(self.rulebook.accounts.values()).named
         totals: dict[tuple[str, int], list[int]] = {}
         for account in self.accounts:
             entry = totals.setdefault((named(account).name, account.ledger), [0, 0])

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 HELP = "show the transfers that an event makes, without posting"
 
-LIVEMODES = {"any": None, "true": True, "false": False}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -53,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Explain one event; 0 whatever becomes of it."""
     from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
+    from worker.config.translator import translator_of  # noqa: PLC0415 - the same
     from worker.kafka.decoding import open_decoder  # noqa: PLC0415 - Avro, only when it is asked
 
     settings = load_settings(getattr(arguments, "config", None))
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = {"outcome": "dead", **_dead(event)}
     else:
         role = arguments.role if arguments.role is not None else only_role(rulebook, event)
-        translator = _translator(rulebook, settings)
+        translator = translator_of(settings, rulebook)
         with _held(settings, translator, wanted=arguments.balances) as held:
             found = explain(translator, event, role=role, attempt=arguments.attempt, held=held)
     as_json = arguments.json
@@ -156,11 +155,6 @@ def only_role(rulebook: Rulebook, event: Event) -> str:
         said = f"{' and '.join(roles)} may" if roles else "no topic that the rulebook lists may"
         raise UsageError(f"{said} carry this type: say --role")
     return roles[0]
-
-
-def _translator(rulebook: Rulebook, settings: Settings) -> Translator:
-    livemode = LIVEMODES[settings.events.livemode]
-    return Translator(rulebook, livemode=livemode, account=settings.events.account)
 
 
 def _read(name: str) -> bytes:

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
+from worker.core.account_ids import AccountRefs
 from worker.core.chain import AccountRef
 from worker.core.errors import UsageError
 from worker.core.ids import OFFSET_BITS, OFFSET_MASK, position_base
 from worker.core.ports import Ledger
 from worker.core.rulebook import DeclaredAccount, Rulebook
-from worker.core.translate import Translator
 from worker.core.wire import Account as HeldAccount
 from worker.core.wire import Transfer
 from worker.ledger.open import open_ledger
@@ -53,7 +53,7 @@ class NamedLedger:
         """groups: others than the configured one whose positions are recognised too."""
         self.ledger = ledger
         self.rulebook = rulebook
-        self._translator = Translator(rulebook)
+        self._accounts = AccountRefs(rulebook.accounts.values())
         self._currencies = {one.ledger: one for one in rulebook.ledgers.values()}
         self._named: dict[int, AccountRef] = {}
         self._settings = settings
@@ -62,7 +62,7 @@ class NamedLedger:
 
     def name(self, account: HeldAccount) -> AccountRef:
         """The declared name and key of an account that the ledger holds."""
-        return self._translator.name_account(account)
+        return self._accounts.named(account)
 
     def names(self, numbers: set[int]) -> dict[int, AccountRef]:
         """The names of these accounts, asked for together; what does not exist is left out."""

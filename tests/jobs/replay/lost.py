@@ -6,7 +6,9 @@ They go through the worker's own decoder, rules, poster and writer, as a played 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.jobs.reports.played import Clock, Played, announcing, read_items, settle
@@ -113,15 +115,25 @@ class Lost:
         self.writer = announcing(Settings(), rulebook.digest)
         self.assignments: dict[tuple[str, int], Assignment] = {}
 
-    def take(self, number: str, kind: str, *, at: int, attempt: int = 0, **fields: Any) -> str:
+    def take(
+        self,
+        number: str,
+        kind: str,
+        *,
+        at: int,
+        attempt: int = 0,
+        event: Mapping[str, Any] = MappingProxyType({}),
+        **fields: Any,
+    ) -> str:
         """Post one event so many seconds after the beginning; what became of it.
 
-        attempt: as a redrive asks for. The event's own time is always the beginning.
+        attempt: as a redrive asks for. event: more of its envelope; its own time is always the
+        beginning. fields: its object.
         """
-        event = {"id": number, "type": kind, "created": BEGAN, "data": {"object": fields}}
+        whole = {"id": number, "type": kind, "created": BEGAN, "data": {"object": fields}, **event}
         records = self.played.records[TOPIC]
         headers: Headers = [("ledger_worker.attempt", str(attempt).encode())] if attempt else []
-        value = json.dumps(event).encode()
+        value = json.dumps(whole).encode()
         records.append(ArchivedRecord(TOPIC, 0, len(records), b"k", value, headers, BEGAN * 1000))
         self.played.clock.now_ns = (BEGAN + at) * 10**9
         before = self.played.outcomes.copy()

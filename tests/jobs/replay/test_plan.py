@@ -113,6 +113,35 @@ def test_other_money_is_a_conflict(
 
 
 @pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("LIVEMODE", "true", {"livemode": False}),
+        ("LIVEMODE", "false", {"livemode": True}),
+        ("ACCOUNT", "acct_ours", {"account": "acct_another"}),
+    ],
+)
+def test_a_plan_posts_nothing_that_the_worker_refuses(  # noqa: PLR0913, PLR0917 - three fixtures
+    day: Played,
+    tmp_path: Path,
+    archive: Path,
+    setting: str,
+    value: str,
+    says: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An event of the other mode or of another account is dead in the plan, as it is live."""
+    assert archive.exists()
+    record = {**_posted_p2p(day), "id": "evt_foreign", **says}
+    line = {"topic": "wallet.commands", "value": record}
+    (tmp_path / "one.jsonl").write_text(json.dumps(line) + "\n")
+    told = ("--from-files", str(tmp_path / "one.jsonl"))
+    assert plan(capsys, *told)["total"] == {"new": 1}
+    monkeypatch.setenv(f"LEDGER_WORKER_EVENTS__{setting}", value)
+    assert plan(capsys, *told)["total"] == {"dead": 1}
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--from-files", "x.jsonl", "--apply"], "--apply works from Kafka only"),

@@ -136,6 +136,22 @@ def test_attempts_suspense_shortfalls_and_settled_reservations(
     assert found["ids_spent"] == 2  # of m1 at attempt 0, and of f2 before it went to suspense
 
 
+@pytest.mark.parametrize(("setting", "value"), [("LIVEMODE", "true"), ("ACCOUNT", "acct_later")])
+def test_what_was_booked_is_rebuilt_whatever_the_guards_are_today(
+    new: Path,
+    setting: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A guard that came later refuses new events; it does not refuse what the outbox tells of."""
+    lost = Lost(new.parent)
+    event = {"livemode": False, "account": "acct_earlier"}
+    assert lost.take("f1", "fund", at=0, event=event, to="a", amount=100) == "posted"
+    monkeypatch.setenv(f"LEDGER_WORKER_EVENTS__{setting}", value)
+    assert again(lost, new, monkeypatch, capsys)["verified"]["differences"] == 0
+
+
 def test_another_event_of_the_same_id_is_not_taken_for_it(
     new: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

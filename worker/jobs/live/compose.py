@@ -17,6 +17,7 @@ from worker import __version__
 from worker.codecs.decode import Decoder
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
+from worker.config.translator import translator_of
 from worker.core.errors import DependencyUnavailable
 from worker.core.event import Reason
 from worker.core.outcome import OutcomeKind
@@ -44,8 +45,6 @@ from worker.stages.decode import EventReader
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
 from worker.stages.protocols import Posting
-
-LIVEMODES: Final = {"any": None, "true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
     """
     rulebook = load(settings.rulebook)
     # The ledger's thread translates too: an attempt is another chain of the same event.
-    rules = _translator(settings, rulebook)
+    rules = translator_of(settings, rulebook)
     variant = variant or _LIVE
     reads = _ranked(variant.reads(settings), rulebook)
     with ExitStack() as stack:
@@ -137,7 +136,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=EventReader(_decoder(schemas, registry), _translator(settings, rulebook)),
+            reader=EventReader(_decoder(schemas, registry), translator_of(settings, rulebook)),
             posting=variant.posting(_poster(settings, counted, rules), counted, rules),
             writer=announcement_writer(settings, rulebook.digest, schemas, clock.now_ms),
             announcer=announcer,
@@ -194,11 +193,6 @@ def _reach_ledger(
             f" ({settings.ledger.cluster_id} is set) looks the same"
         ) from None
     return min(limit, settings.batch.legs_max or limit)
-
-
-def _translator(settings: Settings, rulebook: Rulebook) -> Translator:
-    events = settings.events
-    return Translator(rulebook, livemode=LIVEMODES[events.livemode], account=events.account)
 
 
 def _inputs(

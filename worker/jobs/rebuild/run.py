@@ -14,10 +14,10 @@ from pathlib import Path
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
+from worker.config.translator import translator_of
 from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.ports import Ledger, Record
-from worker.core.translate import Translator
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLegs, open_announced
@@ -86,7 +86,7 @@ def rebuild(
         found = told.join()
         again = Reposter(
             ledger=ledger,
-            rules=Translator(rulebook),
+            rules=translator_of(settings, rulebook, booked=True),
             decoder=decoder,
             roles=taking.roles,
             group=settings.kafka.group_id,

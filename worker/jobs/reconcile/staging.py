@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from worker.codecs.dead_letters import CONNECT, REASON_HEADER
 from worker.codecs.outbox_reader import json_fields, place_of, posted_fields
 from worker.config.settings import Settings
+from worker.config.translator import translator_of
 from worker.core.errors import UsageError
 from worker.core.ids import account_id, hex_id
 from worker.core.ports import Record
-from worker.core.translate import Translator
 from worker.core.wire import Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql
 from worker.jobs.reconcile.expected import CLEARING, TIME_SHIFT, Committed, ExpectedPostings, Period
@@ -155,7 +155,7 @@ def open_staging(
     stages = {name: RowBuffer(database, name, columns) for name, columns in TABLES.items()}
     for currency in rulebook.ledgers.values():
         stages["currencies"].add((currency.ledger, currency.name, currency.scale))
-    translator = Translator(rulebook, **_guards(settings))
+    translator = translator_of(settings, rulebook)
     expecting = ExpectedPostings(
         rulebook=rulebook,
         span=span,
@@ -172,9 +172,3 @@ def open_staging(
         for currency in rulebook.ledgers.values()
     )
     return Staging(settings, span, stages, committed, expecting, clearing)
-
-
-def _guards(settings: Settings) -> dict[str, Any]:
-    """Whose money enters the books, as the worker has it."""
-    modes = {"any": None, "true": True, "false": False}
-    return {"livemode": modes[settings.events.livemode], "account": settings.events.account}

@@ -15,9 +15,9 @@ from itertools import islice
 from typing import Final
 
 from worker.config.settings import Settings
+from worker.config.translator import translator_of
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.ports import Announcement, Commit, Record, TopicPartition
-from worker.core.translate import Translator
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
 from worker.kafka.decoding import open_decoder
@@ -93,7 +93,9 @@ def _opened(stack: ExitStack, settings: Settings) -> TopicReader:
 def _choosing(settings: Settings, asked: RedriveRequest, lookups: TopicReader) -> LetterSelection:
     return LetterSelection(
         asked=asked,
-        reader=EventReader(open_decoder(settings), Translator(load(settings.rulebook))),
+        reader=EventReader(
+            open_decoder(settings), translator_of(settings, load(settings.rulebook))
+        ),
         roles={topic: role for role, topic in settings.topics.inputs.items()},
         parked=lookups.parked(settings.topics.parked),
         read_at=lookups.at,

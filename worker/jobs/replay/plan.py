@@ -13,9 +13,9 @@ from pathlib import Path
 
 from worker.codecs.letters import rejection
 from worker.config.settings import Settings
+from worker.config.translator import translator_of
 from worker.core.errors import UsageError
 from worker.core.ports import Record, TopicPartition
-from worker.core.translate import Translator
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.replay.planner import ReplayPlan, ReplayPlanner
@@ -67,9 +67,10 @@ def plan_replay(settings: Settings, asked: ReplayRequest, *, progress: Progress)
         newest_timestamp(books.ledger)  # a ledger that is down is said before anything is read
         topics = None if asked.files else opened(stack, settings)
         ranges = read_ranges(settings, asked, topics) if topics else {}
+        translator = translator_of(settings, books.rulebook)
         planner = ReplayPlanner(
-            reader=EventReader(open_decoder(settings), Translator(books.rulebook)),
-            standings=LedgerStatus(books.ledger, Translator(books.rulebook)),
+            reader=EventReader(open_decoder(settings), translator),
+            standings=LedgerStatus(books.ledger, translator),
             roles={topic: role for role, topic in settings.topics.inputs.items()},
             rejected=set(_rejected(settings, asked, topics)),
         )

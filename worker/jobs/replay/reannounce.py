@@ -20,12 +20,12 @@ from worker.codecs.headers import traceparent
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import role_of
 from worker.config.settings import Settings
+from worker.config.translator import translator_of
 from worker.core.chain import Chain
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.ports import Announcement, Commit, Ledger, Record, RecordPosition
-from worker.core.translate import Translator
 from worker.core.wire import Transfer
 from worker.jobs.live.encoders import outbox_encoder
 from worker.jobs.progress import Progress
@@ -179,7 +179,7 @@ class Reannouncer:
         registry = open_registry(settings)
         schemas = schema_ids(settings, registry)
         self._books = books
-        self._rules = Translator(books.rulebook)
+        self._rules = translator_of(settings, books.rulebook, booked=True)
         self._holdings = PostedLegs(books.ledger, self._rules)
         self._decoder = Decoder(schemas, registry.reader if registry else lambda _: None)
         self._roles = {topic: role for role, topic in settings.topics.inputs.items()}
