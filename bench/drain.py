@@ -14,7 +14,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
-from bench.loop import Clock
+from bench.loop import Stopwatch
 from worker.config.settings import load_settings
 from worker.jobs.live.compose import Worker, open_worker
 from worker.jobs.live.run import Stop, work
@@ -51,7 +51,7 @@ class _Watched:
 class Stages:
     """CPU seconds by stage, without those of a stage inside; each is timed in its own thread."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Stopwatch) -> None:
         self._clock = clock
         self._inside: dict[int, list[float]] = defaultdict(list)
         self.spent: dict[str, float] = defaultdict(float)
@@ -100,7 +100,7 @@ class Stages:
 
 def timed_work(worker: Worker, **named: Any) -> None:  # noqa: ANN401 - passes on what comes
     """The command's own loop, and a line of figures when it ends."""
-    clock = Clock()
+    clock = Stopwatch()
     stages = Stages(clock)
     stages.watch(worker)
     began = time.thread_time()

@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 from bench.contenders import ROOT, Bench
 from bench.limit import rows_of
 from bench.report import LEGS
-from bench.straight import Books
+from bench.straight import RuleByHand
 from bench.traffic import charges, value_of
 from tests.servers.kafka import create_topics
 from worker.core.wire import ROW_BYTES
@@ -150,7 +150,7 @@ class _Run:
     def _probe(self) -> None:
         """A second client beside the worker's, asking for about as much."""
         ledger = open_ledger(addresses=self._bench.ledger, cluster_id=0, deadline_seconds=60)
-        books = Books(f"{self._name}_probe")
+        books = RuleByHand(f"{self._name}_probe")
         rows = b"".join(rows_of(books, ledger, events=20_000, customers=100))
         size = LEDGER_ROWS * ROW_BYTES
         for start in range(0, len(rows) - size, size):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
-from bench.loop import Clock
-from bench.straight import Books
+from bench.loop import Stopwatch
+from bench.straight import RuleByHand
 from bench.traffic import charges
 from worker.core.ports import Ledger
 from worker.core.wire import CreateTransferStatus, pack_account
@@ -20,7 +20,7 @@ EVENTS_IN_A_BATCH = 4094
 
 
 def rows_of(
-    books: Books, ledger: Ledger, *, events: int, customers: int, first: int = 0
+    books: RuleByHand, ledger: Ledger, *, events: int, customers: int, first: int = 0
 ) -> list[bytes]:
     """The batches of so many charges, numbered from `first`; their accounts are made."""
     known: set[int] = set()
@@ -38,9 +38,9 @@ def rows_of(
 def main() -> None:
     address, group, events, first = sys.argv[1:]
     ledger = open_ledger(addresses=address, cluster_id=0, deadline_seconds=60)
-    books = Books(group)
+    books = RuleByHand(group)
     batches = rows_of(books, ledger, events=int(events), customers=1000, first=int(first))
-    clock, waits = Clock(), []
+    clock, waits = Stopwatch(), []
     clock.start()
     for batch in batches:
         asked = time.monotonic()

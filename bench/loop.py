@@ -27,7 +27,7 @@ Headers = list[tuple[str, str | bytes | None]]
 
 
 @dataclass(slots=True)
-class Clock:
+class Stopwatch:
     """Seconds and CPU seconds since the first record, as of the last commit."""
 
     began: float = 0.0
@@ -77,7 +77,7 @@ class Loop:
     expected: int
     consumer: ClientConsumer = field(init=False)
     producer: Producer = field(init=False)
-    clock: Clock = field(default_factory=Clock)
+    clock: Stopwatch = field(default_factory=Stopwatch)
     bases: list[int] = field(default_factory=list)
     done: int = 0
 

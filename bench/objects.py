@@ -14,11 +14,11 @@ from typing import Any
 import tigerbeetle as tb
 
 from bench.loop import Loop
-from bench.straight import Books, read
+from bench.straight import RuleByHand, read
 from worker.core.ids import fact_tag, field, transfer_id
 
 
-def transfers(books: Books, event: Any, position: int) -> list[tb.Transfer]:  # noqa: ANN401
+def transfers(books: RuleByHand, event: Any, position: int) -> list[tb.Transfer]:  # noqa: ANN401
     """What `Books.pack` packs, as objects."""
     charge, key = event["data"]["object"], f"event/{event['id']}"
     wallet, tag = books.wallet_of(charge["customer"]), fact_tag(key)
@@ -46,7 +46,7 @@ def transfers(books: Books, event: Any, position: int) -> list[tb.Transfer]:  # 
 def main() -> None:
     size = int(sys.argv[1])
     loop = Loop.from_arguments(sys.argv[2:])
-    books, known = Books(loop.group), set[int]()
+    books, known = RuleByHand(loop.group), set[int]()
     with tb.ClientSync(cluster_id=0, replica_addresses=loop.ledger) as client:
         for messages in loop.batches(size):
             events = read(message.value() for message in messages)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.contenders import ROOT
-from bench.straight import Books, read
+from bench.straight import RuleByHand, read
 from bench.traffic import Encoding, charges, value_of
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
@@ -112,7 +112,7 @@ class StraightPath:
     """What the straight-line loop does with the same batch."""
 
     def __init__(self) -> None:
-        self._books = Books("offline")
+        self._books = RuleByHand("offline")
         self._known: set[int] = set()
 
     def run(self, records: Sequence[ArchivedRecord]) -> list[Any]:

@@ -41,7 +41,7 @@ FIXED_HEADERS: Headers = [
 ]
 
 
-class Books:
+class RuleByHand:
     """The one rule, written out. group: names its legs and accounts: every run posts anew."""
 
     def __init__(self, group: str) -> None:
@@ -150,7 +150,7 @@ def read(values: Iterable[bytes | None]) -> list[Any]:
 
 def main() -> None:
     loop = Loop.from_arguments(sys.argv[1:])
-    books = Books(loop.group)
+    books = RuleByHand(loop.group)
     ledger = open_ledger(addresses=loop.ledger, cluster_id=0, deadline_seconds=60)
     known: set[int] = set()
     for messages in loop.batches(BATCH):

@@ -13,12 +13,9 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests.servers.kafka import KafkaBroker, kafka_broker
-from tests.servers.kafka import Unavailable as NoKafka
-from tests.servers.postgres import PostgresServer, postgres_server
-from tests.servers.postgres import Unavailable as NoPostgres
-from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
-from tests.servers.tigerbeetle import tigerbeetle_server
+from tests.servers.kafka import KafkaBroker, KafkaUnavailable, kafka_broker
+from tests.servers.postgres import PostgresServer, PostgresUnavailable, postgres_server
+from tests.servers.tigerbeetle import TigerBeetleUnavailable, tigerbeetle_server
 
 # Examples are counted, never timed: a busy machine is no reason to fail.
 settings.register_profile("counted", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -43,7 +40,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     try:
         with kafka_broker(tmp_path_factory.mktemp("kafka")) as broker:
             yield broker
-    except NoKafka as missing:
+    except KafkaUnavailable as missing:
         pytest.skip(str(missing))
 
 
@@ -53,7 +50,7 @@ def tigerbeetle_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     try:
         with tigerbeetle_server(data_dir=tmp_path_factory.mktemp("tigerbeetle")) as address:
             yield address
-    except NoTigerBeetle as missing:
+    except TigerBeetleUnavailable as missing:
         pytest.skip(str(missing))
 
 
@@ -63,7 +60,7 @@ def postgres() -> Iterator[PostgresServer]:
     try:
         with postgres_server() as server:
             yield server
-    except NoPostgres as missing:
+    except PostgresUnavailable as missing:
         pytest.skip(str(missing))
 
 

@@ -18,12 +18,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.chaos.campaign import run
-from tests.chaos.plan import Plan, alone, every_fault, mix, plan_from
+from tests.chaos.plan import ChaosPlan, alone, every_fault, mix, plan_from
 from tests.chaos.results import read, summary
 from tests.chaos.servers import servers
-from tests.servers.kafka import KafkaBroker, Unavailable, kafka_broker
+from tests.servers.kafka import KafkaBroker, KafkaUnavailable, kafka_broker
 from tests.servers.kafka_pair import kafka_pair
-from tests.servers.tigerbeetle import Unavailable as NoTigerBeetle
+from tests.servers.tigerbeetle import TigerBeetleUnavailable
 
 
 def main() -> int:
@@ -57,7 +57,7 @@ def main() -> int:
                     smallest = _shrunk(plan, broker, given.shrink)
                     print(f"FAILED {name}: {wrong}\nrun it again with --plan '{smallest.text()}'")
                     return 1
-    except (Unavailable, NoTigerBeetle) as missing:
+    except (KafkaUnavailable, TigerBeetleUnavailable) as missing:
         print(missing, file=sys.stderr)
         return 3
     return 0
@@ -70,12 +70,12 @@ def _kafka(folder: Path) -> Iterator[tuple[KafkaBroker, int]]:
     with ExitStack() as stack:
         try:
             found = stack.enter_context(kafka_pair(folder)), 2
-        except Unavailable:
+        except KafkaUnavailable:
             found = stack.enter_context(kafka_broker(folder)), 1
         yield found
 
 
-def _plans(given: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
+def _plans(given: argparse.Namespace) -> Iterator[tuple[str, ChaosPlan]]:
     if given.plan:
         yield f"plan {given.plan}", plan_from(given.plan)
     elif given.seeds:
@@ -93,12 +93,12 @@ def seeds(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def _mixed(seed: int, given: argparse.Namespace) -> tuple[str, Plan]:
+def _mixed(seed: int, given: argparse.Namespace) -> tuple[str, ChaosPlan]:
     name = f"mix {seed}, {given.faults} faults, {given.events} events"
     return name, mix(seed, events=given.events, faults=given.faults)
 
 
-def _one(name: str, plan: Plan, broker: KafkaBroker, results: Path) -> str:
+def _one(name: str, plan: ChaosPlan, broker: KafkaBroker, results: Path) -> str:
     """Run a plan on a new ledger and note what came of it; what is wrong, or nothing."""
     result: dict[str, object] = {"name": name, "commit": _commit(), "plan": json.loads(plan.text())}
     with tempfile.TemporaryDirectory() as folder, servers(broker, Path(folder)) as with_:
@@ -114,7 +114,7 @@ def _one(name: str, plan: Plan, broker: KafkaBroker, results: Path) -> str:
     return str(result.get("wrong", ""))
 
 
-def _shrunk(plan: Plan, broker: KafkaBroker, tries: int) -> Plan:
+def _shrunk(plan: ChaosPlan, broker: KafkaBroker, tries: int) -> ChaosPlan:
     """The smallest plan found that still fails, after so many runs."""
     smaller = list(plan.smaller())
     while smaller and tries:

@@ -22,8 +22,8 @@ from confluent_kafka.admin import AdminClient
 from tests.chaos import points
 from tests.chaos.auditor import announced, check, read_all
 from tests.chaos.membership import Membership
-from tests.chaos.plan import KAFKA, LEDGER, OUTSIDE, READER, Fault, Plan
-from tests.chaos.reader import Reader, reading
+from tests.chaos.plan import KAFKA, LEDGER, OUTSIDE, READER, ChaosPlan, Fault
+from tests.chaos.reader import OutboxReader, reading
 from tests.chaos.servers import HEALS, ON_SERVERS, Servers
 from tests.chaos.workload import fill
 from tests.integration.cluster import Cluster, Process, ends, read_ledger
@@ -55,7 +55,7 @@ SIGNALS = {
 
 
 @dataclass(slots=True)
-class Worker:
+class WorkerProcess:
     """A process of the group. hit: what its failure point does, and for how many seconds.
 
     wakes_at: when it is woken; 0 while it runs. may_be_killed: a fault from outside does it.
@@ -79,11 +79,11 @@ class Worker:
 class Run:
     """One plan under way. membership: where no fault touches a worker, since the first one."""
 
-    plan: Plan
+    plan: ChaosPlan
     servers: Servers
     cluster: Cluster
-    reader: Reader
-    workers: list[Worker] = field(default_factory=list)
+    reader: OutboxReader
+    workers: list[WorkerProcess] = field(default_factory=list)
     hits: deque[Fault] = field(default_factory=deque)
     waiting: list[Fault] = field(default_factory=list)
     heals: list[tuple[float, str]] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Run:
         """One more process; it takes the next failure point with it."""
         hit = self.hits.popleft() if self.hits else None
         more = {points.VARIABLE: hit.kind} if hit else {}
-        self.workers.append(Worker(self.cluster.start(GROUP, "run", **more), hit))
+        self.workers.append(WorkerProcess(self.cluster.start(GROUP, "run", **more), hit))
 
     def tend(self) -> None:
         """Wake who slept long enough, and start another for each that its fault has ended."""
@@ -118,7 +118,7 @@ class Run:
                 worker.wakes_at = now + worker.hit.seconds
                 worker.hit = None
 
-    def _ended(self, worker: Worker) -> None:
+    def _ended(self, worker: WorkerProcess) -> None:
         self.workers.remove(worker)
         code = worker.process.returncode
         _, said = worker.process.communicate()
@@ -138,7 +138,7 @@ class Run:
     def _somebody_ended(self) -> bool:
         return any(worker.process.poll() is not None for worker in self.workers)
 
-    def _hear(self, worker: Worker, said: bytes) -> None:
+    def _hear(self, worker: WorkerProcess, said: bytes) -> None:
         """Whoever survives its hit says that it was hit."""
         if worker.hit is not None and points.STRUCK in said:
             self.struck.append(worker.hit.kind)
@@ -195,7 +195,7 @@ class Run:
         for _ in range(self.plan.workers):
             self.start_worker()
         deadline = time.monotonic() + RUN_SECONDS_MAX
-        progress = Progress(self.cluster)
+        progress = GroupProgress(self.cluster)
         done = 0.0
         while done < 1.0 or self.waiting or self.heals or self._somebody_ended():
             assert time.monotonic() < deadline, f"only {done:.0%} of the events came to an outcome"
@@ -235,7 +235,7 @@ class Run:
             process.communicate()
 
 
-class Progress:
+class GroupProgress:
     """How far the group has come: the share of the input records below its committed offsets."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -265,7 +265,7 @@ class Progress:
         self._consumer.close()
 
 
-def run(plan: Plan, with_: Servers) -> dict[str, object]:
+def run(plan: ChaosPlan, with_: Servers) -> dict[str, object]:
     """Carry a plan out. Raises AssertionError with what is wrong."""
     started = time.monotonic()
     cluster = Cluster(
@@ -290,7 +290,7 @@ def run(plan: Plan, with_: Servers) -> dict[str, object]:
     return {"struck": struck, "seconds": seconds, **counted}
 
 
-def under_way(plan: Plan, with_: Servers, cluster: Cluster, reader: Reader) -> list[str]:
+def under_way(plan: ChaosPlan, with_: Servers, cluster: Cluster, reader: OutboxReader) -> list[str]:
     """The workers from their start to their end, and the faults; those that struck."""
     one = Run(
         plan,

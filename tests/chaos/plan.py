@@ -49,7 +49,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChaosPlan:
     """One run. workers: how many at first. after: from AFTER."""
 
     seed: int
@@ -71,7 +71,7 @@ class Plan:
         """As JSON, on one line."""
         return json.dumps(asdict(self))
 
-    def smaller(self) -> Iterator[Plan]:
+    def smaller(self) -> Iterator[ChaosPlan]:
         """The plans with one fault less, and with nothing after."""
         if self.after:
             yield replace(self, after=())
@@ -79,11 +79,11 @@ class Plan:
             yield replace(self, faults=self.faults[:number] + self.faults[number + 1 :])
 
 
-def plan_from(text: str) -> Plan:
+def plan_from(text: str) -> ChaosPlan:
     """A plan from its JSON."""
     found = json.loads(text)
     faults = tuple(Fault(**one) for one in found.pop("faults"))
-    return Plan(**found | {"faults": faults, "after": tuple(found["after"])})
+    return ChaosPlan(**found | {"faults": faults, "after": tuple(found["after"])})
 
 
 def every_fault() -> tuple[str, ...]:
@@ -93,20 +93,20 @@ def every_fault() -> tuple[str, ...]:
     return (*OUTSIDE, *hits, "committing:abort", *jumps, *AFTER)
 
 
-def alone(kind: str, *, seed: int, events: int) -> Plan:
+def alone(kind: str, *, seed: int, events: int) -> ChaosPlan:
     """A plan with one kind of fault, twice."""
     rng = random.Random(f"{seed} {kind}")
     if kind in AFTER:
-        return Plan(seed, events, 2, (), (kind,))
+        return ChaosPlan(seed, events, 2, (), (kind,))
     faults = tuple(_fault(kind, rng, events) for _ in range(2))
-    return Plan(seed, events, 2, faults)
+    return ChaosPlan(seed, events, 2, faults)
 
 
-def mix(seed: int, *, events: int, faults: int) -> Plan:
+def mix(seed: int, *, events: int, faults: int) -> ChaosPlan:
     """A plan with faults of many kinds."""
     rng = random.Random(seed)
     kinds = [rng.choice(every_fault()) for _ in range(faults)]
-    return Plan(
+    return ChaosPlan(
         seed,
         events,
         rng.randint(2, 3),

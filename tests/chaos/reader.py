@@ -29,17 +29,17 @@ Seen = dict[int, list[str]]
 
 
 @contextmanager
-def reading(cluster: Cluster) -> Iterator[Reader]:
+def reading(cluster: Cluster) -> Iterator[OutboxReader]:
     """A reader of this cluster's outbox, from its start on."""
     with tempfile.TemporaryDirectory() as folder:
-        reader = Reader(cluster, Path(folder) / "seen")
+        reader = OutboxReader(cluster, Path(folder) / "seen")
         try:
             yield reader
         finally:
             reader.kill()
 
 
-class Reader:
+class OutboxReader:
     """A process that reads while a run is under way."""
 
     def __init__(self, cluster: Cluster, file: Path) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from tests.chaos.proxy import Mode, Proxy
 from tests.chaos.worker import SERVED
-from tests.servers.kafka import KafkaBroker
-from tests.servers.kafka import Unavailable as NoKafka
+from tests.servers.kafka import KafkaBroker, KafkaUnavailable
 from tests.servers.kafka_pair import KafkaPair
 from tests.servers.served import PREFIX, served
-from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
+from tests.servers.tigerbeetle import TigerBeetleServer, TigerBeetleUnavailable, tigerbeetle
 
 
 @dataclass(slots=True)
@@ -24,7 +23,7 @@ class Servers:
     """What a run needs, shared by the runs of one campaign but for the ledger."""
 
     broker: KafkaBroker
-    ledger: Server
+    ledger: TigerBeetleServer
     proxy: Proxy
     real: bool
 
@@ -50,7 +49,7 @@ def servers(broker: KafkaBroker, folder: Path, *, real: bool | None = None) -> I
             ledger = stack.enter_context(
                 served(folder) if real is False else tigerbeetle(data_dir=folder)
             )
-        except Unavailable:
+        except TigerBeetleUnavailable:
             if real:
                 raise
             real = False
@@ -77,7 +76,7 @@ def _restart_broker(servers: Servers, _: str) -> None:
 
 def _pair(servers: Servers) -> KafkaPair:
     if not isinstance(servers.broker, KafkaPair):
-        raise NoKafka("a coordinator moves between two brokers, and there is one")
+        raise KafkaUnavailable("a coordinator moves between two brokers, and there is one")
     return servers.broker
 
 

@@ -16,7 +16,17 @@ from confluent_kafka import Consumer as ClientConsumer
 from tests.chaos.auditor import in_order, plain, read_all
 from tests.chaos.campaign import SIGNALS, run
 from tests.chaos.membership import Membership
-from tests.chaos.plan import AFTER, OUTSIDE, READER, Fault, Plan, alone, every_fault, mix, plan_from
+from tests.chaos.plan import (
+    AFTER,
+    OUTSIDE,
+    READER,
+    ChaosPlan,
+    Fault,
+    alone,
+    every_fault,
+    mix,
+    plan_from,
+)
 from tests.chaos.points import POINTS, Hit, parse
 from tests.chaos.proxy import Proxy
 from tests.chaos.results import EVIDENCE, ROOT, read, summary
@@ -26,7 +36,7 @@ from tests.servers.served import ServedLedger, served
 from worker.core.wire import Account, CreateAccountStatus, Transfer, pack_account
 
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "400"))
-PLAN = Plan(
+PLAN = ChaosPlan(
     seed=7,
     events=EVENTS,
     workers=2,

@@ -12,10 +12,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.chaos.campaign import run
-from tests.chaos.plan import Fault, Plan
+from tests.chaos.plan import ChaosPlan, Fault
 from tests.chaos.servers import servers
 from tests.chaos.test_chaos import EVENTS
-from tests.servers.kafka import Unavailable
+from tests.servers.kafka import KafkaUnavailable
 from tests.servers.kafka_pair import SECOND, KafkaPair, kafka_pair
 from worker.core.assignment import Opening
 from worker.kafka.consumer import Consumer
@@ -24,7 +24,7 @@ WAIT_SECONDS_MAX = 120
 UNKNOWN_SECONDS = 20
 """Longer than a broker's session: then the cluster knows that nobody leads the partition."""
 
-MOVES = Plan(
+MOVES = ChaosPlan(
     seed=8,
     events=EVENTS,
     workers=2,
@@ -44,7 +44,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaPair]:
     try:
         with kafka_pair(tmp_path_factory.mktemp("pair")) as both:
             yield both
-    except Unavailable as missing:
+    except KafkaUnavailable as missing:
         pytest.skip(str(missing))
 
 

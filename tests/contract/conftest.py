@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.world import World
-from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
+from tests.contract.world import LedgerSentences
+from tests.servers.tigerbeetle import TigerBeetleServer, TigerBeetleUnavailable, tigerbeetle
 from worker.core.errors import UsageError
 from worker.core.ports import Ledger
 from worker.ledger.embedded import EmbeddedLedger
@@ -17,27 +17,27 @@ from worker.ledger.open import open_ledger
 DEADLINE_SECONDS = 30.0
 
 
-def _skipping_server(*, development: bool, data_dir: Path) -> Iterator[Server]:
+def _skipping_server(*, development: bool, data_dir: Path) -> Iterator[TigerBeetleServer]:
     try:
         with tigerbeetle(development=development, data_dir=data_dir) as server:
             yield server
-    except Unavailable as missing:
+    except TigerBeetleUnavailable as missing:
         pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="package")
-def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TigerBeetleServer]:
     """A real server, shared by all tests here: each uses ids and a ledger of its own."""
     yield from _skipping_server(development=False, data_dir=tmp_path_factory.mktemp("tigerbeetle"))
 
 
 @pytest.fixture(scope="package")
-def development_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def development_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TigerBeetleServer]:
     """A real server that takes small batches only."""
     yield from _skipping_server(development=True, data_dir=tmp_path_factory.mktemp("development"))
 
 
-def _opened(server: Server) -> Iterator[Ledger]:
+def _opened(server: TigerBeetleServer) -> Iterator[Ledger]:
     try:
         ledger = open_ledger(
             addresses=server.address, cluster_id=0, deadline_seconds=DEADLINE_SECONDS
@@ -49,13 +49,13 @@ def _opened(server: Server) -> Iterator[Ledger]:
 
 
 @pytest.fixture(scope="package")
-def real_ledger(contract_server: Server) -> Iterator[Ledger]:
+def real_ledger(contract_server: TigerBeetleServer) -> Iterator[Ledger]:
     """The adapter to the real server, one session for all tests."""
     yield from _opened(contract_server)
 
 
 @pytest.fixture(scope="package")
-def development_ledger(development_server: Server) -> Iterator[Ledger]:
+def development_ledger(development_server: TigerBeetleServer) -> Iterator[Ledger]:
     """The adapter to the `--development` server."""
     yield from _opened(development_server)
 
@@ -88,6 +88,6 @@ def small_ledger(request: pytest.FixtureRequest) -> Ledger:
 
 
 @pytest.fixture
-def world(ledger: Ledger) -> World:
+def world(ledger: Ledger) -> LedgerSentences:
     """A ledger with ids and a ledger number that no other test uses."""
-    return World(ledger)
+    return LedgerSentences(ledger)

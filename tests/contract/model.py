@@ -45,7 +45,7 @@ class When(NamedTuple):
         return newest.get(self.base, 0) + self.offset
 
 
-class Event(NamedTuple):
+class ModelEvent(NamedTuple):
     """An account or transfer to create; its ids, ledger and tag are small numbers."""
 
     row: Account | Transfer
@@ -53,10 +53,10 @@ class Event(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ModelRequest:
     """Events to create together: all accounts, or all transfers."""
 
-    events: tuple[Event, ...]
+    events: tuple[ModelEvent, ...]
 
 
 def mostly(common: Sequence[Any], *rare: Any) -> st.SearchStrategy[Any]:
@@ -130,7 +130,7 @@ def sometimes(draw: st.DrawFn, one_in: int) -> bool:
 
 
 @st.composite
-def accounts(draw: st.DrawFn, *, imported: bool) -> Event:
+def accounts(draw: st.DrawFn, *, imported: bool) -> ModelEvent:
     """An account of few ids, mostly well formed."""
     flags = draw(account_flags)
     row = Account(
@@ -141,11 +141,11 @@ def accounts(draw: st.DrawFn, *, imported: bool) -> Event:
         flags=flags | A.IMPORTED if imported else flags,
     )
     row = row._replace(**draw(odd_account)) if sometimes(draw, 4) else row
-    return Event(row, draw(imported_times if imported else plain_times))
+    return ModelEvent(row, draw(imported_times if imported else plain_times))
 
 
 @st.composite
-def transfers(draw: st.DrawFn, *, imported: bool, timeouts: bool) -> Event:
+def transfers(draw: st.DrawFn, *, imported: bool, timeouts: bool) -> ModelEvent:
     """A transfer of few ids: moves, reservations, posts, voids, balancing, closing."""
     flags = draw(transfer_flags)
     given = T.IMPORTED if imported else T.NONE
@@ -170,11 +170,11 @@ def transfers(draw: st.DrawFn, *, imported: bool, timeouts: bool) -> Event:
         odd = row._replace(**draw(odd_transfer))
         # No pending transfer with a timeout may be stored where others are imported.
         row = odd if timeouts or not (odd.timeout and flags & T.PENDING) else row
-    return Event(row, draw(imported_times if imported else plain_times))
+    return ModelEvent(row, draw(imported_times if imported else plain_times))
 
 
 @st.composite
-def requests(draw: st.DrawFn, *, timeouts: bool) -> Request:
+def requests(draw: st.DrawFn, *, timeouts: bool) -> ModelRequest:
     """One request; imported only in examples without timeouts.
 
     A 0.17.9 server stops on an imported post or void of a pending transfer that has a timeout.
@@ -185,11 +185,11 @@ def requests(draw: st.DrawFn, *, timeouts: bool) -> Request:
         if sometimes(draw, 5)
         else transfers(imported=imported, timeouts=timeouts)
     )
-    return Request(tuple(draw(one) for _ in range(draw(st.integers(1, 8)))))
+    return ModelRequest(tuple(draw(one) for _ in range(draw(st.integers(1, 8)))))
 
 
 @st.composite
-def examples(draw: st.DrawFn) -> list[Request]:
+def examples(draw: st.DrawFn) -> list[ModelRequest]:
     """Requests in order, after one that opens every account and one that moves something.
 
     Now and then a request is sent again, as a worker does after a crash.
@@ -197,11 +197,11 @@ def examples(draw: st.DrawFn) -> list[Request]:
     timeouts = draw(st.booleans())
     now = When(NOW, 0)
     opening = tuple(
-        Event(Account(id=n + 1, ledger=1 + n // 5, code=1, flags=flags), now)
+        ModelEvent(Account(id=n + 1, ledger=1 + n // 5, code=1, flags=flags), now)
         for n, flags in enumerate(draw(st.permutations([0, 0, 8, 4, 8, 10])))
     )
-    first = Event(Transfer(100, 1, 2, 0, ledger=1, code=1), now)
-    sent = [Request(opening), Request((first,))]
+    first = ModelEvent(Transfer(100, 1, 2, 0, ledger=1, code=1), now)
+    sent = [ModelRequest(opening), ModelRequest((first,))]
     for _ in range(draw(st.integers(1, 6))):
         again = sometimes(draw, 6)
         sent.append(draw(st.sampled_from(sent) if again else requests(timeouts=timeouts)))
@@ -243,7 +243,7 @@ class Side:
     newest: dict[str, int] = field(default_factory=dict)
     times: list[int] = field(default_factory=list)
 
-    def send(self, request: Request) -> list[CreateResult]:
+    def send(self, request: ModelRequest) -> list[CreateResult]:
         """Create the events; keep the times answered."""
         placed = [self._placed(event) for event in request.events]
         kind = "account" if isinstance(request.events[0].row, Account) else "transfer"
@@ -282,7 +282,7 @@ class Side:
     def _wide(self, number: int) -> int:
         return self.base + number if 0 < number < AMOUNT_MAX else number
 
-    def _placed(self, event: Event) -> Any:
+    def _placed(self, event: ModelEvent) -> Any:
         row, when = event
         row = row._replace(
             id=self._wide(row.id),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import World
+from tests.contract.world import LedgerSentences
 from worker.core.wire import AMOUNT_MAX, Account, AccountFlags, TransferFlags
 
 A = AccountFlags
@@ -18,7 +18,7 @@ MAX = AMOUNT_MAX
 FAILED = "LINKED_EVENT_FAILED"
 
 
-def test_a_created_account_is_held_as_sent(world: World) -> None:
+def test_a_created_account_is_held_as_sent(world: LedgerSentences) -> None:
     """A created account starts at zero with every field as sent, stamped with the ledger's time."""
     row = Account(
         id=world.new_id(),
@@ -58,7 +58,7 @@ def test_a_created_account_is_held_as_sent(world: World) -> None:
     ],
 )
 def test_the_first_wrong_thing_of_an_account_is_told(
-    world: World, changes: dict[str, Any], status: str
+    world: LedgerSentences, changes: dict[str, Any], status: str
 ) -> None:
     """Of two wrong things in a new account, the one checked first decides the status."""
     row = Account(id=world.new_id(), ledger=world.number, code=1)._replace(**changes)
@@ -79,14 +79,14 @@ def test_the_first_wrong_thing_of_an_account_is_told(
     ],
 )
 def test_an_existing_account_is_compared(
-    world: World, changes: dict[str, Any], status: str
+    world: LedgerSentences, changes: dict[str, Any], status: str
 ) -> None:
     """An account sent again is compared field by field; balances are not compared."""
     row = Account(id=world.new_id(), ledger=world.number, code=1, user_data_32=1)
     assert world.open_accounts(row, row._replace(**changes)) == ["CREATED", status]
 
 
-def test_an_account_closed_since_has_different_flags(world: World) -> None:
+def test_an_account_closed_since_has_different_flags(world: LedgerSentences) -> None:
     """Creating an account again that was closed in between tells of different flags."""
     row = Account(id=world.new_id(), ledger=world.number, code=1)
     assert world.open_accounts(row) == ["CREATED"]
@@ -95,7 +95,7 @@ def test_an_account_closed_since_has_different_flags(world: World) -> None:
     assert world.open_accounts(row) == ["EXISTS_WITH_DIFFERENT_FLAGS"]
 
 
-def test_linked_accounts_are_all_or_none(world: World) -> None:
+def test_linked_accounts_are_all_or_none(world: LedgerSentences) -> None:
     """One bad account takes back those linked to it, and leaves the next one alone."""
     good = [Account(id=world.new_id(), ledger=world.number, code=1) for _ in range(3)]
     first = good[0]._replace(flags=A.LINKED)
@@ -104,7 +104,7 @@ def test_linked_accounts_are_all_or_none(world: World) -> None:
     assert world.ledger.lookup_accounts([first.id, bad.id]) == []
 
 
-def test_a_transfer_moves_its_amount(world: World) -> None:
+def test_a_transfer_moves_its_amount(world: LedgerSentences) -> None:
     """A transfer adds its amount to what is posted on both sides; zero is an amount."""
     debit, credit = world.account(), world.account()
     sent = world.move(debit, credit, 7, user_data_128=3, user_data_64=4, user_data_32=5)
@@ -148,7 +148,7 @@ def test_a_transfer_moves_its_amount(world: World) -> None:
     ],
 )
 def test_the_first_wrong_thing_of_a_transfer_is_told(
-    world: World, changes: dict[str, Any], status: str
+    world: LedgerSentences, changes: dict[str, Any], status: str
 ) -> None:
     """Of two wrong things in a new transfer, the one checked first decides the status."""
     before = world.move(world.account(), world.account(), 1)
@@ -157,7 +157,7 @@ def test_the_first_wrong_thing_of_a_transfer_is_told(
     assert world.post(row) == [status]
 
 
-def test_accounts_of_two_ledgers_do_not_mix(world: World) -> None:
+def test_accounts_of_two_ledgers_do_not_mix(world: LedgerSentences) -> None:
     """A transfer needs both accounts on one ledger, but a chain may span two ledgers."""
     here, there = world.account(), world.account(ledger=world.number + 1)
     assert world.post(world.move(here, there, 1)) == ["ACCOUNTS_MUST_HAVE_THE_SAME_LEDGER"]
@@ -187,7 +187,7 @@ def test_accounts_of_two_ledgers_do_not_mix(world: World) -> None:
     ],
 )
 def test_an_existing_transfer_is_compared(
-    world: World, changes: dict[str, Any], status: str
+    world: LedgerSentences, changes: dict[str, Any], status: str
 ) -> None:
     """A transfer sent again is compared field by field, in the ledger's order."""
     sent = world.move(world.account(), world.account(), 1)
@@ -195,7 +195,7 @@ def test_an_existing_transfer_is_compared(
     assert (first, again) == (["CREATED"], [status])
 
 
-def test_a_chain_sent_again_exists(world: World) -> None:
+def test_a_chain_sent_again_exists(world: LedgerSentences) -> None:
     """A committed chain sent again: `exists` with the original time, then linked-event-failed."""
     debit, credit = world.account(), world.account()
     legs = world.chain(*(world.move(debit, credit, 1) for _ in range(3)))
@@ -208,7 +208,7 @@ def test_a_chain_sent_again_exists(world: World) -> None:
     assert world.balances(debit) == (0, 3, 0, 0)
 
 
-def test_a_broken_chain_leaves_nothing(world: World) -> None:
+def test_a_broken_chain_leaves_nothing(world: LedgerSentences) -> None:
     """A leg that fails takes back the legs before it; the event after the chain is not touched."""
     debit, credit = world.account(), world.account()
     legs = world.chain(*(world.move(debit, credit, 5) for _ in range(4)))
@@ -226,7 +226,7 @@ def test_a_broken_chain_leaves_nothing(world: World) -> None:
     assert world.post(*legs) == ["CREATED"] * 4
 
 
-def test_a_chain_may_not_be_open(world: World) -> None:
+def test_a_chain_may_not_be_open(world: LedgerSentences) -> None:
     """A request that ends inside a chain fails that chain, even one that broke before."""
     debit, credit = world.account(), world.account()
     one, two, three = (world.move(debit, credit, 1, T.LINKED) for _ in range(3))
@@ -238,7 +238,7 @@ def test_a_chain_may_not_be_open(world: World) -> None:
     ]
 
 
-def test_a_leg_that_exists_alone_has_other_flags_in_a_chain(world: World) -> None:
+def test_a_leg_that_exists_alone_has_other_flags_in_a_chain(world: LedgerSentences) -> None:
     """`linked` is part of what is compared."""
     legs = [world.move(world.account(), world.account(), 1) for _ in range(2)]
     assert world.post(legs[0]) == ["CREATED"]

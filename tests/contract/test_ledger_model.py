@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests.contract.model import (
     NOW,
-    Event,
-    Request,
+    ModelEvent,
+    ModelRequest,
     Side,
     When,
     examples,
@@ -49,9 +49,9 @@ def clock() -> EmbeddedLedger:
     return EmbeddedLedger(now_ns=lambda: next(ticks))
 
 
-def requests(*rows: tuple[Account | Transfer, ...]) -> list[Request]:
+def requests(*rows: tuple[Account | Transfer, ...]) -> list[ModelRequest]:
     """Requests of rows that are not imported."""
-    return [Request(tuple(Event(row, now) for row in batch)) for batch in rows]
+    return [ModelRequest(tuple(ModelEvent(row, now) for row in batch)) for batch in rows]
 
 
 SEED = requests(
@@ -75,7 +75,7 @@ SEED = requests(
 @given(sent=examples(), asked=filters())
 @example(sent=SEED, asked=[AccountFilter(1), QueryFilter(ledger=1, reversed=True)])
 def test_the_embedded_ledger_answers_as_tigerbeetle_does(
-    real_ledger: Ledger, sent: list[Request], asked: list[QueryFilter | AccountFilter]
+    real_ledger: Ledger, sent: list[ModelRequest], asked: list[QueryFilter | AccountFilter]
 ) -> None:
     """Whatever is sent, both ledgers answer the same."""
     serial = next(_bases)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.world import LIMITED, World
+from tests.contract.world import LIMITED, LedgerSentences
 from worker.core.wire import AMOUNT_MAX, Account, AccountFlags, Transfer, TransferFlags
 
 A = AccountFlags
@@ -17,7 +17,7 @@ HALF = 1 << 127
 FAILED = "LINKED_EVENT_FAILED"
 
 
-def test_an_overdraft_burns_the_id(world: World) -> None:
+def test_an_overdraft_burns_the_id(world: LedgerSentences) -> None:
     """A chain rejected for overdraft stays rejected, even after the account has funds."""
     wallet, shop, bank = world.wallet(10), world.account(), world.account()
     legs = world.chain(world.move(wallet, shop, 4), world.move(wallet, shop, 7))
@@ -27,7 +27,7 @@ def test_an_overdraft_burns_the_id(world: World) -> None:
     assert world.post(legs[0]._replace(flags=0)) == ["CREATED"]
 
 
-def test_the_other_limit_is_exceeds_debits(world: World) -> None:
+def test_the_other_limit_is_exceeds_debits(world: LedgerSentences) -> None:
     """An account whose credits may not exceed its debits counts what is reserved."""
     capped = world.account(A.CREDITS_MUST_NOT_EXCEED_DEBITS)
     other = world.account()
@@ -37,14 +37,14 @@ def test_the_other_limit_is_exceeds_debits(world: World) -> None:
     assert world.post(world.move(other, capped, 2)) == ["CREATED"]
 
 
-def test_what_is_reserved_counts_against_the_limit(world: World) -> None:
+def test_what_is_reserved_counts_against_the_limit(world: LedgerSentences) -> None:
     """A pending debit takes part of what may be spent."""
     wallet, shop = world.wallet(10), world.account()
     assert world.post(world.move(wallet, shop, 8, T.PENDING)) == ["CREATED"]
     assert world.post(world.move(wallet, shop, 3)) == ["EXCEEDS_CREDITS"]
 
 
-def test_a_missing_account_burns_the_id(world: World) -> None:
+def test_a_missing_account_burns_the_id(world: LedgerSentences) -> None:
     """A transfer whose account was missing fails for good, though the account comes later."""
     late = Account(id=world.new_id(), ledger=world.number, code=1)
     sent = world.move(late.id, world.account(), 1)
@@ -53,7 +53,7 @@ def test_a_missing_account_burns_the_id(world: World) -> None:
     assert world.post(sent) == ["ID_ALREADY_FAILED"]
 
 
-def test_other_failures_do_not_burn_the_id(world: World) -> None:
+def test_other_failures_do_not_burn_the_id(world: LedgerSentences) -> None:
     """A transfer that can never succeed as sent may be sent again corrected."""
     sent = world.move(world.account(), world.account(), 1)
     assert world.post(sent._replace(ledger=9)) == ["TRANSFER_MUST_HAVE_THE_SAME_LEDGER_AS_ACCOUNTS"]
@@ -71,7 +71,7 @@ def test_other_failures_do_not_burn_the_id(world: World) -> None:
     ],
 )
 def test_sums_stay_below_2_to_the_128(
-    world: World, held: tuple[int, int], asked: tuple[int, int], status: str
+    world: LedgerSentences, held: tuple[int, int], asked: tuple[int, int], status: str
 ) -> None:
     """Pending, posted and both together may not overflow 128 bits, the debit side first."""
     debit, credit = world.account(), world.account()
@@ -89,7 +89,7 @@ def test_sums_stay_below_2_to_the_128(
     ],
 )
 def test_sums_of_the_credit_side_stay_below_2_to_the_128(
-    world: World, held: tuple[int, int], asked: tuple[int, int], status: str
+    world: LedgerSentences, held: tuple[int, int], asked: tuple[int, int], status: str
 ) -> None:
     """The credit side is checked where the debit side has room."""
     one, two, credit = world.account(), world.account(), world.account()
@@ -107,7 +107,7 @@ def test_sums_of_the_credit_side_stay_below_2_to_the_128(
     ],
 )
 def test_a_shortfall_is_split_in_one_chain(
-    world: World, balance: int, asked: int, amounts: list[int], left: int
+    world: LedgerSentences, balance: int, asked: int, amounts: list[int], left: int
 ) -> None:
     """What the wallet lacks comes from the receivable; the control account ends at zero."""
     wallet = world.wallet(balance)
@@ -134,14 +134,14 @@ def test_a_shortfall_is_split_in_one_chain(
     ],
 )
 def test_a_balancing_transfer_asked_again_may_ask_for_more(
-    world: World, again: int, status: str
+    world: LedgerSentences, again: int, status: str
 ) -> None:
     """The amount asked for by a balancing transfer is a limit: held 60, any from 60 on is equal."""
     sent = world.move(world.wallet(60), world.account(), 100, T.BALANCING_DEBIT)
     assert world.post(sent, sent._replace(amount=again)) == ["CREATED", status]
 
 
-def test_both_balancing_flags_take_the_smaller(world: World) -> None:
+def test_both_balancing_flags_take_the_smaller(world: LedgerSentences) -> None:
     """With both flags a transfer moves what both sides allow."""
     capped = world.account()
     assert world.post(world.move(capped, world.account(), 25)) == ["CREATED"]
@@ -151,7 +151,7 @@ def test_both_balancing_flags_take_the_smaller(world: World) -> None:
     assert world.amounts(sent) == [25]
 
 
-def test_a_closed_account_takes_no_transfers(world: World) -> None:
+def test_a_closed_account_takes_no_transfers(world: LedgerSentences) -> None:
     """A closing transfer closes its side until it is voided; the rejected ids stay burned."""
     debit, credit = world.account(), world.account()
     closing = world.move(debit, credit, 0, T.PENDING | T.CLOSING_DEBIT)
@@ -173,7 +173,7 @@ def test_a_closed_account_takes_no_transfers(world: World) -> None:
     assert world.held(debit).flags == 0
 
 
-def test_closing_both_sides(world: World) -> None:
+def test_closing_both_sides(world: LedgerSentences) -> None:
     """One transfer may close both its accounts."""
     debit, credit = world.account(LIMITED), world.account()
     flags = T.PENDING | T.CLOSING_DEBIT | T.CLOSING_CREDIT
@@ -181,13 +181,13 @@ def test_closing_both_sides(world: World) -> None:
     assert [world.held(account).flags for account in (debit, credit)] == [LIMITED | 32, 32]
 
 
-def test_nothing_sent_is_nothing_answered(world: World) -> None:
+def test_nothing_sent_is_nothing_answered(world: LedgerSentences) -> None:
     """A request of no rows has no results."""
     assert world.ledger.create_accounts(b"") == []
     assert world.ledger.create_transfers(b"") == []
 
 
-def test_imported_events_keep_their_own_time(world: World) -> None:
+def test_imported_events_keep_their_own_time(world: LedgerSentences) -> None:
     """Imported accounts and transfers are stored at the times given, which may not go back."""
     debit, credit = world.account(), world.account()
     newest = world.held(credit).timestamp
@@ -225,7 +225,7 @@ def test_imported_events_keep_their_own_time(world: World) -> None:
     ]
 
 
-def test_imported_transfers_come_after_their_accounts(world: World) -> None:
+def test_imported_transfers_come_after_their_accounts(world: LedgerSentences) -> None:
     """An imported transfer must be later than both its accounts."""
     old = world.account()
     base = world.held(old).timestamp

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import World
+from tests.contract.world import LedgerSentences
 from worker.core.wire import AMOUNT_MAX, TransferFlags
 
 T = TransferFlags
@@ -16,7 +16,7 @@ SWEEP_SECONDS = 5.0
 """The longest that a sweep is waited for; a real server does it about every 100 ms."""
 
 
-def test_a_pending_transfer_reserves(world: World) -> None:
+def test_a_pending_transfer_reserves(world: LedgerSentences) -> None:
     """A pending transfer adds to what is pending on both sides, and posts nothing."""
     debit, credit = world.account(), world.account()
     assert world.post(world.move(debit, credit, 9, T.PENDING)) == ["CREATED"]
@@ -39,7 +39,7 @@ def test_a_pending_transfer_reserves(world: World) -> None:
     ],
 )
 def test_posts_and_voids_release_all_that_was_reserved(
-    world: World, flags: int, amount: int, status: str, debits: tuple[int, int]
+    world: LedgerSentences, flags: int, amount: int, status: str, debits: tuple[int, int]
 ) -> None:
     """A post moves its amount, the rest is free again; a void moves nothing."""
     debit = world.account()
@@ -49,7 +49,7 @@ def test_posts_and_voids_release_all_that_was_reserved(
     assert world.balances(debit) == (*debits, 0, 0)
 
 
-def test_a_post_is_held_with_what_it_left_out(world: World) -> None:
+def test_a_post_is_held_with_what_it_left_out(world: LedgerSentences) -> None:
     """A post or void takes accounts, ledger, code and absent user data from its pending."""
     pending = world.move(world.account(), world.account(), 9, T.PENDING)
     pending = pending._replace(user_data_128=1, user_data_64=2, user_data_32=3)
@@ -70,7 +70,9 @@ def test_a_post_is_held_with_what_it_left_out(world: World) -> None:
         (VOID, VOID, "PENDING_TRANSFER_ALREADY_VOIDED"),
     ],
 )
-def test_a_pending_is_settled_once(world: World, first: int, second: int, status: str) -> None:
+def test_a_pending_is_settled_once(
+    world: LedgerSentences, first: int, second: int, status: str
+) -> None:
     """Another post or void under a new id is refused; under the same id it exists."""
     pending = world.move(world.account(), world.account(), 9, T.PENDING)
     settled = world.settle(first, pending, 9)
@@ -90,7 +92,7 @@ def test_a_pending_is_settled_once(world: World, first: int, second: int, status
     ],
 )
 def test_what_a_post_says_must_agree_with_its_pending(
-    world: World, changes: dict[str, Any], status: str
+    world: LedgerSentences, changes: dict[str, Any], status: str
 ) -> None:
     """Accounts, ledger and code may be left out of a post, but not differ."""
     pending = world.move(world.account(), world.account(), 9, T.PENDING)
@@ -121,7 +123,7 @@ def test_what_a_post_says_must_agree_with_its_pending(
     ],
 )
 def test_an_existing_post_or_void_is_compared(
-    world: World, flags: int, sent: dict[str, Any], again: dict[str, Any], status: str
+    world: LedgerSentences, flags: int, sent: dict[str, Any], again: dict[str, Any], status: str
 ) -> None:
     """Of a post or void sent again, what was left out means the pending's value."""
     pending = world.move(world.account(), world.account(), 9, T.PENDING, user_data_128=7)
@@ -130,7 +132,7 @@ def test_an_existing_post_or_void_is_compared(
     assert world.post(settled._replace(**again)) == [status]
 
 
-def test_a_pending_rejected_before_its_post(world: World) -> None:
+def test_a_pending_rejected_before_its_post(world: LedgerSentences) -> None:
     """A pending that is rejected and its post in one request: not found, and both ids burned."""
     pending = world.move(world.wallet(5), world.account(), 9, T.PENDING)
     post = world.settle(POST, pending, AMOUNT_MAX)
@@ -138,7 +140,7 @@ def test_a_pending_rejected_before_its_post(world: World) -> None:
     assert world.post(pending, post) == ["ID_ALREADY_FAILED", "ID_ALREADY_FAILED"]
 
 
-def test_only_pendings_are_posted(world: World) -> None:
+def test_only_pendings_are_posted(world: LedgerSentences) -> None:
     """A post of itself or of a transfer that was not pending is refused."""
     sent = world.move(world.account(), world.account(), 9)
     assert world.post(sent) == ["CREATED"]
@@ -147,7 +149,7 @@ def test_only_pendings_are_posted(world: World) -> None:
     assert world.post(post._replace(pending_id=post.id)) == ["PENDING_ID_MUST_BE_DIFFERENT"]
 
 
-def test_a_rolled_back_post_leaves_the_money_reserved(world: World) -> None:
+def test_a_rolled_back_post_leaves_the_money_reserved(world: LedgerSentences) -> None:
     """A chain that breaks after a post takes the post back."""
     debit, credit = world.account(), world.account()
     pending = world.move(debit, credit, 9, T.PENDING)
@@ -160,7 +162,7 @@ def test_a_rolled_back_post_leaves_the_money_reserved(world: World) -> None:
     assert world.balances(debit) == (0, 9, 0, 0)
 
 
-def test_a_pending_with_a_timeout_expires(world: World) -> None:
+def test_a_pending_with_a_timeout_expires(world: LedgerSentences) -> None:
     """After its timeout the money is free, a closed account open, and no post or void succeeds."""
     debit, credit = world.account(), world.account()
     flags = T.PENDING | T.CLOSING_CREDIT
@@ -181,7 +183,7 @@ def test_a_pending_with_a_timeout_expires(world: World) -> None:
     assert world.post(world.settle(POST, long, AMOUNT_MAX)) == ["CREATED"]
 
 
-def test_a_pending_posted_in_time_does_not_expire(world: World) -> None:
+def test_a_pending_posted_in_time_does_not_expire(world: LedgerSentences) -> None:
     """What was posted before its timeout stays posted."""
     debit = world.account()
     pending = world.move(debit, world.account(), 9, T.PENDING, timeout=1)

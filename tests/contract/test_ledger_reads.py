@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import World
+from tests.contract.world import LedgerSentences
 from worker.core.errors import BrokenInvariant
 from worker.core.ports import Ledger
 from worker.core.wire import (
@@ -28,7 +28,7 @@ SMALL = 253
 """Rows a request on a `--development` server."""
 
 
-def test_lookups_keep_the_order_asked(world: World) -> None:
+def test_lookups_keep_the_order_asked(world: LedgerSentences) -> None:
     """A lookup answers in the order of the ids, twice if asked twice, without what is missing."""
     one, two = world.account(), world.account()
     found = world.ledger.lookup_accounts([two, world.new_id(), one, 0, two, AMOUNT_MAX])
@@ -40,14 +40,14 @@ def test_lookups_keep_the_order_asked(world: World) -> None:
     assert world.ledger.lookup_accounts([]) == []
 
 
-def test_failed_transfers_are_not_found(world: World) -> None:
+def test_failed_transfers_are_not_found(world: LedgerSentences) -> None:
     """A burned id is no transfer."""
     sent = world.move(world.account(), 1, 1)
     assert world.post(sent) == ["CREDIT_ACCOUNT_NOT_FOUND"]
     assert world.ledger.lookup_transfers([sent.id]) == []
 
 
-def _five(world: World) -> tuple[int, list[Transfer]]:
+def _five(world: LedgerSentences) -> tuple[int, list[Transfer]]:
     """An account and its transfers as held: debits and credits by turns."""
     account, other = world.account(AccountFlags.HISTORY), world.account()
     sent = [
@@ -83,14 +83,16 @@ def _five(world: World) -> tuple[int, list[Transfer]]:
         ({"timestamp_min": 9, "timestamp_max": 8}, []),
     ],
 )
-def test_transfers_are_queried(world: World, changes: dict[str, Any], numbers: list[int]) -> None:
+def test_transfers_are_queried(
+    world: LedgerSentences, changes: dict[str, Any], numbers: list[int]
+) -> None:
     """Zero means no filter, filters are joined by and, an invalid one answers nothing."""
     _, held = _five(world)
     query = QueryFilter(ledger=world.number)._replace(**changes)
     assert world.ledger.query_transfers(query) == [held[n] for n in numbers]
 
 
-def test_queries_find_by_tag_and_time(world: World) -> None:
+def test_queries_find_by_tag_and_time(world: LedgerSentences) -> None:
     """User data of 128 bits finds a chain's legs; both ends of a time range are included."""
     account, held = _five(world)
     ledger = world.ledger
@@ -122,7 +124,7 @@ def test_queries_find_by_tag_and_time(world: World) -> None:
     ],
 )
 def test_an_accounts_transfers_and_balances(
-    world: World, changes: dict[str, Any], numbers: list[int]
+    world: LedgerSentences, changes: dict[str, Any], numbers: list[int]
 ) -> None:
     """One account's transfers by side, and with `history` its balances after each of them."""
     account, held = _five(world)
@@ -134,7 +136,7 @@ def test_an_accounts_transfers_and_balances(
     ]
 
 
-def test_no_balances_without_history(world: World) -> None:
+def test_no_balances_without_history(world: LedgerSentences) -> None:
     """An account without the flag `history` has no balances to tell."""
     plain = world.account()
     world.post(world.move(plain, world.account(), 1))
@@ -142,7 +144,7 @@ def test_no_balances_without_history(world: World) -> None:
     assert world.ledger.account_balances(AccountFilter(world.new_id())) == []
 
 
-def test_balances_follow_pendings(world: World) -> None:
+def test_balances_follow_pendings(world: LedgerSentences) -> None:
     """A pending, its post, and a transfer of nothing each make one balance."""
     account = world.account(AccountFlags.HISTORY)
     pending = world.move(account, world.account(), 9, T.PENDING)
@@ -153,7 +155,7 @@ def test_balances_follow_pendings(world: World) -> None:
     assert [balance[:2] for balance in balances] == [(9, 0), (0, 4), (0, 4)]
 
 
-def test_a_rolled_back_transfer_makes_no_balance(world: World) -> None:
+def test_a_rolled_back_transfer_makes_no_balance(world: LedgerSentences) -> None:
     """What a broken chain takes back is in no query."""
     account = world.account(AccountFlags.HISTORY)
     legs = world.chain(
@@ -177,7 +179,9 @@ def test_a_rolled_back_transfer_makes_no_balance(world: World) -> None:
         ({"limit": 0}, []),
     ],
 )
-def test_accounts_are_queried(world: World, changes: dict[str, Any], numbers: list[int]) -> None:
+def test_accounts_are_queried(
+    world: LedgerSentences, changes: dict[str, Any], numbers: list[int]
+) -> None:
     """Accounts are found by the same filters, in the order they were made."""
     made = [world.account(code=1 + n % 2, user_data_64=7 * (n // 2)) for n in range(4)]
     query = QueryFilter(ledger=world.number)._replace(**changes)
@@ -190,7 +194,7 @@ def test_batch_max_is_known(ledger: Ledger, small_ledger: Ledger) -> None:
     assert (ledger.batch_max, small_ledger.batch_max) == (8189, SMALL)
 
 
-def test_the_time_is_told_and_nothing_made(world: World) -> None:
+def test_the_time_is_told_and_nothing_made(world: LedgerSentences) -> None:
     """It lies between two transfers of that moment, and asking leaves nothing behind."""
     debit, credit = world.account(), world.account()
     everybody = QueryFilter(limit=8189)
@@ -204,7 +208,7 @@ def test_the_time_is_told_and_nothing_made(world: World) -> None:
 
 def test_more_rows_than_one_request_takes(small_ledger: Ledger) -> None:
     """Many rows go in several requests, cut between chains, with one result for each."""
-    world = World(small_ledger)
+    world = LedgerSentences(small_ledger)
     debit, credit = world.account(), world.account()
     chains = [world.chain(*(world.move(debit, credit, 1) for _ in range(3))) for _ in range(200)]
     rows = [leg for chain in chains for leg in chain]
@@ -222,7 +226,7 @@ def test_more_rows_than_one_request_takes(small_ledger: Ledger) -> None:
 
 def test_a_chain_as_long_as_a_request(small_ledger: Ledger) -> None:
     """The longest chain fills one request; a longer one is the caller's mistake."""
-    world = World(small_ledger)
+    world = LedgerSentences(small_ledger)
     debit, credit = world.account(), world.account()
     longest = world.chain(*(world.move(debit, credit, 1) for _ in range(SMALL)))
     alone = world.move(debit, credit, 1)
@@ -239,7 +243,7 @@ def test_bytes_that_are_no_rows(ledger: Ledger) -> None:
         ledger.create_transfers(pack_transfer(Transfer())[:64])
 
 
-def test_waiting_is_over_when_answered(world: World) -> None:
+def test_waiting_is_over_when_answered(world: LedgerSentences) -> None:
     """With no request under way nothing is waited for."""
     world.account()
     assert world.ledger.waiting_seconds == 0.0

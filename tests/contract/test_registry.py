@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from fastavro import parse_schema, schemaless_writer
 
-from tests.servers.apicurio import ApicurioRegistry, Unavailable, apicurio_registry
+from tests.servers.apicurio import ApicurioRegistry, RegistryUnavailable, apicurio_registry
 from tests.servers.registry import TestRegistry, registry_server
 from worker.codecs.avro import frame, packaged_names
 from worker.codecs.decode import Decoder
@@ -98,7 +98,7 @@ def _apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApicurioRegi
     try:
         with apicurio_registry(tmp_path_factory.mktemp("apicurio")) as registry:
             yield registry
-    except Unavailable as missing:
+    except RegistryUnavailable as missing:
         pytest.skip(str(missing))
 
 

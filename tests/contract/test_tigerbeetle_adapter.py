@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import World
-from tests.servers.tigerbeetle import Server
+from tests.contract.world import LedgerSentences
+from tests.servers.tigerbeetle import TigerBeetleServer
 from worker.core.errors import DependencyUnavailable, LedgerClosed, UsageError
 from worker.core.ports import Ledger
 from worker.core.wire import Account, pack_account
@@ -25,7 +25,7 @@ NOBODY = "127.0.0.1:9"
 
 
 @pytest.fixture
-def paused(contract_server: Server) -> Iterator[Server]:
+def paused(contract_server: TigerBeetleServer) -> Iterator[TigerBeetleServer]:
     """The server, to pause; it goes on after the test."""
     if contract_server.process is None:
         pytest.skip("a server in a container is not paused: put `tigerbeetle` on PATH")
@@ -51,7 +51,7 @@ def test_a_cluster_that_is_not_there() -> None:
     assert ledger.waiting_seconds == 0.0
 
 
-def test_a_wrong_cluster_id_looks_like_an_outage(contract_server: Server) -> None:
+def test_a_wrong_cluster_id_looks_like_an_outage(contract_server: TigerBeetleServer) -> None:
     """A server answers nothing to clients of another cluster; the message says so."""
     ledger = open_ledger(addresses=contract_server.address, cluster_id=7, deadline_seconds=0.5)
     assert _unavailable(ledger).endswith("(a wrong cluster id looks the same)")
@@ -105,7 +105,7 @@ def test_close_ends_a_wait_without_deadline() -> None:
     ]
 
 
-def test_a_closed_ledger_answers_nothing(contract_server: Server) -> None:
+def test_a_closed_ledger_answers_nothing(contract_server: TigerBeetleServer) -> None:
     """Closing twice is fine; every later call fails with `LedgerClosed`."""
     ledger = open_ledger(addresses=contract_server.address, cluster_id=0, deadline_seconds=30)
     assert ledger.batch_max == 8189
@@ -115,11 +115,11 @@ def test_a_closed_ledger_answers_nothing(contract_server: Server) -> None:
         ledger.lookup_accounts([1])
 
 
-def test_a_request_past_its_deadline_does_not_spoil_the_next(paused: Server) -> None:
+def test_a_request_past_its_deadline_does_not_spoil_the_next(paused: TigerBeetleServer) -> None:
     """What passed its deadline may still be executed; the next request waits for it first."""
     ledger = open_ledger(addresses=paused.address, cluster_id=0, deadline_seconds=1)
     patient = open_ledger(addresses=paused.address, cluster_id=0, deadline_seconds=60)
-    world = World(patient)
+    world = LedgerSentences(patient)
     debit, credit = world.account(), world.account()
     assert ledger.batch_max == 8189
     late = Account(id=world.new_id(), ledger=world.number, code=1)
@@ -148,10 +148,10 @@ def _until_answered(ledger: Ledger, ids: list[int]) -> list[Any]:
                 raise
 
 
-def test_two_threads_take_turns(contract_server: Server) -> None:
+def test_two_threads_take_turns(contract_server: TigerBeetleServer) -> None:
     """Calls from several threads are sent one after the other, each with its own answer."""
     ledger = open_ledger(addresses=contract_server.address, cluster_id=0, deadline_seconds=60)
-    world = World(ledger)
+    world = LedgerSentences(ledger)
     accounts = [world.account() for _ in range(8)]
     answers: dict[int, list[int]] = {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.test_observability import TIGERBEETLE
-from tests.servers.tigerbeetle import LEAN, Unavailable, tigerbeetle
+from tests.servers.tigerbeetle import LEAN, TigerBeetleUnavailable, tigerbeetle
 from worker.ledger.open import open_ledger
 
 SENT_SECONDS_MAX = 60
@@ -31,7 +31,7 @@ def test_a_server_sends_what_the_dashboard_shows(tmp_path: Path) -> None:
                 ledger.lookup_accounts([1])
                 ledger.close()
                 sent = received(statsd)
-        except Unavailable as missing:
+        except TigerBeetleUnavailable as missing:
             pytest.skip(str(missing))
     assert set(TIGERBEETLE) <= set(sent)
     for name, labels in TIGERBEETLE.items():

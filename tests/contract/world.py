@@ -22,7 +22,7 @@ from worker.core.wire import (
 LIMITED = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
 
 
-class World:
+class LedgerSentences:
     """Short words for what the contract tests do; statuses are told by name."""
 
     def __init__(self, ledger: Ledger) -> None:

@@ -67,10 +67,10 @@ def resources(values: Mapping[str, Any]) -> list[Resource]:
     """What the chart makes with these values."""
     done = rendered(values)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.load_all(done.stdout, Loader=_Strict) if one]
+    return [one for one in yaml.load_all(done.stdout, Loader=_StrictYaml) if one]
 
 
-class _Strict(yaml.SafeLoader):
+class _StrictYaml(yaml.SafeLoader):
     """YAML where a key that stands twice is an error: one of the two would be lost unseen."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's

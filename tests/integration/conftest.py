@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.tigerbeetle import Unavailable, tigerbeetle
+from tests.servers.tigerbeetle import TigerBeetleUnavailable, tigerbeetle
 
 
 @pytest.fixture
@@ -21,5 +21,5 @@ def ledger(tmp_path: Path) -> Iterator[str]:
     try:
         with tigerbeetle(development=small, data_dir=tmp_path) as server:
             yield server.address
-    except Unavailable as missing:
+    except TigerBeetleUnavailable as missing:
         pytest.skip(str(missing))

@@ -29,7 +29,7 @@ REBUILD = ("replay", "--rebuild")
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenCluster:
     """A cluster to be broken. inputs: one that is, and the outbox."""
 
     cluster: Cluster
@@ -49,7 +49,7 @@ class Broken:
 
 
 @pytest.fixture
-def broken(kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Broken:
+def broken(kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BrokenCluster:
     """Topics with some records each, and an empty ledger; the settings name them."""
     EmbeddedLedger(path=tmp_path / "a.ledger").close()
     address = f"embedded:{tmp_path / 'a.ledger'}"
@@ -63,39 +63,39 @@ def broken(kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         if name.startswith("LEDGER_WORKER_"):
             monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    made = Broken(cluster, AdminClient({"bootstrap.servers": kafka.bootstrap_servers}))
+    made = BrokenCluster(cluster, AdminClient({"bootstrap.servers": kafka.bootstrap_servers}))
     made.commit(RECORDS)
     return made
 
 
-def expired(broken: Broken, name: str = "pay") -> None:
+def expired(broken: BrokenCluster, name: str = "pay") -> None:
     """Retention has removed the first three."""
     place = ClientPartition(broken.topic(name), 0, 3)
     for answer in broken.admin.delete_records([place]).values():
         answer.result(ANSWER_SECONDS_MAX)
 
 
-def outbox_expired(broken: Broken) -> None:
+def outbox_expired(broken: BrokenCluster) -> None:
     expired(broken, "posted")
 
 
-def compacted(broken: Broken, name: str = "pay") -> None:
+def compacted(broken: BrokenCluster, name: str = "pay") -> None:
     entry = ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, broken.topic(name), incremental_configs=[entry])
     for answer in broken.admin.incremental_alter_configs([resource]).values():
         answer.result(ANSWER_SECONDS_MAX)
 
 
-def outbox_compacted(broken: Broken) -> None:
+def outbox_compacted(broken: BrokenCluster) -> None:
     compacted(broken, "posted")
 
 
-def deleted(broken: Broken) -> None:
+def deleted(broken: BrokenCluster) -> None:
     for answer in broken.admin.delete_topics([broken.topic("settle")]).values():
         answer.result(ANSWER_SECONDS_MAX)
 
 
-def made_anew(broken: Broken) -> None:
+def made_anew(broken: BrokenCluster) -> None:
     """The group has committed more than the topic has."""
     broken.commit(RECORDS + 5)
 
@@ -118,11 +118,11 @@ def made_anew(broken: Broken) -> None:
     ],
 )  # fmt: skip
 def test_topics_that_have_lost_records(  # noqa: PLR0913, PLR0917 - a row of the table
-    spoil: Callable[[Broken], None],
+    spoil: Callable[[BrokenCluster], None],
     command: tuple[str, ...],
     said: str,
     code: int,
-    broken: Broken,
+    broken: BrokenCluster,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One sentence that says what is gone, exit 2 or 3, and no report."""

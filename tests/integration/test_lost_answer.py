@@ -11,7 +11,7 @@ from confluent_kafka import Consumer as ClientConsumer
 
 from tests.chaos.proxy import Proxy
 from tests.integration.cluster import ends, read_topic
-from tests.servers.kafka import JavaBroker, Unavailable, create_topics, kafka_jars
+from tests.servers.kafka import JavaBroker, KafkaUnavailable, create_topics, kafka_jars
 from worker.core.errors import Aborted
 from worker.core.ports import Announcement, Commit
 from worker.kafka.producer import TransactionalProducer
@@ -42,7 +42,7 @@ def wired(tmp_path: Path) -> Iterator[tuple[JavaBroker, Proxy]]:
 
     try:
         broker = JavaBroker(kafka_jars(), tmp_path, behind=behind)
-    except Unavailable as missing:
+    except KafkaUnavailable as missing:
         pytest.skip(str(missing))
     try:
         broker.start()

@@ -22,7 +22,7 @@ from tests.chaos.proxy import Proxy
 from tests.integration.cluster import Cluster
 from tests.integration.running import Running
 from tests.servers.kafka import KafkaBroker
-from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
+from tests.servers.tigerbeetle import TigerBeetleServer, TigerBeetleUnavailable, tigerbeetle
 from worker.jobs.live.run import GRACE_SECONDS
 
 DEADLINE_SECONDS = 5
@@ -44,7 +44,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
 
 
 @dataclass(slots=True)
-class Books:
+class OutageTopics:
     """A cluster's topics, and what was sent to them."""
 
     cluster: Cluster
@@ -84,16 +84,16 @@ def charge(number: str) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Scene:
+class OutageServers:
     """The servers, the worker that lives through it all, and one that hangs from its start."""
 
     broker: KafkaBroker
-    ledger: Server
+    ledger: TigerBeetleServer
     proxy: Proxy
-    books: Books
+    books: OutageTopics
     worker: Running
     hung: Running
-    hung_books: Books
+    hung_books: OutageTopics
 
     def silence(self, how: str) -> None:
         """The ledger answers no more: it is paused, cut off both ways, or its answers are lost."""
@@ -130,20 +130,20 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutageServers]:
     """Everything is up, and the worker has posted something."""
     folder: Path = tmp_path_factory.mktemp("outages")
     with ExitStack() as stack:
         try:
             ledger = stack.enter_context(tigerbeetle(development=True, data_dir=folder))
-        except Unavailable as missing:
+        except TigerBeetleUnavailable as missing:
             pytest.skip(str(missing))
         if ledger.process is None:
             pytest.skip("a server in a container is not stopped: put `tigerbeetle` on PATH")
         proxy = Proxy(ledger.address)
         proxy.open()
         stack.callback(proxy.close)
-        hung_books, books = (Books(cluster(kafka, proxy)) for _ in range(2))
+        hung_books, books = (OutageTopics(cluster(kafka, proxy)) for _ in range(2))
         hit = points.Hit("polled", 1, "hang").text()
         more = {points.VARIABLE: hit, "LEDGER_WORKER_KAFKA__HANG_SECONDS": str(HANG_SECONDS)}
         hung_books.send(1)
@@ -152,7 +152,7 @@ def scene(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Itera
         stack.callback(hung.kill)
         worker = Running(books.cluster, "a")
         stack.callback(worker.kill)
-        made = Scene(kafka, ledger, proxy, books, worker, hung, hung_books)
+        made = OutageServers(kafka, ledger, proxy, books, worker, hung, hung_books)
         made.recovers()
         yield made
 
@@ -176,7 +176,7 @@ def cluster(broker: KafkaBroker, proxy: Proxy) -> Cluster:
 
 
 @pytest.mark.parametrize(("how", "seconds"), [("paused", OUTAGE_SECONDS), ("hole", 1), ("deaf", 1)])
-def test_a_ledger_that_does_not_answer(scene: Scene, how: str, seconds: float) -> None:
+def test_a_ledger_that_does_not_answer(scene: OutageServers, how: str, seconds: float) -> None:
     """Also an idle worker shows it; with a backlog it stays the group's member and drains later."""
     before = scene.worker.members()
     assert len(before) == 1
@@ -194,10 +194,10 @@ def test_a_ledger_that_does_not_answer(scene: Scene, how: str, seconds: float) -
     assert scene.worker.members() == before
 
 
-def test_a_ledger_that_is_killed(scene: Scene) -> None:
+def test_a_ledger_that_is_killed(scene: OutageServers) -> None:
     """Lost for longer than a shutdown takes: SIGTERM ends a worker in time, and nothing is lost."""
     before = scene.worker.members()
-    stopped = Books(cluster(scene.broker, scene.proxy))
+    stopped = OutageTopics(cluster(scene.broker, scene.proxy))
     stopped.send(1)
     other = Running(stopped.cluster, "a")
     try:
@@ -223,7 +223,7 @@ def test_a_ledger_that_is_killed(scene: Scene) -> None:
     stopped.nothing_refused()
 
 
-def test_a_broker_that_is_killed(scene: Scene) -> None:
+def test_a_broker_that_is_killed(scene: OutageServers) -> None:
     """It is let in again when its session is over, and the worker goes on where it was."""
     scene.books.send(BACKLOG)
     scene.broker.kill()
@@ -239,7 +239,7 @@ def test_a_broker_that_is_killed(scene: Scene) -> None:
     scene.worker.until(lambda: len(scene.worker.members()) == 1)
 
 
-def test_a_call_that_never_returns(scene: Scene) -> None:
+def test_a_call_that_never_returns(scene: OutageServers) -> None:
     """The watchdog ends the process with 3 and one line; the next one goes on without a loss."""
     assert scene.hung.ended() == 3
     (line,) = [one for one in scene.hung.log if one["event"] == "loop_hung"]
@@ -250,7 +250,7 @@ def test_a_call_that_never_returns(scene: Scene) -> None:
     assert scene.hung_books.all_posted()
 
 
-def test_the_65th_session(scene: Scene) -> None:
+def test_the_65th_session(scene: OutageServers) -> None:
     """A worker whose session was ended says so and ends with 3; the next one loses nothing."""
     scene.worker.process.send_signal(signal.SIGSTOP)  # a running one is never the least recent
     port = int(scene.ledger.address.rpartition(":")[2])

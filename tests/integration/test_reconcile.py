@@ -23,9 +23,9 @@ from confluent_kafka import TopicPartition as ClientPartition
 from tests.integration.cluster import Cluster, Process, ends, finish
 from tests.jobs.reconcile.spoiled import Spoiled, assert_all_found, spoil
 from tests.jobs.reconcile.stripe import payouts, report_rows, rest_of_stories, write_report
-from tests.jobs.reports.played import Clock, Played, place
+from tests.jobs.reports.played import LedgerTime, Played, place
 from tests.servers.kafka import KafkaBroker
-from tests.servers.tigerbeetle import Unavailable, tigerbeetle
+from tests.servers.tigerbeetle import TigerBeetleUnavailable, tigerbeetle
 from worker.commands.cli import main
 from worker.config.settings import Settings
 from worker.jobs.archive.records import ArchivedRecord
@@ -61,7 +61,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     try:
         with tigerbeetle(development=EVENTS <= DEVELOPMENT_MAX, data_dir=tmp_path) as server:
             yield server.address
-    except Unavailable as missing:
+    except TigerBeetleUnavailable as missing:
         pytest.skip(str(missing))
 
 
@@ -75,7 +75,7 @@ def test_clean_in_parts_and_spoiled(
     """No alarm while workers go on; then every corruption is found in its class, nothing else."""
     cluster = Cluster(kafka.bootstrap_servers, address, partitions=1)
     cluster.extra["LEDGER_WORKER_TOPICS__PARKED_DELAYS_SECONDS"] = "[1, 3]"
-    day = Played(EmbeddedLedger(), tmp_path, Clock(0))
+    day = Played(EmbeddedLedger(), tmp_path, LedgerTime(0))
     produced = [one for one in generate(EVENTS, SEED) if "payout" not in one.note]
     for one in produced:
         place(day, Settings(), one)

@@ -14,7 +14,7 @@ import pytest
 from tests.deploy.test_docs import command_lines
 from tests.integration.cluster import ROOT, RUN_SECONDS_MAX, Cluster, audit, read_ledger
 from tests.servers.kafka import JARS, KafkaBroker
-from tests.servers.tigerbeetle import Server, Unavailable, tigerbeetle
+from tests.servers.tigerbeetle import TigerBeetleServer, TigerBeetleUnavailable, tigerbeetle
 from worker.commands.cli import main
 from worker.rulebooks.load import PACKAGED
 
@@ -93,11 +93,11 @@ def test_a_ledger_is_restored_from_a_copy(kafka: KafkaBroker, tmp_path: Path) ->
     try:
         with tigerbeetle(development=True, data_dir=tmp_path) as server:
             restore(Cluster(kafka.bootstrap_servers, server.address), server, tmp_path)
-    except Unavailable as missing:
+    except TigerBeetleUnavailable as missing:
         pytest.skip(str(missing))
 
 
-def restore(cluster: Cluster, server: Server, folder: Path) -> None:
+def restore(cluster: Cluster, server: TigerBeetleServer, folder: Path) -> None:
     file, copied = folder / "0_0.tigerbeetle", folder / "copy"
     cluster.produce("pay", charges(0, 60))
     cluster.drain("g")
@@ -123,7 +123,7 @@ def restore(cluster: Cluster, server: Server, folder: Path) -> None:
     assert told["summary"]["differences_by_class"] == {"duplicate": 40}
 
 
-def books(server: Server) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+def books(server: TigerBeetleServer) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """Balances and transfers by id, without the time of posting and the position."""
     accounts, transfers = read_ledger(server.address)
     balances = [(one.id, one.debits_posted, one.credits_posted) for one in accounts]

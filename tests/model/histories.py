@@ -15,27 +15,27 @@ from tests.model.states import (
     OPEN,
     PARKED,
     WINDOW,
-    Record,
-    Rules,
+    ModelRecord,
+    ModelRules,
+    ModelWorker,
     Scope,
     State,
     Stay,
-    Told,
-    Worker,
+    WillAnnounce,
     put,
 )
 from worker.core.assignment import NO_REDO, Assignment, CommittedPosition, opening, parse_metadata
 from worker.core.outcome import ExistingChain
 
 
-class World:
+class ModelScope:
     """One scope under one set of rules: the steps that lead out of a state."""
 
-    def __init__(self, scope: Scope, rules: Rules) -> None:
+    def __init__(self, scope: Scope, rules: ModelRules) -> None:
         self._scope = scope
         self._rules = rules
 
-    def log(self, state: State, partition: int) -> Sequence[Record]:
+    def log(self, state: State, partition: int) -> Sequence[ModelRecord]:
         """A partition's records."""
         if partition == PARKED:
             return [record for record, _ in state.parked]
@@ -74,7 +74,7 @@ class World:
             yield self._haunt(state, number)
         if self._scope.reset and state.faults < self._scope.faults_max and self._drained(state):
             commits = (((-1, ""),) * 3, *state.commits[1:])
-            fresh = tuple(Worker(group) for group in self._scope.groups)
+            fresh = tuple(ModelWorker(group) for group in self._scope.groups)
             owners = ((-1,) * 3,) * len(state.owners)
             faults = state.faults + 1
             yield state._replace(commits=commits, workers=fresh, owners=owners, faults=faults)
@@ -88,9 +88,11 @@ class World:
 
     # What a worker does
 
-    def _moves(self, state: State, number: int, worker: Worker) -> Iterator[State]:
+    def _moves(self, state: State, number: int, worker: ModelWorker) -> Iterator[State]:
         if not worker.member:
-            yield self._with(state, number, Worker(worker.group))  # it hears that it was expelled
+            yield self._with(
+                state, number, ModelWorker(worker.group)
+            )  # it hears that it was expelled
         for partition, stay in enumerate(worker.stays):
             if stay is None and worker.member and state.owners[worker.group][partition] == -1:
                 if self.log(state, partition):
@@ -132,7 +134,7 @@ class World:
         asked = Stay(phase=newest, committed=found.offset)
         return self._stay(state, number, partition, asked)
 
-    def _hasty(self, state: State, worker: Worker) -> bool:
+    def _hasty(self, state: State, worker: ModelWorker) -> bool:
         """Would an event be given up while somebody who had it before still hangs?
 
         Assumed never to happen: the last delay is longer than any process hangs.
@@ -142,14 +144,14 @@ class World:
         gives_up = partition == PARKED and state.ledger[record.needs] is None
         return gives_up and (bool(state.ghosts) or not all(one.member for one in state.workers))
 
-    def _answer(self, state: State, number: int, worker: Worker) -> State:
+    def _answer(self, state: State, number: int, worker: ModelWorker) -> State:
         """The ledger answers; the outcome is kept if the partition is still the worker's."""
         partition, offset = worker.sent or (0, 0)
         record = self.log(state, partition)[offset]
         stay = worker.stays[partition]
         kind = self._outcome(state, worker.group, partition, offset, stay or Stay())
         after = self._post(state, worker.group, partition, offset)
-        told = Told(partition, offset, record, kind)
+        told = WillAnnounce(partition, offset, record, kind)
         items = (*worker.items, told) if stay is not None or self._rules.keeps_work else ()
         return self._with(after, number, worker._replace(sent=None, items=items))
 
@@ -240,7 +242,7 @@ class World:
 
     # What goes wrong
 
-    def _faults(self, state: State, number: int, worker: Worker) -> Iterator[State]:
+    def _faults(self, state: State, number: int, worker: ModelWorker) -> Iterator[State]:
         if worker.items and worker.member:
             yield self._abort(state, number)
         if any(worker.stays):
@@ -256,7 +258,7 @@ class World:
         worker = state.workers[number]
         ghosts = (*state.ghosts, (worker.group, *worker.sent)) if worker.sent else state.ghosts
         freed = self._free(state._replace(ghosts=ghosts), number)
-        return self._with(freed, number, Worker(worker.group))
+        return self._with(freed, number, ModelWorker(worker.group))
 
     def _free(self, state: State, number: int) -> State:
         group = state.workers[number].group
@@ -297,14 +299,14 @@ class World:
         stays = put(worker.stays, partition, stay)
         return self._with(state, number, worker._replace(stays=stays))
 
-    def _with(self, state: State, number: int, worker: Worker) -> State:
+    def _with(self, state: State, number: int, worker: ModelWorker) -> State:
         return state._replace(workers=put(state.workers, number, worker))
 
     # The end
 
     def restarted(self, state: State) -> State:
         """What is left when every process has died: the ledger and Kafka."""
-        fresh = tuple(Worker(group) for group in self._scope.groups)
+        fresh = tuple(ModelWorker(group) for group in self._scope.groups)
         owners = ((-1,) * 3,) * len(state.owners)
         return state._replace(workers=fresh, owners=owners, ghosts=(), faults=0)
 
@@ -341,9 +343,9 @@ def _read_again(stay: Stay) -> Stay:
     return stay._replace(redo=again.redo, next=again.committed)
 
 
-def search(scope: Scope, rules: Rules) -> tuple[int, str]:
+def search(scope: Scope, rules: ModelRules) -> tuple[int, str]:
     """Try every history; the number of states seen, and what went wrong first, or nothing."""
-    world = World(scope, rules)
+    world = ModelScope(scope, rules)
     frontier = [scope.start()]
     seen = set(frontier)
     restarts: set[State] = set()

@@ -19,7 +19,7 @@ OPEN: Final = -1
 """The phase of an open stay; 0 or more: the ledger's newest time, whose commit is to come."""
 
 
-class Record(NamedTuple):
+class ModelRecord(NamedTuple):
     """One record. refused: the ledger says no. needs: the event that must be there first, or -1."""
 
     event: int
@@ -38,22 +38,22 @@ class Stay(NamedTuple):
     next: int = 0
 
 
-class Told(NamedTuple):
+class WillAnnounce(NamedTuple):
     """What a worker will tell of a record when it commits: an outcome's kind."""
 
     partition: int
     offset: int
-    record: Record
+    record: ModelRecord
     kind: str
 
 
-class Worker(NamedTuple):
+class ModelWorker(NamedTuple):
     """A process. member: the group knows it. sent: (partition, offset) that the ledger has."""
 
     group: int
     member: bool = True
     stays: tuple[Stay | None, ...] = (None, None, None)
-    items: tuple[Told, ...] = ()
+    items: tuple[WillAnnounce, ...] = ()
     sent: tuple[int, int] | None = None
 
 
@@ -69,19 +69,19 @@ class State(NamedTuple):
 
     commits: tuple[tuple[tuple[int, str], ...], ...]
     owners: tuple[tuple[int, ...], ...]
-    workers: tuple[Worker, ...]
+    workers: tuple[ModelWorker, ...]
     ledger: tuple[tuple[int, ...] | None, ...]
     announced: tuple[int, ...]
     refusals: tuple[int, ...]
     dead: tuple[int, ...]
-    parked: tuple[tuple[Record, tuple[int, int, int, int]], ...] = ()
+    parked: tuple[tuple[ModelRecord, tuple[int, int, int, int]], ...] = ()
     ghosts: tuple[tuple[int, int, int], ...] = ()
     clock: int = 1
     faults: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ModelRules:
     """The worker's decisions. keeps_work: what is under way survives the loss of its partition."""
 
     existing: Callable[..., ExistingChain] = existing_verdict
@@ -99,7 +99,7 @@ class Scope:
     reset: the whole group may start over once everything is committed.
     """
 
-    logs: tuple[tuple[Record, ...], tuple[Record, ...]]
+    logs: tuple[tuple[ModelRecord, ...], tuple[ModelRecord, ...]]
     groups: tuple[int, ...] = (0, 0)
     faults_max: int = 2
     reset: bool = False
@@ -114,7 +114,7 @@ class Scope:
         return State(
             commits=(((-1, ""),) * 3,) * count,
             owners=((-1,) * 3,) * count,
-            workers=tuple(Worker(group) for group in self.groups),
+            workers=tuple(ModelWorker(group) for group in self.groups),
             ledger=nothing,
             announced=zeros,
             refusals=zeros,

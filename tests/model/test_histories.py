@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.model.histories import search
-from tests.model.states import Record, Rules, Scope
+from tests.model.states import ModelRecord, ModelRules, Scope
 from worker.core.outcome import ExistingChain, existing_verdict
 
 FAULTS = int(os.environ.get("MODEL_FAULTS", "1"))
 
-A, B = Record(0), Record(1)
-REFUSED = Record(0, refused=True)
-NEEDS_A = Record(1, needs=0)
+A, B = ModelRecord(0), ModelRecord(1)
+REFUSED = ModelRecord(0, refused=True)
+NEEDS_A = ModelRecord(1, needs=0)
 
 SCOPES = {
     "redelivered in its partition and in another": Scope(((A, A), (A,)), faults_max=FAULTS),
@@ -30,7 +30,7 @@ SCOPES = {
 @pytest.mark.parametrize("name", SCOPES)
 def test_no_history_breaks_a_promise(name: str) -> None:
     """Announced exactly once, refusals told, nothing forgotten, whatever goes wrong and when."""
-    states, wrong = search(SCOPES[name], Rules())
+    states, wrong = search(SCOPES[name], ModelRules())
     assert not wrong
     assert states > 100
 
@@ -60,24 +60,24 @@ def no_redo(**_: Any) -> bool:
 
 
 MUTANTS = {
-    "announce never": (Rules(existing=never), "redelivered in its partition and in another"),
-    "announce always": (Rules(existing=always), "redelivered in its partition and in another"),
+    "announce never": (ModelRules(existing=never), "redelivered in its partition and in another"),
+    "announce always": (ModelRules(existing=always), "redelivered in its partition and in another"),
     "ignore the position": (
-        Rules(existing=any_position),
+        ModelRules(existing=any_position),
         "redelivered in its partition and in another",
     ),
     "ignore the group": (
-        Rules(position=lambda _, partition, offset: partition << 8 | offset),
+        ModelRules(position=lambda _, partition, offset: partition << 8 | offset),
         "two groups",
     ),
-    "ignore since": (Rules(existing=any_time), "offsets set back"),
-    "ignore until and redo": (Rules(rejected_before=no_redo), "refused, and redelivered"),
+    "ignore since": (ModelRules(existing=any_time), "offsets set back"),
+    "ignore until and redo": (ModelRules(rejected_before=no_redo), "refused, and redelivered"),
     "forget where a parked record was": (
-        Rules(existing=forgetful),
+        ModelRules(existing=forgetful),
         "waits for what comes later",
     ),
     "keep work over a reassignment": (
-        Rules(keeps_work=True),
+        ModelRules(keeps_work=True),
         "redelivered in its partition and in another",
     ),
 }

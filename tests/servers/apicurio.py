@@ -33,7 +33,7 @@ ASK_SECONDS = 60
 NOT_FOUND = 404
 
 
-class Unavailable(Exception):
+class RegistryUnavailable(Exception):
     """There is no registry to be had; the message is the one line that a skipped test shows."""
 
 
@@ -132,7 +132,7 @@ def _wait_until_ready(
 def _program() -> Path:
     """Its jar, fetched once, with all that it needs beside it."""
     if not shutil.which("mvn") or _java_version() < JAVA_MIN:
-        raise Unavailable(f"no schema registry: install Java {JAVA_MIN} or newer and Maven")
+        raise RegistryUnavailable(f"no schema registry: install Java {JAVA_MIN} or newer and Maven")
     if not PROGRAM.is_dir():
         PROGRAM.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=PROGRAM.parent) as fetched:
@@ -154,6 +154,8 @@ def _fetch(target: Path) -> None:
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         last = str(error.stdout or error.stderr or "").strip().splitlines()[:1]
-        raise Unavailable(f"no schema registry: Maven could not fetch Apicurio: {last}") from error
+        raise RegistryUnavailable(
+            f"no schema registry: Maven could not fetch Apicurio: {last}"
+        ) from error
     with tarfile.open(next(target.parent.glob("*.tar.gz"))) as packed:
         packed.extractall(target, filter="data")

@@ -48,7 +48,7 @@ rootLogger.appenderRef.out.ref = out
 """
 
 
-class Unavailable(Exception):
+class KafkaUnavailable(Exception):
     """There is no broker to be had; the message is the one line that a skipped test shows."""
 
 
@@ -195,7 +195,9 @@ def kafka_jars(*, otherwise: str = ", or start Docker") -> Path:
     otherwise: what it says of Docker where there is no Java.
     """
     if not shutil.which("mvn") or _java_version() < JAVA_MIN:
-        raise Unavailable(f"no Kafka broker: install Java {JAVA_MIN} or newer and Maven{otherwise}")
+        raise KafkaUnavailable(
+            f"no Kafka broker: install Java {JAVA_MIN} or newer and Maven{otherwise}"
+        )
     if not JARS.is_dir():
         JARS.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=JARS.parent) as fetched:
@@ -222,7 +224,9 @@ def _fetch(target: Path) -> None:
         )
     except subprocess.CalledProcessError as error:
         last = (error.stdout or error.stderr).strip().splitlines()[:1]
-        raise Unavailable(f"no Kafka broker: Maven could not fetch its jars: {last}") from error
+        raise KafkaUnavailable(
+            f"no Kafka broker: Maven could not fetch its jars: {last}"
+        ) from error
 
 
 class JavaBroker:

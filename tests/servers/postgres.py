@@ -30,7 +30,7 @@ UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared
 OTHER_USERS = ("postgres", "nobody")
 
 
-class Unavailable(Exception):
+class PostgresUnavailable(Exception):
     """There is no server to be had; the message is the one line that a skipped test shows."""
 
 
@@ -53,7 +53,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A new server with an empty database. Raises `Unavailable`."""
     binaries = find_binaries()
     if binaries is None and not docker_answers():
-        raise Unavailable(
+        raise PostgresUnavailable(
             "no PostgreSQL server: install it (Debian, Ubuntu: apt-get install postgresql), or"
             " start Docker"
         )
@@ -109,7 +109,7 @@ class _ProcessServer:
                 entry = pwd.getpwnam(name)
                 os.chown(self._dir, entry.pw_uid, entry.pw_gid)
                 return [f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
-        raise Unavailable("PostgreSQL does not run as root, and there is no user `nobody`")
+        raise PostgresUnavailable("PostgreSQL does not run as root, and there is no user `nobody`")
 
     def _command(self, *words: str) -> list[str]:
         """A command that ends with us, as the user who may run it."""

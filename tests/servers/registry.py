@@ -120,7 +120,7 @@ def registry_server() -> Iterator[TestRegistry]:
     """A registry that answers on loopback until the context ends."""
     held = TestRegistry()
 
-    class Handler(_Handler):
+    class Handler(_RegistryHandler):
         registry = held
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -135,7 +135,7 @@ def registry_server() -> Iterator[TestRegistry]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _RegistryHandler(BaseHTTPRequestHandler):
     registry: TestRegistry
     protocol_version = "HTTP/1.1"
 

@@ -19,7 +19,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from tests.servers.tigerbeetle import Server
+from tests.servers.tigerbeetle import TigerBeetleServer
 from worker.core.errors import LedgerClosed
 from worker.ledger.embedded import EmbeddedLedger
 
@@ -108,7 +108,7 @@ class ServedLedger:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Server]:
+def served(folder: Path) -> Iterator[TigerBeetleServer]:
     """A server of a new ledger, in a process of its own."""
     file = folder / "served.ledger"
     root = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def served(folder: Path) -> Iterator[Server]:
             text=True,
         )
 
-    server = Server("", start(), start)
+    server = TigerBeetleServer("", start(), start)
     try:
         server.address = server.listening()
         yield server

@@ -34,12 +34,12 @@ LEAN = (
 START_SECONDS = 600  # seconds where it is quiet; a throttled machine has taken 280
 
 
-class Unavailable(Exception):
+class TigerBeetleUnavailable(Exception):
     """There is no server to be had; the message is the one line that a skipped test shows."""
 
 
 @dataclass(slots=True)
-class Server:
+class TigerBeetleServer:
     """A running server. address: IP:port. process: its own, None in a container.
 
     again: starts it anew on the same data file.
@@ -88,7 +88,9 @@ class Server:
 
     def _own(self) -> subprocess.Popen[str]:
         if self.process is None:
-            raise Unavailable("a server in a container is not ours: put `tigerbeetle` on PATH")
+            raise TigerBeetleUnavailable(
+                "a server in a container is not ours: put `tigerbeetle` on PATH"
+            )
         return self.process
 
 
@@ -107,7 +109,7 @@ def tigerbeetle_server(*, development: bool = False, data_dir: Path) -> Iterator
 @contextmanager
 def tigerbeetle(
     *, development: bool = False, data_dir: Path, memory: tuple[str, ...] = LEAN
-) -> Iterator[Server]:
+) -> Iterator[TigerBeetleServer]:
     """A new, empty one-replica cluster 0. Raises `Unavailable`.
 
     development: with the small batches of `--development`, else with `memory`.
@@ -123,7 +125,7 @@ def tigerbeetle(
             with _container(mode, options, file) as server:
                 yield server
         else:
-            raise Unavailable(
+            raise TigerBeetleUnavailable(
                 "no TigerBeetle server: put `tigerbeetle` 0.17.9 on PATH or in TIGERBEETLE_BIN, "
                 "or start Docker"
             )
@@ -132,12 +134,14 @@ def tigerbeetle(
 
 
 @contextmanager
-def _process(binary: str, mode: list[str], options: list[str], file: Path) -> Iterator[Server]:
+def _process(
+    binary: str, mode: list[str], options: list[str], file: Path
+) -> Iterator[TigerBeetleServer]:
     """At address 0 a server takes a free port, prints it, and ends when its stdin closes."""
     try:
         subprocess.run([binary, *FORMAT, *mode, str(file)], check=True, capture_output=True)
     except FileNotFoundError as error:
-        raise Unavailable(f"there is no TigerBeetle server at {binary}") from error
+        raise TigerBeetleUnavailable(f"there is no TigerBeetle server at {binary}") from error
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -148,7 +152,7 @@ def _process(binary: str, mode: list[str], options: list[str], file: Path) -> It
             text=True,
         )
 
-    server = Server("", start(), start)
+    server = TigerBeetleServer("", start(), start)
     try:
         server.address = server.listening()
         yield server
@@ -157,7 +161,7 @@ def _process(binary: str, mode: list[str], options: list[str], file: Path) -> It
 
 
 @contextmanager
-def _container(mode: list[str], options: list[str], file: Path) -> Iterator[Server]:
+def _container(mode: list[str], options: list[str], file: Path) -> Iterator[TigerBeetleServer]:
     """One run to format, one to start; io_uring needs more than Docker's default profile."""
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only with Docker
     from testcontainers.core.waiting_utils import wait_for_logs  # noqa: PLC0415
@@ -175,4 +179,4 @@ def _container(mode: list[str], options: list[str], file: Path) -> Iterator[Serv
     serving = container("start", "--addresses=0.0.0.0:3000", *options)
     with serving.with_exposed_ports(3000):
         wait_for_logs(serving, "listening on", timeout=START_SECONDS)
-        yield Server(f"127.0.0.1:{serving.get_exposed_port(3000)}")
+        yield TigerBeetleServer(f"127.0.0.1:{serving.get_exposed_port(3000)}")

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from tests.simulation.world import PARKED, Rates, World
+from tests.simulation.world import PARKED, Rates, SimulatedCluster
 from worker.core.errors import Aborted
 from worker.core.ports import Announcement, Announcer
 from worker.pipeline import Pipeline
@@ -64,12 +64,12 @@ def traffic(rng: random.Random, events: int, *, disorder: bool = True) -> list[b
     return made
 
 
-def announced(world: World, topic: str) -> list[dict[str, Any]]:
+def announced(world: SimulatedCluster, topic: str) -> list[dict[str, Any]]:
     """What read-committed readers of a topic see."""
     return [json.loads(one.value or b"") for one in world.kafka.announced if one.topic == topic]
 
 
-def audit(world: World) -> None:
+def audit(world: SimulatedCluster) -> None:
     """Promises 1 to 4, read from the ledger and the announcements alone."""
     transfers = world.transfers()
     chains = Counter(held.user_data_128 for held in transfers)
@@ -86,7 +86,7 @@ def audit(world: World) -> None:
     assert debits == credits_
 
 
-def every_event_is_told(world: World) -> None:
+def every_event_is_told(world: SimulatedCluster) -> None:
     """Promise 2: each event that can be read is posted, rejected or a dead letter."""
     told = {one["of"] for topic in ("rejected", "dead") for one in announced(world, topic)}
     told_ids = set()
@@ -111,7 +111,7 @@ def every_event_is_told(world: World) -> None:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_histories_keep_the_promises(seed: int) -> None:
     """Whatever crashes, aborts or moves: all or none, announced exactly once, nothing forgotten."""
-    world = World(seed, PLACES, rates=Rates())
+    world = SimulatedCluster(seed, PLACES, rates=Rates())
     rng = random.Random(seed)
     waiting = traffic(rng, 60)
     with capture_logs() as logged:
@@ -130,7 +130,7 @@ def test_histories_keep_the_promises(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(SEEDS // 2))
 def test_a_client_that_was_not_placed_passes_nothing_over(seed: int) -> None:
     """After an abort it says that it reads from the commit, and goes on behind what was aborted."""
-    world = World(seed, PLACES, rates=Rates(abort=0.2, crash=0), lost_seeks=0.1)
+    world = SimulatedCluster(seed, PLACES, rates=Rates(abort=0.2, crash=0), lost_seeks=0.1)
     rng = random.Random(seed)
     for content in traffic(rng, 60):
         world.kafka.append(rng.choice(PLACES), content)
@@ -144,7 +144,7 @@ def test_a_client_that_was_not_placed_passes_nothing_over(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(SEEDS // 2))
 def test_a_new_group_changes_nothing(seed: int) -> None:
     """Replaying everything from offset 0 adds no transfer and no outbox record."""
-    world = World(seed, PLACES, rates=Rates(0, 0, 0, 0))
+    world = SimulatedCluster(seed, PLACES, rates=Rates(0, 0, 0, 0))
     rng = random.Random(seed)
     for content in traffic(rng, 60, disorder=False):
         # One partition: a settlement that overtakes its reservation is a dead letter at first and
@@ -161,14 +161,14 @@ def test_a_new_group_changes_nothing(seed: int) -> None:
 HOLD = {"id": "h1", "created": BASE + 1, "from": "a", "amount": 5}
 
 
-def outcomes(world: World) -> dict[str, int]:
+def outcomes(world: SimulatedCluster) -> dict[str, int]:
     """How often each outcome was committed."""
     return world.observer.outcomes
 
 
 def test_a_late_predecessor_is_waited_for() -> None:
     """A settlement that overtakes its reservation is parked, and posted when that has come."""
-    world = World(1, PLACES, rates=Rates(0, 0, 0, 0))
+    world = SimulatedCluster(1, PLACES, rates=Rates(0, 0, 0, 0))
     world.kafka.append(PLACES[0], event("fund", 0, to="a", amount=50, fee=0))
     world.kafka.append(PLACES[1], event("settle", 2, **HOLD))
     while not outcomes(world).get("parked"):
@@ -182,7 +182,7 @@ def test_a_late_predecessor_is_waited_for() -> None:
 
 def test_waiting_has_an_end() -> None:
     """What never comes is waited for at every delay, then the event is a dead letter."""
-    world = World(1, PLACES, rates=Rates(0, 0, 0, 0))
+    world = SimulatedCluster(1, PLACES, rates=Rates(0, 0, 0, 0))
     world.kafka.append(PLACES[0], event("settle", 2, **HOLD))
     started = world.time
     world.settle()
@@ -194,7 +194,7 @@ def test_waiting_has_an_end() -> None:
 
 def test_a_parked_event_holds_up_nobody() -> None:
     """While one event waits, later events of the other topics and of its own are posted."""
-    world = World(1, PLACES, rates=Rates(0, 0, 0, 0))
+    world = SimulatedCluster(1, PLACES, rates=Rates(0, 0, 0, 0))
     world.kafka.append(PLACES[0], event("settle", 2, **HOLD))
     for number in range(3, 9):
         world.kafka.append(PLACES[0], event("fund", number, to="a", amount=50, fee=0))
@@ -209,7 +209,7 @@ def test_an_abort_wakes_who_sleeps() -> None:
 
     Its neighbour is not due yet, so its partition sleeps; with the longest delay that is for days.
     """
-    world = World(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0))
+    world = SimulatedCluster(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0))
     hold, later = HOLD, {**HOLD, "id": "h2", "created": BASE + 9}
     world.kafka.append(PLACES[0], event("fund", 0, to="a", amount=50, fee=0))
     world.kafka.append(PLACES[0], event("settle", 2, **hold))
@@ -242,7 +242,7 @@ def test_an_abort_wakes_who_sleeps() -> None:
 def test_urgent_topics_go_first_and_nobody_starves() -> None:
     """In a backlog the urgent topic is done while the other still has much, but has moved."""
     urgent, other = ("urgent", 0), ("events", 0)
-    world = World(1, [urgent, other], workers=1, rates=Rates(0, 0, 0, 0), events_max=3)
+    world = SimulatedCluster(1, [urgent, other], workers=1, rates=Rates(0, 0, 0, 0), events_max=3)
     for number in range(1500):
         fund = event("fund", number, to="a", amount=50, fee=0)
         world.kafka.append(urgent if number % 2 else other, fund)
@@ -258,7 +258,7 @@ def test_only_a_full_batch_goes_ahead_of_an_announcement(more: int) -> None:
     """A small one is submitted after it, and takes along what came meanwhile."""
     full = 4
     calm = Rates(0, 0, 0, 0)
-    world = World(1, PLACES[:1], workers=1, rates=calm, events_max=full)
+    world = SimulatedCluster(1, PLACES[:1], workers=1, rates=calm, events_max=full)
     world.start()
     ((pipeline, thread),) = world.alive.values()
     for number in range(full + more):
@@ -285,7 +285,7 @@ def steps(pipeline: Pipeline, count: int) -> None:
 def test_the_next_records_are_translated_while_the_broker_commits() -> None:
     """Between the transaction's end asked for and heard of, what a poll gives becomes ready."""
     full, polled = 4, 3
-    world = World(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0), events_max=full)
+    world = SimulatedCluster(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0), events_max=full)
     world.start()
     ((pipeline, thread),) = world.alive.values()
     for number in range(3 * full):
@@ -316,7 +316,7 @@ def test_no_more_is_taken_than_was_asked_for() -> None:
     """Also when some of it waits for the broker, some for the ledger, and some for its batch."""
     limit = 10
     calm = Rates(0, 0, 0, 0)
-    world = World(1, PLACES[:1], workers=1, rates=calm, events_max=4, events_limit=limit)
+    world = SimulatedCluster(1, PLACES[:1], workers=1, rates=calm, events_max=4, events_limit=limit)
     world.start()
     ((pipeline, _),) = world.alive.values()
     for number in range(3 * limit):
@@ -333,7 +333,7 @@ def test_what_a_failed_commit_took_away_is_not_announced() -> None:
 
     Then the answered records are read again, so that announcing them now would do it twice.
     """
-    world = World(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0), events_max=4)
+    world = SimulatedCluster(1, PLACES[:1], workers=1, rates=Rates(0, 0, 0, 0), events_max=4)
     world.start()
     ((pipeline, thread),) = world.alive.values()
     for number in range(8):

@@ -47,7 +47,7 @@ READ_AS = {"events": InputTopic("events"), "urgent": InputTopic("events", priori
 }
 
 
-class Later(Future[R]):
+class InstantAnswer(Future[R]):
     """An answer that nobody waits for in real time."""
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -62,7 +62,7 @@ class DelayedThread(Executor):
         self.waiting: list[Callable[[], None]] = []
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        future: Later[R] = Later()
+        future: InstantAnswer[R] = InstantAnswer()
 
         def run() -> None:
             try:
@@ -166,7 +166,7 @@ class Rates:
 
 
 @dataclass(slots=True)
-class World:
+class SimulatedCluster:
     """One simulated cluster."""
 
     seed: int

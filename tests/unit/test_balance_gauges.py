@@ -24,7 +24,7 @@ BOOK = load(PACKAGED_RULEBOOK)
 USD, JPY = (BOOK.ledgers[name].ledger for name in ("usd", "jpy"))
 
 
-class Later(Executor):
+class WaitingThread(Executor):
     """A ledger's thread that answers when the test says so."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ def _ledger() -> EmbeddedLedger:
 
 def test_asked_for_accounts_are_shown_as_the_ledger_holds_them(ledger: EmbeddedLedger) -> None:
     """Major units of the currency's scale, positive on the side that the account grows by."""
-    thread = Later()
+    thread = WaitingThread()
     shown: dict[tuple[str, str], float] = {}
     gauges = BalanceGauges(
         ledger=ledger,
@@ -85,7 +85,7 @@ def test_asked_for_accounts_are_shown_as_the_ledger_holds_them(ledger: EmbeddedL
 
 def test_the_ledger_is_asked_now_and_then_and_never_twice_at_once(ledger: EmbeddedLedger) -> None:
     """One lookup under way, the next one not before its time; an unanswered one is waited out."""
-    thread = Later()
+    thread = WaitingThread()
     gauges = BalanceGauges(
         ledger=ledger,
         thread=thread,
@@ -104,7 +104,7 @@ def test_the_ledger_is_asked_now_and_then_and_never_twice_at_once(ledger: Embedd
 
 def test_nothing_is_asked_when_nobody_wants_to_know(ledger: EmbeddedLedger) -> None:
     """Without the setting the ledger gets no request."""
-    thread = Later()
+    thread = WaitingThread()
     gauges = BalanceGauges(
         ledger=ledger, thread=thread, accounts={}, show=lambda *_: None, every_seconds=5
     )

@@ -1,4 +1,4 @@
-"""The command line: quick help, one sentence per failure, and the exit codes that the README lists."""
+"""The command line: quick help, one sentence per failure, and the exit codes of the README."""
 
 from __future__ import annotations
 

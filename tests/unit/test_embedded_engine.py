@@ -27,7 +27,7 @@ T = TransferFlags
 SECOND = 1_000_000_000
 
 
-class Clock:
+class EngineClock:
     """A clock that a test sets, in nanoseconds."""
 
     def __init__(self, now: int) -> None:
@@ -37,7 +37,7 @@ class Clock:
         return self.now
 
 
-def two_accounts(clock: Clock, flags: int = 0) -> EmbeddedLedger:
+def two_accounts(clock: EngineClock, flags: int = 0) -> EmbeddedLedger:
     """A ledger with the accounts 1 and 2."""
     ledger = EmbeddedLedger(now_ns=clock)
     rows = (Account(id=n, ledger=1, code=1, flags=flags) for n in (1, 2))
@@ -66,7 +66,7 @@ def move(transfer_id: int, amount: int = 1, flags: int = 0, timeout: int = 0) ->
 )
 def test_time_never_goes_back(clock: int, times: list[int]) -> None:
     """A request's events get consecutive times after the clock and after every earlier one."""
-    now = Clock(998)
+    now = EngineClock(998)
     ledger = two_accounts(now)
     now.now = clock
     posted = post(ledger, move(1), move(2), move(3))
@@ -84,7 +84,7 @@ def test_time_never_goes_back(clock: int, times: list[int]) -> None:
 )
 def test_a_pending_expires_by_the_event_s_own_time(after_ns: int, status: str) -> None:
     """A post whose time is at or after the expiry is refused, even before any sweep."""
-    clock = Clock(SECOND)
+    clock = EngineClock(SECOND)
     ledger = two_accounts(clock)
     [(pending_at, _)] = post(ledger, move(1, 5, T.PENDING, timeout=1))
     clock.now = pending_at + after_ns
@@ -94,7 +94,7 @@ def test_a_pending_expires_by_the_event_s_own_time(after_ns: int, status: str) -
 
 def test_expired_money_is_free_before_the_next_request() -> None:
     """A read or a post after the timeout finds the money released, in whatever order they end."""
-    clock = Clock(SECOND)
+    clock = EngineClock(SECOND)
     ledger = two_accounts(clock)
     post(
         ledger,
@@ -113,7 +113,7 @@ def test_expired_money_is_free_before_the_next_request() -> None:
 
 def test_a_pending_taken_back_does_not_expire_another() -> None:
     """A rolled-back pending's id, used again with a longer timeout, keeps the longer one."""
-    clock = Clock(SECOND)
+    clock = EngineClock(SECOND)
     ledger = two_accounts(clock)
     broken = move(2)._replace(code=0)
     post(ledger, move(1, 5, T.PENDING | T.LINKED, timeout=1), broken)
@@ -124,7 +124,7 @@ def test_a_pending_taken_back_does_not_expire_another() -> None:
 
 def test_a_timeout_may_not_pass_the_end_of_time() -> None:
     """A pending that would expire after 2^63 nanoseconds is refused, after the sums."""
-    clock = Clock((1 << 63) - 10 * SECOND)
+    clock = EngineClock((1 << 63) - 10 * SECOND)
     ledger = two_accounts(clock)
     posted = post(
         ledger,
@@ -141,7 +141,7 @@ def test_a_timeout_may_not_pass_the_end_of_time() -> None:
 
 def test_what_would_stop_a_server_is_refused() -> None:
     """An imported post of a pending with a timeout trips an assertion in TigerBeetle 0.17.9."""
-    clock = Clock(SECOND)
+    clock = EngineClock(SECOND)
     ledger = two_accounts(clock)
     [(pending_at, _)] = post(ledger, move(1, 5, T.PENDING, timeout=60))
     clock.now += SECOND
@@ -157,7 +157,7 @@ def test_what_would_stop_a_server_is_refused() -> None:
 
 def test_a_closed_ledger_answers_nothing() -> None:
     """After `close` every call fails."""
-    ledger = two_accounts(Clock(1))
+    ledger = two_accounts(EngineClock(1))
     ledger.close()
     with pytest.raises(LedgerClosed):
         ledger.lookup_accounts([1])

@@ -12,7 +12,7 @@ from worker.ledger.embedded import EmbeddedLedger
 SECOND_NS = 1_000_000_000
 
 
-class Told(EmbeddedLedger):
+class LedgerAtTime(EmbeddedLedger):
     """A ledger whose clock shows what it is told to."""
 
     shown_ns = 0
@@ -24,7 +24,7 @@ class Told(EmbeddedLedger):
 
 def test_it_goes_on_by_itself() -> None:
     """Between two answers, and in an outage, it runs on; before the first there is no time."""
-    ledger, own = Told(), [5 * SECOND_NS]
+    ledger, own = LedgerAtTime(), [5 * SECOND_NS]
     clock = LedgerClock(ledger, now_ns=lambda: own[0])
     with pytest.raises(RuntimeError):
         clock.now_ms()
@@ -37,7 +37,7 @@ def test_it_goes_on_by_itself() -> None:
 
 def test_an_answer_that_came_late_does_not_turn_it_back() -> None:
     """A reply that lay about for a minute shows the time of a minute ago."""
-    ledger, own = Told(), [0]
+    ledger, own = LedgerAtTime(), [0]
     clock = LedgerClock(ledger, now_ns=lambda: own[0])
     ledger.shown_ns = 1_800_000_000 * SECOND_NS
     clock.ask()

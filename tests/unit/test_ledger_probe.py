@@ -14,7 +14,7 @@ from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.probe import PROBE_SECONDS, LedgerProbe
 
 
-class Later(Executor):
+class IdleThread(Executor):
     """A thread that works when it is told to."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Refusing(EmbeddedLedger):
 
 def test_one_question_at_a_time() -> None:
     """It asks when its time has come, and not again before there is an answer, however late."""
-    clock, thread = [100.0], Later()
+    clock, thread = [100.0], IdleThread()
     probe = LedgerProbe(
         clock=LedgerClock(EmbeddedLedger()), ledger_thread=thread, now=lambda: clock[0]
     )
@@ -62,7 +62,7 @@ def test_one_question_at_a_time() -> None:
 
 def test_a_refusal_is_heard() -> None:
     """What the ledger answers to the probe ends the loop as it would at the next batch."""
-    clock, thread = [100.0], Later()
+    clock, thread = [100.0], IdleThread()
     probe = LedgerProbe(clock=LedgerClock(Refusing()), ledger_thread=thread, now=lambda: clock[0])
     clock[0] += PROBE_SECONDS
     probe.look()

@@ -194,7 +194,7 @@ def test_the_libraries_log_the_same_way(lines: io.StringIO) -> None:
 # Health
 
 
-class Clock:
+class FakeClock:
     """A clock that is set by hand."""
 
     def __init__(self) -> None:
@@ -224,7 +224,7 @@ def test_a_library_that_repeats_itself_is_heard_now_and_then(lines: io.StringIO)
 
 def test_live_while_the_loop_turns() -> None:
     """The worker is live as long as its loop has turned within the limit, and again after it."""
-    clock = Clock()
+    clock = FakeClock()
     health = Health(deadline_seconds=10, heartbeat_seconds_max=30, now=clock)
     clock.seconds += 30
     assert health.live().ok

@@ -44,7 +44,7 @@ def p2p(number: str) -> bytes:
 
 
 @dataclass(slots=True)
-class Books:
+class RedriveBroker:
     """One broker for one test; its letters are written as the worker writes them."""
 
     settings: Settings
@@ -92,16 +92,16 @@ class Books:
 
 
 @pytest.fixture
-def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Books]:
+def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedriveBroker]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", "embedded")
     with with_broker(load_settings(), [REJECTED, DEAD]) as reachable:
         servers = reachable.kafka.bootstrap_servers
         monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", servers)
-        yield Books(reachable)
+        yield RedriveBroker(reachable)
 
 
-def test_a_dead_letter_goes_through_again_once(books: Books) -> None:
+def test_a_dead_letter_goes_through_again_once(books: RedriveBroker) -> None:
     """Original key, bytes and time on the original topic, with who and why; never a second time."""
     good, bad = books.send(PAYMENTS, event("evt_1", "no.such"), b"not an event")
     books.bury(good, NO_RULE)
@@ -125,7 +125,9 @@ def test_a_dead_letter_goes_through_again_once(books: Books) -> None:
     assert len(books.read(PAYMENTS)) == 5
 
 
-def test_it_goes_on_where_it_was_interrupted(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_on_where_it_was_interrupted(
+    books: RedriveBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A redrive that ends between two transactions is finished by the next; nothing goes twice."""
     sent = {event(f"evt_{number}", "no.such") for number in range(12)}
     for record in books.send(PAYMENTS, *sent):
@@ -154,7 +156,7 @@ def _after(calls: int, add: Callable[..., None]) -> Callable[..., None]:
     return adding
 
 
-def test_a_rejection_goes_as_a_new_attempt(books: Books) -> None:
+def test_a_rejection_goes_as_a_new_attempt(books: RedriveBroker) -> None:
     """Its record is read where the rejection says, and goes as the attempt after that."""
     for record in books.send(COMMANDS, p2p("evt_other"), p2p("evt_p")):
         books.refuse(record)
@@ -166,7 +168,7 @@ def test_a_rejection_goes_as_a_new_attempt(books: Books) -> None:
     assert dict(last.headers() or [])["ledger_worker.attempt"] == b"1"
 
 
-def test_attempts_count_up_from_the_highest_and_end(books: Books) -> None:
+def test_attempts_count_up_from_the_highest_and_end(books: RedriveBroker) -> None:
     """Only an event's newest refusal is redriven, one above; after attempt 7 there is none."""
     (record,) = books.send(COMMANDS, p2p("evt_p"))
     books.refuse(record)
@@ -181,7 +183,9 @@ def test_attempts_count_up_from_the_highest_and_end(books: Books) -> None:
     assert "attempt 7" in ended.lost[0].why
 
 
-def test_the_command_names_what_cannot_go(books: Books, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_names_what_cannot_go(
+    books: RedriveBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit 1 and one line for each letter without its record; reason and operator are asked for."""
     (record,) = books.send(COMMANDS, p2p("evt_x"))
     books.refuse(record, offset=99)
@@ -198,7 +202,7 @@ def test_the_command_names_what_cannot_go(books: Books, capsys: pytest.CaptureFi
     assert told["not_redrivable"][0]["event_id"] == "evt_x"
 
 
-def test_a_redacted_letter_is_read_where_it_was(books: Books) -> None:
+def test_a_redacted_letter_is_read_where_it_was(books: RedriveBroker) -> None:
     """The value comes from the original topic, whose record still has the letter's SHA-256."""
     value = event("evt_1", "no.such", card="4242")
     (record,) = books.send(PAYMENTS, value)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tests.jobs.reports.played import Clock, Played, announcing, read_items, settle
+from tests.jobs.reports.played import LedgerTime, Played, announcing, read_items, settle
 from worker.codecs.decode import Decoder
 from worker.config.settings import Settings
 from worker.core.assignment import Assignment
@@ -107,7 +107,7 @@ class Lost:
         self.rules = folder / "rules.yaml"
         self.rules.write_text(RULES)
         rulebook = load(self.rules)
-        clock = Clock(BEGAN * 10**9)
+        clock = LedgerTime(BEGAN * 10**9)
         path = folder / "lost.file"
         self.played = Played(EmbeddedLedger(path=path, now_ns=clock), path, clock)
         self.reader = EventReader(Decoder(), Translator(rulebook))

@@ -15,7 +15,7 @@ OTHER: TopicPartition = ("b", 0)
 
 
 @dataclass
-class Told:
+class ScriptedSource:
     """A source that gives what it was told to, and remembers what was asked of it."""
 
     polls: list[Polled]
@@ -67,7 +67,7 @@ def polled(
 
 def test_records_from_the_bound_on_are_dropped() -> None:
     """The bound is told as the end, the partition rests, and resuming all does not wake it."""
-    told = Told([polled(3, 4, 5, 6)])
+    told = ScriptedSource([polled(3, 4, 5, 6)])
     source = BoundedSource(told, {HERE: 5})
     found = source.poll(records_max=10, timeout_seconds=0)
     assert [one.offset() for one in found.records] == [3, 4]
@@ -79,14 +79,16 @@ def test_records_from_the_bound_on_are_dropped() -> None:
 
 def test_an_end_after_the_bound_is_the_bound() -> None:
     """Where only transaction markers are left before the bound, it is reached all the same."""
-    source = BoundedSource(Told([polled(ends={HERE: 9}), polled(ends={HERE: 4})]), {HERE: 5})
+    source = BoundedSource(
+        ScriptedSource([polled(ends={HERE: 9}), polled(ends={HERE: 4})]), {HERE: 5}
+    )
     assert source.poll(records_max=10, timeout_seconds=0).ends == {HERE: 5}
     assert source.poll(records_max=10, timeout_seconds=0).ends == {}
 
 
 def test_after_an_abort_it_is_read_again() -> None:
     """Seeking back wakes the partition, and the bound holds as before."""
-    told = Told([polled(5), polled(4, 5)])
+    told = ScriptedSource([polled(5), polled(4, 5)])
     source = BoundedSource(told, {HERE: 5})
     source.poll(records_max=10, timeout_seconds=0)
     source.seek(HERE, 3)
@@ -98,7 +100,7 @@ def test_after_an_abort_it_is_read_again() -> None:
 
 def test_a_partition_without_a_bound_is_not_read() -> None:
     """It belongs to another part of the job."""
-    told = Told([polled(0, 1, place=OTHER)])
+    told = ScriptedSource([polled(0, 1, place=OTHER)])
     found = BoundedSource(told, {HERE: 5}).poll(records_max=10, timeout_seconds=0)
     assert found == Polled([], (), (), {})
     assert told.paused == {OTHER}

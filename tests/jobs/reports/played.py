@@ -42,7 +42,7 @@ BATCH = 200
 GROUP = "ledger-worker"
 
 
-class Clock:
+class LedgerTime:
     """A ledger's clock that a test moves."""
 
     def __init__(self, now_ns: int) -> None:
@@ -59,7 +59,7 @@ class Played:
 
     ledger: EmbeddedLedger
     ledger_file: Path
-    clock: Clock
+    clock: LedgerTime
     records: dict[str, list[ArchivedRecord]] = field(default_factory=lambda: defaultdict(list))
     outcomes: Counter[str] = field(default_factory=Counter)
     ends: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -103,7 +103,7 @@ def play(
     keep: which of these are played. also: what follows them, made from the topics they are in.
     """
     settings = Settings()
-    clock = Clock(1_767_225_600 * 10**9)
+    clock = LedgerTime(1_767_225_600 * 10**9)
     path = folder / "ledger.file"
     played = Played(EmbeddedLedger(path=path, now_ns=clock), path, clock)
     rulebook = load(PACKAGED_RULEBOOK)

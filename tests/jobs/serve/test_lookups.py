@@ -130,7 +130,7 @@ def test_closing_refuses_who_waits() -> None:
             lookups.account(4)
 
 
-class Broken:
+class BrokenClient:
     """A ledger whose client is of no use any more."""
 
     def __init__(self, error: Exception) -> None:
@@ -146,7 +146,7 @@ class Broken:
 @pytest.mark.parametrize("error", [DependencyUnavailable("evicted"), BrokenInvariant("refused")])
 def test_a_failure_is_told(error: Exception) -> None:
     """What the client raises stands in `failure`: the process ends by it, readers are refused."""
-    with reading(Broken(error)) as lookups:
+    with reading(BrokenClient(error)) as lookups:
         with pytest.raises(LedgerClosed):
             lookups.account(1)
         assert lookups.failure is error

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.sync.world import EUR, OUTBOX, RULES, USD, Books, MemoryCache, MemoryOutbox, rules
+from tests.jobs.sync.world import (
+    EUR,
+    OUTBOX,
+    RULES,
+    USD,
+    AnnouncedLedger,
+    MemoryCache,
+    MemoryOutbox,
+    rules,
+)
 from worker.config.sections import SyncSettings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import account_id
@@ -30,18 +39,18 @@ PLACE = (OUTBOX, 0)
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Books:
-    return Books(rules(tmp_path))
+def books(tmp_path: Path) -> AnnouncedLedger:
+    return AnnouncedLedger(rules(tmp_path))
 
 
 def follower(
-    books: Books, outbox: MemoryOutbox, cache: MemoryCache, **settings: Any
+    books: AnnouncedLedger, outbox: MemoryOutbox, cache: MemoryCache, **settings: Any
 ) -> OutboxFollower:
     targets = find_targets(books.rulebook, SyncSettings(**settings))
     return OutboxFollower(outbox=outbox, ledger=books.ledger, cache=cache, targets=targets)
 
 
-def copied(books: Books, *batches: Sequence[Record], **settings: Any) -> MemoryCache:
+def copied(books: AnnouncedLedger, *batches: Sequence[Record], **settings: Any) -> MemoryCache:
     """The cache after these batches."""
     cache = MemoryCache()
     following = follower(books, MemoryOutbox(*batches), cache, **settings)
@@ -59,7 +68,7 @@ def balances_of(cache: MemoryCache) -> dict[str, int]:
     }
 
 
-def test_a_balance_is_posted_money_on_the_side_the_account_grows_by(books: Books) -> None:
+def test_a_balance_is_posted_money_on_the_side_the_account_grows_by(books: AnnouncedLedger) -> None:
     """A liability holds credits minus debits, an asset debits minus credits, per currency."""
     books.move("clearing", "wallet[a]", 100)
     books.move("wallet[a]", "wallet[b]", 30)
@@ -76,7 +85,7 @@ def test_a_balance_is_posted_money_on_the_side_the_account_grows_by(books: Books
     }
 
 
-def test_one_currency_only(books: Books) -> None:
+def test_one_currency_only(books: AnnouncedLedger) -> None:
     """With `sync.currency`, a row is found by key alone, and other currencies are left out."""
     books.move("clearing", "wallet[a]", 5, ledger=EUR)
     books.move("clearing", "wallet[a]", 100)
@@ -85,7 +94,7 @@ def test_one_currency_only(books: Books) -> None:
     assert balances_of(cache) == {"house/clearing/.balance": 5, "wallets/a/.balance": 5}
 
 
-def test_disorder_and_replays_end_in_the_ledgers_balances(books: Books) -> None:
+def test_disorder_and_replays_end_in_the_ledgers_balances(books: AnnouncedLedger) -> None:
     """Any order, doubled, in any batches and followers: never a step back, and the truth last."""
     dice = random.Random(7)
     cache = MemoryCache()
@@ -109,7 +118,7 @@ def test_disorder_and_replays_end_in_the_ledgers_balances(books: Books) -> None:
     }
 
 
-def test_what_is_as_new_already_is_not_read_again(books: Books) -> None:
+def test_what_is_as_new_already_is_not_read_again(books: AnnouncedLedger) -> None:
     """A catch-up reads each account once, not once for each of its transfers."""
     for _ in range(20):
         books.move("clearing", "wallet[a]", 1)
@@ -135,7 +144,7 @@ class Interrupted(MemoryCache):
         raise DependencyUnavailable("the process was killed here")
 
 
-def test_a_crash_between_rows_and_offsets_changes_nothing(books: Books) -> None:
+def test_a_crash_between_rows_and_offsets_changes_nothing(books: AnnouncedLedger) -> None:
     """The offset is not committed, the record comes again, and moves no row."""
     books.move("clearing", "wallet[a]", 100)
     cache, outbox = Interrupted(), MemoryOutbox(books.records)
@@ -152,7 +161,7 @@ def test_a_crash_between_rows_and_offsets_changes_nothing(books: Books) -> None:
     assert outbox.committed == {PLACE: 1}
 
 
-def test_offsets_that_a_changing_group_refuses_are_said_again(books: Books) -> None:
+def test_offsets_that_a_changing_group_refuses_are_said_again(books: AnnouncedLedger) -> None:
     """Until it takes them; those of a partition that left are not ours to say."""
     books.move("clearing", "wallet[a]", 100)
     elsewhere = replace(ArchivedRecord(OUTBOX, 1, 6, b"", books.records[0].value()))
@@ -166,7 +175,7 @@ def test_offsets_that_a_changing_group_refuses_are_said_again(books: Books) -> N
     assert outbox.committed == {PLACE: 1}
 
 
-def test_the_end_of_a_partition_is_committed_too(books: Books) -> None:
+def test_the_end_of_a_partition_is_committed_too(books: AnnouncedLedger) -> None:
     """A transaction's marker comes after its records, and a drain waits for the offset behind."""
     outbox = MemoryOutbox([books.move("clearing", "wallet[a]", 100)])
     outbox.ends = {PLACE: 2}
@@ -174,7 +183,7 @@ def test_the_end_of_a_partition_is_committed_too(books: Books) -> None:
     assert outbox.committed == {PLACE: 2}
 
 
-def test_a_long_key_is_known_by_its_hash(books: Books) -> None:
+def test_a_long_key_is_known_by_its_hash(books: AnnouncedLedger) -> None:
     """An announcement that knows the hash only finds the row: by this batch, or by the table."""
     first = books.move("clearing", f"wallet[{LONG}]", 100)
     told = {"debit_key": stored_cells(LONG)}
@@ -187,7 +196,7 @@ def test_a_long_key_is_known_by_its_hash(books: Books) -> None:
     assert balances_of(cache)[f"wallets/{LONG}/usd.balance"] == 65
 
 
-def test_a_hash_before_its_key_is_left_out_until_the_key_comes(books: Books) -> None:
+def test_a_hash_before_its_key_is_left_out_until_the_key_comes(books: AnnouncedLedger) -> None:
     """Out of order, the later transfer is not lost: the first one brings the newest balance."""
     first = books.move("clearing", f"wallet[{LONG}]", 100)
     back = books.move(f"wallet[{LONG}]", "fees", 30, told={"debit_key": stored_cells(LONG)})
@@ -209,7 +218,9 @@ def test_a_hash_before_its_key_is_left_out_until_the_key_comes(books: Books) -> 
         {"credit_account": "owed"},
     ],
 )
-def test_a_key_that_is_not_the_accounts_writes_nothing(told: dict[str, Any], books: Books) -> None:
+def test_a_key_that_is_not_the_accounts_writes_nothing(
+    told: dict[str, Any], books: AnnouncedLedger
+) -> None:
     """A record that the worker did not write is counted and passed, and moves no row of anybody."""
     books.move("clearing", "wallet[victim]", 1)
     bad = books.move("fees", "wallet[a]", 100, told=told)
@@ -223,7 +234,7 @@ def test_a_key_that_is_not_the_accounts_writes_nothing(told: dict[str, Any], boo
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\0\0\0\0\4x", b'{"transfer_id":"1"}'])
-def test_bytes_that_are_no_announcement_are_passed(value: bytes, books: Books) -> None:
+def test_bytes_that_are_no_announcement_are_passed(value: bytes, books: AnnouncedLedger) -> None:
     """Counted, told with their place, and never in the way."""
     outbox = MemoryOutbox([ArchivedRecord(OUTBOX, 0, 0, b"", value)])
     following = follower(books, outbox, MemoryCache())
@@ -232,7 +243,7 @@ def test_bytes_that_are_no_announcement_are_passed(value: bytes, books: Books) -
 
 
 @pytest.mark.parametrize("holds", ["nothing", "less"])
-def test_another_ledgers_outbox_is_refused(holds: str, books: Books) -> None:
+def test_another_ledgers_outbox_is_refused(holds: str, books: AnnouncedLedger) -> None:
     """A ledger that is behind its announcements would write yesterday's balances."""
     books.move("clearing", "wallet[a]", 100)
     later = {"ledger_timestamp": str((1 << 62) + 1)}
@@ -248,7 +259,7 @@ def test_another_ledgers_outbox_is_refused(holds: str, books: Books) -> None:
 class Busy(EmbeddedLedger):
     """A ledger where somebody posts to an account while it is read, so many times."""
 
-    def __init__(self, books: Books, times: int) -> None:
+    def __init__(self, books: AnnouncedLedger, times: int) -> None:
         super().__init__()
         self._world, self._times = books, times
 
@@ -259,7 +270,7 @@ class Busy(EmbeddedLedger):
         return super().account_transfers(query)
 
 
-def test_without_history_a_balance_is_read_until_it_stands_still(books: Books) -> None:
+def test_without_history_a_balance_is_read_until_it_stands_still(books: AnnouncedLedger) -> None:
     """A balance never has the time of another moment; what never stands still is an error."""
     books.ledger = Busy(books, 3)
     books.move("clearing", "wallet[a]", 100)
@@ -274,7 +285,9 @@ def test_without_history_a_balance_is_read_until_it_stands_still(books: Books) -
         read_nets(books.ledger, [number])
 
 
-def test_what_is_remembered_has_a_limit(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_has_a_limit(
+    books: AnnouncedLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Beyond it, accounts are read again, and nothing else changes."""
     monkeypatch.setattr(follow, "KNOWN_MAX", 1)
     for key in "abc":
@@ -286,7 +299,7 @@ def test_what_is_remembered_has_a_limit(books: Books, monkeypatch: pytest.Monkey
 def test_single_accounts_have_rows_by_their_names(tmp_path: Path) -> None:
     """Two accounts without `per` may share a column: each has its own row."""
     text = RULES.replace("type: revenue}", "type: revenue, sync_to: house.balance}")
-    books = Books(rules(tmp_path, text))
+    books = AnnouncedLedger(rules(tmp_path, text))
     books.move("clearing", "fees", 9)
     assert balances_of(copied(books, books.records)) == {
         "house/clearing/usd.balance": 9,

@@ -49,7 +49,7 @@ def rules(folder: Path, text: str = RULES) -> Rulebook:
 
 
 @dataclass(slots=True)
-class Books:
+class AnnouncedLedger:
     """A ledger, and the announcement of everything that was posted to it, in order."""
 
     rulebook: Rulebook

@@ -1,8 +1,7 @@
 """Poison: records that can never be posted, one kind after the other.
 
-The invariant: each is a dead letter (docs/runbooks/events.md), whatever the ledger holds; its note says
-the reason. They are bytes or JSON, also where the rest of the traffic is Avro. Imports orjson and
-this package only.
+Each is a dead letter (docs/runbooks/events.md), whatever the ledger holds; its note says which
+reason. They are bytes or JSON, also where the rest of the traffic is Avro.
 """
 
 from __future__ import annotations
