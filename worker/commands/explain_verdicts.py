@@ -12,8 +12,9 @@ from typing import Final
 
 from worker.core.event import Event
 from worker.core.expressions.compiler import Expression, compile_expression
-from worker.core.expressions.grammar import ENVELOPE, Call, Constant, Node, Path, parse
+from worker.core.expressions.grammar import parse
 from worker.core.expressions.operators import ExpressionError
+from worker.core.expressions.tree import ENVELOPE, Call, Constant, Node, Path, Steps
 from worker.core.matching import matches
 from worker.core.rulebook import Rulebook, Transaction
 
@@ -75,10 +76,10 @@ def _parts(node: Node) -> Iterator[Node]:
         yield node
 
 
-def _looked_at(part: Path | Call, event: Event) -> str:
+def _looked_at(part: Path | Steps | Call, event: Event) -> str:
     """The value of a path that is compared, where it is a short one."""
     first = part.operands[0] if isinstance(part, Call) else part
-    if isinstance(part, Path) or part.name == "not" or not isinstance(first, Path):
+    if not isinstance(part, Call) or part.name == "not" or not isinstance(first, Path):
         return ""
     shown = json.dumps(compile_expression(first.text).precise(event.body), ensure_ascii=False)
     return f": it is {shown}" if len(shown) <= SHOWN_MAX else ""

@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from typing import Final
 
 from worker.core.expressions.compiler import Expression, compile_expression
-from worker.core.expressions.grammar import ExpressionMistake
 from worker.core.expressions.operators import ExpressionError
+from worker.core.expressions.tokens import ExpressionMistake
 from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Node, Scalar
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")

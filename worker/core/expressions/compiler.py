@@ -9,13 +9,15 @@ which field is missing. Imports the core only.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any, Final
 
 from worker.core.expressions import operators
-from worker.core.expressions.grammar import (
+from worker.core.expressions.grammar import parse
+from worker.core.expressions.tokens import ExpressionMistake
+from worker.core.expressions.tree import (
     EACH,
     ELEMENT,
     ENVELOPE,
@@ -23,21 +25,25 @@ from worker.core.expressions.grammar import (
     WORDS,
     Call,
     Constant,
-    ExpressionMistake,
     Node,
     Path,
     PathStep,
+    Steps,
     Those,
-    parse,
+    list_levels,
 )
 
 Evaluate = Callable[..., Any]
+
+LetKey = tuple[str]
+"""What a `let:` is called among the fields of an envelope: no key of JSON is a tuple."""
 
 BODY: Final = "body"
 NAMESPACE: Final[dict[str, Any]] = {
     "__builtins__": {},
     "walk": operators.walk,
     "listed": operators.listed,
+    "elements": operators.elements,
     "+": operators.add,
     "-": operators.subtract,
     "*": operators.multiply,
@@ -46,6 +52,8 @@ NAMESPACE: Final[dict[str, Any]] = {
     "negate": operators.negate,
     "abs": operators.absolute,
     "sum": operators.total,
+    "count": operators.number_of,
+    "latest": operators.latest,
     "==": operators.equal,
     "<": operators.less,
     "<=": operators.less_or_equal,
@@ -65,41 +73,93 @@ OPPOSITE: Final = {"!=": "==", "not in": "in"}
 class Expression:
     """One compiled expression. fast, precise: called with the envelope, then each loop's item.
 
-    roots: what its paths start with; none for a constant expression. path: the names from the
-    envelope to the value, where the expression is nothing else; empty where it is more.
+    roots: the fields of the envelope and the items that its value depends on, also through `let:`.
+    lets: the names of `let:` that it reads itself.
+    levels: how deep its value's elements lie; see `list_levels`.
+    path: the names from the envelope to the value, where the expression is nothing else; empty
+        where it is more.
     """
 
     text: str
     roots: frozenset[str]
+    lets: frozenset[str]
+    levels: int
     path: tuple[str, ...]
     fast: Evaluate
     precise: Evaluate
 
+    @property
+    def constant(self) -> bool:
+        """Does it read nothing at all?"""
+        return not self.roots and not self.lets
+
 
 def compile_expression(
-    text: str, *, loops: Collection[str] = (), condition: bool = False
+    text: str,
+    *,
+    loops: Collection[str] = (),
+    lets: Mapping[str, Expression] | None = None,
+    condition: bool = False,
 ) -> Expression:
     """Compile a text once.
 
-    loops: the names of `for_each` items in force, outermost first. condition: any value but true
-    and false is then ill-typed.
+    loops: the names of `for_each` items in force, outermost first. lets: the values of `let:` that
+    it may read; it is then called with `NamedValues`. condition: any value but true and false is
+    then ill-typed.
 
     Raises:
         ExpressionMistake: when the text is no expression; with the column.
     """
-    names = tuple(loops)
-    tree = parse(text, roots=ENVELOPE | set(names))
+    names, known = tuple(loops), lets or {}
+    levels = {name: each.levels for name, each in known.items()}
+    tree = parse(text, roots=ENVELOPE | set(names) | set(known), levels=levels)
+    read = _roots(tree)
+    through = (known[name].roots for name in read if name in known)
     return Expression(
         text=text,
-        roots=frozenset(_roots(tree)),
+        roots=frozenset(read - set(known)).union(*through),
+        lets=frozenset(read & set(known)),
+        levels=list_levels(tree, levels),
         path=() if condition else _names(tree),
-        fast=_Emitter(names, precise=False).function(tree, condition=condition),
-        precise=_Emitter(names, precise=True).function(tree, condition=condition),
+        fast=_Emitter(names, known, precise=False).function(tree, condition=condition),
+        precise=_Emitter(names, known, precise=True).function(tree, condition=condition),
     )
 
 
+class NamedValues(dict[Any, Any]):
+    """The envelope of one event, and the values that a transaction's `let:` names.
+
+    Each is worked out when it is first read, and kept; one that has no value fails each time as
+    its expression does. They are called by tuples, so that no key of an event can pass for one.
+    """
+
+    def __init__(self, envelope: Mapping[str, Any], lets: Mapping[LetKey, Evaluate]) -> None:
+        super().__init__(envelope)
+        self._lets = lets
+
+    def __missing__(self, key: Any) -> Any:  # noqa: ANN401 - a field of the envelope or a let
+        evaluate = self._lets.get(key)
+        if evaluate is None:
+            raise KeyError(key)
+        value = evaluate(self)
+        self[key] = value
+        return value
+
+
+def precise_let(name: str, value: Expression) -> Evaluate:
+    """A let's precise reading; a failure says which let it is."""
+
+    def run(scope: NamedValues) -> Any:  # noqa: ANN401 - any value of an event
+        try:
+            return value.precise(scope)
+        except operators.ExpressionError as error:
+            raise type(error)(f"let {name}: {error}") from error
+
+    return run
+
+
 def loop_name_problem(name: str) -> str:
-    """Why a loop's item cannot have this name; empty when it can."""
+    """Why a loop's item or a let cannot have this name; empty when it can."""
     if not (name.isidentifier() and name.isascii()):
         return "is not a plain name"
     if name in ENVELOPE or name in WORDS or name in FUNCTIONS or name == ELEMENT:
@@ -111,6 +171,8 @@ def _roots(node: Node) -> set[str]:
     if isinstance(node, Path):
         inside = [_roots(step.condition) for step in node.steps if isinstance(step, Those)]
         return {node.root}.union(*inside) - {ELEMENT}
+    if isinstance(node, Steps):
+        return _roots(node.base) | _roots(Path(ELEMENT, node.steps, ""))
     if isinstance(node, Call):
         return set().union(*map(_roots, node.operands))
     return set()
@@ -157,8 +219,9 @@ def _arguments(names: Collection[str]) -> ast.arguments:
 class _Emitter:
     """Turns our tree into Python's, for one reading of paths."""
 
-    def __init__(self, loops: tuple[str, ...], *, precise: bool) -> None:
+    def __init__(self, loops: tuple[str, ...], lets: Collection[str], *, precise: bool) -> None:
         self._locals = {name: f"item{number}" for number, name in enumerate(loops)}
+        self._lets = lets
         self._precise = precise
 
     def function(self, node: Node, *, condition: bool) -> Evaluate:
@@ -175,6 +238,8 @@ class _Emitter:
             return ast.Constant(node.value)
         if isinstance(node, Path):
             return self._path(node)
+        if isinstance(node, Steps):
+            return self._follow(self._emit(node.base), node.steps, node.text)
         special = SPECIAL.get(node.name)
         if special is not None:
             return special(self, node)
@@ -182,12 +247,20 @@ class _Emitter:
 
     def _path(self, node: Path) -> ast.expr:
         local = ELEMENT if node.root == ELEMENT else self._locals.get(node.root)
-        root = _load(local or BODY)
-        steps: tuple[PathStep, ...] = node.steps if local else (node.root, *node.steps)
+        if local:
+            return self._follow(_load(local), node.steps, node.text)
+        if node.root in self._lets:
+            key = ast.Tuple([ast.Constant(node.root)], ast.Load())
+            value = ast.Subscript(_load(BODY), key, ast.Load())
+            return self._follow(value, node.steps, node.text) if node.steps else value
+        return self._follow(_load(BODY), (node.root, *node.steps), node.text)
+
+    def _follow(self, root: ast.expr, steps: tuple[PathStep, ...], text: str) -> ast.expr:
+        """What the steps lead to from a value."""
         if not self._precise and not any(type(step) is int for step in steps):
             return self._subscripts(root, steps)
         literal = ast.Tuple([self._literal(step) for step in steps], ast.Load())
-        return self._helper("walk", root, literal, ast.Constant(node.text))
+        return self._helper("walk", root, literal, ast.Constant(text))
 
     def _literal(self, step: PathStep) -> ast.expr:
         """A step as `walk` takes it; a condition is a function of the element."""
@@ -220,7 +293,7 @@ class _Emitter:
         """The node as a condition; what can only be a boolean needs no check."""
         if _is_boolean(node):
             return self._emit(node)
-        text = node.text if isinstance(node, Path | Call) else str(node.value)
+        text = str(node.value) if isinstance(node, Constant) else node.text
         return self._helper("truth", self._emit(node), ast.Constant(text))
 
     def _logic(self, node: Call) -> ast.expr:
@@ -236,6 +309,19 @@ class _Emitter:
 
     def _list(self, node: Call) -> ast.expr:
         return ast.List([self._emit(operand) for operand in node.operands], ast.Load())
+
+    def _where(self, node: Call) -> ast.expr:
+        """A comprehension over the list, whatever it is made of."""
+        chosen_from, condition = node.operands
+        group = self._helper("elements", self._emit(chosen_from), ast.Constant(node.text))
+        chosen = [self._truth(condition)]
+        loop = ast.comprehension(ast.Name(ELEMENT, ast.Store()), group, chosen, 0)
+        return ast.ListComp(_load(ELEMENT), [loop])
+
+    def _latest(self, node: Call) -> ast.expr:
+        values, field = node.operands
+        read = ast.Lambda(_arguments([ELEMENT]), self._emit(field))
+        return self._helper("latest", self._emit(values), read, ast.Constant(node.text))
 
     def _coalesce(self, node: Call) -> ast.expr:
         thunks: list[ast.expr] = [
@@ -276,6 +362,8 @@ SPECIAL: Final[dict[str, Callable[[_Emitter, Call], ast.expr]]] = {
     "not": _Emitter._not,  # noqa: SLF001
     "if": _Emitter._if,  # noqa: SLF001
     "list": _Emitter._list,  # noqa: SLF001
+    "where": _Emitter._where,  # noqa: SLF001
+    "latest": _Emitter._latest,  # noqa: SLF001
     "coalesce": _Emitter._coalesce,  # noqa: SLF001
     "==": _Emitter._equal,  # noqa: SLF001
     "!=": _Emitter._opposite,  # noqa: SLF001

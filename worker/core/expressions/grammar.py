@@ -1,9 +1,9 @@
-"""The rulebook's expression language, from text to a tree.
+"""The grammar of expressions, from text to a tree.
 
-The invariant: what comes out is small (TOKENS_MAX tokens, DEPTH_MAX levels), names only known
-roots, and holds no float; everything else is an `ExpressionMistake` with its column. Must not
-import anything but the standard library.
+The invariant: a tree is small (TOKENS_MAX tokens, DEPTH_MAX levels), names only known roots, and
+holds no float; everything else is an `ExpressionMistake` with its column.
 
+    list       := choice {"where" choice}
     choice     := either ["if" either "else" choice]
     either     := both {"or" both}
     both       := negation {"and" negation}
@@ -12,164 +12,64 @@ import anything but the standard library.
     sum        := product {("+" | "-") product}
     product    := operand {("*" | "//" | "%") operand}
     operand    := "-" operand | integer | string | "true" | "false" | "null"
-                | "[" [choice {"," choice}] "]" | "(" choice ")" | function "(" … ")" | path
-    path       := name {"." key | "[" integer "]" | "[" string "]" | "[*]" | "[" choice "]"}
+                | "[" [list {"," list}] "]" | "(" list ")" steps | function steps | name steps
+    function   := name "(" list {"," list} ")" | "latest" "(" list "," key {"." key} ")"
+    steps      := {"." key | "[" integer "]" | "[" string "]" | "[*]" | "[" choice "]"}
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import Final, NamedTuple
+from typing import Final
 
-TEXT_MAX: Final = 4_000
-TOKENS_MAX: Final = 300
+from worker.core.expressions.tokens import ExpressionMistake, Token, tokens
+from worker.core.expressions.tree import (
+    CONSTANTS,
+    EACH,
+    ELEMENT,
+    FUNCTIONS,
+    NO_CONDITION,
+    WORDS,
+    Call,
+    Constant,
+    Node,
+    Path,
+    PathStep,
+    Steps,
+    Those,
+    list_levels,
+)
+
 DEPTH_MAX: Final = 20
 DIGITS_MAX: Final = 39
 """Decimal digits of an integer: enough for 2^128 - 1."""
 
-ENVELOPE: Final = frozenset(
-    {
-        "account",
-        "api_version",
-        "created",
-        "data",
-        "id",
-        "livemode",
-        "object",
-        "pending_webhooks",
-        "request",
-        "type",
-    }
-)
-"""The fields of Stripe's event envelope: what a path may start with."""
-
-FUNCTIONS: Final = frozenset({"min", "max", "abs", "sum", "coalesce"})
-CONSTANTS: Final = {"true": True, "false": False, "null": None}
-WORDS: Final = frozenset({"and", "or", "not", "in", "if", "else", *CONSTANTS})
-NO_CONDITION: Final = frozenset({"+", "-", "*", "//", "%", "negate", "list", "abs", "sum"})
+ONE_OPERAND: Final = {"abs": "one value", "sum": "one list", "count": "one list"}
 INDEX: Final = "a number, a string, * or a condition"
 COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
-TOKEN: Final = re.compile(
-    r"(?P<number>\d[\w]*(?:\.\d\w*)?)"
-    r"|(?P<name>[^\W\d]\w*)"
-    r"""|(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
-    r"|(?P<sign>==|!=|<=|>=|//|[-+*%<>()\[\],.])",
-    re.DOTALL,
-)
-HINTS: Final = {
-    "=": "use == to compare",
-    "/": "use // to divide whole numbers",
-    "!": "use not, or != to compare",
-    "&": "use and",
-    "|": "use or",
-    '"': "the string has no end",
-    "'": "the string has no end",
-}
 
-
-class ExpressionMistake(Exception):
-    """The text is no expression. column: where, from 1."""
-
-    def __init__(self, message: str, column: int) -> None:
-        super().__init__(f"{message} (column {column} of the expression)")
-        self.column = column
-
-
-EACH: Final = None
-"""The step `[*]`: every element of a list."""
-
-ELEMENT: Final = "each"
-"""What a condition between [ and ] calls the element that it chooses or leaves out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Those:
-    """The step `[condition]`: the elements of a list that meet it."""
-
-    condition: Node
-
-
-PathStep = str | int | Those | None
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """An integer, string, boolean or null."""
-
-    value: int | str | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A value of the event or of a loop's item. text: as a person wrote it, for messages."""
-
-    root: str
-    steps: tuple[PathStep, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An operator or function: `+`, `==`, `and`, `if`, `list`, `min`, … and its operands."""
-
-    name: str
-    operands: tuple[Node, ...]
-    text: str
-
-
-Node = Constant | Path | Call
-
-
-class Token(NamedTuple):
-    """One word of the text. start, end: offsets from 0."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-def parse(text: str, *, roots: Collection[str]) -> Node:
+def parse(text: str, *, roots: Collection[str], levels: Mapping[str, int] | None = None) -> Node:
     """The tree of an expression whose paths may start with `roots`.
+
+    levels: of the roots that are chosen elements; see `list_levels`.
 
     Raises:
         ExpressionMistake: when the text is no expression.
     """
-    return _Parser(text, roots).whole()
-
-
-def _tokens(text: str) -> list[Token]:
-    if len(text) > TEXT_MAX:
-        raise ExpressionMistake(f"longer than {TEXT_MAX} characters", 1)
-    found: list[Token] = []
-    at = 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        match = TOKEN.match(text, at)
-        if match is None:
-            hint = HINTS.get(text[at], "it has no meaning here")
-            raise ExpressionMistake(f"unexpected {text[at]!r}: {hint}", at + 1)
-        found.append(Token(match.lastgroup or "", match.group(), at, match.end()))
-        at = match.end()
-    if len(found) > TOKENS_MAX:
-        raise ExpressionMistake(f"more than {TOKENS_MAX} words and signs", 1)
-    found.append(Token("end", "", len(text), len(text)))
-    return found
+    return _Parser(text, roots, levels or {}).whole()
 
 
 class _Parser:
     """Recursive descent over one text; each method reads one rule of the grammar above."""
 
-    def __init__(self, text: str, roots: Collection[str]) -> None:
+    def __init__(self, text: str, roots: Collection[str], levels: Mapping[str, int]) -> None:
         self._text = text
         self._roots = roots
-        self._tokens = _tokens(text)
+        self._levels = levels
+        self._tokens = tokens(text)
         self._at = 0
         self._depth = 0
 
@@ -177,7 +77,7 @@ class _Parser:
         """The one expression that the text must be."""
         if self._next.kind == "end":
             raise ExpressionMistake("an expression is needed", 1)
-        node = self._choice()
+        node = self._list()
         if self._next.kind != "end":
             raise self._mistake(f"unexpected {self._next.text!r}")
         return node
@@ -211,6 +111,15 @@ class _Parser:
 
     def _call(self, name: str, operands: tuple[Node, ...], start: int) -> Call:
         return Call(name, operands, self._text[start : self._tokens[self._at - 1].end])
+
+    def _list(self) -> Node:
+        start, node = self._next.start, self._choice()
+        while self._accept("where"):
+            first, condition = self._next, self._about_each()
+            if isinstance(condition, Constant) or _no_condition(condition):
+                raise self._mistake("a condition is needed after where", first)
+            node = self._call("where", (node, condition), start)
+        return node
 
     def _choice(self) -> Node:
         self._depth += 1
@@ -287,13 +196,15 @@ class _Parser:
     def _primary(self) -> Node:
         token = self._take()
         if token.text == "(":
-            node = self._choice()
+            node = self._list()
             self._expect(")")
-            return node
+            return self._behind(node, token.start)
         if token.text == "[":
             return self._call("list", self._operands("]"), token.start)
         if token.kind == "name" and token.text not in WORDS:
-            return self._function(token) if self._next.text == "(" else self._path(token)
+            if self._next.text == "(":
+                return self._behind(self._function(token), token.start)
+            return self._path(token)
         return self._constant(token)
 
     def _constant(self, token: Token) -> Constant:
@@ -323,7 +234,7 @@ class _Parser:
         while not self._accept(end):
             if found:
                 self._expect(",")
-            found.append(self._choice())
+            found.append(self._list())
         return tuple(found)
 
     def _function(self, token: Token) -> Node:
@@ -331,11 +242,26 @@ class _Parser:
             known = ", ".join(sorted(FUNCTIONS))
             raise self._mistake(f"there is no function {token.text!r}, only {known}", token)
         self._expect("(")
+        if token.text == "latest":
+            return self._latest(token)
         operands = self._operands(")")
-        wanted = {"abs": "one value", "sum": "one list"}.get(token.text)
+        wanted = ONE_OPERAND.get(token.text)
         if not operands or (wanted and len(operands) != 1):
             raise self._mistake(f"{token.text}() takes {wanted or 'at least one value'}", token)
         return self._call(token.text, operands, token.start)
+
+    def _latest(self, token: Token) -> Node:
+        """`latest(list, created)`: the field is a path of each element; no list is an empty one."""
+        start, chosen = self._next.start, self._list()
+        chosen = self._call("coalesce", (chosen, Call("list", (), "[]")), start)
+        self._expect(",")
+        start = self._next.start
+        keys = [self._key()]
+        while self._accept("."):
+            keys.append(self._key())
+        field = Path(ELEMENT, tuple(keys), self._text[start : self._tokens[self._at - 1].end])
+        self._expect(")")
+        return self._call("latest", (chosen, field), token.start)
 
     def _path(self, token: Token) -> Path:
         if token.text not in self._roots:
@@ -344,11 +270,23 @@ class _Parser:
             start = f": a path starts with data, id{inside}, …"
             hint = f"; did you mean {near[0]!r}?" if near else start
             raise self._mistake(f"{token.text!r} is not known here{hint}", token)
+        steps = self._steps(self._levels.get(token.text, 0))
+        end = self._tokens[self._at - 1].end
+        return Path(token.text, steps, self._text[token.start : end])
+
+    def _behind(self, base: Node, start: int) -> Node:
+        """The node itself, or what the steps after it lead to."""
+        steps = self._steps(list_levels(base, self._levels))
+        if not steps:
+            return base
+        return Steps(base, steps, self._text[start : self._tokens[self._at - 1].end])
+
+    def _steps(self, levels: int) -> tuple[PathStep, ...]:
+        """Keys and places; a key after chosen elements is a key of each of them."""
         steps: list[PathStep] = []
         while sign := self._accept(".", "["):
             steps.append(self._key() if sign == "." else self._index())
-        end = self._tokens[self._at - 1].end
-        return Path(token.text, tuple(steps), self._text[token.start : end])
+        return (*[EACH] * levels, *steps) if steps and isinstance(steps[0], str) else tuple(steps)
 
     def _key(self) -> str:
         token = self._take()
@@ -368,12 +306,21 @@ class _Parser:
         return step
 
     def _chosen(self) -> PathStep:
-        outside, first = self._roots, self._next
+        first, node = self._next, self._about_each()
+        if isinstance(node, Constant) and type(node.value) in (int, str):
+            return node.value
+        if isinstance(node, Constant) or _no_condition(node):
+            raise self._mistake(f"{INDEX} is needed between [ and ]", first)
+        return Those(node)
+
+    def _about_each(self) -> Node:
+        """An expression in which `each` is an element."""
+        outside = self._roots
         self._roots = {*outside, ELEMENT}
         node = self._choice()
         self._roots = outside
-        if isinstance(node, Constant) and type(node.value) in (int, str):
-            return node.value
-        if isinstance(node, Constant) or (isinstance(node, Call) and node.name in NO_CONDITION):
-            raise self._mistake(f"{INDEX} is needed between [ and ]", first)
-        return Those(node)
+        return node
+
+
+def _no_condition(node: Node) -> bool:
+    return isinstance(node, Call) and node.name in NO_CONDITION

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from worker.core.expressions.grammar import EACH
+from worker.core.expressions.tree import EACH
 
 Value: TypeAlias = Any
 """A decoded JSON or Avro value: its kind is not known before it is looked at."""
@@ -198,6 +198,30 @@ def total(values: Value, text: str) -> int:
     if type(values) is not list or any(type(value) is not int for value in values):
         raise IllTyped(f"{text} needs a list of whole numbers")
     return sum(values)
+
+
+def elements(value: Value, text: str) -> list[Value]:
+    """The list that `where` chooses from."""
+    if type(value) is list:
+        return value
+    raise Missing(f"{text} is missing: there is no list before where")
+
+
+def number_of(values: Value, text: str) -> int:
+    """How many elements a list has."""
+    if type(values) is list:
+        return len(values)
+    raise IllTyped(f"{text} needs a list")
+
+
+def latest(values: Value, field: Callable[[Value], Value], text: str) -> Value:
+    """The element whose field is greatest, the first of several; null where there is none."""
+    if type(values) is not list:
+        raise IllTyped(f"{text} needs a list")
+    found = [field(value) for value in values]
+    for value in found:
+        _comparable(value, found[0], text)
+    return values[found.index(max(found))] if found else None
 
 
 def first_present(thunks: tuple[Callable[[], Value], ...]) -> Value:

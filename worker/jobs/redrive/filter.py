@@ -13,8 +13,8 @@ from typing import Final
 
 from worker.core.errors import UsageError
 from worker.core.expressions.compiler import ExpressionMistake, compile_expression
-from worker.core.expressions.grammar import ENVELOPE
 from worker.core.expressions.operators import ExpressionError
+from worker.core.expressions.tree import ENVELOPE
 
 LetterFields = Mapping[str, str | int]
 
