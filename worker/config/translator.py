@@ -6,7 +6,7 @@ from typing import Final
 
 from worker.config.settings import Settings
 from worker.core.rulebook import Rulebook
-from worker.core.translate import Translator
+from worker.core.translate import ANY_ACCOUNT, Translator
 
 LIVEMODES: Final = {"any": None, "true": True, "false": False}
 
@@ -18,6 +18,6 @@ def translator_of(settings: Settings, rulebook: Rulebook, *, booked: bool = Fals
     so a guard that was set later does not refuse them.
     """
     if booked:
-        return Translator(rulebook)
+        return Translator(rulebook, account=ANY_ACCOUNT)
     events = settings.events
     return Translator(rulebook, livemode=LIVEMODES[events.livemode], account=events.account)

@@ -16,7 +16,7 @@ from worker.codecs.decode import Decoder
 from worker.config.settings import Settings
 from worker.core.assignment import Assignment
 from worker.core.ports import Headers
-from worker.core.translate import Translator
+from worker.core.translate import ANY_ACCOUNT, Translator
 from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
@@ -110,7 +110,7 @@ class Lost:
         clock = LedgerTime(BEGAN * 10**9)
         path = folder / "lost.file"
         self.played = Played(EmbeddedLedger(path=path, now_ns=clock), path, clock)
-        self.reader = EventReader(Decoder(), Translator(rulebook))
+        self.reader = EventReader(Decoder(), Translator(rulebook, account=ANY_ACCOUNT))
         self.poster = Poster(self.played.ledger, Translator(rulebook), parked_max=0)
         self.writer = announcing(Settings(), rulebook.digest)
         self.assignments: dict[tuple[str, int], Assignment] = {}

@@ -118,6 +118,7 @@ def test_other_money_is_a_conflict(
         ("LIVEMODE", "true", {"livemode": False}),
         ("LIVEMODE", "false", {"livemode": True}),
         ("ACCOUNT", "acct_ours", {"account": "acct_another"}),
+        ("ACCOUNT", "", {"account": "acct_another"}),
     ],
 )
 def test_a_plan_posts_nothing_that_the_worker_refuses(  # noqa: PLR0913, PLR0917 - three fixtures
@@ -136,6 +137,7 @@ def test_a_plan_posts_nothing_that_the_worker_refuses(  # noqa: PLR0913, PLR0917
     line = {"topic": "wallet.commands", "value": record}
     (tmp_path / "one.jsonl").write_text(json.dumps(line) + "\n")
     told = ("--from-files", str(tmp_path / "one.jsonl"))
+    monkeypatch.setenv("LEDGER_WORKER_EVENTS__ACCOUNT", "*")
     assert plan(capsys, *told)["total"] == {"new": 1}
     monkeypatch.setenv(f"LEDGER_WORKER_EVENTS__{setting}", value)
     assert plan(capsys, *told)["total"] == {"dead": 1}
