@@ -14,6 +14,7 @@ from worker.core.chain import BALANCING, CLOSING, LegSpec, leg_spec
 from worker.core.event import Dead, Reason
 from worker.core.expressions.compiler import Evaluate, Expression
 from worker.core.expressions.operators import ExpressionError, Value
+from worker.core.requirements import CompiledRequirement, compile_requirements, memo_codes
 from worker.core.rulebook import (
     CONTROL,
     AccountUse,
@@ -137,7 +138,7 @@ class CompiledTransaction:
     """One rule, ready to run. start, end: seconds, end excluded.
 
     waits: it has an origin or comes after another. suspends: some leg names a suspense account;
-    diverted: its legs with all of them in place.
+    diverted: its legs with all of them in place. memo: codes; see `requirements.memo_codes`.
     """
 
     name: str
@@ -154,6 +155,8 @@ class CompiledTransaction:
     diverted: tuple[CompiledLeg, ...]
     waits: bool
     suspends: bool
+    require: tuple[CompiledRequirement, ...]
+    memo: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +292,8 @@ class _Compiler:
             diverted=tuple(self._leg(name, leg) for leg in diverted_legs(rule)),
             waits=rule.origin is not None or rule.after is not None,
             suspends=rule.suspends,
+            require=compile_requirements(rule, self._pick),
+            memo=memo_codes(rule),
         )
 
     def _predecessor(self, rule: Predecessor | None, place: str) -> CompiledPredecessor | None:

@@ -4,8 +4,9 @@ The invariant: a chain made here is the very chain that the translator's general
 compares them over all kinds of traffic. What is not in order is not judged here: `NotPlain` sends
 the event the general way, which says precisely what is wrong. Imports the core only.
 
-A rule is plain when it waits for nothing and its legs have no loops, no helping parts, no accounts
-of an origin and no reservation to settle. The benchmarks guard this module.
+A rule is plain when it waits for nothing, requires nothing and moves no memo account, and its legs
+have no loops, no helping parts, no accounts of an origin and no reservation to settle. The
+benchmarks guard this module.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def plain_legs(plan: CompiledTransaction) -> tuple[PlainLeg, ...]:
     """The legs of a rule that is plain; none when it is not."""
     legs = tuple(_plain_leg(leg) for leg in plan.legs)
     found = tuple(leg for leg in legs if leg is not None)
-    return found if len(found) == len(legs) and not plan.waits else ()
+    checked = bool(plan.require or plan.memo)
+    return found if len(found) == len(legs) and not plan.waits and not checked else ()
 
 
 def _plain_leg(leg: CompiledLeg) -> PlainLeg | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from worker.core.event import Reason
 from worker.core.expressions.compiler import Expression
 from worker.core.money import Currency
 from worker.core.wire import TransferKind
@@ -212,6 +213,18 @@ class LegRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """What an event must be like to be booked. sentence: the condition in an accountant's words.
+
+    reason: of the dead letter that the event becomes where the condition is false.
+    """
+
+    sentence: str
+    condition: Expression
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """One rule. on: globs of event types. start, end: event `created` in seconds, end excluded.
 
@@ -231,6 +244,7 @@ class Transaction:
     priority: Priority = "normal"
     origin: Predecessor | None = None
     after: Predecessor | None = None
+    require: tuple[Requirement, ...] = ()
     line: int = 0
 
     @property

@@ -38,6 +38,7 @@ from worker.core.keys import cached_suffix, hashed, idempotency_of, need, pendin
 from worker.core.matching import Matcher, MatchTable
 from worker.core.money import AMOUNT_LIMIT, Currency, amount_problem
 from worker.core.predecessors import FoundAccounts
+from worker.core.requirements import not_at_zero, unmet
 from worker.core.rulebook import Rulebook
 
 ITEMS_MAX: Final = 16_384
@@ -157,6 +158,8 @@ class Translator:
         self, plan: CompiledTransaction, event: Event, attempt: int, *, diverted: bool
     ) -> Chain | Skipped:
         body = event.body
+        if plan.require and (dead := unmet(plan.name, plan.require, body)):
+            raise TranslationRefused(dead.reason, dead.detail)
         if plan.waits:
             self._fills.clear()
         key = event_key(event.id) if plan.key is None else idempotency_of(plan, body)
@@ -177,6 +180,8 @@ class Translator:
         if not draft.legs:
             return NOTHING_TO_POST
         legs = tuple(draft.legs)
+        if plan.memo and (dead := not_at_zero(plan.name, plan.memo, legs)):
+            raise TranslationRefused(dead.reason, dead.detail)
         needs = self._needs(plan, body) if plan.waits else None
         suspends = plan.suspends and not diverted
         tag = fact_tag(key)

@@ -329,6 +329,8 @@ def read_currency(
 def _check_together(leg: LegRule, fields: YamlMapping) -> None:
     """Options that contradict each other."""
     helped = leg.shortfall or leg.repay_first
+    memo = [side for side in SIDES if _is_memo(leg.debit if side == "debit" else leg.credit)]
+    to_zero = "a memo account ends every chain at zero"
     balancing, closing = leg.flags & BALANCING, leg.flags & CLOSING
     for key, wrong, message in (
         ("pending", leg.suspense and leg.kind == "pending", "`suspense` cannot be pending"),
@@ -339,6 +341,17 @@ def _check_together(leg: LegRule, fields: YamlMapping) -> None:
         ("pending", helped and leg.kind == "pending", "a shortfall cannot be pending"),
         ("flags", helped and balancing, "a shortfall sets the balancing flags itself"),
         ("repay_first", leg.shortfall and leg.repay_first, "either `shortfall` or `repay_first`"),
+        ("pending", memo and leg.kind == "pending", f"{to_zero}: it reserves nothing"),
+        ("flags", memo and balancing, f"{to_zero}: balancing flags cannot say by how much"),
+        ("debit", memo and helped, f"{to_zero}: no shortfall goes through it"),
+        ("suspense", leg.suspense and leg.suspense.side in memo, f"{to_zero}: nothing replaces it"),
     ):
         if wrong:
             fields.wrong(key, message)
+
+
+def _is_memo(use: Use | None) -> bool:
+    """Is it a memo account that a rule moves by itself?"""
+    return (
+        isinstance(use, AccountUse) and use.account.type == "memo" and use.account.name != CONTROL
+    )

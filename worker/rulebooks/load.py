@@ -26,8 +26,9 @@ from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Node, read_so
 PACKAGED: Final = Path(__file__).with_name("stripe-wallets.yaml")
 """The rulebook that comes with the worker."""
 
-ORDERED: Final = frozenset({"transactions", "transfers", "for_each"})
-"""Mappings whose order means something: the first match, the order of legs and of loops."""
+ORDERED: Final = frozenset({"transactions", "transfers", "for_each", "require"})
+"""Mappings whose order means something: the first match, the order of legs, of loops and of what is
+required."""
 
 
 def load(path: Path) -> Rulebook:

@@ -26,6 +26,10 @@ NOTICE_SECONDS: Final = 24 * 3600
 """How long after the lock's date a change may begin."""
 
 
+ADDED: Final = frozenset({"require"})
+"""Parts that rules did not always have: not said where they are empty, so that old locks fit."""
+
+
 class Changed(NamedTuple):
     """One change that the lock does not allow. line: in the rulebook's file."""
 
@@ -133,8 +137,8 @@ def _said(value: Any) -> Any:  # noqa: ANN401 - any part of a rule
     if hasattr(value, "_asdict"):
         return {key: _said(each) for key, each in value._asdict().items()}
     if hasattr(value, "__dataclass_fields__"):
-        names = (key for key in value.__dataclass_fields__ if key != "line")
-        return {key: _said(getattr(value, key)) for key in names}
+        found = {key: getattr(value, key) for key in value.__dataclass_fields__ if key != "line"}
+        return {key: _said(each) for key, each in found.items() if each or key not in ADDED}
     if isinstance(value, list | tuple):
         return [_said(each) for each in value]
     return value

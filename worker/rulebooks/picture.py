@@ -40,6 +40,8 @@ def conditions(rule: Transaction) -> Iterator[str]:
         yield f"origin {rule.origin.text}{optional}"
     if rule.after:
         yield f"after {rule.after.text}"
+    for each in rule.require:
+        yield f"require that {each.sentence}: {each.condition.text}"
 
 
 def _table(rule: Transaction) -> Iterator[str]:

@@ -7,13 +7,15 @@ none is `event`. Legs are read in their own module.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, cast
 
-from worker.core.event import CREATED_MAX
+from worker.core.event import CREATED_MAX, Reason
 from worker.core.expressions.compiler import Expression
-from worker.core.rulebook import LegRule, Predecessor, Priority, Transaction
-from worker.rulebooks.fields import YamlMapping, check_name
+from worker.core.requirements import REASONS
+from worker.core.rulebook import LegRule, Predecessor, Priority, Requirement, Transaction
+from worker.rulebooks.fields import YamlMapping, check_name, compiled
 from worker.rulebooks.legs import LEG_KEYS, LegScope, read_currency, read_leg
 from worker.rulebooks.origins import LegShape, TransactionShape, read_predecessor
 from worker.rulebooks.sections import PRIORITIES
@@ -21,8 +23,9 @@ from worker.rulebooks.yaml_source import Block, Node, Scalar
 
 TRANSACTION_KEYS: Final = (
     "on", "when", "idempotency_key", "idempotency_time", "currency", "transfers", "from", "until",
-    "execution", "priority", "origin", "after",
+    "execution", "priority", "origin", "after", "require",
 )  # fmt: skip
+REQUIRE_KEYS: Final = ("that", "reason")
 SECOND: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?")
 
 
@@ -84,8 +87,28 @@ def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transact
         priority=cast("Priority", fields.choice("priority", PRIORITIES)),
         origin=origin,
         after=read_predecessor(fields, "after", declared.shapes),
+        require=tuple(_requirements(fields)),
         line=fields.here,
     )
+
+
+def _requirements(fields: YamlMapping) -> Iterator[Requirement]:
+    """`require:`, by the sentence that says what must be true."""
+    for sentence, node, line in fields.blocks("require"):
+        what = f"{fields.what}: require {sentence!r}"
+        reason = REASONS[0]
+        if isinstance(node, Block):
+            inner = YamlMapping(node, what, fields.mistakes, known=REQUIRE_KEYS, line=line)
+            inner.require("that")
+            reason = Reason(inner.choice("reason", REASONS))
+            condition = inner.expression("that", condition=True)
+        else:
+            text = node.text if isinstance(node, Scalar) else ""
+            condition = compiled(text, line, what, fields.mistakes, condition=True)
+        if condition is not None and not condition.roots:
+            fields.mistakes.add(line, f"{what} is the same for every event")
+        if condition is not None:
+            yield Requirement(sentence, condition, reason)
 
 
 def _identity(fields: YamlMapping) -> tuple[Expression | None, Expression | None]:
