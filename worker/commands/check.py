@@ -15,6 +15,7 @@ from pathlib import Path
 
 from worker.core.errors import UsageError
 from worker.core.rulebook import Rulebook
+from worker.rulebooks.adr_rules import open_decisions
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import Changed, Lock, changes, lock_path, lock_text, read_lock
 from worker.rulebooks.picture import draw
@@ -55,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     lock = read_lock(lock_path(path))
     found = changes(rulebook, lock) if lock else []
     show = _as_json if arguments.json else _as_text
-    warnings = find_warnings(rulebook)
+    decisions = (RuleWarning(each.line, each.message) for each in open_decisions(path))
+    warnings = sorted((*find_warnings(rulebook), *decisions))
     sys.stdout.write(show(path, rulebook, warnings, found, lock) + "\n")
     if arguments.html:
         said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]

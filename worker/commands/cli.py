@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "demo": "show the whole worker on an embedded broker and ledger, in under a minute",
         "generate": "make realistic, deterministic Stripe traffic, for Kafka or a file",
         "check": "validate a rulebook and draw its T-accounts",
+        "convert": "write a rulebook in YAML from one in ADR-0015's text form",
         "explain": "show the transfers that an event makes, without posting",
         "topics": "the declared topics and grants: compare with the broker, make, or render",
         "schemas": "the packaged schemas: check what may change in them, register them",

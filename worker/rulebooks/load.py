@@ -1,7 +1,7 @@
 """Loads a rulebook file, or says all that is wrong with it, file and line.
 
-The invariant: a Rulebook that comes out is valid and complete; nothing wrong is let through with a
-warning. Warnings are the business of `find_warnings`.
+The file is YAML or ADR-0015's text form, whichever its content is. The invariant: a Rulebook that
+comes out is valid and complete; warnings are the business of `find_warnings`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from worker.core.rulebook import Rulebook
+from worker.rulebooks.adr_lines import is_adr_text
+from worker.rulebooks.adr_rules import read_adr
 from worker.rulebooks.legs import LegScope
 from worker.rulebooks.sections import (
     new_fields,
@@ -21,7 +23,7 @@ from worker.rulebooks.sections import (
     read_topics,
 )
 from worker.rulebooks.transactions import read_shapes, read_transactions
-from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Node, read_source
+from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Node, read_text, read_yaml
 
 PACKAGED: Final = Path(__file__).with_name("stripe-wallets.yaml")
 """The rulebook that comes with the worker."""
@@ -38,7 +40,8 @@ def load(path: Path) -> Rulebook:
         UsageError: with one `file:line: message` per mistake, all at once.
     """
     mistakes = Mistakes(path)
-    tree = read_source(mistakes)
+    text = read_text(mistakes)
+    tree = read_adr(text, mistakes).tree if is_adr_text(text) else read_yaml(text, mistakes)
     book = new_fields(tree, mistakes)
     ledgers, accounts = read_ledgers(book), read_accounts(book)
     rulebook = Rulebook(

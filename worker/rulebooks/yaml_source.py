@@ -78,13 +78,13 @@ class Mistakes:
             raise UsageError("\n".join(f"{self.path}:{line}: {text}" for line, text in ordered))
 
 
-def read_source(mistakes: Mistakes) -> Block:
-    """The file's top mapping.
+def read_yaml(text: str, mistakes: Mistakes) -> Block:
+    """The top mapping of a rulebook's YAML.
 
     Raises:
-        UsageError: when the file cannot be read or is no YAML mapping.
+        UsageError: when the text is no YAML mapping.
     """
-    tree = _Builder(_text(mistakes), mistakes).tree()
+    tree = _Builder(text, mistakes).tree()
     if not isinstance(tree, Block):
         mistakes.add(1, "a rulebook is a mapping that starts with `version: 1`")
         mistakes.stop_if_any()
@@ -92,7 +92,12 @@ def read_source(mistakes: Mistakes) -> Block:
     return tree
 
 
-def _text(mistakes: Mistakes) -> str:
+def read_text(mistakes: Mistakes) -> str:
+    """The file's text.
+
+    Raises:
+        UsageError: when it cannot be read or is no text.
+    """
     try:
         content = mistakes.path.read_bytes()
     except OSError as error:
