@@ -235,11 +235,6 @@ def test_an_origin_is_found_at_every_attempt() -> None:
 def test_only_open_sides_are_taken_from_a_stored_chain() -> None:
     """A chain that is in the ledger fills the sides that its origin gave, and no other."""
     of = chain(leg("plain", debit=WALLET._replace(id=-1)), leg("plain"))
-    stored = {
-        number: one
-        for number, one in zip(
-            (1000, 1001), stored_legs(chain(leg("plain"), leg("plain"))), strict=True
-        )
-    }
+    stored = {each.id: each for each in stored_legs(chain(leg("plain"), leg("plain")))}
     assert with_stored_accounts(of, stored) == {-1: WALLET.id}
     assert with_stored_accounts(of, {1000: stored[1000]}) is None
