@@ -49,7 +49,8 @@ CREATE TABLE rejected_once AS
 CREATE TABLE stories AS
   SELECT e.tag, e.variant, min(e.event_id) AS event_id, min(e.event_type) AS event_type,
     min(e.origin) AS origin, min(e.time_ms) AS time_ms, bool_or(e.in_transit) AS in_transit,
-    min(r.reason) AS rejected, min(d.reason) AS dead, min(p.place) AS parked
+    min(r.reason) AS rejected, min(d.reason) AS dead, min(p.place) AS parked,
+    max(e.waits_for) AS waits_for
   FROM events e
   LEFT JOIN rejected_once r USING (event_id)
   LEFT JOIN dead_once d ON d.origin = e.origin
@@ -93,20 +94,24 @@ FROM states WHERE NOT whole AND present > 0 AND told_otherwise AND dead IS NOT N
 
 ABSENT_CHAINS: Final = """
 INSERT INTO items BY NAME
-SELECT CASE WHEN s.rejected IS NOT NULL THEN 'rejected' WHEN s.dead IS NOT NULL THEN 'dead'
-    WHEN s.in_transit THEN 'in_transit' WHEN s.parked IS NOT NULL THEN 'parked'
-    ELSE 'missing_in_ledger' END AS class,
-  s.rejected IS NULL AND s.dead IS NULL AND s.parked IS NULL AND NOT s.in_transit AS differs,
+WITH judged AS (
+  SELECT *, CASE WHEN rejected IS NOT NULL THEN 'rejected' WHEN dead IS NOT NULL THEN 'dead'
+    WHEN in_transit THEN 'in_transit' WHEN parked IS NOT NULL THEN 'parked'
+    WHEN waits_for = '' THEN 'missing_in_ledger'
+    WHEN $announced THEN 'not_announced' ELSE 'parked' END AS class
+  FROM states)
+SELECT s.class AS class, s.class IN ('missing_in_ledger', 'not_announced') AS differs,
   c.ledger AS ledger, c.amount AS expected_amount,
   c.debit_name AS expected_debit, c.credit_name AS expected_credit,
   s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
   c.transfer_id AS transfer_id, s.origin AS place, s.time_ms AS time_ms,
-  CASE WHEN s.rejected IS NOT NULL THEN 'the ledger refused it: ' || s.rejected
-    WHEN s.dead IS NOT NULL THEN 'dead letter: ' || s.dead
-    WHEN s.in_transit THEN 'the worker has not come to it yet'
-    WHEN s.parked IS NOT NULL THEN 'it waits for its predecessor: ' || s.parked
+  CASE s.class WHEN 'rejected' THEN 'the ledger refused it: ' || s.rejected
+    WHEN 'dead' THEN 'dead letter: ' || s.dead
+    WHEN 'in_transit' THEN 'the worker has not come to it yet'
+    WHEN 'parked' THEN 'it waits for its predecessor: ' || coalesce(s.parked, s.waits_for)
+    WHEN 'not_announced' THEN s.waits_for || ', and no topic has the event as waiting or dead'
     ELSE 'nothing of this event is in the ledger, and nothing says why' END AS detail
-FROM compared c JOIN states s USING (tag, variant)
+FROM compared c JOIN judged s USING (tag, variant)
 WHERE s.present = 0;
 """
 
@@ -128,12 +133,32 @@ LEFT JOIN explained x ON x.tag = a.tag AND x.leg = a.leg AND x.legs = a.legs
 WHERE a.in_range;
 """
 
+BOOKED_TWICE: Final = """
+INSERT INTO items BY NAME
+WITH booked AS (
+  SELECT a.*, l.leg_name,
+    first_value(a.transfer_id) OVER same AS first_id, row_number() OVER same AS nth
+  FROM actual a JOIN (SELECT DISTINCT transfer_id, leg_name FROM legs) l USING (transfer_id)
+  WINDOW same AS (PARTITION BY a.tag, a.leg ORDER BY a.posted_ns))
+SELECT 'duplicate' AS class, true AS differs, b.ledger AS ledger, b.amount AS actual_amount,
+  b.debit AS actual_debit, b.credit AS actual_credit, b.leg_name AS leg,
+  s.event_id AS event_id, s.event_type AS event_type,
+  b.transfer_id AS transfer_id, b.first_id AS other_transfer_id, b.place AS place,
+  b.posted_ns // 1000000 AS time_ms,
+  'one fact under two ids: two events tell it with different times, and both were posted' AS detail
+FROM booked b LEFT JOIN (
+  SELECT c.transfer_id, min(s.event_id) AS event_id, min(s.event_type) AS event_type
+  FROM compared c JOIN states s USING (tag, variant) GROUP BY c.transfer_id) s USING (transfer_id)
+WHERE b.nth > 1 AND b.in_range;
+"""
+
 ANNOUNCEMENTS: Final = """
 INSERT INTO items BY NAME
 WITH told AS (
   SELECT transfer_id, count(*) AS times, min(event_id) AS event_id, min(amount) AS low,
     max(amount) AS high, min(debit) AS debit, min(credit) AS credit, max(debit) AS debit_too,
-    max(credit) AS credit_too, min(place) AS place
+    max(credit) AS credit_too, min(place) AS place, list(DISTINCT (ledger)) AS ledgers,
+    list(DISTINCT (pending_id, leg, legs, code, flags)) AS fields
   FROM announced GROUP BY transfer_id),
 known AS (SELECT DISTINCT transfer_id, leg_name FROM legs),
 judged AS (
@@ -143,6 +168,9 @@ judged AS (
       WHEN t.debit <> a.debit OR t.credit <> a.credit OR t.debit_too <> a.debit
         OR t.credit_too <> a.credit THEN 'account_mismatch'
       WHEN t.low <> a.amount OR t.high <> a.amount THEN 'amount_mismatch'
+      WHEN t.ledgers <> [a.ledger] THEN 'currency_mismatch'
+      WHEN t.fields <> [(a.pending_id, a.leg, a.legs, a.code, a.flags)]
+        THEN 'announcement_mismatch'
       WHEN t.times > 1 THEN 'duplicate'
       ELSE 'matched' END AS verdict
   FROM actual a JOIN known k USING (transfer_id) LEFT JOIN told t USING (transfer_id)
@@ -182,6 +210,11 @@ SELECT CASE WHEN d.origin IS NOT NULL OR NOT $announced THEN 'dead'
 FROM events e LEFT JOIN dead_once d USING (origin) WHERE e.outcome = 'dead';
 """
 
+UNREADABLE: Final = """
+INSERT INTO items BY NAME
+SELECT 'unreadable' AS class, true AS differs, place, time_ms, why AS detail FROM unreadable;
+"""
+
 TWICE_IN_TOPICS: Final = """
 INSERT INTO items BY NAME
 SELECT 'duplicate' AS class, false AS differs, event_id, min(event_type) AS event_type,
@@ -199,9 +232,11 @@ def classify(database: Database, *, cut_ns: int, announced: bool) -> None:
     announcements read? Without them nothing is said about announcements.
     """
     database.execute(PREPARE)
-    for statement in (DIFFERING_LEGS, OTHER_MONEY, ABSENT_CHAINS, UNEXPLAINED, TWICE_IN_TOPICS):
+    for statement in (DIFFERING_LEGS, OTHER_MONEY, UNEXPLAINED, BOOKED_TWICE, TWICE_IN_TOPICS):
         database.execute(statement)
-    database.execute(DEAD_EVENTS, {"announced": announced})
+    database.execute(UNREADABLE)
+    for statement in (ABSENT_CHAINS, DEAD_EVENTS):
+        database.execute(statement, {"announced": announced})
     if announced:
         database.execute(ANNOUNCEMENTS)
         database.execute(ANNOUNCED_ONLY, {"cut": cut_ns})

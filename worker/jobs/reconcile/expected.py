@@ -114,8 +114,8 @@ class ExpectedPostings:
     def flush(self) -> None:
         """Look up the accounts that waiting chains take from their origins, and write their rows.
 
-        A chain whose predecessor is not in the ledger keeps its accounts open: it is parked, or
-        missing, and where it is in the ledger nevertheless, its accounts are not compared.
+        A chain whose predecessor is not in the ledger keeps its accounts open and says what it
+        waits for; where it is in the ledger nevertheless, its accounts are not compared.
         """
         chains = [candidate for one in self.waiting for candidate in one.candidates]
         resolved = iter(self.predecessors.resolve(chains))
@@ -124,8 +124,9 @@ class ExpectedPostings:
             if isinstance(found[0], Dead) and found[0].reason is not Reason.PREDECESSOR_MISSING:
                 self._happened(one.row | {"outcome": "dead", "reason": found[0].reason.value})
                 continue
+            waits_for = found[0].detail if isinstance(found[0], Dead) else ""
             self._asked(
-                one,
+                one._replace(row=one.row | {"waits_for": waits_for}),
                 [
                     candidate if isinstance(chain, Dead) else chain
                     for candidate, chain in zip(one.candidates, found, strict=True)
@@ -172,10 +173,15 @@ class ExpectedPostings:
             )
 
     def _is_fee(self, event: Event, leg: Leg) -> bool:
-        """What Stripe or the platform charges: told by the settlement feed, or revenue, or cost."""
-        accounts = self.rulebook.accounts
-        names = [one.name for one in (leg.debit, leg.credit) if one is not None]
-        return event.type == SETTLEMENT or any(accounts[one].type in FEE_TYPES for one in names)
+        """Of the settlement feed, or on a revenue or expense account.
+
+        An account that an origin would give, and that is not there, is of neither.
+        """
+        declared = self.rulebook.accounts
+        accounts = [account for account in (leg.debit, leg.credit) if account and account.id >= 0]
+        return event.type == SETTLEMENT or any(
+            declared[account.name].type in FEE_TYPES for account in accounts
+        )
 
     def _settled(self, event: Event) -> None:
         about = event.body["data"]["object"]

@@ -26,8 +26,17 @@ from worker.ledger.books import open_named_ledger
 from worker.ledger.scan import newest_timestamp
 
 SUFFIX: Final = ".part"
-VERSION: Final = 1
-READ: Final = ("events", "expected", "settled", "announced", "rejected", "dead", "parked")
+VERSION: Final = 2
+READ: Final = (
+    "events",
+    "expected",
+    "settled",
+    "announced",
+    "rejected",
+    "dead",
+    "parked",
+    "unreadable",
+)
 """The tables that parts fill; the ledger is read when they are joined."""
 
 IN_TRANSIT: Final = """

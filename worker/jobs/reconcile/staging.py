@@ -6,12 +6,14 @@ the worker runs is the one that says what is expected. Writes to the joining dat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from worker.codecs.dead_letters import CONNECT, REASON_HEADER
-from worker.codecs.outbox_reader import json_fields, place_of, posted_fields
+from worker.codecs.dead_letters import CONNECT
+from worker.codecs.letters import UnusableLetter, of_carried, reason_of, rejection
+from worker.codecs.outbox_reader import place_of, posted_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
@@ -29,7 +31,11 @@ from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.readback import PostedLegs
 
 MOVING: Final = frozenset({"posted", "post"})
-ORIGIN: Final = (f"{CONNECT}.topic", f"{CONNECT}.partition", f"{CONNECT}.offset")
+HEX_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+LEDGER_MAX: Final = (1 << 32) - 1
+TIMESTAMP_MAX: Final = (1 << 63) - 1
+AMOUNT_MAX: Final = (1 << 127) - 1
+"""What a DuckDB column holds; what the ledger holds in all is less than half of it."""
 
 
 @dataclass(slots=True)
@@ -77,31 +83,43 @@ class Staging:
     # Announcements
 
     def _announcement(self, record: Record) -> None:
-        told = posted_fields(record)
-        if self.span.holds(int(told["transfer_id"], 16) >> TIME_SHIFT):
-            names = ("transfer_id", "event_id", "debit_account_id", "credit_account_id")
-            self.stages["announced"].add(
-                (
-                    *(told[name] for name in names),
-                    told["ledger"],
-                    int(told["amount"]),
-                    int(told["ledger_timestamp"]),
-                    place_of(record),
-                )
-            )
+        try:
+            row = announced_row(posted_fields(record))
+        except (UsageError, KeyError, TypeError, ValueError):
+            self._unreadable(record, "it is no announcement of a posted transfer")
+            return
+        if self.span.holds(int(str(row[0]), 16) >> TIME_SHIFT):
+            self.stages["announced"].add((*row, place_of(record)))
 
     def _rejection(self, record: Record) -> None:
-        told = json_fields(record)
-        self.stages["rejected"].add((told["event_id"], told["reason"], place_of(record)))
+        refused = rejection(record)
+        if refused is None:
+            self._unreadable(record, "it is no rejection that the worker wrote")
+            return
+        self.stages["rejected"].add((refused.event_id, refused.reason, place_of(record)))
 
     def _letter(self, table: str, record: Record) -> None:
-        headers = {name: (value or b"").decode() for name, value in record.headers() or ()}
-        if any(name not in headers for name in ORIGIN):
-            raise UsageError(f"{place_of(record)} is no {table} letter: it has no original place")
-        topic, partition, offset = (headers[name] for name in ORIGIN)
-        reason, place = headers.get(REASON_HEADER, ""), place_of(record)
-        self.stages[table].add((f"{topic}/{partition}@{offset}", reason, place))
-        self.stages[table].add((hash_of(record), reason, place))
+        """A letter by the record that it is about: one that waited and then died is that too."""
+        source = of_carried(record, parked=self._parked_topics(record))
+        if isinstance(source, UnusableLetter):
+            self._unreadable(record, source.why)
+            return
+        topic, partition, offset = source.at
+        letter = (reason_of(record), place_of(record))
+        self.stages[table].add((f"{topic}/{partition}@{offset}", *letter))
+        self.stages[table].add((hash_of(record), *letter))
+
+    def _parked_topics(self, record: Record) -> set[str]:
+        """The topics of waiting events that a letter's headers name."""
+        names = {
+            (value or b"").decode(errors="replace")
+            for name, value in record.headers() or ()
+            if name == f"{CONNECT}.topic"
+        }
+        return {name for name in names if name.startswith(f"{self.settings.topics.parked}.")}
+
+    def _unreadable(self, record: Record, why: str) -> None:
+        self.stages["unreadable"].add((place_of(record), record.timestamp()[1], why))
 
     # The ledger
 
@@ -120,7 +138,8 @@ class Staging:
                 transfer.ledger,
                 transfer.amount,
                 hex_id(transfer.pending_id) if transfer.pending_id else "",
-                kind_of(transfer.flags),
+                transfer.code,
+                transfer.flags,
                 place.text if place else "",
                 transfer.timestamp,
                 self.span.holds(transfer.id >> TIME_SHIFT),
@@ -138,6 +157,36 @@ class Staging:
             return
         sums = self.clearing.setdefault(transfer.ledger, [0, 0])
         sums[not self.span.holds(time_ms)] += sign * transfer.amount
+
+
+def announced_row(fields: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """The fields of an announcement that are compared, as the table `announced` has them.
+
+    Raises:
+        KeyError, TypeError, ValueError: one is missing, of another type, or out of its range.
+    """
+    names = ("transfer_id", "debit_account_id", "credit_account_id")
+    ids = [str(fields[name]) for name in names]
+    if not all(map(HEX_ID.fullmatch, ids)):
+        raise ValueError("an id is not 32 hex digits")
+    return (
+        ids[0],
+        str(fields["event_id"]),
+        *ids[1:],
+        _number(fields["ledger"], LEDGER_MAX),
+        _number(fields["amount"], AMOUNT_MAX),
+        _number(fields["ledger_timestamp"], TIMESTAMP_MAX),
+        str(fields["pending_id"]),
+        *(_number(fields[name], LEDGER_MAX) for name in ("leg_number", "leg_count")),
+        *(_number(fields[name], LEDGER_MAX) for name in ("code", "flags")),
+    )
+
+
+def _number(value: object, largest: int) -> int:
+    number = int(str(value))
+    if not 0 <= number <= largest:
+        raise ValueError("a number is out of its range")
+    return number
 
 
 def open_staging(

@@ -27,6 +27,8 @@ CLASSES: Final[Mapping[str, str]] = {
     "fee_mismatch": "another fee",
     "duplicate": "told, posted or announced more than once",
     "not_announced": "an outcome that no topic tells",
+    "announcement_mismatch": "announced otherwise than the ledger holds it",
+    "unreadable": "a record of a topic of ours that cannot be read",
     "missing_in_report": "Stripe's report lacks it",
     "rejected": "the ledger refused it",
     "parked": "waits for its predecessor",

@@ -24,6 +24,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "variant": TEXT,  # tells two events of one key that ask for other money
     "outcome": TEXT,  # chain, dead, ignored, nothing_to_post
     "reason": TEXT,
+    "waits_for": TEXT,  # the predecessor that is not in the ledger
     "time_ms": INT,
     "in_transit": FLAG,  # the live group has not committed it yet
 }
@@ -56,7 +57,8 @@ ACTUAL: Final[Mapping[str, str]] = {
     "ledger": INT,
     "amount": AMOUNT,
     "pending_id": TEXT,
-    "kind": TEXT,
+    "code": INT,
+    "flags": INT,
     "place": TEXT,
     "posted_ns": INT,
     "in_range": FLAG,
@@ -70,8 +72,14 @@ ANNOUNCED: Final[Mapping[str, str]] = {
     "ledger": INT,
     "amount": AMOUNT,
     "posted_ns": INT,
+    "pending_id": TEXT,
+    "leg": INT,
+    "legs": INT,
+    "code": INT,
+    "flags": INT,
     "place": TEXT,
 }
+UNREADABLE: Final[Mapping[str, str]] = {"place": TEXT, "time_ms": INT, "why": TEXT}
 REJECTED: Final[Mapping[str, str]] = {"event_id": TEXT, "reason": TEXT, "place": TEXT}
 DEAD: Final[Mapping[str, str]] = {"origin": TEXT, "reason": TEXT, "place": TEXT}
 SETTLED: Final[Mapping[str, str]] = {
@@ -105,6 +113,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "rejected": REJECTED,
     "dead": DEAD,
     "parked": DEAD,
+    "unreadable": UNREADABLE,
     "settled": SETTLED,
     "report": REPORT,
     "currencies": CURRENCIES,

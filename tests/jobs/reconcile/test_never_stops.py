@@ -1,0 +1,202 @@
+"""Nothing in a topic stops a reconciliation: what cannot be read or explained is an item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.reports.played import GROUP, Played, line_of, play
+from worker.codecs.dead_letters import DeadLetters
+from worker.codecs.parked import ParkedEvents
+from worker.commands.cli import main
+from worker.core.event import Dead, Reason
+from worker.core.ports import Announcement
+from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.generate.scene import PAYMENTS, Generated
+
+OUTBOX = "ledger.transfers.posted"
+CREATED = 1_767_225_600
+
+
+def event(kind: str, about: dict[str, Any], *, number: str, created: int = CREATED) -> Generated:
+    """A Stripe event of the payments topic."""
+    made = {
+        "id": number,
+        "object": "event",
+        "type": kind,
+        "created": created,
+        "livemode": False,
+        "data": {"object": {"created": created, "currency": "usd"} | about},
+    }
+    return Generated(PAYMENTS, b"cus_1", made, "")
+
+
+def charge(number: str, amount: int, **other: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "object": "charge",
+        "amount": amount,
+        "amount_captured": amount,
+        "paid": True,
+        "captured": True,
+        "status": "succeeded",
+        "customer": "cus_1",
+    } | other
+
+
+REFUND = event(
+    "refund.created",
+    {"id": "re_1", "object": "refund", "amount": 5000, "charge": "ch_never", "status": "succeeded"},
+    number="evt_refund",
+)
+
+
+def played(folder: Path, events: Iterable[Generated]) -> Played:
+    day = play(0, seed=1, folder=folder, also=lambda _: events)
+    day.ledger.close()
+    return day
+
+
+def reconciled(
+    day: Played,
+    records: Iterable[ArchivedRecord],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    code: int,
+) -> list[dict[str, Any]]:
+    """The items, of these records and the day's ledger."""
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", f"embedded:{day.ledger_file}")
+    path = day.ledger_file.with_name("archive.jsonl")
+    path.write_text("".join(json.dumps(line_of(one)) + "\n" for one in records), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["reconcile", "--from-files", str(path), "--json"]) == code
+    items: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["items"]
+    return items
+
+
+def all_records(day: Played) -> list[ArchivedRecord]:
+    return [record for records in day.records.values() for record in records]
+
+
+def kinds(items: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(item["class"], item["event_id"]) for item in items}
+
+
+def letter(carried: Announcement, offset: int) -> ArchivedRecord:
+    """A dead or parked letter as an archive holds it."""
+    return ArchivedRecord(
+        carried.topic, 0, offset, carried.key, carried.value, list(carried.headers)
+    )
+
+
+def test_an_event_without_its_origin_waits_and_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refund of a charge from before the archive: an item, whether announcements are there."""
+    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1"), REFUND])
+    (payment, refund) = day.records["stripe.payments"]
+    items = reconciled(day, [payment, refund], monkeypatch, capsys, code=0)
+    assert kinds(items) == {("parked", "evt_refund")}
+    assert all(item["detail"].endswith("is not in the ledger") for item in items)
+    items = reconciled(day, [payment, refund, *day.records[OUTBOX]], monkeypatch, capsys, code=1)
+    assert kinds(items) == {("not_announced", "evt_refund")}
+
+
+def test_what_waited_and_then_died_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its letter names the parked topic it died on, and the record it was before that."""
+    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1"), REFUND])
+    (payment, refund) = day.records["stripe.payments"]
+    dead = DeadLetters(topic="ledger.events.dead", group=GROUP, rulebook_digest="r")
+    parked = ParkedEvents(topics=["ledger.events.parked.1"], dead=dead, now_ms=lambda: 1)
+    missing = Dead(Reason.PREDECESSOR_MISSING, "charge/ch_never is not in the ledger")
+    waiting = letter(parked.park(refund, missing, tries=0, role=PAYMENTS, since=0), 7)
+    died = letter(dead.letter(waiting, missing, stage="post"), 9)
+    records = [payment, refund, *day.records[OUTBOX]]
+    items = reconciled(day, [*records, waiting], monkeypatch, capsys, code=0)
+    assert kinds(items) == {("parked", "evt_refund")}
+    items = reconciled(day, [*records, waiting, died], monkeypatch, capsys, code=0)
+    assert kinds(items) == {("dead", "evt_refund")}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xff\xfe no announcement",
+        b"[]",
+        b"\x00\x00\x00\x00\x04junk",
+        b'{"transfer_id": "xyz", "ledger_timestamp": "1"}',
+        b'{"transfer_id": null, "ledger_timestamp": null}',
+    ],
+)
+def test_a_broken_announcement_is_an_item(
+    value: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Junk on the outbox, the rejected and the dead topic: each is named with its place."""
+    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1")])
+    topics = (OUTBOX, "ledger.events.rejected", "ledger.events.dead", "ledger.events.parked.1")
+    junk = [ArchivedRecord(topic, 0, 99, None, value) for topic in topics]
+    items = reconciled(day, [*all_records(day), *junk], monkeypatch, capsys, code=1)
+    assert {item["class"] for item in items} == {"unreadable"}
+    assert {item["place"] for item in items} == {f"{topic}/0@99" for topic in topics}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"),
+    [
+        ("ledger", 10**30, "unreadable"),
+        ("ledger", "usd", "unreadable"),
+        ("amount", str(1 << 127), "unreadable"),
+        ("amount", "-1", "unreadable"),
+        ("ledger_timestamp", str(1 << 63), "unreadable"),
+        ("code", None, "unreadable"),
+        ("debit_account_id", "f" * 33, "unreadable"),
+        ("amount", "701", "amount_mismatch"),
+        ("ledger", 978, "currency_mismatch"),
+        ("code", 999, "announcement_mismatch"),
+        ("flags", 2, "announcement_mismatch"),
+        ("leg_count", 7, "announcement_mismatch"),
+        ("pending_id", "0" * 31 + "1", "announcement_mismatch"),
+        ("credit_account_id", "0" * 31 + "1", "account_mismatch"),
+    ],
+)
+def test_every_field_of_an_announcement_is_compared(  # noqa: PLR0913, PLR0917 - a row of the table
+    field: str,
+    value: object,
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is out of its range cannot be read; what differs from the ledger is named."""
+    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1")])
+    first, *others = day.records[OUTBOX]
+    told = json.loads(first.value() or b"") | {field: value}
+    spoiled = replace(first, value_bytes=json.dumps(told).encode())
+    records = [*day.records["stripe.payments"], spoiled, *others]
+    items = reconciled(day, records, monkeypatch, capsys, code=1)
+    assert kind in {item["class"] for item in items}
+    assert {item["class"] for item in items} <= {kind, "not_announced"}
+
+
+def test_one_fact_under_two_ids_is_found_where_an_event_explains_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same charge with another `created` has other ids, and was booked twice."""
+    once = event("charge.succeeded", charge("ch_1", 16717), number="e1")
+    again = event("charge.succeeded", charge("ch_1", 16717), number="e2", created=CREATED + 60)
+    day = played(tmp_path, [once, again])
+    items = reconciled(day, all_records(day), monkeypatch, capsys, code=1)
+    (item,) = [one for one in items if one["differs"]]
+    assert (item["class"], item["event_id"], item["actual_amount"]) == ("duplicate", "e2", "167.17")
+    assert item["transfer_id"] != item["other_transfer_id"] != ""
