@@ -33,6 +33,8 @@ ROOMS: dict[str, str] = {
     "worker.jobs": "core",
     "worker.jobs.archive": "core codecs",
     "worker.jobs.generate": "codecs",
+    "worker.jobs.examples": "core core.expressions rulebooks codecs ledger stages stages.post"
+    " jobs.generate",
     "worker.jobs.live": "core config rulebooks codecs ledger stages stages.post pipeline observe"
     " kafka",
     "worker.jobs.reports": "core ledger jobs",

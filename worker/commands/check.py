@@ -61,13 +61,23 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.write(show(path, rulebook, warnings, found, lock) + "\n")
     if arguments.html:
         said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]
-        _write(arguments.html, page(rulebook, name=path.name, said=said))
+        _write(arguments.html, _page(arguments, rulebook, path.name, said))
     if found:
         return DIFFERENT
     if arguments.lock:
         text = lock_text(rulebook, date=int(time.time()), approver=arguments.approver.strip())
         _write(lock_path(path), text)
     return 0
+
+
+def _page(arguments: argparse.Namespace, rulebook: Rulebook, name: str, said: list[str]) -> str:
+    from worker.config.settings import load_settings  # noqa: PLC0415 - not needed without a page
+    from worker.config.translator import translator_of  # noqa: PLC0415 - the same
+    from worker.jobs.examples.run import work_examples  # noqa: PLC0415 - the same
+
+    settings = load_settings(getattr(arguments, "config", None))
+    translator = translator_of(settings, rulebook, booked=True)
+    return page(rulebook, name=name, said=said, examples=work_examples(translator))
 
 
 def _write(path: Path, text: str) -> None:

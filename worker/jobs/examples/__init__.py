@@ -1,0 +1,1 @@
+"""Worked examples of a rulebook's rules, on a ledger in memory."""

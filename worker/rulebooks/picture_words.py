@@ -1,0 +1,159 @@
+"""A rule in an accountant's sentences: when it books, what moves, and under which conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from worker.core.rulebook import (
+    CONTROL,
+    AccountUse,
+    DeclaredAccount,
+    LegRule,
+    OriginUse,
+    Transaction,
+    Use,
+)
+from worker.rulebooks.words import (
+    condition_in_words,
+    either,
+    event_in_words,
+    expression_in_words,
+    plain,
+)
+from worker.rulebooks.worked_example import ExampleMovement, WorkedExample
+
+KEY_SHOWN_MAX: Final = 16
+
+
+def title_of(name: str, accounts: Mapping[str, DeclaredAccount]) -> str:
+    """An account's title, and its name where it is not declared."""
+    account = accounts.get(name)
+    return account.title if account and account.title != name else plain(name).capitalize()
+
+
+def when_it_books(rule: Transaction, example: WorkedExample | None) -> str:
+    """`When a charge succeeds or a charge is captured`; of the example where it books one only."""
+    kinds = [kind for kind in rule.on if example is None or kind == example.kind] or list(rule.on)
+    return f"When {either([event_in_words(kind) for kind in kinds])}"
+
+
+def sentence(
+    rule: Transaction, example: WorkedExample | None, accounts: Mapping[str, DeclaredAccount]
+) -> str:
+    """What the rule does: with the numbers of its example, else with what it reads."""
+    if example is None:
+        moves = [_leg_moves(leg, accounts) for leg in rule.legs]
+    else:
+        moved = direct(example.movements)
+        moves = [_moves(each, accounts) for each in moved if _counts(each)]
+    return f"{when_it_books(rule, example)}, {'; and '.join(moves)}."
+
+
+def direct(movements: Sequence[ExampleMovement]) -> Iterator[ExampleMovement]:
+    """The movements past the control account: each part from where it came to where it went."""
+    through: dict[str, ExampleMovement] = {}
+    for each in movements:
+        leg = each.leg.partition(".")[0]
+        if CONTROL not in {each.debit.name, each.credit.name}:
+            yield each
+        elif each.leg == leg:
+            through[leg] = each
+        elif each.credit.name == CONTROL:
+            yield replace(each, credit=through[leg].credit)
+        else:
+            yield replace(each, debit=through[leg].debit)
+
+
+def _counts(movement: ExampleMovement) -> bool:
+    """A void moves nothing, but says what it gives back; other zeros say nothing."""
+    return movement.kind == "void" or movement.amount.strip("0.") != ""
+
+
+def _moves(movement: ExampleMovement, accounts: Mapping[str, DeclaredAccount]) -> str:
+    debit, credit = (
+        title_of(side.name, accounts) + (f" of {short(side.key)}" if side.key else "")
+        for side in (movement.debit, movement.credit)
+    )
+    verb = {"pending": "is reserved", "void": "is no longer reserved"}.get(movement.kind, "moves")
+    return f"{movement.amount} {movement.currency} {verb} from {debit} (debit) to {credit} (credit)"
+
+
+def _leg_moves(leg: LegRule, accounts: Mapping[str, DeclaredAccount]) -> str:
+    amount = amount_words(leg)
+    if leg.pending is not None:
+        done = "moves as reserved" if leg.kind == "post" else "is no longer reserved"
+        return f"{amount} {done} by {plain(leg.pending.transaction)}"
+    debit, credit = account_words(leg.debit, accounts), account_words(leg.credit, accounts)
+    verb = "is reserved" if leg.kind == "pending" else "moves"
+    return f"{amount} {verb} from {debit} (debit) to {credit} (credit)"
+
+
+def amount_words(leg: LegRule) -> str:
+    """What moves, in words."""
+    return expression_in_words(leg.amount.text) if leg.amount else "all that was reserved"
+
+
+def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> str:
+    """An account as a leg names it, in words."""
+    if isinstance(use, OriginUse):
+        found = f"the account that {plain(use.leg)} of the earlier booking {use.side}ed"
+        if use.family:
+            found = f"{use.family.title}, of whom {found.removeprefix('the account that ')}"
+        if use.otherwise:
+            found += f" (where there is none, {account_words(use.otherwise, accounts)})"
+        return found
+    if isinstance(use, AccountUse):
+        title = title_of(use.account.name, accounts)
+        return f"{title} of {expression_in_words(use.key.text)}" if use.key else title
+    return "the account that was reserved"
+
+
+def conditions_in_words(rule: Transaction) -> Iterator[str]:
+    """What must be so for the rule to book, a sentence each."""
+    if rule.when:
+        yield f"Only where {condition_in_words(rule.when.text)}."
+    for each in rule.require:
+        yield f"Refused unless {each.sentence}."
+    for second, word in ((rule.start, "from"), (rule.end, "until")):
+        if second is not None:
+            yield f"Only {word} {datetime.fromtimestamp(second, UTC):%-d %B %Y}."
+    if rule.origin:
+        earlier = either([plain(each.transaction) for each in rule.origin.sources])
+        optional = (
+            ", where it was booked" if rule.origin.optional else ", which must be booked first"
+        )
+        yield f"Follows the {earlier} that it is about{optional}."
+    if rule.after:
+        earlier = either([plain(each.transaction) for each in rule.after.sources])
+        yield f"Waits until the {earlier} that it is about is booked."
+    if rule.idempotency_key:
+        key = expression_in_words(rule.idempotency_key.text)
+        yield f"Booked once for each {key}, however many events tell it."
+
+
+def leg_in_words(leg: LegRule, accounts: Mapping[str, DeclaredAccount]) -> Iterator[str]:
+    """What moves by a leg, and what is special about it."""
+    yield amount_words(leg)
+    for loop in leg.loops:
+        yield f"for each of the {expression_in_words(loop.items.text)}"
+    if leg.when:
+        yield f"only where {condition_in_words(leg.when.text)}"
+    if leg.signed:
+        yield "the other way round when negative"
+    if leg.shortfall:
+        yield f"what the account lacks is taken from {account_words(leg.shortfall, accounts)}"
+    if leg.repay_first:
+        yield f"{account_words(leg.repay_first, accounts)} is repaid first"
+    if leg.suspense:
+        name = account_words(leg.suspense.use, accounts)
+        yield f"{name} takes it where an account is closed"
+    if leg.timeout:
+        yield f"given back after {leg.timeout} seconds"
+
+
+def short(key: str) -> str:
+    """A long id, with its middle left out."""
+    return f"{key[:5]}…{key[-4:]}" if len(key) > KEY_SHOWN_MAX else key
