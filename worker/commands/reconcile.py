@@ -18,14 +18,16 @@ from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
-from worker.jobs.reconcile.run import Comparison, ReconcileResult, reconcile
+from worker.jobs.reconcile.run import SETTLE_DAYS, Comparison, ReconcileResult, reconcile
 from worker.jobs.reconcile.shards import part_files, write_part
+from worker.jobs.reconcile.summary import BALANCE_LINES
 from worker.jobs.shard import shard_of
 from worker.jobs.times import time_range
 
 HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
 
 LISTED: Final = 20
+DIGITS_MAX: Final = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +54,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="join the files of all parts, or those in a folder, and report",
+    )
+    parser.add_argument(
+        "--settle-days",
+        type=whole_days,
+        default=SETTLE_DAYS,
+        metavar="DAYS",
+        help="how long what only payments or only settlements tell may be open; 3",
     )
     parser.add_argument("--stripe-report", type=Path, metavar="FILE.csv", help="payouts, itemized")
     parser.add_argument(
@@ -87,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         topic=arguments.topic,
         parts=tuple(part_files(arguments.merge)) if arguments.merge else (),
         stripe_report=arguments.stripe_report,
+        settle_days=arguments.settle_days,
         stripe_balances=tuple(arguments.stripe_balance),
     )
     with reconcile(load_settings(arguments.config), asked, progress=Progress()) as result:
@@ -97,6 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             sys.stdout.writelines(f"{line}\n" for line in _text(result))
         return 1 if result.differs else 0
+
+
+def whole_days(text: str) -> int:
+    """A number of days for `--settle-days`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of days")
+    return int(text)
 
 
 def _refuse_mixed(arguments: argparse.Namespace) -> None:
@@ -169,12 +186,9 @@ def _currency(currency: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {'Stripe clearing, opening':<28}{entry['clearing_opening']:>30}"
     for kind, found in entry["classes"].items():
         yield f"  {kind.replace('_', ' '):<28}{found['items']:>10,}{found['amount']:>20}"
-    if "clearing_opening" in entry:
-        yield f"  {'Stripe clearing, moved':<28}{entry['clearing_moved']:>30}"
-        yield f"  {'Stripe clearing, closing':<28}{entry['clearing_closing']:>30}"
-    if "stripe_balance" in entry:
-        yield f"  {'Stripe says':<28}{entry['stripe_balance']:>30}"
-        yield f"  {'difference':<28}{entry['stripe_difference']:>30}"
+    for name, title in BALANCE_LINES.items():
+        if name in entry:
+            yield f"  {title:<28}{entry[name]:>30}"
 
 
 def _differences(result: ReconcileResult) -> Iterator[str]:

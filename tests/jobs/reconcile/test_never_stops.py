@@ -10,43 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.reports.played import GROUP, Played, line_of, play
+from tests.jobs.reconcile.by_hand import CREATED, all_records, charge, event, played, reconciled
+from tests.jobs.reports.played import GROUP
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.parked import ParkedEvents
-from worker.commands.cli import main
 from worker.core.event import Dead, Reason
 from worker.core.ports import Announcement
 from worker.jobs.archive.records import ArchivedRecord
-from worker.jobs.generate.scene import PAYMENTS, Generated
+from worker.jobs.generate.scene import PAYMENTS
 
 OUTBOX = "ledger.transfers.posted"
-CREATED = 1_767_225_600
-
-
-def event(kind: str, about: dict[str, Any], *, number: str, created: int = CREATED) -> Generated:
-    """A Stripe event of the payments topic."""
-    made = {
-        "id": number,
-        "object": "event",
-        "type": kind,
-        "created": created,
-        "livemode": False,
-        "data": {"object": {"created": created, "currency": "usd"} | about},
-    }
-    return Generated(PAYMENTS, b"cus_1", made, "")
-
-
-def charge(number: str, amount: int, **other: Any) -> dict[str, Any]:
-    return {
-        "id": number,
-        "object": "charge",
-        "amount": amount,
-        "amount_captured": amount,
-        "paid": True,
-        "captured": True,
-        "status": "succeeded",
-        "customer": "cus_1",
-    } | other
 
 
 REFUND = event(
@@ -54,34 +27,6 @@ REFUND = event(
     {"id": "re_1", "object": "refund", "amount": 5000, "charge": "ch_never", "status": "succeeded"},
     number="evt_refund",
 )
-
-
-def played(folder: Path, events: Iterable[Generated]) -> Played:
-    day = play(0, seed=1, folder=folder, also=lambda _: events)
-    day.ledger.close()
-    return day
-
-
-def reconciled(
-    day: Played,
-    records: Iterable[ArchivedRecord],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    *,
-    code: int,
-) -> list[dict[str, Any]]:
-    """The items, of these records and the day's ledger."""
-    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", f"embedded:{day.ledger_file}")
-    path = day.ledger_file.with_name("archive.jsonl")
-    path.write_text("".join(json.dumps(line_of(one)) + "\n" for one in records), encoding="utf-8")
-    capsys.readouterr()
-    assert main(["reconcile", "--from-files", str(path), "--json"]) == code
-    items: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["items"]
-    return items
-
-
-def all_records(day: Played) -> list[ArchivedRecord]:
-    return [record for records in day.records.values() for record in records]
 
 
 def kinds(items: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
@@ -101,10 +46,12 @@ def test_an_event_without_its_origin_waits_and_is_listed(
     """A refund of a charge from before the archive: an item, whether announcements are there."""
     day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1"), REFUND])
     (payment, refund) = day.records["stripe.payments"]
-    items = reconciled(day, [payment, refund], monkeypatch, capsys, code=0)
+    items = reconciled(day, [payment, refund], monkeypatch, capsys, code=0)["items"]
     assert kinds(items) == {("parked", "evt_refund")}
     assert all(item["detail"].endswith("is not in the ledger") for item in items)
-    items = reconciled(day, [payment, refund, *day.records[OUTBOX]], monkeypatch, capsys, code=1)
+    items = reconciled(day, [payment, refund, *day.records[OUTBOX]], monkeypatch, capsys, code=1)[
+        "items"
+    ]
     assert kinds(items) == {("not_announced", "evt_refund")}
 
 
@@ -120,9 +67,9 @@ def test_what_waited_and_then_died_is_dead(
     waiting = letter(parked.park(refund, missing, tries=0, role=PAYMENTS, since=0), 7)
     died = letter(dead.letter(waiting, missing, stage="post"), 9)
     records = [payment, refund, *day.records[OUTBOX]]
-    items = reconciled(day, [*records, waiting], monkeypatch, capsys, code=0)
+    items = reconciled(day, [*records, waiting], monkeypatch, capsys, code=0)["items"]
     assert kinds(items) == {("parked", "evt_refund")}
-    items = reconciled(day, [*records, waiting, died], monkeypatch, capsys, code=0)
+    items = reconciled(day, [*records, waiting, died], monkeypatch, capsys, code=0)["items"]
     assert kinds(items) == {("dead", "evt_refund")}
 
 
@@ -146,7 +93,7 @@ def test_a_broken_announcement_is_an_item(
     day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1")])
     topics = (OUTBOX, "ledger.events.rejected", "ledger.events.dead", "ledger.events.parked.1")
     junk = [ArchivedRecord(topic, 0, 99, None, value) for topic in topics]
-    items = reconciled(day, [*all_records(day), *junk], monkeypatch, capsys, code=1)
+    items = reconciled(day, [*all_records(day), *junk], monkeypatch, capsys, code=1)["items"]
     assert {item["class"] for item in items} == {"unreadable"}
     assert {item["place"] for item in items} == {f"{topic}/0@99" for topic in topics}
 
@@ -184,7 +131,7 @@ def test_every_field_of_an_announcement_is_compared(  # noqa: PLR0913, PLR0917 -
     told = json.loads(first.value() or b"") | {field: value}
     spoiled = replace(first, value_bytes=json.dumps(told).encode())
     records = [*day.records["stripe.payments"], spoiled, *others]
-    items = reconciled(day, records, monkeypatch, capsys, code=1)
+    items = reconciled(day, records, monkeypatch, capsys, code=1)["items"]
     assert kind in {item["class"] for item in items}
     assert {item["class"] for item in items} <= {kind, "not_announced"}
 
@@ -196,7 +143,7 @@ def test_one_fact_under_two_ids_is_found_where_an_event_explains_each(
     once = event("charge.succeeded", charge("ch_1", 16717), number="e1")
     again = event("charge.succeeded", charge("ch_1", 16717), number="e2", created=CREATED + 60)
     day = played(tmp_path, [once, again])
-    items = reconciled(day, all_records(day), monkeypatch, capsys, code=1)
+    items = reconciled(day, all_records(day), monkeypatch, capsys, code=1)["items"]
     (item,) = [one for one in items if one["differs"]]
     assert (item["class"], item["event_id"], item["actual_amount"]) == ("duplicate", "e2", "167.17")
     assert item["transfer_id"] != item["other_transfer_id"] != ""

@@ -90,23 +90,25 @@ def line_of(record: Record) -> dict[str, Any]:
     return line
 
 
-def play(
+def play(  # noqa: PLR0913 - how much, and what tests choose
     events: int,
     *,
     seed: int,
     folder: Path,
     keep: Callable[[Generated], bool] = lambda _: True,
     also: Callable[[Played], Iterable[Generated]] = lambda _: (),
+    rules: Path = PACKAGED_RULEBOOK,
 ) -> Played:
     """Generate, post and announce so many records.
 
     keep: which of these are played. also: what follows them, made from the topics they are in.
+    rules: the rulebook's file.
     """
     settings = Settings()
     clock = LedgerTime(1_767_225_600 * 10**9)
     path = folder / "ledger.file"
     played = Played(EmbeddedLedger(path=path, now_ns=clock), path, clock)
-    rulebook = load(PACKAGED_RULEBOOK)
+    rulebook = load(rules)
     chosen = [one for one in generate(events, seed) if keep(one)]
     inputs = [(one.role, place(played, settings, one)) for one in chosen]
     inputs += [(one.role, place(played, settings, one)) for one in also(played)]

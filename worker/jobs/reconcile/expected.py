@@ -6,7 +6,7 @@ range; what the worker may have sent for it are its candidates in `expected`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -21,6 +21,16 @@ from worker.core.wire import AMOUNT_MAX
 from worker.jobs.archive.records import is_placed
 from worker.jobs.duckdb_rows import RowBuffer
 from worker.jobs.reconcile.records import origin_of
+from worker.jobs.reconcile.stripe_side import (
+    CLEARING,
+    SETTLEMENT,
+    UNSETTLED,
+    balance_transaction,
+    id_of,
+    object_of,
+    settled_object,
+    told_by,
+)
 from worker.jobs.reconcile.tables import TABLES
 from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup
@@ -29,8 +39,6 @@ from worker.stages.post.variants import variants
 TIME_SHIFT: Final = 80
 """A transfer's id has the fact's milliseconds above its 80 bits of hash."""
 
-CLEARING: Final = "stripe_clearing"
-SETTLEMENT: Final = "balance_transaction.created"
 FEE_TYPES: Final = frozenset({"revenue", "expense"})
 WAITING_MAX: Final = 1000
 """Chains whose predecessors are looked up together."""
@@ -79,13 +87,11 @@ class ExpectedPostings:
         """One record of an input topic of this role."""
         (found,) = self.reader.decode([record])
         asked, attempts = self.reader.translate(found, record, role=role)
-        if isinstance(found, Event) and found.type == SETTLEMENT:
-            self._settled(found)
         row: dict[str, Any] = dict.fromkeys(TABLES["events"], "") | {
             "origin": origin_of(record),
             "event_id": found.id if isinstance(found, Event) else "",
             "event_type": found.type if isinstance(found, Event) else "",
-            "object_id": _object_id(found),
+            "object_id": id_of(object_of(found)),
             "time_ms": record.timestamp()[1],
             "in_transit": is_placed(record)
             and not self.committed(record.topic(), record.partition(), record.offset()),
@@ -99,11 +105,16 @@ class ExpectedPostings:
             row |= {"outcome": "dead", "reason": asked.reason.value}
         else:
             row["outcome"] = asked.outcome
-        self._happened(row)
+        self._happened(row, found)
 
-    def _happened(self, row: Mapping[str, Any]) -> None:
-        if self.span.holds(int(row["time_ms"])):
-            self.stages["events"].add(row.values())
+    def _happened(self, row: Mapping[str, Any], found: Event | Dead) -> None:
+        if not self.span.holds(int(row["time_ms"])):
+            return
+        self.stages["events"].add(row.values())
+        if isinstance(found, Event) and found.type == SETTLEMENT:
+            settled = balance_transaction(found)
+            if settled is not None:
+                self.stages["settled"].add((*settled, row["in_transit"]))
 
     def _candidates(self, chain: Chain, attempts: int, role: str) -> list[Chain]:
         """What the worker may have sent: the chain at each attempt, and diverted to suspense."""
@@ -122,7 +133,8 @@ class ExpectedPostings:
         for one in self.waiting:
             found = [next(resolved) for _ in one.candidates]
             if isinstance(found[0], Dead) and found[0].reason is not Reason.PREDECESSOR_MISSING:
-                self._happened(one.row | {"outcome": "dead", "reason": found[0].reason.value})
+                dead = {"outcome": "dead", "reason": found[0].reason.value}
+                self._happened(one.row | dead, one.chain.event)
                 continue
             waits_for = found[0].detail if isinstance(found[0], Dead) else ""
             self._asked(
@@ -134,18 +146,31 @@ class ExpectedPostings:
             )
         self.waiting.clear()
 
-    def _asked(self, one: _Waiting, chains: Iterable[Chain]) -> None:
+    def _asked(self, one: _Waiting, chains: Sequence[Chain]) -> None:
         chain = one.chain
         time_ms = chain.legs[0].id >> TIME_SHIFT
+        self._unsettled(one, chains, time_ms)
         if not self.span.holds(time_ms):
             return
         variant = blake2b(repr(_money(chain)).encode(), digest_size=8).hexdigest()
         for candidate in chains:
             self._legs(candidate, variant)
         named = {"transaction_name": chain.transaction, "tag": hex_id(chain.tag)}
-        self._happened(
-            one.row | named | {"outcome": "chain", "variant": variant, "time_ms": time_ms}
-        )
+        told = {"outcome": "chain", "variant": variant, "time_ms": time_ms}
+        self._happened(one.row | named | told, chain.event)
+
+    def _unsettled(self, one: _Waiting, chains: Iterable[Chain], time_ms: int) -> None:
+        """What one side tells of a Stripe object, facts around the range included."""
+        for chain in chains:
+            for leg in chain.legs:
+                sign = _sign_on(UNSETTLED, leg)
+                if sign:
+                    event = chain.event
+                    about = settled_object(chain)
+                    side = told_by(chain)
+                    self.stages["unsettled"].add(
+                        (hex_id(leg.id), about, side, sign, event.id, one.row["origin"], time_ms)
+                    )
 
     def _legs(self, chain: Chain, variant: str) -> None:
         tag, count = hex_id(chain.tag), len(chain.legs)
@@ -168,7 +193,7 @@ class ExpectedPostings:
                     _amount_rule(leg),
                     " ".join(map(hex_id, leg.pending_ids)),
                     self._is_fee(chain.event, leg),
-                    _clearing_sign(leg),
+                    _sign_on(CLEARING, leg),
                 )
             )
 
@@ -182,22 +207,6 @@ class ExpectedPostings:
         return event.type == SETTLEMENT or any(
             declared[account.name].type in FEE_TYPES for account in accounts
         )
-
-    def _settled(self, event: Event) -> None:
-        about = event.body["data"]["object"]
-        numbers = [about.get("amount"), about.get("fee"), about.get("net")]
-        if all(type(one) is int for one in numbers):
-            texts = [about.get(name) or "" for name in ("id", "source", "reporting_category")]
-            currency = about.get("currency") or ""
-            if all(isinstance(one, str) for one in (*texts, currency)):
-                self.stages["settled"].add((*texts, currency, *numbers))
-
-
-def _object_id(found: Event | Dead) -> str:
-    if isinstance(found, Dead):
-        return ""
-    number = found.body["data"]["object"].get("id")
-    return number if isinstance(number, str) else ""
 
 
 def _money(chain: Chain) -> Iterable[object]:
@@ -226,7 +235,8 @@ def _name(account: AccountRef | None) -> str:
     return f"{account.name}[{account.key}]" if account.key else account.name
 
 
-def _clearing_sign(leg: Leg) -> int:
+def _sign_on(account: str, leg: Leg) -> int:
+    """+1 where a leg debits the account, -1 where it credits it, else 0."""
     if leg.debit is None or leg.credit is None:
         return 0
-    return (leg.debit.name == CLEARING) - (leg.credit.name == CLEARING)
+    return (leg.debit.name == account) - (leg.credit.name == account)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, Final, TextIO
 
-from worker.jobs.reconcile.summary import CLASSES
+from worker.jobs.reconcile.summary import BALANCE_LINES, CLASSES
 
 ITEMS_MAX: Final = 5000
 COLUMNS: Final = (
@@ -98,12 +98,9 @@ def _currencies(summary: Mapping[str, Any]) -> Iterator[str]:
         for kind, found in entry["classes"].items():
             text = kind.replace("_", " ")
             yield _row(name, text, f"{found['items']:,}", found["amount"], CLASSES[kind])
-        if "clearing_opening" in entry:
-            yield _row(name, "moved on Stripe clearing", "", entry["clearing_moved"], "")
-            yield _row(name, "closing of Stripe clearing", "", entry["clearing_closing"], "")
-        if "stripe_balance" in entry:
-            yield _row(name, "Stripe’s own balance", "", entry["stripe_balance"], "")
-            yield _row(name, "difference to it", "", entry["stripe_difference"], "")
+        for field, title in BALANCE_LINES.items():
+            if field in entry:
+                yield _row(name, title, "", entry[field], "")
     yield "</table>\n"
 
 

@@ -7,6 +7,7 @@ that what happens meanwhile is in transit and never a difference.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,10 +34,12 @@ from worker.jobs.reconcile.staging import Staging, open_staging
 from worker.jobs.reconcile.stripe_report import read_report
 from worker.jobs.reconcile.summary import stripe_balances, summarize
 from worker.jobs.reconcile.tables import REPORT
+from worker.jobs.reconcile.unsettled import list_open_items
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
 from worker.jobs.times import iso_time
 from worker.ledger.books import NamedLedger, open_named_ledger
 
+SETTLE_DAYS: Final = 3
 LATER: Final = "UPDATE actual SET in_transit = true WHERE posted_ns > $newest"
 """What was posted after the first part began: its announcement may not have been read."""
 
@@ -47,7 +50,8 @@ class Comparison:
 
     Times are in nanoseconds, 0 leaves a side open. files: archives instead of
     Kafka; topic: of events in them that name none. parts: files that parts of the work have
-    written, which say the times. stripe_balances: as given, `usd=1.00`.
+    written, which say the times. stripe_balances: as given, `usd=1.00`. settle_days: how long an
+    item of `stripe_unsettled` may be open.
     """
 
     start_ns: int = 0
@@ -56,6 +60,7 @@ class Comparison:
     topic: str = ""
     parts: tuple[Path, ...] = ()
     stripe_report: Path | None = None
+    settle_days: int = SETTLE_DAYS
     stripe_balances: tuple[str, ...] = ()
 
 
@@ -85,6 +90,7 @@ def reconcile(
     with open_named_ledger(settings) as books, open_database() as database:
         balances = stripe_balances(list(asked.stripe_balances), books.rulebook)
         report = asked.stripe_report
+        past = bool(asked.files or asked.parts)  # archives end when they were written
         manifests = read_manifests(settings, asked.parts, books.rulebook.digest, database)
         if manifests:
             asked = replace(asked, start_ns=manifests[0].start_ns, end_ns=manifests[0].end_ns)
@@ -93,6 +99,13 @@ def reconcile(
         announced = announcements_were_read(staging, staging.taken)
         classify(database, cut_ns=cut_ns, announced=announced)
         payouts = compare_report(database, books.rulebook) if report else None
+        list_open_items(
+            database,
+            start_ms=asked.start_ns // 1_000_000,
+            end_ms=asked.end_ns // 1_000_000,
+            as_of_ms=(asked.end_ns or (cut_ns if past else time.time_ns())) // 1_000_000,
+            settle_days=asked.settle_days,
+        )
         name_currencies(database)
         name_accounts(database, books)
         summary = {
@@ -105,8 +118,9 @@ def reconcile(
             "trial_balance_agrees": trial.agrees,
             "rulebook": books.rulebook.digest,
             "stripe_report": str(report) if report else "",
+            "settle_days": asked.settle_days,
             "payouts": payouts,
-            **summarize(database, books.rulebook, trial, staging.clearing, balances),
+            **summarize(database, books.rulebook, trial, staging.moved, balances),
         }
         if not trial.agrees:
             summary["differences"] += 1

@@ -31,6 +31,7 @@ READ: Final = (
     "events",
     "expected",
     "settled",
+    "unsettled",
     "announced",
     "rejected",
     "dead",

@@ -21,8 +21,9 @@ from worker.core.ids import account_id, hex_id
 from worker.core.ports import Record
 from worker.core.wire import Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql
-from worker.jobs.reconcile.expected import CLEARING, TIME_SHIFT, Committed, ExpectedPostings, Period
+from worker.jobs.reconcile.expected import TIME_SHIFT, Committed, ExpectedPostings, Period
 from worker.jobs.reconcile.records import hash_of
+from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE, UNSETTLED
 from worker.jobs.reconcile.tables import TABLES
 from worker.kafka.decoding import open_decoder
 from worker.ledger.books import NamedLedger
@@ -31,6 +32,8 @@ from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.readback import PostedLegs
 
 MOVING: Final = frozenset({"posted", "post"})
+WATCHED: Final = (CLEARING, RESERVE, UNSETTLED)
+Moved = dict[tuple[str, int], list[int]]
 HEX_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 LEDGER_MAX: Final = (1 << 32) - 1
 TIMESTAMP_MAX: Final = (1 << 63) - 1
@@ -42,9 +45,11 @@ AMOUNT_MAX: Final = (1 << 127) - 1
 class Staging:
     """The tables being filled.
 
-    committed: says whether the live group has a record behind it. clearing_ids: Stripe's clearing
-    account in every currency. taken: records by topic. clearing: by ledger, what moved on that
-    account within the range and after it. unchecked: topics that may be compacted for all we know.
+    committed: says whether the live group has a record behind it.
+    watched: the accounts of `WATCHED` in every currency, by id.
+    taken: records by topic.
+    moved: debits less credits of these by name and ledger, within the range and after it.
+    unchecked: topics that may be compacted for all we know.
     """
 
     settings: Settings
@@ -52,9 +57,9 @@ class Staging:
     stages: Mapping[str, RowBuffer]
     committed: Committed
     expecting: ExpectedPostings
-    clearing_ids: frozenset[int]
+    watched: Mapping[int, str]
     taken: dict[str, int] = field(default_factory=dict)
-    clearing: dict[int, list[int]] = field(default_factory=dict)
+    moved: Moved = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
@@ -126,7 +131,7 @@ class Staging:
     def hold(self, books: NamedLedger, transfer: Transfer) -> None:
         """One transfer of the ledger."""
         place = books.place(transfer.user_data_64)
-        self._clear(transfer)
+        self._move(transfer)
         self.stages["actual"].add(
             (
                 hex_id(transfer.id),
@@ -147,16 +152,16 @@ class Staging:
             )
         )
 
-    def _clear(self, transfer: Transfer) -> None:
-        """Sum what moved on Stripe's clearing account: within the range, and after it."""
-        sign = (transfer.debit_account_id in self.clearing_ids) - (
-            transfer.credit_account_id in self.clearing_ids
-        )
+    def _move(self, transfer: Transfer) -> None:
+        """Sum what moved on the accounts that are watched: within the range, and after it."""
         time_ms = transfer.id >> TIME_SHIFT
-        if not sign or time_ms < self.span.start_ms or kind_of(transfer.flags) not in MOVING:
+        if time_ms < self.span.start_ms or kind_of(transfer.flags) not in MOVING:
             return
-        sums = self.clearing.setdefault(transfer.ledger, [0, 0])
-        sums[not self.span.holds(time_ms)] += sign * transfer.amount
+        sides = ((transfer.debit_account_id, 1), (transfer.credit_account_id, -1))
+        for account, sign in sides:
+            if account in self.watched:
+                sums = self.moved.setdefault((self.watched[account], transfer.ledger), [0, 0])
+                sums[not self.span.holds(time_ms)] += sign * transfer.amount
 
 
 def announced_row(fields: Mapping[str, Any]) -> tuple[str | int, ...]:
@@ -216,8 +221,9 @@ def open_staging(
             books.ledger, translator, PostedLegs(books.ledger, translator)
         ),
     )
-    clearing = frozenset(
-        account_id(ledger=currency.ledger, name=CLEARING, key="")
+    watched = {
+        account_id(ledger=currency.ledger, name=name, key=""): name
         for currency in rulebook.ledgers.values()
-    )
-    return Staging(settings, span, stages, committed, expecting, clearing)
+        for name in WATCHED
+    }
+    return Staging(settings, span, stages, committed, expecting, watched)

@@ -7,14 +7,17 @@ that were compared; amounts are shown in major units.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.core.errors import UsageError
 from worker.core.money import major_units
 from worker.core.rulebook import Rulebook
 from worker.jobs.duckdb_rows import Database
-from worker.jobs.reconcile.expected import CLEARING
+from worker.jobs.reconcile.staging import Moved
 from worker.jobs.reconcile.stripe_report import minor_units
+from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE, UNSETTLED
+from worker.jobs.reconcile.unsettled import OPEN_CLASSES
 from worker.jobs.reports.trial_balance import TrialBalance
 
 CLASSES: Final[Mapping[str, str]] = {
@@ -29,6 +32,9 @@ CLASSES: Final[Mapping[str, str]] = {
     "not_announced": "an outcome that no topic tells",
     "announcement_mismatch": "announced otherwise than the ledger holds it",
     "unreadable": "a record of a topic of ours that cannot be read",
+    "told_by_payments_only": "no settlement event of it yet, or none came",
+    "told_by_settlements_only": "no payment event of it: a webhook that was lost",
+    "amounts_differ": "payment and settlement events tell different amounts",
     "missing_in_report": "Stripe's report lacks it",
     "rejected": "the ledger refused it",
     "parked": "waits for its predecessor",
@@ -36,6 +42,20 @@ CLASSES: Final[Mapping[str, str]] = {
     "in_transit": "not finished yet",
 }
 """Every class, in the order in which they are shown."""
+
+BALANCE_LINES: Final[Mapping[str, str]] = {
+    "clearing_moved": "Stripe clearing, moved",
+    "settlement_net": "net of the settlement feed",
+    "settlement_difference": "difference to it",
+    "clearing_closing": "Stripe clearing, closing",
+    "reserve_closing": "held back by Stripe",
+    "balance_at_stripe": "clearing and reserve",
+    "stripe_balance": "Stripe says",
+    "stripe_difference": "difference to that",
+    "unsettled_closing": "Stripe unsettled, closing",
+    "unsettled_items": "of which listed as open",
+}
+"""The balances of a currency's summary, and how reports call them."""
 
 COUNTED: Final = """
 SELECT cu.currency, 'matched', count(*), CAST(sum(c.held_amount) AS VARCHAR), false
@@ -48,19 +68,34 @@ FROM items GROUP BY coalesce(currency, ''), class
 """
 
 
+SETTLED_NET: Final = """
+SELECT currency, CAST(sum(net) AS VARCHAR) FROM (
+  SELECT DISTINCT ON (txn) * FROM settled WHERE on_balance AND NOT in_transit ORDER BY txn)
+GROUP BY currency
+"""
+OPEN_NET: Final = """
+SELECT c.currency, CAST(sum(coalesce(expected_amount, 0) - coalesce(actual_amount, 0)) AS VARCHAR)
+FROM items i JOIN currencies c ON c.ledger = i.ledger
+WHERE i.class IN $classes GROUP BY c.currency
+"""
+
+
 def summarize(
     database: Database,
     rulebook: Rulebook,
     trial: TrialBalance,
-    clearing: Mapping[int, list[int]],
+    moved: Moved,
     stripe: Mapping[str, int],
 ) -> dict[str, Any]:
     """The summary.
 
-    clearing: movements within and after the range, by ledger. stripe: Stripe's own balance by
-    currency in minor units, where it was given.
+    moved: movements within and after the range, by account and ledger. stripe: Stripe's own balance
+    by currency in minor units, where it was given.
     """
     currencies: dict[str, dict[str, Any]] = {}
+    settled = {name: int(net) for name, net in database.execute(SETTLED_NET).fetchall()}
+    opened = database.execute(OPEN_NET, {"classes": list(OPEN_CLASSES)}).fetchall()
+    open_items = {name: int(net) for name, net in opened}
     for currency, kind, count, amount, _ in database.execute(COUNTED).fetchall():
         entry = currencies.setdefault(currency, {"classes": {}})
         scale = _scale(rulebook, currency)
@@ -68,9 +103,13 @@ def summarize(
     for currency, entry in currencies.items():
         found = entry["classes"]
         entry["classes"] = {one: found[one] for one in CLASSES if one in found}
-        if currency:
-            own = stripe.get(currency)
-            entry.update(_clearing(rulebook, trial, clearing, currency, own))
+        if currency in rulebook.ledgers:
+            books = _StripeBooks(rulebook, trial, moved, currency)
+            entry.update(books.fields(stripe.get(currency)))
+            if UNSETTLED in rulebook.accounts:
+                entry.update(
+                    books.settlement(settled.get(currency, 0), open_items.get(currency, 0))
+                )
     differing = database.execute(
         "SELECT class, count(*) FROM items WHERE differs GROUP BY class"
     ).fetchall()
@@ -79,7 +118,9 @@ def summarize(
         " WHERE differs AND time_ms IS NOT NULL GROUP BY day ORDER BY day"
     ).fetchall()
     off = sum(
-        entry.get("stripe_difference", "0").strip("-0.") != "" for entry in currencies.values()
+        entry.get(name, "0").strip("-0.") != ""
+        for entry in currencies.values()
+        for name in ("stripe_difference", "settlement_difference")
     )
     return {
         "differences": sum(count for _, count in differing) + off,
@@ -94,28 +135,56 @@ def _scale(rulebook: Rulebook, currency: str) -> int:
     return declared.scale if declared else 0
 
 
-def _clearing(
-    rulebook: Rulebook,
-    trial: TrialBalance,
-    moved: Mapping[int, list[int]],
-    currency: str,
-    stripe: int | None,
-) -> dict[str, str]:
-    """Stripe's clearing account in one currency: debits less credits, what Stripe owes us."""
-    ledger, scale = rulebook.ledgers[currency].ledger, rulebook.ledgers[currency].scale
-    total = trial.totals.get((CLEARING, ledger))
-    now = total.debits - total.credits if total else 0
-    within, after = moved.get(ledger, (0, 0))
-    closing = now - after
-    told = {
-        "clearing_opening": major_units(closing - within, scale),
-        "clearing_moved": major_units(within, scale),
-        "clearing_closing": major_units(closing, scale),
-    }
-    if stripe is not None:
-        told["stripe_balance"] = major_units(stripe, scale)
-        told["stripe_difference"] = major_units(closing - stripe, scale)
-    return told
+@dataclass(frozen=True, slots=True)
+class _StripeBooks:
+    """The accounts that mirror Stripe in one currency: debits less credits, what it owes us."""
+
+    rulebook: Rulebook
+    trial: TrialBalance
+    moved: Moved
+    currency: str
+
+    def _shown(self, amount: int) -> str:
+        return major_units(amount, self.rulebook.ledgers[self.currency].scale)
+
+    def _closing(self, account: str) -> tuple[int, int]:
+        """The balance at the range's end, and what moved within it; minor units."""
+        ledger = self.rulebook.ledgers[self.currency].ledger
+        total = self.trial.totals.get((account, ledger))
+        now = total.debits - total.credits if total else 0
+        within, after = self.moved.get((account, ledger), (0, 0))
+        return now - after, within
+
+    def fields(self, stripe: int | None) -> dict[str, str]:
+        """The clearing account over the range, and Stripe's balance where it was given."""
+        closing, within = self._closing(CLEARING)
+        reserve, _ = self._closing(RESERVE)
+        fields = {
+            "clearing_opening": self._shown(closing - within),
+            "clearing_moved": self._shown(within),
+            "clearing_closing": self._shown(closing),
+            "reserve_closing": self._shown(reserve),
+            "balance_at_stripe": self._shown(closing + reserve),
+        }
+        if stripe is not None:
+            fields["stripe_balance"] = self._shown(stripe)
+            fields["stripe_difference"] = self._shown(closing + reserve - stripe)
+        return fields
+
+    def settlement(self, net: int, opened: int) -> dict[str, str]:
+        """The settlement feed against clearing, and what is open on `stripe_unsettled`.
+
+        net: of the balance transactions of the range. opened: the sum of the open items; what is
+        left of the account was open before the range.
+        """
+        _, within = self._closing(CLEARING)
+        unsettled, _ = self._closing(UNSETTLED)
+        return {
+            "settlement_net": self._shown(net),
+            "settlement_difference": self._shown(within - net),
+            "unsettled_closing": self._shown(unsettled),
+            "unsettled_items": self._shown(opened),
+        }
 
 
 def stripe_balances(given: list[str], rulebook: Rulebook) -> dict[str, int]:

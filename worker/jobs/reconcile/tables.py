@@ -90,6 +90,17 @@ SETTLED: Final[Mapping[str, str]] = {
     "gross": AMOUNT,
     "fee": AMOUNT,
     "net": AMOUNT,
+    "on_balance": FLAG,
+    "in_transit": FLAG,
+}
+UNSETTLED: Final[Mapping[str, str]] = {
+    "transfer_id": TEXT,
+    "about": TEXT,  # the Stripe object
+    "told_by": TEXT,  # payments, settlements
+    "sign": INT,  # +1 debits stripe_unsettled, -1 credits it
+    "event_id": TEXT,
+    "origin": TEXT,
+    "time_ms": INT,
 }
 REPORT: Final[Mapping[str, str]] = {
     "line": INT,
@@ -115,6 +126,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "parked": DEAD,
     "unreadable": UNREADABLE,
     "settled": SETTLED,
+    "unsettled": UNSETTLED,
     "report": REPORT,
     "currencies": CURRENCIES,
 }

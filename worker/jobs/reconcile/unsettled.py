@@ -1,0 +1,66 @@
+"""Open items of `stripe_unsettled`: what only one side told of a Stripe object, by its age.
+
+Payment events and settlement events of the same money stand against each other on that account. An
+object on which they leave something is an item; one that is older than the days that Stripe may
+take to settle is a difference.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.jobs.duckdb_rows import Database
+
+DAY_MS: Final = 86_400_000
+
+OPEN_ITEMS: Final = """
+INSERT INTO items BY NAME
+WITH told AS (
+  SELECT DISTINCT ON (transfer_id) u.*, u.sign * a.amount AS amount, a.ledger AS ledger
+  FROM unsettled u JOIN actual a USING (transfer_id)
+  WHERE $end_ms = 0 OR u.time_ms < $end_ms
+  ORDER BY transfer_id, u.origin),
+sides AS (
+  SELECT about, ledger, sum(amount) AS open, min(time_ms) AS since_ms, max(time_ms) AS last_ms,
+    CAST(sum(amount) FILTER (told_by = 'payments') AS HUGEINT) AS payments,
+    CAST(-sum(amount) FILTER (told_by = 'settlements') AS HUGEINT) AS settlements,
+    string_agg(DISTINCT event_id, ' ' ORDER BY event_id) AS events,
+    string_agg(DISTINCT origin, ' ' ORDER BY origin) AS origins
+  FROM told GROUP BY about, ledger),
+judged AS (
+  SELECT *, greatest(0, $as_of_ms - since_ms) // $day_ms AS days,
+    CASE WHEN settlements IS NULL THEN 'told_by_payments_only'
+      WHEN payments IS NULL THEN 'told_by_settlements_only'
+      ELSE 'amounts_differ' END AS class
+  FROM sides WHERE open <> 0 AND last_ms >= $start_ms)
+SELECT class, $as_of_ms - since_ms > $limit_ms AS differs, ledger,
+  payments AS expected_amount, settlements AS actual_amount, about AS event_id,
+  'stripe_unsettled' AS event_type, origins AS place, since_ms AS time_ms,
+  CASE class WHEN 'told_by_payments_only' THEN 'no settlement event tells it'
+    WHEN 'told_by_settlements_only' THEN 'no payment event tells it'
+    ELSE 'payment and settlement events tell different amounts' END
+    || '; open for ' || days || ' days: ' || events AS detail
+FROM judged;
+"""
+
+OPEN_CLASSES: Final = ("told_by_payments_only", "told_by_settlements_only", "amounts_differ")
+
+
+def list_open_items(
+    database: Database, *, start_ms: int, end_ms: int, as_of_ms: int, settle_days: int
+) -> None:
+    """Add the open items.
+
+    start_ms, end_ms: the range of the facts, 0 is open; what was settled after it is open at its
+    end. as_of_ms: to when ages are counted. settle_days: older ones are differences.
+    """
+    database.execute(
+        OPEN_ITEMS,
+        {
+            "start_ms": start_ms,
+            "end_ms": end_ms,
+            "as_of_ms": as_of_ms,
+            "limit_ms": settle_days * DAY_MS,
+            "day_ms": DAY_MS,
+        },
+    )
