@@ -114,7 +114,7 @@ class ExpectedPostings:
         if isinstance(found, Event) and found.type == SETTLEMENT:
             settled = balance_transaction(found)
             if settled is not None:
-                self.stages["settled"].add((*settled, row["in_transit"]))
+                self.stages["settled"].add((*settled, row["time_ms"], row["in_transit"]))
 
     def _candidates(self, chain: Chain, attempts: int, role: str) -> list[Chain]:
         """What the worker may have sent: the chain at each attempt, and diverted to suspense."""

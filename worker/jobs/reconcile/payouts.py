@@ -1,8 +1,9 @@
 """Stripe's report against the books: every row, and every payout.
 
 The invariant: a payout ties when its rows, its own included, add up to zero; one that does not is
-an item, also where every row of it agrees with the ledger. A row's principal is what the object it
-is about moved on the clearing account, its fee what the balance transaction itself moved there.
+an item, also where every row of it agrees with the ledger. A row is compared with its own balance
+transaction where only those move the clearing account; in other books its principal is what the
+object it is about moved there, its fee what the balance transaction itself did.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from worker.core.rulebook import Rulebook
 from worker.jobs.duckdb_rows import Database
+from worker.jobs.reconcile.stripe_side import UNSETTLED
 
 PAYOUT_CATEGORIES: Final = "('payout', 'payout_reversal', 'payout_failure', 'payout_cancel')"
 
@@ -24,7 +26,7 @@ CREATE TABLE moved AS
   GROUP BY e.object_id, cu.currency;
 CREATE TABLE sides AS
   WITH rows AS (
-    SELECT r.*, CASE WHEN r.source = '' THEN r.txn ELSE r.source END AS about,
+    SELECT r.*, CASE WHEN $settled OR r.source = '' THEN r.txn ELSE r.source END AS about,
       coalesce(m.amount, 0) AS own, m.amount IS NOT NULL AS own_known
     FROM report r LEFT JOIN moved m ON m.object_id = r.txn AND m.currency = r.currency)
   SELECT r.about, r.currency, min(r.line) AS line, min(r.txn) AS txn, min(r.payout) AS payout,
@@ -35,21 +37,28 @@ CREATE TABLE sides AS
       AS principal,
     bool_or(r.own_known) OR bool_or(m.amount IS NOT NULL) AS known
   FROM rows r LEFT JOIN moved m ON m.object_id = r.about AND m.currency = r.currency
-  WHERE NOT (r.category IN {payouts} AND NOT $booked)
+  WHERE $settled OR NOT (r.category IN {payouts} AND NOT $booked)
   GROUP BY r.about, r.currency;
 """
 
 ROWS: Final = """
 INSERT INTO items BY NAME
+WITH fed AS (
+  SELECT DISTINCT ON (txn) txn, gross AS fed_gross, fee AS fed_fee FROM settled ORDER BY txn),
+judged AS (
+  SELECT sides.*, CASE WHEN $settled AND fed_gross IS NOT NULL THEN gross = fed_gross
+      ELSE gross = principal END AS same_gross,
+    $settled AND (gross, fee) <> (fed_gross, fed_fee) AS told_otherwise
+  FROM sides LEFT JOIN fed USING (txn))
 SELECT CASE WHEN NOT known THEN 'missing_in_ledger'
-    WHEN gross = principal THEN 'fee_mismatch' ELSE 'amount_mismatch' END AS class,
+    WHEN same_gross THEN 'fee_mismatch' ELSE 'amount_mismatch' END AS class,
   true AS differs, currency, net AS expected_amount, principal + own AS actual_amount,
   about AS event_id, category AS event_type, txn AS transfer_id,
   'report line ' || line AS place, epoch_ms(try_cast(day AS TIMESTAMP)) AS time_ms,
   CASE WHEN NOT known THEN 'Stripe reports it, and nothing of it is on the clearing account'
-    WHEN gross = principal THEN 'the fee that Stripe reports is not the one in the books'
+    WHEN same_gross THEN 'the fee that Stripe reports is not the one in the books'
     ELSE 'Stripe reports another amount than the clearing account moved' END AS detail
-FROM sides WHERE net <> principal + own;
+FROM judged WHERE net <> principal + own OR told_otherwise;
 """
 
 PAYOUTS: Final = """
@@ -90,6 +99,21 @@ GROUP BY e.object_id;
 """
 
 
+PAYOUT_ROWS: Final = """
+INSERT INTO items BY NAME
+WITH days AS (
+  SELECT epoch_ms(try_cast(min(day) AS TIMESTAMP)) AS first_ms,
+    epoch_ms(try_cast(max(day) AS TIMESTAMP)) + 86400000 AS end_ms FROM report)
+SELECT DISTINCT ON (s.txn) 'missing_in_report' AS class, true AS differs, s.currency AS currency,
+  -s.net AS expected_amount, s.source AS event_id, s.category AS event_type,
+  s.txn AS transfer_id, s.time_ms AS time_ms,
+  'the settlement feed has this payout, and the report does not' AS detail
+FROM settled s, days WHERE s.category = 'payout' AND NOT s.in_transit
+  AND s.source NOT IN (SELECT payout FROM report) AND s.txn NOT IN (SELECT txn FROM report)
+  AND s.time_ms >= days.first_ms AND s.time_ms < days.end_ms;
+"""
+
+
 def books_payouts(rulebook: Rulebook) -> bool:
     """Does the rulebook move money for a payout at all?"""
     patterns = [one for transaction in rulebook.transactions for one in transaction.on]
@@ -98,19 +122,21 @@ def books_payouts(rulebook: Rulebook) -> bool:
 
 def compare_report(database: Database, rulebook: Rulebook) -> dict[str, Any]:
     """Add the report's items; what a summary says of the payouts."""
-    booked = books_payouts(rulebook)
+    settled = UNSETTLED in rulebook.accounts
+    booked = settled or books_payouts(rulebook)
     database.execute(
         PREPARE.replace("{payouts}", PAYOUT_CATEGORIES).split(";\n")[0],
     )
     database.execute(
-        PREPARE.replace("{payouts}", PAYOUT_CATEGORIES).split(";\n")[1], {"booked": booked}
+        PREPARE.replace("{payouts}", PAYOUT_CATEGORIES).split(";\n")[1],
+        {"booked": booked, "settled": settled},
     )
-    database.execute(ROWS)
+    database.execute(ROWS, {"settled": settled})
     for statement in PAYOUTS.replace("{payouts}", PAYOUT_CATEGORIES).split(";\n"):
         if statement.strip():
             database.execute(statement)
     if booked:
-        database.execute(PAYOUT_EVENTS)
+        database.execute(PAYOUT_ROWS if settled else PAYOUT_EVENTS)
     tie, off = (
         database.execute(f"SELECT count(*) FROM payouts WHERE off {sign} 0").fetchone()  # noqa: S608 - ours
         for sign in ("=", "<>")

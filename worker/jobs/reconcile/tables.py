@@ -91,6 +91,7 @@ SETTLED: Final[Mapping[str, str]] = {
     "fee": AMOUNT,
     "net": AMOUNT,
     "on_balance": FLAG,
+    "time_ms": INT,
     "in_transit": FLAG,
 }
 UNSETTLED: Final[Mapping[str, str]] = {

@@ -1,0 +1,129 @@
+"""Stripe's report against settled books: each row is compared with its own balance transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.reconcile.by_hand import all_records, charge, event, played, reconciled, settlement
+from tests.jobs.reconcile.stripe import Row, row, write_report
+from worker.jobs.generate.scene import Generated
+
+RULES = Path(__file__).with_name("settled.yaml")
+REVERSED = "partial_capture_reversal"
+UNTIED = ("missing_in_report", "po_1")
+
+
+@pytest.fixture(autouse=True)
+def _small_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_WORKER_RULEBOOK", str(RULES))
+
+
+FEED: tuple[tuple[str, str, str, int, int], ...] = (
+    # txn,      source,   category,                  gross, fee
+    ("txn_ch",  "ch_1",   "charge",                  10_000, 320),
+    ("txn_re",  "re_9",   REVERSED,                  -3000, -90),
+    ("txn_tr",  "tr_1",   "transfer",                -4000, 0),
+    ("txn_trr", "trr_7",  "transfer_reversal",       1000, 0),
+    ("txn_fee", "fee_1",  "platform_earning",        500, 0),
+    ("txn_fr",  "fr_7",   "platform_earning_refund", -200, 0),
+    ("txn_po",  "po_1",   "payout",                  -4070, 0),
+)  # fmt: skip
+
+
+def told() -> list[Generated]:
+    rows = [
+        settlement(txn, gross, fee, source=source, reporting_category=category)
+        for txn, source, category, gross, fee in FEED
+    ]
+    return [event("charge.succeeded", charge("ch_1", 7000), number="e1"), *rows]
+
+
+def report() -> list[Row]:
+    """As Stripe has it: whatever its sources are called."""
+    rows = [
+        row(txn, category, {"currency": "usd", "source": source}, gross, fee)
+        for txn, source, category, gross, fee in FEED
+    ]
+    day = "2026-01-01 00:00:05"
+    return [one | {"automatic_payout_id": "po_1", "created_utc": day} for one in rows]
+
+
+def drop(number: int) -> Callable[[list[Row]], None]:
+    def edit(rows: list[Row]) -> None:
+        del rows[number]
+
+    return edit
+
+
+def change(number: int, **amounts: int) -> Callable[[list[Row]], None]:
+    def edit(rows: list[Row]) -> None:
+        for name, more in amounts.items():
+            rows[number][name] += more
+
+    return edit
+
+
+def strange(rows: list[Row]) -> None:
+    """The sources are called otherwise than the feed has them."""
+    for one in rows:
+        one["source_id"] = "src_other"
+
+
+def unknown(rows: list[Row]) -> None:
+    rows[3]["balance_transaction_id"] = "txn_unknown"
+
+
+@pytest.mark.parametrize(
+    ("edit", "items"),
+    [
+        (lambda _: None,                     []),
+        (strange,                            []),
+        (change(0, fee=1, net=-1),           [("fee_mismatch", "txn_ch"), UNTIED]),
+        (change(0, gross=5, net=5),          [("amount_mismatch", "txn_ch"), UNTIED]),
+        (change(0, gross=5, fee=5),          [("amount_mismatch", "txn_ch")]),
+        (unknown,                            [("missing_in_ledger", "txn_unknown")]),
+        (drop(4),                            [UNTIED]),
+        (drop(6),                            [UNTIED]),
+    ],
+    ids=["right", "sources", "fee", "gross", "both", "unknown", "row", "payout"],
+)  # fmt: skip
+def test_rows_and_payouts(
+    edit: Callable[[list[Row]], None],
+    items: list[tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Gross, fee and net each; a payout ties when its rows add up to zero."""
+    day = played(tmp_path, told(), rules=RULES)
+    rows = report()
+    edit(rows)
+    path = write_report(tmp_path / "stripe.csv", rows)
+    options = ("--stripe-report", str(path), "--settle-days", "9999")
+    code = int(bool(items))
+    found = reconciled(day, all_records(day), monkeypatch, capsys, *options, code=code)
+    assert [named(item) for item in found["items"] if item["differs"]] == items
+
+
+def named(item: dict[str, Any]) -> tuple[str, str]:
+    return item["class"], item["event_id"]
+
+
+def test_a_payout_of_the_feed_that_the_report_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named within the report's days, and no other."""
+    other = [
+        settlement(f"txn_{at}", -50, 0, source=f"po_{at}", reporting_category="payout", created=at)
+        for at in (1_767_225_700, 1_767_999_999)
+    ]
+    day = played(tmp_path, [*told(), *other], rules=RULES)
+    path = write_report(tmp_path / "stripe.csv", report())
+    options = ("--stripe-report", str(path), "--settle-days", "9999")
+    found = reconciled(day, all_records(day), monkeypatch, capsys, *options, code=1)
+    differing = [named(item) for item in found["items"] if item["differs"]]
+    assert differing == [("missing_in_report", "po_1767225700")]
