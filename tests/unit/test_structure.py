@@ -244,9 +244,13 @@ def test_only_the_cache_imports_psycopg() -> None:
     assert importers_of("worker.jobs.sync.postgres") == {"worker.jobs.sync.run"}
 
 
-def test_only_the_server_imports_waitress() -> None:
-    """One module imports the HTTP library, so that everything else runs without it."""
-    assert importers_of("waitress") == {"worker.jobs.serve.server"}
+def test_only_the_server_imports_its_framework() -> None:
+    """FastAPI, uvicorn and what is below them are imported in jobs/serve alone, by `serve` only."""
+    libraries = ("fastapi", "starlette", "uvicorn", "h11")
+    importers = {name for library in libraries for name in importers_of(library)}
+    assert {room_of(name) for name in importers} == {"worker.jobs.serve"}
+    outside = importers_of("worker.jobs.serve") - {"worker.commands.serve"}
+    assert {room_of(name) for name in outside} == {"worker.jobs.serve"}
 
 
 def test_one_place_builds_translators() -> None:

@@ -7,13 +7,13 @@ token.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -22,8 +22,8 @@ from worker import __version__
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.jobs.live.run import Stop
-from worker.jobs.serve.api import Api
 from worker.jobs.serve.shared_lookups import SharedLookups
+from worker.jobs.serve.tokens import Tokens
 from worker.ledger.books import refuse_empty
 from worker.ledger.open import open_ledger
 from worker.observe.logs import configure_logging
@@ -32,22 +32,24 @@ from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
     from worker.jobs.serve.server import Server
-from worker.jobs.serve.tokens import Tokens
 
 HELP: Final = "answer the app over HTTP: live balances, read-only"
 LOOK_SECONDS: Final = 0.2
-"""How often it looks whether it was told to stop, or cannot go on."""
+"""Between two looks whether a signal came, or it cannot go on."""
 
 _log = structlog.get_logger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """It has no options: everything is a setting, as `serve.port` is."""
-    del parser
+    parser.epilog = (
+        "The settings serve.host, serve.port, serve.tokens_file and serve.deadline_seconds say"
+        " where it answers, and whom. GET /openapi.json describes the answers."
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until a signal comes."""
     settings = load_settings(arguments.config)
     configure_logging(level=settings.log.level, format=settings.log.format)
     stop = Stop()
@@ -65,22 +67,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def watch(serving: Serving, stop: Stop) -> None:
-    """Return when told to stop; raise what makes it useless to go on."""
-    while not stop.asked:
-        if serving.lookups.failure:
-            raise serving.lookups.failure
-        if not serving.server.running:
-            raise BrokenInvariant("the thread that takes requests has ended")
-        time.sleep(LOOK_SECONDS)
-
-
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What is running."""
 
     server: Server
     lookups: SharedLookups
+
+
+def watch(serving: Serving, stop: Stop) -> None:
+    """Return when a signal came; raise what makes it useless to go on."""
+    while not stop.asked:
+        if serving.lookups.failure:
+            raise serving.lookups.failure
+        if not serving.server.running:
+            raise BrokenInvariant("the thread that takes requests has ended")
+        time.sleep(LOOK_SECONDS)
 
 
 @contextmanager
@@ -91,43 +93,41 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
         UsageError: the rulebook, the tokens or a setting is wrong.
         DependencyUnavailable: the ledger does not answer within `ledger.deadline_seconds`.
     """
-    http = _http()
+    try:
+        api, http = (import_module(f"worker.jobs.serve.{name}") for name in ("api", "server"))
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("worker"):
+            raise
+        raise UsageError(
+            f"the HTTP server is not installed ({error.name} is missing):"
+            " pip install ledger-worker[serve]"
+        ) from error
     rulebook = load(settings.rulebook)
     refuse_empty(settings)
-    with closing(http.listen(settings.serve.host, settings.serve.port)) as listening:
-        tokens = _tokens(settings, loopback=http.is_loopback(listening))
-        # Without a deadline: an outage is waited out on one request; readers have their own.
-        ledger = open_ledger(
-            addresses=settings.ledger.addresses,
-            cluster_id=settings.ledger.cluster_id,
-            deadline_seconds=None,
-        )
-        metrics = ServeMetrics()
-        metrics.build(version=__version__, rulebook=rulebook.digest)
-        with closing(
-            SharedLookups(
-                ledger,
-                deadline_seconds=settings.serve.deadline_seconds,
-                observe=metrics.lookup,
-            )
-        ) as lookups:
+    metrics = ServeMetrics()
+    metrics.build(version=__version__, rulebook=rulebook.digest)
+    with closing(http.listen(settings.serve.host, settings.serve.port)) as bound:
+        tokens = _tokens(settings, loopback=http.is_loopback(bound))
+        with closing(_lookups(settings, metrics)) as lookups:
             metrics.ledger_waiting(lambda: lookups.waiting_seconds)
-            lookups.reach(settings.ledger.deadline_seconds)
-            api = Api(rulebook=rulebook, lookups=lookups, tokens=tokens, metrics=metrics)
-            with closing(http.Server(api, listening)) as server:
+            asyncio.run(lookups.reach(settings.ledger.deadline_seconds))
+            app = api.application(
+                rulebook=rulebook, lookups=lookups, tokens=tokens, metrics=metrics
+            )
+            with closing(http.Server(app, bound)) as server:
                 yield Serving(server, lookups)
 
 
-def _http() -> ModuleType:
-    """The module of the HTTP server, whose library is an extra."""
-    try:
-        return import_module("worker.jobs.serve.server")
-    except ModuleNotFoundError as error:
-        if error.name != "waitress":
-            raise
-        raise UsageError(
-            "the HTTP server is not installed: pip install ledger-worker[serve]"
-        ) from error
+def _lookups(settings: Settings, metrics: ServeMetrics) -> SharedLookups:
+    """On a ledger without a deadline: an outage is waited out on one request; readers have one."""
+    ledger = open_ledger(
+        addresses=settings.ledger.addresses,
+        cluster_id=settings.ledger.cluster_id,
+        deadline_seconds=None,
+    )
+    return SharedLookups(
+        ledger, deadline_seconds=settings.serve.deadline_seconds, observe=metrics.lookup
+    )
 
 
 def _tokens(settings: Settings, *, loopback: bool) -> Tokens | None:

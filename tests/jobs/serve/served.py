@@ -17,7 +17,7 @@ from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.errors import LedgerClosed
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account
-from worker.jobs.serve.api import Api
+from worker.jobs.serve.api import application
 from worker.jobs.serve.server import Server, listen
 from worker.jobs.serve.shared_lookups import READERS_MAX, ReadLedger, SharedLookups
 from worker.jobs.serve.tokens import Tokens
@@ -133,13 +133,13 @@ def serve(
         )
     ) as lookups:
         metrics.ledger_waiting(lambda: lookups.waiting_seconds)
-        api = Api(
+        app = application(
             rulebook=rulebook or packaged_rulebook(),
             lookups=lookups,
             tokens=tokens,
             metrics=metrics,
         )
-        with closing(Server(api, listen("127.0.0.1", 0))) as server:
+        with closing(Server(app, listen("127.0.0.1", 0))) as server:
             yield Served(server.port, lookups, metrics, server)
 
 

@@ -52,7 +52,7 @@ def test_posted_pending_and_available(
         flags=flags,
     )
     declared = Declared("a", "A", 1, kind, "", flags)
-    found = balance(declared=declared, key="", currency=USD, account_id=1, held=held)
+    found = balance(declared=declared, key="", currency=USD, account_id=1, stored=held).model_dump()
     assert tuple(found[name] for name in ("side", "posted", "pending", "available")) == figures
     assert found["closed"] == bool(flags & CLOSED)
 
@@ -60,7 +60,7 @@ def test_posted_pending_and_available(
 def test_the_ledgers_own_flags_count() -> None:
     """An account made before the rulebook gave it a limit has none in the ledger, and none here."""
     declared = Declared("a", "A", 1, "liability", "customer", DEBITS)
-    made = balance(declared=declared, key="k", currency=USD, account_id=1, held=Account())
-    new = balance(declared=declared, key="k", currency=USD, account_id=1, held=None)
-    assert (made["exists"], made["limit"]) == (True, None)
-    assert (new["exists"], new["limit"]) == (False, "debits_must_not_exceed_credits")
+    made = balance(declared=declared, key="k", currency=USD, account_id=1, stored=Account())
+    new = balance(declared=declared, key="k", currency=USD, account_id=1, stored=None)
+    assert (made.exists, made.limit) == (True, None)
+    assert (new.exists, new.limit) == (False, "debits_must_not_exceed_credits")

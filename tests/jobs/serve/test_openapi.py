@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tests.jobs.serve.money import Money
-from tests.jobs.serve.served import REFUSED, WALLET, Reply, serve
+from tests.jobs.serve.served import REFUSED, WALLET, Reply, Served, StuckLedger, serve
 from worker.jobs.serve.answers import REASONS
-from worker.jobs.serve.openapi import openapi
 
-DOCUMENT = openapi()
+with serve(StuckLedger()) as _served:
+    DOCUMENT = _served.get("/openapi.json").json
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -102,3 +105,42 @@ def test_answers_are_as_declared() -> None:
         check("/v1/accounts/{account}", served.get("/v1/accounts/bank?currency=usd"))
         for asked, _ in REFUSED:
             check(path, served.get(asked))
+
+
+names = st.sampled_from(["customer_wallet", "bank", "stripe_clearing", "", "..", "a/b"])
+texts = names | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+queries = st.lists(st.tuples(st.sampled_from(["currency", "at"]), texts | st.just("usd")))
+escapes = st.sampled_from(["", "", "", "%", "%zz", "%ff", "%2F"])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[str, str, str]:
+    """A path of the document, a target that it may lead to, and a method."""
+    path = draw(st.sampled_from([path for path in DOCUMENT["paths"] if path.startswith("/v1/")]))
+    sent = path
+    for name in ("account", "key"):
+        sent = sent.replace(f"{{{name}}}", quote(draw(texts), safe=""))
+    target = f"{sent}{draw(escapes)}?{urlencode(draw(queries))}"
+    return path, target, draw(st.sampled_from(["GET", "GET", "GET", "HEAD", "PUT"]))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(requests())
+def test_whatever_is_sent_is_answered_as_declared(
+    shared: Served, sent: tuple[str, str, str]
+) -> None:
+    """No account, key, query or method gets an answer that is not in the document."""
+    path, target, method = sent
+    reply = shared.get(target, method=method)
+    assert reply.status < 500
+    if method == "HEAD":
+        assert reply.body == b""
+        assert str(reply.status) in DOCUMENT["paths"][path]["get"]["responses"]
+    else:
+        check(path, reply)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Served]:
+    with serve(Money().ledger) as served:
+        yield served

@@ -106,10 +106,9 @@ def test_without_the_library(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the extra it says what to install."""
-    monkeypatch.delitem(sys.modules, "worker.jobs.serve.server", raising=False)
-    for name in [name for name in sys.modules if name.split(".")[0] == "waitress"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "waitress", None)
+    for name in ("api", "server", "middleware"):
+        monkeypatch.delitem(sys.modules, f"worker.jobs.serve.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["serve"]) == 2
     assert "pip install ledger-worker[serve]" in capsys.readouterr().err
 

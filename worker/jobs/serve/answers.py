@@ -1,7 +1,7 @@
-"""Answers of the HTTP server, and every reason for which it refuses one.
+"""Answers of the HTTP server, and every reason for which it refuses a request.
 
-The invariant: a refusal is a problem document (RFC 9457) with a reason from `REASONS`, and its
-detail never shows a token. Imports the standard library and orjson only.
+A refusal is a problem document (RFC 9457) whose `reason` is a word for programs. Its detail never
+shows a token.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, Literal
 
-import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
+NO_STORE: Final = ("Cache-Control", "no-store")
 RETRY_SECONDS: Final = 1
 """What a 503 tells clients to wait. They must not all come at once: let them add jitter."""
 
@@ -35,7 +37,7 @@ REASONS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "method_not_allowed": (405, "only GET and HEAD are answered"),
         "body_too_large": (413, "the request has a body"),
         "headers_too_large": (431, "request line and headers are too long together"),
-        "internal_error": (500, "a fault of the server; its log has the place"),
+        "internal_error": (500, "a fault of the server; its log says where"),
         "not_implemented": (501, "the request's transfer coding is not known"),
         "ledger_silent": (503, "the ledger did not answer in time"),
         "too_busy": (503, "too many readers wait already"),
@@ -45,21 +47,20 @@ REASONS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
 )
 """Reason to status and meaning; the OpenAPI document lists them."""
 
-_PHRASES: Final = MappingProxyType({413: "Content Too Large"})
-"""Where Python's own name is not the one of RFC 9110 in every version."""
+_TITLES: Final = MappingProxyType({413: "Content Too Large"})
+"""Where Python's own phrase is not the one of RFC 9110 in every version."""
 
 
-class Response(NamedTuple):
-    """One response. body: empty for 304."""
+class Problem(BaseModel):
+    """A refusal (RFC 9457)."""
 
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    model_config = ConfigDict(extra="forbid")
 
-    @property
-    def status_line(self) -> str:
-        """`200 OK`."""
-        return f"{self.status} {_phrase(self.status)}"
+    type: Literal["about:blank"]
+    title: str
+    status: int = Field(json_schema_extra={"enum": [*{status for status, _ in REASONS.values()}]})
+    reason: str = Field(json_schema_extra={"enum": [*REASONS]})
+    detail: str = Field(description="one sentence for a person")
 
 
 class RequestRefused(Exception):
@@ -68,59 +69,39 @@ class RequestRefused(Exception):
     def __init__(self, reason: str, detail: str, *headers: tuple[str, str]) -> None:
         super().__init__(detail)
         self.reason = reason
-        self.detail = detail
         self.headers = headers
 
 
-def document(value: Mapping[str, Any], *, status: int = 200) -> Response:
+def document(value: BaseModel) -> Response:
     """A JSON document that must not be kept, as probes want it."""
-    return _answer(status, JSON, orjson.dumps(value), ("Cache-Control", "no-store"))
+    return Response(value.model_dump_json(), media_type=JSON, headers=dict([NO_STORE]))
 
 
-def tagged(value: Mapping[str, Any], *, if_none_match: str) -> Response:
-    """A JSON document with an ETag of its bytes; 304 when the client has these bytes already.
+def tagged(body: bytes, *, if_none_match: str) -> Response:
+    """JSON with an ETag of its bytes; 304 when the client has these bytes already.
 
     if_none_match: the header's text; empty when there is none.
     """
-    body = orjson.dumps(value)
     tag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
-    headers = (("ETag", tag), ("Cache-Control", "private, no-cache"))
-    if _matches(tag, if_none_match):
-        return Response(304, headers, b"")
-    return _answer(200, JSON, body, *headers)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    # RFC 9110, 13.1.2: weak comparison with each tag of the list; `*` is any.
+    known = {given.strip().removeprefix("W/") for given in if_none_match.split(",")}
+    if known & {tag, "*"}:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=JSON, headers=headers)
 
 
 def problem(refused: RequestRefused) -> Response:
-    """A refusal as RFC 9457's problem document; `reason` is an extension member."""
+    """A refusal as a problem document."""
     status, _ = REASONS[refused.reason]
-    body = {
-        "type": "about:blank",
-        "title": _phrase(status),
-        "status": status,
-        "reason": refused.reason,
-        "detail": refused.detail,
-    }
-    headers = [("Cache-Control", "no-store"), *refused.headers]
+    body = Problem(
+        type="about:blank",
+        title=_TITLES.get(status) or HTTPStatus(status).phrase,
+        status=status,
+        reason=refused.reason,
+        detail=str(refused),
+    )
+    headers = dict([NO_STORE, *refused.headers])
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append(("Retry-After", str(RETRY_SECONDS)))
-    return _answer(status, PROBLEM_JSON, orjson.dumps(body), *headers)
-
-
-def _answer(status: int, content_type: str, body: bytes, *headers: tuple[str, str]) -> Response:
-    length = ("Content-Length", str(len(body)))
-    return Response(status, (("Content-Type", content_type), length, *headers), body)
-
-
-def plain(content_type: str, body: bytes) -> Response:
-    """Something that is not JSON, as metrics are."""
-    return _answer(200, content_type, body, ("Cache-Control", "no-store"))
-
-
-def _matches(tag: str, if_none_match: str) -> bool:
-    """RFC 9110, 13.1.2: weak comparison with each tag of the list; `*` is any."""
-    given = (one.strip().removeprefix("W/") for one in if_none_match.split(","))
-    return any(one in (tag, "*") for one in given)
-
-
-def _phrase(status: int) -> str:
-    return _PHRASES.get(status) or HTTPStatus(status).phrase
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return Response(body.model_dump_json(), status, headers, PROBLEM_JSON)

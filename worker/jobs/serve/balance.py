@@ -1,7 +1,6 @@
 """What an account's figures mean to the app: posted, pending, available.
 
-The invariant: `available` is never more than the ledger would let leave the account. Pure: from
-what is declared and what the ledger holds to a document. Imports the core only.
+The invariant: `available` is never more than the ledger would let leave the account.
 
 An account grows by one side: by credits a wallet, by debits a bank. A limit flag says which; where
 there is none, the account's type does. With that side as "own", and a wallet that took 100 in,
@@ -16,29 +15,74 @@ spent 30, and has 20 reserved for a withdrawal as the example:
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from worker.core.ids import hex_id
 from worker.core.money import Currency
-from worker.core.rulebook import DEBIT_NORMAL, Side
-from worker.core.rulebook import DeclaredAccount as Declared
-from worker.core.wire import Account as Held
-from worker.core.wire import AccountFlags
+from worker.core.rulebook import AccountType, DeclaredAccount, Side
+from worker.core.wire import Account, AccountFlags
 
 BY_CREDITS: Final = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
 BY_DEBITS: Final = AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS
 
+# Amounts are decimal strings of minor units, because JSON's numbers are doubles in most languages:
+# exact to 2^53, and the ledger counts to 2^128.
+Amount = Annotated[str, Field(pattern="^(0|-?[1-9][0-9]*)$", examples=["5000"])]
+Total = Annotated[str, Field(pattern="^(0|[1-9][0-9]*)$", examples=["7000"])]
+Limit = Literal["debits_must_not_exceed_credits", "credits_must_not_exceed_debits"]
 
-def own_side(declared: Declared, flags: int) -> Side:
+
+class Balance(BaseModel):
+    """What an account holds at one moment; amounts are decimal strings of minor units."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account: str = Field(description="the account's name in the rulebook")
+    key: str = Field(description="which of a family; empty for a single account")
+    currency: str = Field(description="in lower case")
+    scale: int = Field(
+        ge=0,
+        description="minor digits, Stripe's: 2 for usd, 0 for jpy; 5000 at scale 2 is 50.00",
+    )
+    posted: Amount = Field(
+        description="what the account holds: positive on the side that it grows by"
+    )
+    pending: Total = Field(
+        description="reserved to leave the account and not yet gone, as by a withdrawal"
+    )
+    available: Amount = Field(
+        description="what can still leave: posted less pending, 0 when the account is closed."
+        " Where `limit` is null the ledger refuses nothing, and this can be negative"
+    )
+    type: AccountType
+    side: Side = Field(
+        description="the side that the account grows by; money leaves by the other one"
+    )
+    limit: Limit | None = Field(
+        description="what the ledger refuses on this account; null: it lets any amount leave"
+    )
+    exists: bool = Field(
+        description="false until the first transfer: then it holds nothing, and all is zero"
+    )
+    closed: bool = Field(description="true: the ledger refuses every transfer")
+    ledger: int = Field(description="TigerBeetle's ledger number of the currency")
+    account_id: str = Field(pattern="^[0-9a-f]{32}$", description="as in the announcements")
+    debits_posted: Total
+    debits_pending: Total
+    credits_posted: Total
+    credits_pending: Total
+
+
+def own_side(declared: DeclaredAccount, flags: int) -> Side:
     """The side that the account grows by. A limit comes before the type: the ledger keeps it."""
     if flags & BY_CREDITS:
         return "credit"
-    if flags & BY_DEBITS:
-        return "debit"
-    return "debit" if declared.type in DEBIT_NORMAL else "credit"
+    return "debit" if flags & BY_DEBITS or declared.debit_normal else "credit"
 
 
-def limit(flags: int) -> str | None:
+def limit(flags: int) -> Limit | None:
     """What the ledger refuses on this account; None: it lets any amount leave."""
     if flags & BY_CREDITS:
         return "debits_must_not_exceed_credits"
@@ -46,39 +90,43 @@ def limit(flags: int) -> str | None:
 
 
 def balance(
-    *, declared: Declared, key: str, currency: Currency, account_id: int, held: Held | None
-) -> dict[str, Any]:
-    """The document of one account; amounts are decimal strings of minor units.
+    *,
+    declared: DeclaredAccount,
+    key: str,
+    currency: Currency,
+    account_id: int,
+    stored: Account | None,
+) -> Balance:
+    """The document of one account.
 
-    Strings, because JSON's numbers are doubles in most languages: exact to 2^53, and the ledger
-    counts to 2^128. held: None for an account that no transfer has used yet; it holds nothing, and
-    the flags are those that it will be made with.
+    stored: None for an account that no transfer has used yet; it holds nothing, and the flags are
+    those that it will be made with.
     """
-    flags = held.flags if held else declared.flags
-    figures = held or Held()
+    flags = stored.flags if stored else declared.flags
+    figures = stored or Account()
     side = own_side(declared, flags)
     posted = figures.credits_posted - figures.debits_posted
     pending = figures.debits_pending
     if side == "debit":
         posted, pending = -posted, figures.credits_pending
     closed = bool(flags & AccountFlags.CLOSED)
-    return {
-        "account": declared.name,
-        "key": key,
-        "currency": currency.name,
-        "scale": currency.scale,
-        "posted": str(posted),
-        "pending": str(pending),
-        "available": "0" if closed else str(posted - pending),
-        "type": declared.type,
-        "side": side,
-        "limit": limit(flags),
-        "exists": held is not None,
-        "closed": closed,
-        "ledger": currency.ledger,
-        "account_id": hex_id(account_id),
-        "debits_posted": str(figures.debits_posted),
-        "debits_pending": str(figures.debits_pending),
-        "credits_posted": str(figures.credits_posted),
-        "credits_pending": str(figures.credits_pending),
-    }
+    return Balance(
+        account=declared.name,
+        key=key,
+        currency=currency.name,
+        scale=currency.scale,
+        posted=str(posted),
+        pending=str(pending),
+        available="0" if closed else str(posted - pending),
+        type=declared.type,
+        side=side,
+        limit=limit(flags),
+        exists=stored is not None,
+        closed=closed,
+        ledger=currency.ledger,
+        account_id=hex_id(account_id),
+        debits_posted=str(figures.debits_posted),
+        debits_pending=str(figures.debits_pending),
+        credits_posted=str(figures.credits_posted),
+        credits_pending=str(figures.credits_pending),
+    )

@@ -1,68 +1,50 @@
-"""The HTTP server: waitress, with a limit on everything that a client can send or hold.
+"""The HTTP server: uvicorn, with a limit on everything that a client can send or hold open.
 
 The invariant: no client can make the server wait, hold memory or read without a named limit; what
-HTTP itself refuses is a problem document too. The only module that imports waitress.
+HTTP itself refuses is a problem document too.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import socket
-import time
-from collections.abc import Callable
+import sys
 from ipaddress import ip_address
-from threading import Event, Thread
-from typing import Any, Final, cast
+from threading import Thread
+from typing import Final
 
-from waitress import wasyncore
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
-from waitress.task import ErrorTask
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from worker.core.errors import UsageError
 from worker.jobs.serve.answers import RequestRefused, problem
-from worker.jobs.serve.shared_lookups import READERS_MAX
-
-THREADS: Final = READERS_MAX + 8
-"""Readers that wait for the ledger leave some threads to refuse others and to answer probes."""
+from worker.jobs.serve.middleware import HEADER_BYTES_MAX, TOO_LARGE
 
 CONNECTIONS_MAX: Final = 500
-"""Open at once; whoever comes later waits to be accepted."""
+"""Open at once; whoever comes later takes the place of the one that has waited for us longest."""
 
 BACKLOG: Final = 128
-HEADER_BYTES_MAX: Final = 16 * 1024
-"""The request line, so the URL too, and all headers together."""
-
-READ_BYTES: Final = 64 * 1024
-"""Read at once: so much of what is too long is read before it is refused, because a client that
-is cut off while it sends does not see why."""
-
-BODY_BYTES_MAX: Final = 1024
-"""A GET has none."""
-
 REQUEST_SECONDS_MAX: Final = 10.0
 """From a request's first byte to its last: a client that drips is cut off."""
 
 IDLE_SECONDS_MAX: Final = 60
-"""How long a kept-alive connection may rest. More than clients' own limits, which are shorter."""
+"""How long a kept-alive connection may rest, and an answer may take to be read."""
 
-CLEANUP_SECONDS: Final = 5
-DRAIN_SECONDS: Final = 5.0
+DRAIN_SECONDS: Final = 5
 """At the end, for the answers that are being made."""
 
-LOOP_SECONDS: Final = 0.1
-"""How often the loop looks whether it was told to stop; what a client sends wakes it at once."""
-
-_REASONS: Final = {
-    400: "bad_request",
-    413: "body_too_large",
-    431: "headers_too_large",
-    501: "not_implemented",
+_REFUSED_BY_HTTP: Final = {
+    400: ("bad_request", "the request is not HTTP/1.1 as RFC 9112 has it"),
+    431: ("headers_too_large", TOO_LARGE["headers_too_large"]),
+    501: ("not_implemented", "of the transfer codings, only chunked is known"),
 }
+"""By h11's status. Not its own words: they quote what was sent."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket on one address. A name is resolved, IPv4 first.
+    """A bound socket on one address. A name is resolved, IPv4 first.
 
     Raises:
         UsageError: the address is not ours, or the port is taken.
@@ -72,12 +54,12 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = min(
             found, key=lambda entry: entry[0] is not socket.AF_INET
         )
-        listening = socket.socket(family, kind, protocol)
+        bound = socket.socket(family, kind, protocol)
         try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
         except OSError:
-            listening.close()
+            bound.close()
             raise
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "no such host"
@@ -85,43 +67,39 @@ def listen(host: str, port: int) -> socket.socket:
             f"serve.port {port} on {host} cannot be listened on ({why});"
             " set LEDGER_WORKER_SERVE__PORT to another, or to 0 for a free one"
         ) from None
-    return listening
+    return bound
 
 
-def is_loopback(listening: socket.socket) -> bool:
+def is_loopback(bound: socket.socket) -> bool:
     """Can only this machine reach the socket?"""
-    return ip_address(str(listening.getsockname()[0]).partition("%")[0]).is_loopback
+    return ip_address(str(bound.getsockname()[0]).partition("%")[0]).is_loopback
 
 
 class Server:
-    """Serves a WSGI application from threads of its own until `close()`."""
+    """Serves an application from a thread of its own until `close()`."""
 
-    def __init__(self, app: Callable[..., Any], listening: socket.socket) -> None:
-        _configure_logs()
-        self._map: dict[int, Any] = {}
-        self._server = cast(
-            "Any",
-            create_server(
-                app,
-                map=self._map,
-                sockets=[listening],
-                threads=THREADS,
-                connection_limit=CONNECTIONS_MAX,
-                backlog=BACKLOG,
-                recv_bytes=READ_BYTES,
-                max_request_header_size=HEADER_BYTES_MAX,
-                max_request_body_size=BODY_BYTES_MAX,
-                channel_timeout=IDLE_SECONDS_MAX,
-                cleanup_interval=CLEANUP_SECONDS,
-                clear_untrusted_proxy_headers=True,
-                log_socket_errors=False,
-                ident="ledger-worker",
-            ),
+    def __init__(self, app: FastAPI, bound: socket.socket) -> None:
+        self.port = int(bound.getsockname()[1])
+        bound.listen(BACKLOG)  # from now on nobody is refused; uvicorn takes them when it is up
+        config = uvicorn.Config(
+            app,
+            http=_Connection,
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            log_level="error",
+            access_log=False,  # a key is in the path
+            proxy_headers=False,
+            server_header=False,
+            headers=[("Server", "ledger-worker")],
+            backlog=BACKLOG,
+            h11_max_incomplete_event_size=HEADER_BYTES_MAX,
+            timeout_keep_alive=IDLE_SECONDS_MAX,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
         )
-        self._server.channel_class = _Channel
-        self.port = int(listening.getsockname()[1])
-        self._stopping = Event()
-        self._thread = Thread(target=self._run, name="http", daemon=True)
+        self._server = _Server(config)
+        self._thread = Thread(target=self._run, args=[bound], name="http", daemon=True)
         self._thread.start()
 
     @property
@@ -129,82 +107,89 @@ class Server:
         """Is there still a thread that takes requests?"""
         return self._thread.is_alive()
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections)
+
     def close(self) -> None:
         """Take no more connections, finish the answers that are being made, and end."""
-        self._stopping.set()
+        self._server.should_exit = True
         self._thread.join(DRAIN_SECONDS * 2)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._turn()
-        self._server.del_channel()
-        self._server.socket.close()
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while self._busy() and time.monotonic() < deadline:
-            self._turn()
-        self._server.task_dispatcher.shutdown()
-        wasyncore.close_all(self._map, ignore_all=True)
-
-    def _turn(self) -> None:
-        wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=self._map, count=1)
-
-    def _busy(self) -> bool:
-        channels = list(self._server.active_channels.values())
-        return any(one.requests or one.total_outbufs_len for one in channels)
+    def _run(self, bound: socket.socket) -> None:
+        asyncio.run(self._server.serve(sockets=[bound]))
 
 
-def _configure_logs() -> None:
-    """Waitress names paths in two of its messages, and a key is in a path."""
-    logging.getLogger("waitress").addFilter(_without_path)
-    # A busy minute would write a line for each request that waits for a thread.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+class _Server(uvicorn.Server):
+    """Looks ten times a second for connections that take too long."""
+
+    async def on_tick(self, counter: int) -> bool:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, _Connection) and connection.late:
+                connection.transport.abort()
+        return await super().on_tick(counter)
 
 
-def _without_path(record: logging.LogRecord) -> bool:
-    if "serving %s" in str(record.msg):
-        record.args = ("a request",)
-    return True
+class _Connection(H11Protocol):
+    """One connection, which knows since when it waits for its client."""
 
+    since: float
+    resting = True
 
-class _Refusal(ErrorTask):
-    """What waitress refuses by itself, told as everything else is."""
+    @property
+    def answering(self) -> bool:
+        """Is there a request whose answer is not complete?"""
+        return self.cycle is not None and not self.cycle.response_complete
 
-    def execute(self) -> None:
-        """Write the problem document, and end the connection: what follows makes no sense."""
-        task: Any = self  # the stubs know neither attribute well
-        reason = _REASONS.get(task.request.error.code, "internal_error")
-        answer = problem(RequestRefused(reason, _told(reason)))
-        self.status = answer.status_line
-        task.response_headers.extend(answer.headers)
-        self.set_close_on_finish()
-        self.content_length = len(answer.body)
-        self.write(answer.body)
+    @property
+    def late(self) -> bool:
+        """Has the client taken too long to send, to read, or to come again?"""
+        receiving = not self.resting and (
+            not self.answering or self.conn.their_state is h11.SEND_BODY
+        )
+        limit = REQUEST_SECONDS_MAX if receiving else IDLE_SECONDS_MAX
+        return self.loop.time() - self.since > limit
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count it; where there are too many, end the one that waits for its client longest."""
+        self.since = self.loop.time()
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            waiting = [
+                connection
+                for connection in self.connections
+                if isinstance(connection, _Connection) and not connection.answering
+            ]
+            longest = min(waiting, key=lambda connection: connection.since)
+            self.connections.discard(longest)  # at once: many may come before its end is noticed
+            longest.transport.abort()
 
-def _told(reason: str) -> str:
-    """Not waitress's own words: they quote what was sent."""
-    return {
-        "bad_request": "the request is not HTTP/1.1 as RFC 9112 has it",
-        "body_too_large": f"a body may have {BODY_BYTES_MAX} bytes; a GET needs none",
-        "headers_too_large": f"request line and headers may have {HEADER_BYTES_MAX} bytes together",
-        "not_implemented": "of the transfer codings, only chunked is known",
-    }.get(reason, "a fault of the server")
-
-
-class _Channel(HTTPChannel):
-    """One connection; ended when a request takes too long to arrive. Touched by the loop alone."""
-
-    error_task_class = _Refusal
-    _began = 0.0
-
-    def received(self, data: bytes) -> bool:
+    def data_received(self, data: bytes) -> None:
         """Remember when the request began that these bytes belong to."""
-        if self.request is None:
-            self._began = time.monotonic()
-        return super().received(data)
+        if self.resting:
+            self.resting = False
+            self.since = self.loop.time()
+        super().data_received(data)
 
-    def readable(self) -> bool:
-        """Asked at every turn of the loop."""
-        if self.request is not None and time.monotonic() - self._began > REQUEST_SECONDS_MAX:
-            self.will_close = True
-        return super().readable()
+    def on_response_complete(self) -> None:
+        """Rest, unless the next request is here already."""
+        self.resting = self.conn.their_state is h11.DONE and not self.conn.trailing_data[0]
+        self.since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What h11 refuses, as a problem document; the connection ends."""
+        del msg
+        if self.answering:
+            self.transport.abort()
+            return
+        status = getattr(sys.exception(), "error_status_hint", 400)
+        answer = problem(RequestRefused(*_REFUSED_BY_HTTP.get(status, _REFUSED_BY_HTTP[400])))
+        head = h11.Response(
+            status_code=answer.status_code,
+            headers=[*answer.raw_headers, (b"connection", b"close")],
+        )
+        for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()

@@ -1,15 +1,16 @@
-"""Many readers, one request to the ledger: who comes while it is asked shares the next request.
+"""Many readers, one request to the ledger: who comes while it is under way shares the next one.
 
-The invariant: a reader is told what the ledger held at a moment after the reader asked, or is
-refused within the deadline. So nobody joins a request that is under way already. Imports the core
-and the ports only.
+The invariant: a reader is given what the ledger held at a moment after the reader came, or is
+refused within the deadline. So nobody joins a request that is under way already.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
-from threading import Condition, Event, Thread
+from concurrent.futures import Future
+from threading import Thread
 from typing import Final, Protocol
 
 from worker.core.errors import DependencyUnavailable, LedgerClosed
@@ -19,16 +20,16 @@ READERS_MAX: Final = 256
 """Readers that wait at once, and so the accounts of one request; one more is refused."""
 
 NOBODY: Final = 1
-"""An account that there is not: asking for it only asks whether the ledger answers."""
+"""An account that there is not: reading it only shows whether the ledger answers."""
 
-CLOSE_SECONDS: Final = 5.0
+Accounts = dict[int, Account]
 
 
 class ReadLedger(Protocol):
     """All that this server may do with a `Ledger`."""
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
-        """The accounts that exist, in the order asked."""
+        """The accounts that exist, in the order of the ids."""
         ...
 
     def close(self) -> None:
@@ -44,23 +45,11 @@ class TooManyReaders(Exception):
     """As many readers wait already as may."""
 
 
-class _Asked:
-    """One reader's question, and the answer when it comes."""
-
-    __slots__ = ("answered", "failed", "found", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.answered = Event()
-        self.found: Account | None = None
-        self.failed = False
-
-
 class SharedLookups:
-    """Reads accounts for many threads by one thread of its own; closes the ledger at the end.
+    """Reads accounts for the readers of an event loop; closes the ledger at the end.
 
     ledger: without a deadline, so that an outage is waited out on one request. deadline_seconds:
-    how long a reader waits. observe: is told how many accounts each request asked for.
+    how long a reader waits. observe: takes the number of accounts of each request.
     readers_max: how many may wait at once.
     """
 
@@ -76,15 +65,14 @@ class SharedLookups:
         self._deadline_seconds = deadline_seconds
         self._observe = observe
         self._readers_max = readers_max
-        self._turn = Condition()
-        self._queue: list[_Asked] = []
-        self._readers = 0
+        self._under_way = asyncio.Lock()
+        self._next: asyncio.Task[Accounts] | None = None
+        self._wanted: dict[int, None] = {}
         self._since: float | None = None
         self._closed = False
+        self.readers = 0
         self.failure: Exception | None = None
         """Why no more is read: the client is of no use any more, and the process must end."""
-        self._thread = Thread(target=self._run, name="lookups", daemon=True)
-        self._thread.start()
 
     @property
     def waiting_seconds(self) -> float:
@@ -92,34 +80,39 @@ class SharedLookups:
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
-    def account(self, number: int, *, deadline_seconds: float | None = None) -> Account | None:
-        """What the ledger holds under an id; None where there is no account.
+    async def account(
+        self, number: int, *, deadline_seconds: float | None = None
+    ) -> Account | None:
+        """The account of this id; None where there is none.
 
         Raises:
-            Silent: the ledger did not answer in time, or has not answered others for so long.
-            Busy: too many wait already.
+            LedgerSilent: the ledger did not answer in time, or has not answered others for so long.
+            TooManyReaders: too many wait already.
             LedgerClosed: the server stops.
         """
         limit = deadline_seconds or self._deadline_seconds
-        asked = self._ask(number, limit)
+        self._refuse_if_stopped()
+        if (waited := self.waiting_seconds) >= limit:
+            raise LedgerSilent(f"the ledger has not answered for {waited:.0f} s")
+        if self.readers >= self._readers_max:
+            raise TooManyReaders(f"{self.readers} readers wait already")
+        self.readers += 1
         try:
-            answered = asked.answered.wait(limit)
+            found = await asyncio.wait_for(asyncio.shield(self._joined(number)), limit)
+        except TimeoutError:
+            raise LedgerSilent(f"the ledger did not answer in {limit:g} s") from None
         finally:
-            self._leave(asked)
-        if not answered:
-            raise LedgerSilent(f"the ledger did not answer in {limit:g} s")
-        if asked.failed:
-            raise LedgerClosed("the server stops")
-        return asked.found
+            self.readers -= 1
+        return found.get(number)
 
-    def reach(self, deadline_seconds: float) -> None:
+    async def reach(self, deadline_seconds: float) -> None:
         """Wait until the ledger answers for the first time.
 
         Raises:
             DependencyUnavailable: it did not, within the deadline, or will not.
         """
         try:
-            self.account(NOBODY, deadline_seconds=deadline_seconds)
+            await self.account(NOBODY, deadline_seconds=deadline_seconds)
         except LedgerSilent as silent:
             raise DependencyUnavailable(
                 f"{silent}; a wrong address or cluster id looks the same"
@@ -128,79 +121,56 @@ class SharedLookups:
             raise self.failure or LedgerClosed("the ledger is closed") from None
 
     def close(self) -> None:
-        """Refuse who still waits, and close the ledger."""
-        with self._turn:
-            self._closed = True
-            self._turn.notify_all()
-        self._ledger.close()  # ends a request that would wait for ever
-        self._thread.join(CLOSE_SECONDS)
-        self._refuse_all()
+        """Close the ledger, which refuses who still waits."""
+        self._closed = True
+        self._ledger.close()
 
-    def _ask(self, number: int, limit: float) -> _Asked:
-        with self._turn:
-            if self._closed or self.failure:
-                raise LedgerClosed("the server stops")
-            if (waited := self.waiting_seconds) >= limit:
-                raise LedgerSilent(f"the ledger has not answered for {waited:.0f} s")
-            if self._readers >= self._readers_max:
-                raise TooManyReaders(f"{self._readers} readers wait already")
-            asked = _Asked(number)
-            self._readers += 1
-            self._queue.append(asked)
-            self._turn.notify_all()
-            return asked
+    def _refuse_if_stopped(self) -> None:
+        if self._closed or self.failure:
+            raise LedgerClosed("the server stops")
 
-    def _leave(self, asked: _Asked) -> None:
-        with self._turn:
-            self._readers -= 1
-            if asked in self._queue:  # gave up before it was its turn
-                self._queue.remove(asked)
+    def _joined(self, number: int) -> asyncio.Task[Accounts]:
+        """The next request, which will ask for this account too."""
+        self._wanted[number] = None
+        if self._next is None:
+            self._next = asyncio.create_task(self._look_up())
+            self._next.add_done_callback(_read)  # it may be that nobody waits any more
+        return self._next
 
-    def _run(self) -> None:
-        while batch := self._next():
-            try:
-                self._look_up(batch)
-            except Exception as error:  # noqa: BLE001 - told by `failure`, raised by the command
-                self._fail(batch, error)
-                return
-
-    def _next(self) -> list[_Asked]:
-        """All who wait, once anybody does; empty when it is time to end."""
-        with self._turn:
-            while not self._queue and not self._closed:
-                self._turn.wait()
-            batch, self._queue = self._queue, []
-            if self._closed:
-                for asked in batch:
-                    _refuse(asked)
-                return []
+    async def _look_up(self) -> Accounts:
+        async with self._under_way:
+            self._refuse_if_stopped()
+            wanted, self._wanted, self._next = list(self._wanted), {}, None
             self._since = time.monotonic()
-            return batch
-
-    def _look_up(self, batch: list[_Asked]) -> None:
-        wanted = list(dict.fromkeys(asked.number for asked in batch))
-        found = {account.id: account for account in self._ledger.lookup_accounts(wanted)}
-        self._since = None
+            try:
+                stored = await asyncio.wrap_future(_in_thread(self._ledger.lookup_accounts, wanted))
+                found = {account.id: account for account in stored}
+            except Exception as error:
+                self.failure = None if self._closed else error
+                raise LedgerClosed("the server stops") from error
+            finally:
+                self._since = None
         self._observe(len(wanted))
-        for asked in batch:
-            asked.found = found.get(asked.number)
-            asked.answered.set()
-
-    def _fail(self, batch: list[_Asked], error: Exception) -> None:
-        with self._turn:
-            if not self._closed:
-                self.failure = error
-            self._since = None
-        for asked in batch:
-            _refuse(asked)
-        self._refuse_all()
-
-    def _refuse_all(self) -> None:
-        with self._turn:
-            for asked in self._queue:
-                _refuse(asked)
+        return found
 
 
-def _refuse(asked: _Asked) -> None:
-    asked.failed = True
-    asked.answered.set()
+def _read(request: asyncio.Task[Accounts]) -> None:
+    """Python complains of an exception that nobody reads."""
+    request.cancelled() or request.exception()
+
+
+def _in_thread(
+    look_up: Callable[[Sequence[int]], list[Account]], ids: Sequence[int]
+) -> Future[list[Account]]:
+    """In a thread that nobody waits for at exit, because the ledger may be silent for ever."""
+    answer: Future[list[Account]] = Future()
+    answer.set_running_or_notify_cancel()
+
+    def call() -> None:
+        try:
+            answer.set_result(look_up(ids))
+        except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+            answer.set_exception(error)
+
+    Thread(target=call, name="lookups", daemon=True).start()
+    return answer
