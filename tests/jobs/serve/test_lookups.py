@@ -166,7 +166,7 @@ def test_a_request_that_nobody_waits_for_any_more(caplog: pytest.LogCaptureFixtu
     assert [line for line in caplog.records if line.levelname != "DEBUG"] == []
 
 
-class Broken:
+class BrokenClient:
     """A ledger whose client is of no use any more."""
 
     def __init__(self, error: Exception) -> None:
@@ -184,7 +184,7 @@ def test_a_failure_is_told(error: Exception) -> None:
     """What the client raises stands in `failure`: the process ends by it, readers are refused."""
 
     async def scene() -> None:
-        async with reading(Broken(error)) as lookups:
+        async with reading(BrokenClient(error)) as lookups:
             with pytest.raises(LedgerClosed):
                 await lookups.account(1)
             assert lookups.failure is error
