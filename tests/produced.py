@@ -14,7 +14,7 @@ FLUSH_SECONDS = 30
 def produce(settings: Settings, *, skip: int, events: int) -> None:
     """Write the first so many events of one traffic, without those that were written before."""
     publisher = open_plain_producer(settings)
-    for number, one in enumerate(generate(events, SEED)):
+    for number, one in enumerate(generate(events, SEED, roles=settings.topics.inputs)):
         if number >= skip:
             topic = settings.topics.inputs[one.role]
             publisher.publish(topic=topic, key=one.key, value=json_value(one), timestamp_ms=0)

@@ -32,7 +32,7 @@ LOOK_SECONDS = 0.25
 RUN_SECONDS_MAX = 3600
 END_SECONDS_MAX = 600
 GROUP = "a"
-INPUTS = ("pay", "settle", "cmd")
+INPUTS = ("pay", "settle", "cmd", "treasury")
 SETTINGS = {
     "LEDGER_WORKER_KAFKA__CLIENT": json.dumps(
         {"session.timeout.ms": 10_000, "transaction.timeout.ms": 20_000}

@@ -23,7 +23,7 @@ CONFLICT = "poison: conflict"
 AGAIN = "redelivery: charge"
 FORGED_EVERY = 150
 FLUSH_SECONDS = 300
-TOPICS = {"payments": "pay", "settlements": "settle", "commands": "cmd"}
+TOPICS = {"payments": "pay", "settlements": "settle", "commands": "cmd", "treasury": "treasury"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ class Process(subprocess.Popen[bytes]):
         return out, self.said()
 
 
+INPUTS = {"payments": "pay", "settlements": "settle", "commands": "cmd", "treasury": "treasury"}
+"""Role to the short name of its topic."""
+
+
 @dataclass(slots=True)
 class Cluster:
     """Topics of its own on a shared broker, a ledger, and the settings that name them."""
@@ -74,7 +78,7 @@ class Cluster:
     module: str = "worker"
 
     def __post_init__(self) -> None:
-        inputs = {self.topic(role): self.partitions for role in ("pay", "settle", "cmd")}
+        inputs = {self.topic(name): self.partitions for name in INPUTS.values()}
         outputs = {
             self.topic("posted"): OUTBOX_PARTITIONS,
             self.topic("rejected"): 1,
@@ -90,14 +94,13 @@ class Cluster:
 
     def environment(self, group: str) -> dict[str, str]:
         """The variables of a process of this group."""
-        inputs = {"payments": "pay", "settlements": "settle", "commands": "cmd"}
         return {
             **os.environ,
             "LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "LEDGER_WORKER_KAFKA__GROUP_ID": f"{self.prefix}-{group}",
             "LEDGER_WORKER_LEDGER__ADDRESSES": self.ledger_addresses,
             "LEDGER_WORKER_TOPICS__INPUTS": json.dumps(
-                {role: self.topic(name) for role, name in inputs.items()}
+                {role: self.topic(name) for role, name in INPUTS.items()}
             ),
             "LEDGER_WORKER_TOPICS__OUTBOX": self.topic("posted"),
             "LEDGER_WORKER_TOPICS__REJECTED": self.topic("rejected"),

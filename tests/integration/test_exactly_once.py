@@ -143,7 +143,7 @@ def test_a_late_predecessor_is_waited_for(kafka: KafkaBroker, ledger: str) -> No
     charge = {"id": "ch_1", "amount": 900, "amount_captured": 900, "paid": True, "captured": True}
     cluster.produce("pay", [command("charge.succeeded", 0, **(charge | {"customer": "cus_1"}))])
     assert cluster.drain("a") == {"posted": 1}
-    cluster.produce("cmd", [command("wallet.withdrawal_paid", 2, **money)])
+    cluster.produce("treasury", [command("wallet.withdrawal_paid", 2, **money)])
     worker = cluster.start("a", "run")
     cluster.wait_until_told(1, "parked.1")
     worker.kill()

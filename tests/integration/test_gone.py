@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from tests.integration.cluster import Cluster
+from tests.integration.cluster import INPUTS, Cluster
 from tests.servers.kafka import KafkaBroker
 from worker.commands.cli import main
 from worker.ledger.embedded import EmbeddedLedger
@@ -43,7 +43,7 @@ class BrokenCluster:
         group = self.cluster.environment("g")["LEDGER_WORKER_KAFKA__GROUP_ID"]
         servers = self.cluster.bootstrap_servers
         consumer = ClientConsumer({"bootstrap.servers": servers, "group.id": group})
-        places = [ClientPartition(self.topic(name), 0, offset) for name in ("pay", "settle", "cmd")]
+        places = [ClientPartition(self.topic(name), 0, offset) for name in INPUTS.values()]
         consumer.commit(offsets=places, asynchronous=False)
         consumer.close()
 
@@ -55,7 +55,7 @@ def broken(kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     address = f"embedded:{tmp_path / 'a.ledger'}"
     cluster = Cluster(kafka.bootstrap_servers, address, partitions=1)
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
-    for name in ("pay", "settle", "cmd", "posted"):
+    for name in (*INPUTS.values(), "posted"):
         for number in range(RECORDS):
             producer.produce(cluster.topic(name), b"{}", b"k%d" % number, partition=0)
     assert producer.flush(ANSWER_SECONDS_MAX) == 0

@@ -22,7 +22,7 @@ from worker.codecs.avro import PACKAGED_IDS
 from worker.codecs.decode import Decoder
 from worker.commands import generate as command
 from worker.commands.progress import tracked
-from worker.config.settings import PACKAGED_RULEBOOK
+from worker.config.settings import PACKAGED_RULEBOOK, Settings
 from worker.core.chain import Chain
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Skipped
@@ -326,7 +326,7 @@ def test_kafka_holds_every_record(monkeypatch: pytest.MonkeyPatch) -> None:
     topics = {"payments": "stripe.payments", "settlements": "stripe.settlements"}
     expected = sorted(
         (topics.get(record.role, "wallet.commands"), record.key, json_value(record))
-        for record in generate(60, 1)
+        for record in generate(60, 1, roles=Settings().topics.inputs)
     )
     assert sorted(_consumed(brokers, sorted({topic for topic, *_ in expected}), 60)) == expected
 

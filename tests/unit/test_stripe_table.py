@@ -351,7 +351,7 @@ def test_whatever_an_object_holds(kind: str, name: str, changes: dict[str, Any])
     """Translation by the packaged rules is total: a chain of whole amounts, or a word why not."""
     body = OBJECTS["event"] | {"type": kind, "data": {"object": OBJECTS[name] | changes}}
     event = Event("evt_1", kind, 5, body)
-    for role in ("payments", "settlements", "commands"):
+    for role in TRANSLATOR.rulebook.topics:
         found = TRANSLATOR.translate(event, role=role)
         if isinstance(found, Chain):
             assert all(type(leg.amount) is int and leg.amount >= 0 for leg in found.legs)

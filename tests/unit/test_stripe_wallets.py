@@ -162,7 +162,7 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("charge.failed", CHARGE, {"failure_balance_transaction": None}, "ignored"),
     ("refund.created", {"id": "re_1", "created": 5}, {}, "missing_field"),
     ("refund.teleported", {}, {}, "no_rule"),
-    ("wallet.p2p", {}, {}, "wrong_topic"),
+    ("wallet.p2p", {}, {"role": "payments"}, "wrong_topic"),
     ("balance_transaction.created", SETTLED, {},
      "fees: input_tax>stripe_clearing 9 usd, processor_fees>stripe_clearing 50 usd"),
     ("balance_transaction.created", SETTLED, {"fee": 60},
@@ -200,7 +200,10 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("wallet.exchange", EXCHANGE, {},
      ("exchange: customer_wallet[a]>fx_liquidity 100 usd, fx_liquidity>customer_wallet[a] 90 eur, "
       "fx_liquidity>fee_income 1 usd")),
-    ("wallet.unknown", {}, {}, "no_rule"),
+    ("wallet.unknown", {}, {}, "wrong_topic"),
+    ("wallet.exchange", EXCHANGE, {"role": "commands"}, "wrong_topic"),
+    ("wallet.withdrawal_paid", WITHDRAWAL, {"role": "commands"}, "wrong_topic"),
+    ("wallet.p2p", {"from": "a", "to": "b", "amount": 5}, {"role": "treasury"}, "wrong_topic"),
     ("charge.succeeded", CHARGE, {"role": "commands"}, "wrong_topic"),
 ]  # fmt: skip
 
@@ -215,9 +218,9 @@ def test_event(
 ) -> None:
     """An event makes these transfers, in order, or has this outcome."""
     roles = {"wallet": "commands", "balance_transaction": "settlements"}
-    role = changes.get("role") or roles.get(event_type.split(".", 1)[0], "payments")
-    if becomes == "wrong_topic" and event_type.startswith("wallet"):
-        role = "payments"
+    treasury = {"wallet.withdrawal_paid", "wallet.withdrawal_failed", "wallet.exchange"}
+    usual = "treasury" if event_type in treasury else roles.get(event_type.partition(".")[0])
+    role = changes.get("role") or usual or "payments"
     body = {"data": {"object": {**content, **changes}}, "type": event_type}
     event = Event("evt_1", event_type, SECONDS, body)
     assert become(translator, event, role) == becomes
@@ -280,3 +283,33 @@ def test_accounts_are_all_declared() -> None:
 def test_no_warnings() -> None:
     """`check` finds nothing odd in the packaged rulebook."""
     assert find_warnings(load(PACKAGED)) == []
+
+
+BAD_EXCHANGES = [
+    # sell          buy            spread         says
+    ((0, "usd"),    (10**8, "eur"), (0, "eur"),   "something is sold and something is bought"),
+    ((-5, "usd"),   (90, "eur"),   (0, "eur"),    "something is sold and something is bought"),
+    ((100, "usd"),  (0, "eur"),    (0, "eur"),    "something is sold and something is bought"),
+    ((100, "usd"),  (90, "usd"),   (0, "usd"),    "they are two currencies"),
+    ((100, "usd"),  (90, "eur"),   (1, "gbp"),    "the spread is in one of them"),
+    ((100, "usd"),  (90, "eur"),   (-1, "usd"),   "the spread is a part of that side"),
+    ((100, "usd"),  (90, "eur"),   (100, "usd"),  "the spread is a part of that side"),
+    ((100, "usd"),  (90, "eur"),   (90, "eur"),   "the spread is a part of that side"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sell", "buy", "spread", "says"), BAD_EXCHANGES)
+def test_an_exchange_that_would_make_money_is_dead(
+    translator: Translator,
+    sell: tuple[int, str],
+    buy: tuple[int, str],
+    spread: tuple[int, str],
+    says: str,
+) -> None:
+    """Nothing is bought for nothing, and the spread is smaller than the side that it is of."""
+    sides = {"sell": sell, "buy": buy, "spread": spread}
+    money = {name: {"amount": each[0], "currency": each[1]} for name, each in sides.items()}
+    body = {"data": {"object": {"customer": "a", **money}}, "type": "wallet.exchange"}
+    found = translator.translate(Event("evt_1", "wallet.exchange", SECONDS, body), role="treasury")
+    assert isinstance(found, Dead)
+    assert (found.reason, found.detail) == ("bad_amount", f"exchange: it is not true that {says}")

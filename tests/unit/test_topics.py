@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from worker.commands.cli import main
+from worker.config.sections import ROLE_TOPICS
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.kafka.embedded_broker import EmbeddedBroker
@@ -57,6 +58,7 @@ def one_topic(**changes: Any) -> TopicsFile:
 def test_the_packaged_file_declares_every_topic_of_the_default_settings() -> None:
     """What a worker with default settings reads and writes is declared."""
     require_declared(load_settings(), load_topics(), PACKAGED)
+    assert set(ROLE_TOPICS.values()) <= {one.name for one in load_topics().topics}
 
 
 def test_the_archive_is_kept_for_seven_years() -> None:
@@ -66,6 +68,8 @@ def test_the_archive_is_kept_for_seven_years() -> None:
         "stripe.payments",
         "stripe.settlements",
         "wallet.commands",
+        "wallet.treasury",
+        "ledger.journal",
         "ledger.transfers.posted",
         "ledger.events.rejected",
         "ledger.events.dead",
@@ -94,8 +98,10 @@ def test_who_commands_wallets_cannot_say_that_money_came_in() -> None:
         if grant.operation == "write" and grant.resource == "topic":
             writers.setdefault(grant.user, set()).add(grant.name)
     assert writers["wallet-app"] == {"wallet.commands"}
+    assert writers["wallet-treasury"] == {"wallet.treasury"}
+    assert writers["bookkeeping"] == {"ledger.journal"}
     assert writers["stripe-feed"] == {"stripe.payments", "stripe.settlements"}
-    assert not writers["ledger-worker"] & set(load_settings().topics.inputs.values())
+    assert not writers["ledger-worker"] & set(ROLE_TOPICS.values())
 
 
 @pytest.mark.parametrize(

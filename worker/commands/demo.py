@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         update={
             "kafka": settings.kafka.model_copy(update={"bootstrap_servers": "embedded"}),
             "ledger": settings.ledger.model_copy(update={"addresses": "embedded"}),
+            "topics": settings.topics.with_every_role(),
             "http": settings.http.model_copy(update={"host": "127.0.0.1", "port": 0}),
         }
     )

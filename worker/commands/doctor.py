@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
-from worker.config.sections import EMBEDDED
+from worker.config.sections import EMBEDDED, ROLE_TOPICS
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
 from worker.core.translate import ANY_ACCOUNT
@@ -131,7 +131,7 @@ def _asked(name: str, ask: Callable[[], list[Finding]], advice: str) -> list[Fin
 
 def _rulebook(settings: Settings) -> list[Finding]:
     rulebook = load(settings.rulebook)
-    listed = sorted(rulebook.topics.keys() - settings.topics.inputs.keys())
+    listed = [role for role in rulebook.topics if role not in settings.topics.inputs]
     checks = [
         Finding(
             "rulebook",
@@ -153,7 +153,22 @@ def _rulebook(settings: Settings) -> list[Finding]:
                 else "list the roles under the rulebook's topics",
             )
         )
+    if listed and not open_roles:
+        checks.append(_unread(settings, listed))
     return checks
+
+
+def _unread(settings: Settings, roles: list[str]) -> Finding:
+    """Roles of the rulebook that no topic has here: not wanted, or forgotten."""
+    wanted = {**settings.topics.inputs, **{role: ROLE_TOPICS.get(role, "…") for role in roles}}
+    inputs = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"))
+    return Finding(
+        "topic roles",
+        ok=True,
+        detail=f"nobody here reads {', '.join(roles)}, which the rulebook lists:"
+        " what is sent there is not posted",
+        advice=f"if that is not meant, set LEDGER_WORKER_TOPICS__INPUTS to {inputs}",
+    )
 
 
 def _schemas(settings: Settings) -> list[Finding]:

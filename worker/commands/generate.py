@@ -19,7 +19,7 @@ import orjson
 from worker.commands.progress import tracked
 from worker.core.errors import UsageError
 from worker.jobs.generate.encode import SCHEMAS, avro_value, json_value, line
-from worker.jobs.generate.scene import Generated
+from worker.jobs.generate.scene import TREASURY, Generated
 from worker.jobs.generate.traffic import generate
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     notes: Counter[str] = Counter()
     roles: Counter[str] = Counter()
     with _opened(arguments.to, settings) as write:
-        records = generate(arguments.events, arguments.seed)
+        records = generate(arguments.events, arguments.seed, roles=topics)
         for record in tracked(records, total=arguments.events, label="generate"):
             write(topics[record.role], record, encode(record))
             notes[record.note] += 1
@@ -94,7 +94,7 @@ def _positive(text: str) -> int:
 
 def _topics(settings: Settings) -> Mapping[str, str]:
     topics = settings.topics.inputs
-    missing = sorted(set(SCHEMAS) - set(topics))
+    missing = sorted(set(SCHEMAS) - {TREASURY} - set(topics))
     if missing:
         raise UsageError(f"topics.inputs names no topic for the role {', '.join(missing)}")
     return topics

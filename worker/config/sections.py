@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -85,18 +86,28 @@ class LedgerSettings(Section):
         return self.addresses == EMBEDDED
 
 
+ROLE_TOPICS: Final[Mapping[str, str]] = {
+    "payments": "stripe.payments",
+    "settlements": "stripe.settlements",
+    "commands": "wallet.commands",
+    "treasury": "wallet.treasury",
+    "journal": "ledger.journal",
+}
+"""Every role of the packaged rulebook, and the topic that `topics.yaml` declares for it.
+
+A worker reads the first three unless it is told to read the others as well.
+"""
+
+
 class TopicSettings(Section):
     """The topics that are read and written."""
 
     inputs: Annotated[dict[Text, TopicName], BeforeValidator(topic_roles)] = Field(
-        default={
-            "payments": "stripe.payments",
-            "settlements": "stripe.settlements",
-            "commands": "wallet.commands",
-        },
+        default={role: ROLE_TOPICS[role] for role in ("payments", "settlements", "commands")},
         min_length=1,
     )
-    """Role to topic, as a JSON object; a plain list makes each topic its own role."""
+    """Role to topic, as a JSON object; a plain list makes each topic its own role. The packaged
+    rulebook has two more, `"treasury":"wallet.treasury"` and `"journal":"ledger.journal"`."""
 
     outbox: TopicName = "ledger.transfers.posted"
     """Posted transfers, one record per leg."""
@@ -114,6 +125,14 @@ class TopicSettings(Section):
         default=(10, 120, 1800, 21_600, 259_200), max_length=9
     )
     """How long an event waits at each try, as a JSON list; after the last it is a dead letter."""
+
+    def topic_of(self, role: str) -> str:
+        """The topic of a role, as `topics.yaml` declares it where no input has the role."""
+        return self.inputs.get(role) or ROLE_TOPICS[role]
+
+    def with_every_role(self) -> TopicSettings:
+        """These topics, and those of the packaged rulebook's other roles."""
+        return self.model_copy(update={"inputs": {**ROLE_TOPICS, **self.inputs}})
 
     @property
     def parked_topics(self) -> list[str]:

@@ -21,6 +21,7 @@ INPUT_SCHEMAS: Final[Mapping[str, str]] = {
     "payments": "stripe_payment_event",
     "settlements": "stripe_settlement_event",
     "commands": "wallet_command",
+    "treasury": "wallet_command",
 }
 """Role of an input topic to packaged schema."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.jobs.reports.played import Played
+from worker.config.settings import Settings
 from worker.core.money import major_units
 from worker.jobs.generate.scene import PAYMENTS, Generated
 from worker.jobs.generate.stripe_objects import payout
@@ -73,7 +74,7 @@ def rest_of_stories(day: Played, events: int, seed: int) -> Iterable[Generated]:
         json.loads(record.value() or b"")["data"]["object"]["source"]
         for record in day.records["stripe.settlements"]
     }
-    for number, one in enumerate(generate(events + REST, seed)):
+    for number, one in enumerate(generate(events + REST, seed, roles=Settings().topics.inputs)):
         if number >= events and isinstance(one.event, dict):
             about = one.event.get("data", {}).get("object", {})
             if told & {about.get("id"), about.get("source"), about.get("charge")} - {None}:

@@ -109,7 +109,7 @@ def play(  # noqa: PLR0913 - how much, and what tests choose
     path = folder / "ledger.file"
     played = Played(EmbeddedLedger(path=path, now_ns=clock), path, clock)
     rulebook = load(rules)
-    chosen = [one for one in generate(events, seed) if keep(one)]
+    chosen = [one for one in generate(events, seed, roles=settings.topics.inputs) if keep(one)]
     inputs = [(one.role, place(played, settings, one)) for one in chosen]
     inputs += [(one.role, place(played, settings, one)) for one in also(played)]
     reader = EventReader(Decoder(), Translator(rulebook))

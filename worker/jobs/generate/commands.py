@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from worker.jobs.generate.scene import COMMANDS, Generated, Scene
+from worker.jobs.generate.scene import COMMANDS, TREASURY, Generated, Scene
 from worker.jobs.generate.wallets import CURRENCIES
 
 SPEND_LEAST: Final = 100
@@ -27,6 +27,11 @@ COMMONEST: Final = CURRENCIES[0][0]
 RATES: Final = {"usd": 100_000, "eur": 108_000, "gbp": 127_000, "jpy": 670}
 """What one minor unit is worth, in 1/100,000 of a cent."""
 SPREAD_PER_MILLE: Final = 10
+
+TREASURY_ONLY: Final = frozenset(
+    {"wallet.withdrawal_paid", "wallet.withdrawal_failed", "wallet.exchange"}
+)
+"""What no customer may ask for."""
 
 
 def p2p(scene: Scene) -> Generated | None:
@@ -160,4 +165,5 @@ def command(scene: Scene, kind: str, about: dict[str, Any], *, key: str, note: s
         "livemode": False,
         "data": {"object": about},
     }
-    return Generated(COMMANDS, key.encode(), event, note)
+    role = TREASURY if kind in TREASURY_ONLY else COMMANDS
+    return Generated(role, key.encode(), event, note)

@@ -21,7 +21,7 @@ import orjson
 
 from worker.codecs.avro import encode_event
 from worker.jobs.generate.poison import NOTE
-from worker.jobs.generate.scene import COMMANDS, PAYMENTS, SETTLEMENTS, Generated
+from worker.jobs.generate.scene import COMMANDS, PAYMENTS, SETTLEMENTS, TREASURY, Generated
 
 RecordFormat = Literal["json", "avro"]
 
@@ -29,6 +29,7 @@ SCHEMAS: Final[Mapping[str, str]] = {
     PAYMENTS: "stripe_payment_event",
     SETTLEMENTS: "stripe_settlement_event",
     COMMANDS: "wallet_command",
+    TREASURY: "wallet_command",
 }
 """Role to packaged schema."""
 

@@ -13,11 +13,12 @@ from typing import Any, Final, Literal, NamedTuple
 from worker.jobs.generate.chance import Chance
 from worker.jobs.generate.wallets import Wallets
 
-Role = Literal["payments", "settlements", "commands"]
+Role = Literal["payments", "settlements", "commands", "treasury"]
 
 PAYMENTS: Final[Role] = "payments"
 SETTLEMENTS: Final[Role] = "settlements"
 COMMANDS: Final[Role] = "commands"
+TREASURY: Final[Role] = "treasury"
 
 
 class Generated(NamedTuple):

@@ -6,7 +6,7 @@ of more. What must follow another record comes after it under the same key. Pure
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Final
@@ -16,7 +16,21 @@ from worker.jobs.generate.chance import Chance
 from worker.jobs.generate.commands import exchange, overdraft, p2p, split_bill, withdrawal
 from worker.jobs.generate.payments import authorized_charge, charge, platform_fee, unbooked
 from worker.jobs.generate.poison import poison
-from worker.jobs.generate.scene import COMMANDS, Generated, Make, Scenario, Scene
+from worker.jobs.generate.scene import (
+    COMMANDS,
+    PAYMENTS,
+    SETTLEMENTS,
+    TREASURY,
+    Generated,
+    Make,
+    Role,
+    Scenario,
+    Scene,
+)
+
+ROLES: Final[frozenset[Role]] = frozenset({PAYMENTS, SETTLEMENTS, COMMANDS, TREASURY})
+ON_TIME: Final[frozenset[Role]] = frozenset({COMMANDS, TREASURY})
+"""Roles whose records are never put off: the app writes them in order."""
 
 START: Final = 1_767_225_600
 """2026-01-01T00:00:00Z."""
@@ -51,9 +65,15 @@ REDELIVERY_FIRST: Final = 40
 """The ticks that even the shortest traffic has one of each at."""
 
 
-def generate(events: int, seed: int, *, start: int = START) -> Iterator[Generated]:
-    """So many records. start: whole seconds since 1970 of the first."""
-    return islice(_Traffic(seed=seed, start=start), events)
+def generate(
+    events: int, seed: int, *, start: int = START, roles: Collection[str] = ROLES
+) -> Iterator[Generated]:
+    """So many records. start: whole seconds since 1970 of the first.
+
+    roles: those that somebody reads; records of others are left out, and others come instead.
+    """
+    traffic = _Traffic(seed=seed, start=start)
+    return islice((made for made in traffic if made.role in roles), events)
 
 
 class _Traffic:
@@ -112,7 +132,7 @@ class _Traffic:
 
     def _delay(self, made: Generated) -> bool:
         """Sometimes put it off, so that it comes after what happened later."""
-        if made.role == COMMANDS or not self._chance.happens(LATE_PER_MILLE):
+        if made.role in ON_TIME or not self._chance.happens(LATE_PER_MILLE):
             return False
         late = made._replace(note=LATE + made.note)
         self._later(self._scene.tick + self._chance.between(*LATE_TICKS), lambda: late)
