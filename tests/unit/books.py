@@ -27,12 +27,17 @@ class Books:
     """One ledger, posted to by the real batches and the real poster."""
 
     def __init__(
-        self, rulebook: Rulebook | Path, *, legs_max: int = 8189, ledger: Ledger | None = None
+        self,
+        rulebook: Rulebook | Path,
+        *,
+        legs_max: int = 8189,
+        ledger: Ledger | None = None,
+        parked_max: int = 0,
     ) -> None:
         self.rulebook = rulebook if isinstance(rulebook, Rulebook) else load(rulebook)
         self.ledger: Ledger = ledger or EmbeddedLedger()
         self.translator = Translator(self.rulebook)
-        self.poster = Poster(self.ledger, self.translator, parked_max=0)
+        self.poster = Poster(self.ledger, self.translator, parked_max=parked_max)
         self._legs_max = legs_max
         self._offsets = count()
         self._roles: dict[str, Assignment] = {}

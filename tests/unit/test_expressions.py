@@ -246,6 +246,7 @@ MISTAKES = [
     ("latest(data.a, b, c)", 17, "')' is needed"),
     ("count(data.a, data.b)", 1, "takes one list"),
     ("(data.a where true)", 15, "a condition is needed after where"),
+    ("(3).a", 6, "a constant has no parts"),
     ("each.a", 1, "'each' is not known here"),
     ("[1, , 2]", 5, "unexpected ','"),
     ("(" * 30 + "1" + ")" * 30, 21, "nested deeper"),

@@ -173,6 +173,63 @@ def test_what_is_missing_is_said(books: Books) -> None:
     assert books.kinds(books.event("charge", CHARGE), early) == ["posted", "posted"]
 
 
+@pytest.mark.parametrize(
+    ("predecessor", "missing", "at_first", "at_last"),
+    [
+        ("origin", "dead", OutcomeKind.PARKED, OutcomeKind.DEAD),
+        ("origin", "nothing", OutcomeKind.PARKED, OutcomeKind.NOTHING),
+        ("after", "dead", OutcomeKind.PARKED, OutcomeKind.DEAD),
+        ("after", "nothing", OutcomeKind.PARKED, OutcomeKind.NOTHING),
+    ],
+)
+def test_what_never_comes(
+    tmp_path: Path,
+    predecessor: str,
+    missing: str,
+    at_first: OutcomeKind,
+    at_last: OutcomeKind,
+) -> None:
+    """It is waited for either way; then the event is a dead letter, or has nothing to post."""
+    path = tmp_path / "rules.yaml"
+    rules = {
+        "origin": RULES.replace("key: data.object.charge}", f"key: id, missing: {missing}}}"),
+        "after": RULES.replace("key: data.object.id}\n", f"key: id, missing: {missing}}}\n"),
+    }
+    path.write_text(rules[predecessor])
+    told = {"origin": ("refund", REFUND), "after": ("paid", PAYOUT)}[predecessor]
+    for tries, expected in ((1, at_first), (0, at_last)):
+        books = Books(path, parked_max=tries)
+        (outcome,) = books.tell(books.event(*told))
+        assert outcome.kind is expected
+        assert (outcome.dead is None) == (expected is OutcomeKind.NOTHING)
+        assert books.transfers() == []
+
+
+def test_a_reservation_that_never_comes_is_a_dead_letter(tmp_path: Path) -> None:
+    """`missing: nothing` is about the origin: what a post settles must be there all the same."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        RULES
+        + """\
+  settled:
+    on: settled
+    origin: {transaction: charge, key: data.object.charge, missing: nothing}
+    currency: usd
+    transfers:
+      settled: {void: {transaction: held, leg: held, key: data.object.id, time: created}}
+  held:
+    on: held
+    currency: usd
+    transfers:
+      held: {debit: clearing, credit: guests, amount: 1, code: 8, pending: true}
+"""
+    )
+    books = Books(path)
+    asked = books.event("settled", {"charge": "ch_1", "id": "evt_0"})
+    assert books.kinds(asked) == ["nothing_to_post"]
+    assert books.kinds(books.event("charge", CHARGE), asked) == ["posted", "predecessor_missing"]
+
+
 def test_predecessors_of_the_same_batch_go_first(books: Books) -> None:
     """Origin and `after` in one batch are posted in a request before, also when redelivered."""
     charge = books.event("charge", CHARGE)

@@ -182,6 +182,7 @@ def _chain(rulebook: Rulebook, chain: Chain) -> dict[str, Any]:
         "sync": chain.sync,
         "waits_for": _waits_for(chain),
         "if_closed": list(suspense) if chain.suspends else [],
+        "alert": chain.alert,
         "legs": [
             _leg(number, leg, reserved.get(leg.spec.leg, ""))
             for number, leg in enumerate(chain.legs)
@@ -197,6 +198,7 @@ def _waits_for(chain: Chain) -> list[dict[str, Any]]:
         {
             "as": name,
             "optional": need.optional,
+            "or_nothing": need.or_nothing,
             "transaction": sought.transaction,
             "user_data_128": hex_id(sought.tag),
         }

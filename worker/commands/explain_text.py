@@ -53,10 +53,13 @@ def _chain(found: dict[str, Any]) -> Iterator[str]:
     for name, group in groupby(found["waits_for"], key=lambda need: need["as"]):
         needs = list(group)
         words = "if it is there" if needs[0]["optional"] else "which must be there"
+        words += ", or there is nothing to post" if needs[0]["or_nothing"] else ""
         either = " or ".join(f"{need['transaction']} {need['user_data_128']}" for need in needs)
         yield f"  {name} {either}, {words}"
     if found["if_closed"]:
         yield f"  should an account be closed: by way of {' or '.join(found['if_closed'])}"
+    if found["alert"]:
+        yield f"  with an alert: {found['alert']}"
     for leg in found["legs"]:
         yield from _leg(leg)
 

@@ -51,20 +51,28 @@ def _verdict(rule: Transaction, event: Event) -> str:
     if rule.end is not None and event.created >= rule.end:
         return f"no: in force until {in_words(rule.end)}"
     try:
-        if rule.when is None or rule.when.precise(event.body):
+        if rule.when is None or rule.when.precise(rule.scope(event.body)):
             return "yes"
     except ExpressionError as error:
         return f"cannot tell: {error}"
-    return f"no: {_false_part(rule.when, event)}"
+    return f"no: {_false_part(rule, rule.when, event)}"
 
 
-def _false_part(when: Expression, event: Event) -> str:
+def _false_part(rule: Transaction, when: Expression, event: Event) -> str:
     """The first part of a condition joined by `and` that is false, and what it looked at."""
-    for part in _parts(parse(when.text, roots=ENVELOPE)):
+    lets = {let.name: let.value for let in rule.lets}
+    levels = {name: value.levels for name, value in lets.items()}
+    scope = rule.scope(event.body)
+    for part in _parts(parse(when.text, roots=ENVELOPE | set(lets), levels=levels)):
         if isinstance(part, Constant):
             continue
-        if not compile_expression(part.text, condition=True).precise(event.body):
-            return f"`{_one_line(part.text)}` is false{_looked_at(part, event)}"
+        if not compile_expression(part.text, lets=lets, condition=True).precise(scope):
+            shown = ""
+            if (path := _looked_at(part)) is not None:
+                value = compile_expression(path.text, lets=lets).precise(scope)
+                shown = json.dumps(value, ensure_ascii=False)
+            words = f": it is {shown}" if 0 < len(shown) <= SHOWN_MAX else ""
+            return f"`{_one_line(part.text)}` is false{words}"
     return f"`{_one_line(when.text)}` is false"
 
 
@@ -76,13 +84,12 @@ def _parts(node: Node) -> Iterator[Node]:
         yield node
 
 
-def _looked_at(part: Path | Steps | Call, event: Event) -> str:
-    """The value of a path that is compared, where it is a short one."""
-    first = part.operands[0] if isinstance(part, Call) else part
-    if not isinstance(part, Call) or part.name == "not" or not isinstance(first, Path):
-        return ""
-    shown = json.dumps(compile_expression(first.text).precise(event.body), ensure_ascii=False)
-    return f": it is {shown}" if len(shown) <= SHOWN_MAX else ""
+def _looked_at(part: Path | Steps | Call) -> Path | None:
+    """The path that is compared, if the part is a comparison of one."""
+    if not isinstance(part, Call) or part.name == "not":
+        return None
+    first = part.operands[0]
+    return first if isinstance(first, Path) else None
 
 
 def _one_line(text: str) -> str:

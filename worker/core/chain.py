@@ -124,13 +124,14 @@ class Need(NamedTuple):
     """A chain that must be in the ledger first.
 
     sought: the first of them that is found counts. time_ms: of its ids, where the rule knows it.
-    optional: the chain goes on without. text: for messages.
+    optional: the chain goes on without. text: for messages. or_nothing: see `Dead`.
     """
 
     sought: tuple[Sought, ...]
     time_ms: int | None
     optional: bool
     text: str
+    or_nothing: bool = False
 
 
 class Fill(NamedTuple):
@@ -175,6 +176,7 @@ class Chain(NamedTuple):
     needs: earlier chains that must be in the ledger, and the accounts to take from them.
     suspends: may be sent again to suspense accounts when the ledger has closed one of its own.
     diverted: this is that chain.
+    alert: one sentence for the log when it is posted; empty for nearly all.
     """
 
     event: Event
@@ -187,6 +189,7 @@ class Chain(NamedTuple):
     needs: Needs | None = None
     suspends: bool = False
     diverted: bool = False
+    alert: str = ""
 
     def accounts(self) -> Iterator[AccountRef]:
         """Every account that the chain names; an account may come more than once."""

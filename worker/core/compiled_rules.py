@@ -6,14 +6,15 @@ in how they read paths and in what a failure says. Imports the core only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from worker.core.chain import BALANCING, CLOSING, LegSpec, leg_spec
+from worker.core.chain import BALANCING, CLOSING, LegSpec
 from worker.core.event import Dead, Reason
-from worker.core.expressions.compiler import Evaluate, Expression
+from worker.core.expressions.compiler import Evaluate, Expression, LetKey
 from worker.core.expressions.operators import ExpressionError, Value
+from worker.core.leg_specs import diverted_legs, part_name
 from worker.core.requirements import CompiledRequirement, compile_requirements, memo_codes
 from worker.core.rulebook import (
     CONTROL,
@@ -28,16 +29,7 @@ from worker.core.rulebook import (
     Transaction,
     Use,
 )
-from worker.core.wire import AMOUNT_MAX, TransferFlags
-
-BALANCING_DEBIT: Final = int(TransferFlags.BALANCING_DEBIT)
-BALANCING_CREDIT: Final = int(TransferFlags.BALANCING_CREDIT)
-
-SUSPENSE: Final = "suspense"
-"""The part that every leg of a diverted chain has, after its own where it has one."""
-
-Pick = Callable[[Expression, str], Evaluate]
-"""Chooses the function of an expression; the text says where in the rulebook it stands."""
+from worker.core.wire import AMOUNT_MAX
 
 
 class TranslationRefused(Exception):
@@ -130,6 +122,7 @@ class CompiledPredecessor:
     key: CompiledExpression
     time: CompiledExpression | None
     optional: bool
+    or_nothing: bool
     text: str
 
 
@@ -137,6 +130,8 @@ class CompiledPredecessor:
 class CompiledTransaction:
     """One rule, ready to run. start, end: seconds, end excluded.
 
+    lets: what `let:` names; where it names anything, every expression is given `NamedValues`.
+    alert: one sentence for the log when an event is posted by this rule.
     waits: it has an origin or comes after another. suspends: some leg names a suspense account;
     diverted: its legs with all of them in place. memo: codes; see `requirements.memo_codes`.
     """
@@ -144,12 +139,14 @@ class CompiledTransaction:
     name: str
     start: int
     end: int
+    lets: Mapping[LetKey, Evaluate]
     when: Evaluate | None
     key: CompiledExpression | None
     time: CompiledExpression | None
     currency: CompiledExpression | None
     legs: tuple[CompiledLeg, ...]
     sync: bool
+    alert: str
     origin: CompiledPredecessor | None
     after: CompiledPredecessor | None
     diverted: tuple[CompiledLeg, ...]
@@ -170,12 +167,7 @@ class CompiledRules:
 FOREVER: Final = 1 << 62
 
 
-def fast(expression: Expression, _place: str) -> Evaluate:
-    """Plain subscripts: what fails is run again precisely."""
-    return expression.fast
-
-
-def precise(expression: Expression, place: str) -> Evaluate:
+def _precise(expression: Expression, place: str) -> Evaluate:
     """Reads step by step; a failure says which field at which place of the rulebook."""
 
     def run(*arguments: Value) -> Value:
@@ -188,91 +180,31 @@ def precise(expression: Expression, place: str) -> Evaluate:
 
 
 def compile_rulebook(
-    rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], pick: Pick
+    rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], *, precise: bool
 ) -> CompiledRules:
-    """Every rule, ready to run; specs: from `leg_specs`."""
-    planner = _Compiler(rulebook, specs, pick)
+    """Every rule, ready to run; specs: from `leg_specs`.
+
+    precise: with readings that say what is wrong; else with fast ones.
+    """
+    planner = _Compiler(rulebook, specs, precise=precise)
     return CompiledRules(
         tuple(planner.transaction(each) for each in rulebook.transactions),
-        tuple(
-            pick(each.when, f"ignore {each.pattern}") if each.when else None
-            for each in rulebook.ignore
-        ),
+        tuple(planner.condition(each.when, f"ignore {each.pattern}") for each in rulebook.ignore),
     )
-
-
-def leg_specs(rulebook: Rulebook) -> dict[tuple[str, str], LegSpec]:
-    """The fixed part of every leg and part, by transaction and announced name (`loss.account`)."""
-    found = {}
-    for transaction in rulebook.transactions:
-        for leg in (*transaction.legs, *diverted_legs(transaction)):
-            for spec in _specs(transaction.name, leg):
-                found[transaction.name, spec.name] = spec
-    return found
-
-
-def diverted_legs(transaction: Transaction) -> list[LegRule]:
-    """The legs of the chain that is sent when the ledger has closed an account of the first one.
-
-    A leg with a suspense account is one plain transfer from or to it, without helping accounts.
-    """
-    if not transaction.suspends:
-        return []
-    return [_diverted(leg) for leg in transaction.legs]
-
-
-def _diverted(leg: LegRule) -> LegRule:
-    spared = replace(leg, diverted=True)
-    if leg.suspense is None:
-        return spared
-    plain = replace(spared, shortfall=None, repay_first=None)
-    if leg.suspense.side == "debit":
-        return replace(plain, debit=leg.suspense.use)
-    return replace(plain, credit=leg.suspense.use)
-
-
-def _specs(transaction: str, leg: LegRule) -> list[LegSpec]:
-    flags = leg.flags | int(
-        {
-            "posted": TransferFlags.NONE,
-            "pending": TransferFlags.PENDING,
-            "post": TransferFlags.POST_PENDING_TRANSFER,
-            "void": TransferFlags.VOID_PENDING_TRANSFER,
-        }[leg.kind]
-    )
-    made = [("", flags)]
-    if leg.shortfall:
-        made += [("account", BALANCING_DEBIT), ("shortfall", BALANCING_CREDIT)]
-    if leg.repay_first:
-        made += [("shortfall", BALANCING_CREDIT), ("account", BALANCING_DEBIT)]
-    return [
-        leg_spec(
-            transaction=transaction,
-            leg=leg.name,
-            part=_part(leg, part),
-            kind=leg.kind,
-            code=leg.code,
-            flags=part_flags,
-            timeout=leg.timeout,
-        )
-        for part, part_flags in made
-    ]
-
-
-def _part(leg: LegRule, part: str) -> str:
-    """The part as it is hashed and announced."""
-    return ".".join(filter(None, (part, SUSPENSE if leg.diverted else "")))
 
 
 class _Compiler:
     """Makes the plans of one rulebook with one reading of paths."""
 
     def __init__(
-        self, rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], pick: Pick
+        self, rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], *, precise: bool
     ) -> None:
         self._rulebook = rulebook
         self._specs = specs
-        self._pick = pick
+        self._precise = precise
+
+    def _function(self, expression: Expression, place: str) -> Evaluate:
+        return _precise(expression, place) if self._precise else expression.fast
 
     def transaction(self, rule: Transaction) -> CompiledTransaction:
         """One rule with its legs."""
@@ -281,18 +213,20 @@ class _Compiler:
             name=name,
             start=rule.start if rule.start is not None else -1,
             end=rule.end if rule.end is not None else FOREVER,
-            when=self._run(rule.when, f"{name} when"),
+            lets=rule.named_values(precise=self._precise),
+            when=self.condition(rule.when, f"{name} when"),
             key=self._reading(rule.idempotency_key, f"{name} idempotency_key"),
             time=self._reading(rule.idempotency_time, f"{name} idempotency_time"),
             currency=self._reading(rule.currency, f"{name} currency"),
             legs=tuple(self._leg(name, leg) for leg in rule.legs),
             sync=rule.sync or rule.priority == "high",
+            alert=rule.alert,
             origin=self._predecessor(rule.origin, f"{name} origin"),
             after=self._predecessor(rule.after, f"{name} after"),
             diverted=tuple(self._leg(name, leg) for leg in diverted_legs(rule)),
             waits=rule.origin is not None or rule.after is not None,
             suspends=rule.suspends,
-            require=compile_requirements(rule, self._pick),
+            require=compile_requirements(rule, self._function),
             memo=memo_codes(rule),
         )
 
@@ -304,24 +238,26 @@ class _Compiler:
             key=self._needed(rule.key, f"{place} key"),
             time=self._reading(rule.time, f"{place} time"),
             optional=rule.optional,
+            or_nothing=rule.missing == "nothing",
             text=f"{place} {' or '.join(each.transaction for each in rule.sources)}",
         )
 
-    def _run(self, expression: Expression | None, place: str) -> Evaluate | None:
-        return None if expression is None else self._pick(expression, place)
+    def condition(self, expression: Expression | None, place: str) -> Evaluate | None:
+        """A condition's function; the place says where in the rulebook it stands."""
+        return None if expression is None else self._function(expression, place)
 
     def _reading(self, expression: Expression | None, place: str) -> CompiledExpression | None:
         return None if expression is None else self._needed(expression, place)
 
     def _needed(self, expression: Expression, place: str) -> CompiledExpression:
         text = f"{place}: {expression.text}"
-        return CompiledExpression(self._pick(expression, place), text, expression.path)
+        return CompiledExpression(self._function(expression, place), text, expression.path)
 
     def _leg(self, transaction: str, leg: LegRule) -> CompiledLeg:
         place = f"{transaction}.{leg.name}"
         return CompiledLeg(
             spec=self._spec(transaction, leg, ""),
-            when=self._run(leg.when, f"{place} when"),
+            when=self.condition(leg.when, f"{place} when"),
             currency=self._reading(leg.currency, f"{place} currency"),
             amount=self._reading(leg.amount, f"{place} amount"),
             without_amount=AMOUNT_MAX if leg.kind == "post" else 0,
@@ -336,7 +272,7 @@ class _Compiler:
         )
 
     def _spec(self, transaction: str, leg: LegRule, part: str) -> LegSpec:
-        name = ".".join(filter(None, (leg.name, _part(leg, part))))
+        name = ".".join(filter(None, (leg.name, part_name(leg, part))))
         return self._specs[transaction, name]
 
     def _first_side(

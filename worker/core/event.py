@@ -92,10 +92,13 @@ class Dead(NamedTuple):
     """A record that can never be posted, and one sentence for the person who finds it.
 
     The detail names fields and positions, never values that a card or a customer could be in.
+    or_nothing: only for a predecessor that is not in the ledger: when it was waited for in vain,
+        the event has nothing to post, and is no dead letter.
     """
 
     reason: Reason
     detail: str
+    or_nothing: bool = False
 
 
 class Skipped(NamedTuple):

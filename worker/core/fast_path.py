@@ -99,13 +99,17 @@ class PlainChains:
         self._accounts = accounts
         self._ledgers = ledgers
 
-    def chain(self, plan: CompiledTransaction, legs: tuple[PlainLeg, ...], event: Event) -> Chain:
+    def chain(
+        self, plan: CompiledTransaction, legs: tuple[PlainLeg, ...], event: Event, body: Value
+    ) -> Chain:
         """The chain at attempt 0; without legs when every one of them fell away.
+
+        body: the event's, with what the rule's `let:` names.
 
         Raises:
             Otherwise, or whatever an expression or a check raises: the event is not in order.
         """
-        body, ledgers, accounts = event.body, self._ledgers, self._accounts
+        ledgers, accounts = self._ledgers, self._accounts
         known, ref = accounts.known, accounts.ref
         key = f"event/{event.id}" if plan.key is None else idempotency_of(plan, body)
         created = event.created if plan.time is None else _value(plan.time, body)
@@ -144,5 +148,8 @@ class PlainChains:
         hashing = _TAG_HASH.copy()
         hashing.update(encoded)
         tag = int.from_bytes(hashing.digest(), "little")
-        fields = (event, plan.name, key, tag, 0, tuple(made), plan.sync, None, plan.suspends, False)
-        return new(Chain, fields)
+        # fmt: off
+        return new(Chain, (
+            event, plan.name, key, tag, 0, tuple(made), plan.sync, None, plan.suspends, False,
+            plan.alert,
+        ))

@@ -74,7 +74,7 @@ def need(plan: CompiledPredecessor, body: Value) -> Need:
     for source in plan.sources:
         key = fact_key(source.transaction, value) if source.fact else event_key(str(value))
         sought.append(Sought(source.transaction, fact_tag(key), field(key), source.held))
-    return Need(tuple(sought), time_ms, plan.optional, plan.text)
+    return Need(tuple(sought), time_ms, plan.optional, plan.text, plan.or_nothing)
 
 
 def pending_ids(

@@ -282,15 +282,16 @@ def account_conflict(held: Account, row: Account) -> bool:
     )
 
 
-def missing_predecessor(chain: Chain, detail: str, *, tries: int, tries_max: int) -> Outcome:
+def missing_predecessor(chain: Chain, missing: Dead, *, tries: int, tries_max: int) -> Outcome:
     """What must come first is not in the ledger: wait for it, unless it was waited for enough.
 
     tries: how often the event was parked before.
     """
     if tries < tries_max:
-        waits_for = Dead(Reason.PREDECESSOR_MISSING, detail)
-        return Outcome(OutcomeKind.PARKED, chain.attempt, chain.transaction, dead=waits_for)
-    given_up = f"{detail}; parked {tries} times before" if tries else detail
+        return Outcome(OutcomeKind.PARKED, chain.attempt, chain.transaction, dead=missing)
+    if missing.or_nothing:
+        return Outcome(OutcomeKind.NOTHING, chain.attempt, chain.transaction)
+    given_up = f"{missing.detail}; parked {tries} times before" if tries else missing.detail
     return ledger_dead_letter(chain, Reason.PREDECESSOR_MISSING, given_up)
 
 

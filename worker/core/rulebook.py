@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from worker.core.event import Reason
-from worker.core.expressions.compiler import Expression
+from worker.core.expressions.compiler import (
+    Evaluate,
+    Expression,
+    LetKey,
+    NamedValues,
+    precise_let,
+)
 from worker.core.money import Currency
 from worker.core.wire import TransferKind
 
 Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "revenue", "expense", "memo"]
 Side = Literal["debit", "credit"]
+Missing = Literal["dead", "nothing"]
 
 DEBIT_NORMAL: Final[frozenset[AccountType]] = frozenset({"asset", "expense"})
 """Account types that grow by debits.
@@ -136,12 +143,14 @@ class Predecessor:
 
     key: the value of its idempotency_key, or its event's id. time: seconds, the idempotency_time
     or `created` of its event; without it the chain is found by query, with it by id.
+    missing: what an event becomes that waited for it in vain: a dead letter, or nothing to post.
     """
 
     sources: tuple[OriginTransaction, ...]
     key: Expression
     time: Expression | None = None
     optional: bool = False
+    missing: Missing = "dead"
 
     @property
     def text(self) -> str:
@@ -225,9 +234,19 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class Let:
+    """A value that a transaction names once, for use in all its expressions."""
+
+    name: str
+    value: Expression
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """One rule. on: globs of event types. start, end: event `created` in seconds, end excluded.
 
+    lets: each may read those before it. alert: one sentence for the log when an event is posted.
     line: where it stands in its file, for messages.
     """
 
@@ -245,7 +264,20 @@ class Transaction:
     origin: Predecessor | None = None
     after: Predecessor | None = None
     require: tuple[Requirement, ...] = ()
+    lets: tuple[Let, ...] = ()
+    alert: str = ""
     line: int = 0
+
+    def named_values(self, *, precise: bool) -> dict[LetKey, Evaluate]:
+        """How each let is worked out; the keys are those of `NamedValues`."""
+        return {
+            (let.name,): precise_let(let.name, let.value) if precise else let.value.fast
+            for let in self.lets
+        }
+
+    def scope(self, envelope: Mapping[str, Any]) -> Mapping[Any, Any]:
+        """What this rule's expressions, read precisely, are called with for an event."""
+        return NamedValues(envelope, self.named_values(precise=True)) if self.lets else envelope
 
     @property
     def suspends(self) -> bool:

@@ -26,15 +26,14 @@ from worker.core.compiled_rules import (
     SidePlan,
     TranslationRefused,
     compile_rulebook,
-    fast,
-    leg_specs,
-    precise,
 )
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
+from worker.core.expressions.compiler import NamedValues
 from worker.core.expressions.operators import ExpressionError, Value
 from worker.core.fast_path import NotPlain, PlainChains, plain_legs
 from worker.core.ids import event_key, fact_tag, transfer_id
 from worker.core.keys import cached_suffix, hashed, idempotency_of, need, pending_ids, seconds
+from worker.core.leg_specs import leg_specs
 from worker.core.matching import Matcher, MatchTable
 from worker.core.money import AMOUNT_LIMIT, Currency, amount_problem
 from worker.core.predecessors import FoundAccounts
@@ -72,8 +71,8 @@ class Translator:
         self._accounts = AccountRefs(rulebook.accounts.values())
         self._by_ledger = {each.ledger: each for each in rulebook.ledgers.values()}
         self._specs = leg_specs(rulebook)
-        self._fast = compile_rulebook(rulebook, self._specs, fast)
-        self._precise = compile_rulebook(rulebook, self._specs, precise)
+        self._fast = compile_rulebook(rulebook, self._specs, precise=False)
+        self._precise = compile_rulebook(rulebook, self._specs, precise=True)
         self._plain = PlainChains(self._accounts, rulebook.ledgers)
         self._plain_legs = tuple(map(plain_legs, self._fast.transactions))
         self._fills: list[Fill] = []
@@ -139,15 +138,16 @@ class Translator:
         """The first transaction that matches, else ignored, else no rule."""
         for place in answers.transactions:
             plan = plans.transactions[place]
-            if plan.start <= event.created < plan.end and (
-                plan.when is None or plan.when(event.body)
-            ):
+            if not plan.start <= event.created < plan.end:
+                continue
+            body = NamedValues(event.body, plan.lets) if plan.lets else event.body
+            if plan.when is None or plan.when(body):
                 if plans is self._fast and not attempt and not diverted:
                     legs = self._plain_legs[place]
                     if legs:
-                        chain = self._plain.chain(plan, legs, event)
+                        chain = self._plain.chain(plan, legs, event, body)
                         return chain if chain.legs else NOTHING_TO_POST
-                return self._chain(plan, event, attempt, diverted=diverted)
+                return self._chain(plan, event, body, attempt, diverted=diverted)
         for place in answers.ignore:
             when = plans.ignore[place]
             if when is None or when(event.body):
@@ -155,9 +155,8 @@ class Translator:
         return Dead(Reason.NO_RULE, _no_rule(answers))
 
     def _chain(
-        self, plan: CompiledTransaction, event: Event, attempt: int, *, diverted: bool
+        self, plan: CompiledTransaction, event: Event, body: Value, attempt: int, *, diverted: bool
     ) -> Chain | Skipped:
-        body = event.body
         if plan.require and (dead := unmet(plan.name, plan.require, body)):
             raise TranslationRefused(dead.reason, dead.detail)
         if plan.waits:
@@ -184,9 +183,10 @@ class Translator:
             raise TranslationRefused(dead.reason, dead.detail)
         needs = self._needs(plan, body) if plan.waits else None
         suspends = plan.suspends and not diverted
-        tag = fact_tag(key)
+        # fmt: off
         return Chain(
-            event, plan.name, key, tag, attempt, legs, plan.sync, needs, suspends, diverted
+            event, plan.name, key, fact_tag(key), attempt, legs, plan.sync, needs, suspends,
+            diverted, plan.alert,
         )
 
     def _needs(self, plan: CompiledTransaction, body: Value) -> Needs:

@@ -74,7 +74,7 @@ def _moves(rulebook: Rulebook) -> Iterator[AccountMove]:
 
 def _currency(rule: Transaction, leg: LegRule) -> str:
     expression = leg.currency or rule.currency
-    constant = expression is not None and not expression.roots and not leg.loops
+    constant = expression is not None and expression.constant and not leg.loops
     return str(expression.precise(None)) if expression is not None and constant else ""
 
 

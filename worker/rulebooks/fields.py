@@ -7,7 +7,7 @@ tells them all; what is read counts only if nothing was noted. Knows no section 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -32,34 +32,36 @@ def check_name(name: str, line: int, what: str, mistakes: Mistakes) -> None:
         mistakes.add(line, f"{what} {name!r}: a name is lower-case letters, digits and _")
 
 
-def compiled(  # noqa: PLR0913 - the place of an expression, and how it is read
-    text: str,
-    line: int,
-    what: str,
-    mistakes: Mistakes,
-    *,
-    loops: Sequence[str] = (),
-    condition: bool = False,
-) -> Expression | None:
-    """The expression, or None with its mistake noted. One that is constant is tried at once."""
-    try:
-        expression = compile_expression(text, loops=loops, condition=condition)
-        if not expression.roots:
-            expression.precise(None, *loops)
-    except (ExpressionMistake, ExpressionError) as mistake:
-        mistakes.add(line, f"{what}: {mistake}")
-        return None
-    return expression
+class LetNames:
+    """What the expressions of one transaction may call by name, and which names they have used."""
+
+    def __init__(self, values: Mapping[str, Expression]) -> None:
+        self.values = values
+        self.used: set[str] = set()
+
+
+NO_LETS: Final = LetNames({})
 
 
 class YamlMapping:
-    """One mapping. what: how messages call it (`transaction charge`, `leg charge.gross`)."""
+    """One mapping. what: how messages call it (`transaction charge`, `leg charge.gross`).
 
-    def __init__(
-        self, node: Node, what: str, mistakes: Mistakes, *, known: Collection[str], line: int = 0
+    lets: what its expressions may call by name.
+    """
+
+    def __init__(  # noqa: PLR0913 - what messages say of it, and what it may say itself
+        self,
+        node: Node,
+        what: str,
+        mistakes: Mistakes,
+        *,
+        known: Collection[str],
+        line: int = 0,
+        lets: LetNames = NO_LETS,
     ) -> None:
         self.what = what
         self.mistakes = mistakes
+        self.lets = lets
         self.here = line or node.line
         self._block = node if isinstance(node, Block) else Block(node.line, {}, {})
         if not isinstance(node, Block):
@@ -70,6 +72,11 @@ class YamlMapping:
     def _check_known(self, key: str, line: int, known: Collection[str]) -> None:
         if key not in known:
             self.mistakes.add(line, f"{self.what}: unknown key {key!r}{near(key, known)}")
+
+    def inner(self, node: Node, what: str, *, known: Collection[str], line: int) -> YamlMapping:
+        """A mapping within this one."""
+        lets, mistakes = self.lets, self.mistakes
+        return YamlMapping(node, what, mistakes, known=known, line=line, lets=lets)
 
     def has(self, key: str) -> bool:
         """Whether the key stands there, whatever its value."""
@@ -173,12 +180,31 @@ class YamlMapping:
     ) -> Expression | None:
         """An expression, None where the key is missing or wrong."""
         text = self.text(key)
-        if not text:
+        return self.compiled(key, text, loops=loops, condition=condition) if text else None
+
+    def compiled(
+        self,
+        key: str,
+        text: str,
+        *,
+        line: int = 0,
+        loops: Sequence[str] = (),
+        condition: bool = False,
+    ) -> Expression | None:
+        """An expression that stands at a key, None where it is wrong.
+
+        One that is constant is tried at once. line: its own, where it is not the key's.
+        """
+        lets = self.lets.values
+        try:
+            found = compile_expression(text, loops=loops, lets=lets, condition=condition)
+            if found.constant:
+                found.precise(None, *loops)
+        except (ExpressionMistake, ExpressionError) as mistake:
+            self.mistakes.add(line or self.line(key), f"{self.what}: `{key}`: {mistake}")
             return None
-        place = f"{self.what}: `{key}`"
-        return compiled(
-            text, self.line(key), place, self.mistakes, loops=loops, condition=condition
-        )
+        self.lets.used.update(found.lets)
+        return found
 
     def blocks(self, key: str) -> Iterable[tuple[str, Node, int]]:
         """The entries of a mapping of named things: name, value, line."""

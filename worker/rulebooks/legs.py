@@ -27,7 +27,7 @@ from worker.core.rulebook import (
     Use,
 )
 from worker.core.wire import TransferFlags, TransferKind
-from worker.rulebooks.fields import YamlMapping, compiled, near
+from worker.rulebooks.fields import YamlMapping, near
 from worker.rulebooks.origins import (
     SIDES,
     ParsedUse,
@@ -131,12 +131,14 @@ class _LegReader:
             entries = [("item", node, self._fields.line("for_each"))] if node else []
         found: list[ForEach] = []
         for name, value, line in entries:
-            if problem := loop_name_problem(name):
+            problem = loop_name_problem(name)
+            if name in self._fields.lets.values:
+                problem = "is the name of a `let`"
+            if problem:
                 self._fields.mistakes.add(line, f"{self._fields.what}: for_each {name!r} {problem}")
             text = getattr(value, "text", "")
             outer = [loop.name for loop in found]
-            place = f"{self._fields.what}: `for_each`"
-            items = compiled(text, line, place, self._fields.mistakes, loops=outer)
+            items = self._fields.compiled("for_each", text, line=line, loops=outer)
             if items is not None:
                 found.append(ForEach(name, items))
         if len(found) > LOOPS_MAX:
@@ -212,8 +214,7 @@ class _LegReader:
             hint = f"write {account.name}[…], per {account.per}"
             fields.wrong(key, f"`{key}`: {account.name} is a family: {hint}")
             return None
-        place = f"{fields.what}: `{key}`"
-        found = compiled(inner, fields.line(key), place, fields.mistakes, loops=self._names)
+        found = fields.compiled(key, inner, loops=self._names)
         return AccountUse(account, found) if found else None
 
     def _code(self, kind: TransferKind) -> int:
@@ -224,7 +225,7 @@ class _LegReader:
 
     def _amount(self, kind: TransferKind) -> Expression | None:
         amount = self._fields.expression("amount", loops=self._names)
-        if amount is not None and not amount.roots:
+        if amount is not None and amount.constant:
             value = amount.precise(None, *self._names)
             problem = amount_problem(value, signed=self._fields.flag("signed"))
             if problem or (value == 0 and kind not in RESOLVE and not self._flags() & CLOSING):
@@ -261,7 +262,7 @@ class _LegReader:
             key, fields = "suspense", self._fields
         else:
             what, line = f"{self._fields.what}: suspense", self._fields.line("suspense")
-            fields = YamlMapping(node, what, self._fields.mistakes, known=SIDES, line=line)
+            fields = self._fields.inner(node, what, known=SIDES, line=line)
             given = [each for each in SIDES if fields.has(each)]
             side = given[0] if len(given) == 1 else None
             key = side or "suspense"
@@ -280,7 +281,7 @@ class _LegReader:
             return None
         what = f"{self._fields.what}: {kind}"
         line = self._fields.line(kind)
-        fields = YamlMapping(node, what, self._fields.mistakes, known=PENDING_KEYS, line=line)
+        fields = self._fields.inner(node, what, known=PENDING_KEYS, line=line)
         if not (isinstance(node, Block) and fields.require(*PENDING_KEYS)):
             return None
         key = fields.expression("key", loops=self._names)
@@ -318,10 +319,9 @@ def read_currency(
     """`currency:`: a ledger's name, or an expression that gives one."""
     text = fields.text("currency")
     if text in ledgers:
-        place = f"{fields.what}: `currency`"
-        return compiled(f'"{text}"', fields.line("currency"), place, fields.mistakes)
+        return fields.compiled("currency", f'"{text}"')
     found = fields.expression("currency", loops=loops)
-    if found is not None and not found.roots and found.precise(None, *loops) not in ledgers:
+    if found is not None and found.constant and found.precise(None, *loops) not in ledgers:
         fields.wrong("currency", f"there is no ledger {text}")
     return found
 

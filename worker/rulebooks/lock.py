@@ -22,11 +22,13 @@ from worker.core.rulebook import DeclaredAccount, Predecessor, Rulebook, Transac
 
 LOCK: Final = "rulebook.lock"
 VERSION: Final = 1
+NO_MONEY: Final = frozenset({"line", "alert", "missing"})
+"""What a rule says that changes neither ids nor money: no part of its digest."""
 NOTICE_SECONDS: Final = 24 * 3600
 """How long after the lock's date a change may begin."""
 
 
-ADDED: Final = frozenset({"require"})
+ADDED: Final = frozenset({"require", "lets"})
 """Parts that rules did not always have: not said where they are empty, so that old locks fit."""
 
 
@@ -117,7 +119,7 @@ def _sources(predecessor: Predecessor | None) -> list[str]:
 
 
 def rule_digest(rule: Transaction) -> str:
-    """SHA-256 of all that a rule says but for its place in the file, its end, and its predecessors.
+    """SHA-256 of all that a rule says of ids and money, but for its end and its predecessors.
 
     Which rules made the chains before it is compared by name: successors of those may be added.
     """
@@ -137,7 +139,8 @@ def _said(value: Any) -> Any:  # noqa: ANN401 - any part of a rule
     if hasattr(value, "_asdict"):
         return {key: _said(each) for key, each in value._asdict().items()}
     if hasattr(value, "__dataclass_fields__"):
-        found = {key: getattr(value, key) for key in value.__dataclass_fields__ if key != "line"}
+        names = (key for key in value.__dataclass_fields__ if key not in NO_MONEY)
+        found = {key: getattr(value, key) for key in names}
         return {key: _said(each) for key, each in found.items() if each or key not in ADDED}
     if isinstance(value, list | tuple):
         return [_said(each) for each in value]

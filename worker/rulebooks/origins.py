@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast, get_args
 
-from worker.core.compiled_rules import SUSPENSE
+from worker.core.leg_specs import SUSPENSE
 from worker.core.rulebook import (
+    Missing,
     OriginLeg,
     OriginTransaction,
     OriginUse,
@@ -23,8 +24,8 @@ from worker.core.rulebook import (
 from worker.rulebooks.fields import YamlMapping, near
 from worker.rulebooks.yaml_source import Block
 
-ORIGIN_KEYS: Final = ("transaction", "key", "time", "optional")
-AFTER_KEYS: Final = ("transaction", "key", "time")
+ORIGIN_KEYS: Final = ("transaction", "key", "time", "optional", "missing")
+AFTER_KEYS: Final = ("transaction", "key", "time", "missing")
 SIDES: Final[tuple[Side, Side]] = ("debit", "credit")
 
 WHOLE: Final = re.compile(r"\s*origin\.(\w+)\.(debit|credit)\s*(?:\belse\b(.*))?", re.DOTALL)
@@ -83,7 +84,7 @@ def read_predecessor(
         return None
     known = ORIGIN_KEYS if key == "origin" else AFTER_KEYS
     what = f"{fields.what}: {key}"
-    inner = YamlMapping(node, what, fields.mistakes, known=known, line=fields.line(key))
+    inner = fields.inner(node, what, known=known, line=fields.line(key))
     if not (isinstance(node, Block) and inner.require("transaction", "key")):
         return None
     sources = _sources(inner, shapes)
@@ -91,9 +92,13 @@ def read_predecessor(
     time = inner.expression("time")
     if found is not None and not found.roots:
         inner.wrong("key", "`key` is the same for every event")
+    missing = cast("Missing", inner.choice("missing", get_args(Missing)))
+    optional = inner.flag("optional")
+    if optional and inner.has("missing"):
+        inner.wrong("missing", "an `optional` origin is never waited for: leave `missing` out")
     if found is None or not sources:
         return None
-    return Predecessor(sources, found, time, inner.flag("optional"))
+    return Predecessor(sources, found, time, optional, missing)
 
 
 def _sources(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from worker.core.rulebook import CONTROL, LegRule, Rulebook, Transaction
+from worker.core.rulebook import CONTROL, LegRule, Predecessor, Rulebook, Transaction
 
 
 def draw(rulebook: Rulebook) -> str:
@@ -27,6 +27,8 @@ def _transaction(rule: Transaction) -> Iterator[str]:
 
 def conditions(rule: Transaction) -> Iterator[str]:
     """What a rule asks of its events, a line each."""
+    for let in rule.lets:
+        yield f"let {let.name} be {' '.join(let.value.text.split())}"
     if rule.when:
         yield f"when {rule.when.text}"
     if rule.start is not None:
@@ -37,11 +39,17 @@ def conditions(rule: Transaction) -> Iterator[str]:
         yield f"once per {rule.idempotency_key.text} at {rule.idempotency_time.text}"
     if rule.origin:
         optional = ", if it is there" if rule.origin.optional else ""
-        yield f"origin {rule.origin.text}{optional}"
+        yield f"origin {rule.origin.text}{optional}{_in_vain(rule.origin)}"
     if rule.after:
-        yield f"after {rule.after.text}"
+        yield f"after {rule.after.text}{_in_vain(rule.after)}"
     for each in rule.require:
         yield f"require that {each.sentence}: {each.condition.text}"
+    if rule.alert:
+        yield f"alert: {rule.alert}"
+
+
+def _in_vain(predecessor: Predecessor) -> str:
+    return ", or nothing to post if it never comes" if predecessor.missing == "nothing" else ""
 
 
 def _table(rule: Transaction) -> Iterator[str]:

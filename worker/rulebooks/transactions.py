@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Final, cast
 
 from worker.core.event import CREATED_MAX, Reason
-from worker.core.expressions.compiler import Expression
+from worker.core.expressions.compiler import Expression, compile_expression, loop_name_problem
 from worker.core.requirements import REASONS
-from worker.core.rulebook import LegRule, Predecessor, Priority, Requirement, Transaction
-from worker.rulebooks.fields import YamlMapping, check_name, compiled
+from worker.core.rulebook import LegRule, Let, Predecessor, Priority, Requirement, Transaction
+from worker.rulebooks.fields import LetNames, YamlMapping, check_name
 from worker.rulebooks.legs import LEG_KEYS, LegScope, read_currency, read_leg
 from worker.rulebooks.origins import LegShape, TransactionShape, read_predecessor
 from worker.rulebooks.sections import PRIORITIES
@@ -23,9 +23,11 @@ from worker.rulebooks.yaml_source import Block, Node, Scalar
 
 TRANSACTION_KEYS: Final = (
     "on", "when", "idempotency_key", "idempotency_time", "currency", "transfers", "from", "until",
-    "execution", "priority", "origin", "after", "require",
+    "execution", "priority", "origin", "after", "let", "alert", "require",
 )  # fmt: skip
 REQUIRE_KEYS: Final = ("that", "reason")
+NO_LET: Final = frozenset({"item", "origin"})
+"""Names that legs use for something else."""
 SECOND: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?")
 
 
@@ -68,12 +70,13 @@ def _leg_shape(node: Node) -> LegShape:
 
 def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transaction:
     fields.require("on", "transfers")
+    lets = _lets(fields, declared)
     start, end = _second(fields, "from"), _second(fields, "until")
     if start is not None and end is not None and start >= end:
         fields.wrong("until", "`until` must be later than `from`")
     key, time = _identity(fields)
     origin = read_predecessor(fields, "origin", declared.shapes)
-    return Transaction(
+    rule = Transaction(
         name=name,
         on=fields.globs("on", single=True),
         legs=_legs(name, fields, declared, origin),
@@ -88,8 +91,36 @@ def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transact
         origin=origin,
         after=read_predecessor(fields, "after", declared.shapes),
         require=tuple(_requirements(fields)),
+        lets=lets,
+        alert=" ".join(fields.text("alert").split()),
         line=fields.here,
     )
+    for let in lets:
+        if let.name not in fields.lets.used:
+            fields.mistakes.add(let.line, f"{fields.what}: let {let.name} is never used")
+    return rule
+
+
+def _lets(fields: YamlMapping, declared: LegScope) -> tuple[Let, ...]:
+    """`let:`; from here on the mapping's expressions may use what it names."""
+    values: dict[str, Expression] = {}
+    fields.lets = LetNames(values)
+    found = []
+    for name, node, line in fields.blocks("let"):
+        check_name(name, line, "let", fields.mistakes)
+        problem = loop_name_problem(name)
+        if name in NO_LET or name in declared.ledgers:
+            problem = "already means something in legs"
+        if problem:
+            fields.mistakes.add(line, f"{fields.what}: let {name!r} {problem}")
+        value = None
+        if isinstance(node, Scalar) and node.text.strip():
+            value = fields.compiled(f"let {name}", node.text, line=line)
+        else:
+            fields.mistakes.add(line, f"{fields.what}: let {name!r} must be an expression")
+        values[name] = value or compile_expression("null")
+        found.append(Let(name, values[name], line))
+    return tuple(found)
 
 
 def _requirements(fields: YamlMapping) -> Iterator[Requirement]:
@@ -98,13 +129,13 @@ def _requirements(fields: YamlMapping) -> Iterator[Requirement]:
         what = f"{fields.what}: require {sentence!r}"
         reason = REASONS[0]
         if isinstance(node, Block):
-            inner = YamlMapping(node, what, fields.mistakes, known=REQUIRE_KEYS, line=line)
+            inner = fields.inner(node, what, known=REQUIRE_KEYS, line=line)
             inner.require("that")
             reason = Reason(inner.choice("reason", REASONS))
             condition = inner.expression("that", condition=True)
         else:
             text = node.text if isinstance(node, Scalar) else ""
-            condition = compiled(text, line, what, fields.mistakes, condition=True)
+            condition = fields.compiled(f"require {sentence}", text, line=line, condition=True)
         if condition is not None and not condition.roots:
             fields.mistakes.add(line, f"{what} is the same for every event")
         if condition is not None:
@@ -130,7 +161,7 @@ def _legs(
     found = []
     for leg, node, line in fields.blocks("transfers"):
         what = f"leg {name}.{leg}"
-        block = YamlMapping(node, what, fields.mistakes, known=LEG_KEYS, line=line)
+        block = fields.inner(node, what, known=LEG_KEYS, line=line)
         check_name(leg, line, "leg", fields.mistakes)
         currency = fields.has("currency")
         found.append(read_leg(leg, block, declared, origin=origin, currency=currency))

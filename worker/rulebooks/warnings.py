@@ -63,7 +63,9 @@ def _same_time(first: Transaction, second: Transaction) -> bool:
 def _covers(first: Transaction, second: Transaction) -> bool:
     """Whether the first takes everything that the second would."""
     same_when = second.when is not None and (
-        first.when is not None and first.when.text.split() == second.when.text.split()
+        first.when is not None
+        and first.when.text.split() == second.when.text.split()
+        and _let_words(first) == _let_words(second)
     )
     return (
         (first.when is None or same_when)
@@ -71,6 +73,10 @@ def _covers(first: Transaction, second: Transaction) -> bool:
         and _start(first) <= _start(second)
         and _end(first) >= _end(second)
     )
+
+
+def _let_words(rule: Transaction) -> list[list[str]]:
+    return [[let.name, *let.value.text.split()] for let in rule.lets]
 
 
 def _start(rule: Transaction) -> int:

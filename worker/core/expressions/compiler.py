@@ -76,6 +76,7 @@ class Expression:
     roots: the fields of the envelope and the items that its value depends on, also through `let:`.
     lets: the names of `let:` that it reads itself.
     levels: how deep its value's elements lie; see `list_levels`.
+    same: the constant that its value always is, if it is written as one.
     path: the names from the envelope to the value, where the expression is nothing else; empty
         where it is more.
     """
@@ -84,6 +85,7 @@ class Expression:
     roots: frozenset[str]
     lets: frozenset[str]
     levels: int
+    same: Constant | None
     path: tuple[str, ...]
     fast: Evaluate
     precise: Evaluate
@@ -120,6 +122,7 @@ def compile_expression(
         roots=frozenset(read - set(known)).union(*through),
         lets=frozenset(read & set(known)),
         levels=list_levels(tree, levels),
+        same=_constant(tree, known),
         path=() if condition else _names(tree),
         fast=_Emitter(names, known, precise=False).function(tree, condition=condition),
         precise=_Emitter(names, known, precise=True).function(tree, condition=condition),
@@ -186,20 +189,19 @@ def _names(node: Node) -> tuple[str, ...]:
     return (node.root, *names) if len(names) == len(node.steps) else ()
 
 
+def _constant(node: Node, lets: Mapping[str, Expression]) -> Constant | None:
+    """The constant that a node is, perhaps by a let's name."""
+    if isinstance(node, Path) and not node.steps and node.root in lets:
+        return lets[node.root].same
+    return node if isinstance(node, Constant) else None
+
+
 def _is_boolean(node: Node) -> bool:
     if isinstance(node, Constant):
         return isinstance(node.value, bool)
     if isinstance(node, Call) and node.name == "if":
         return all(map(_is_boolean, node.operands[1:]))
     return isinstance(node, Call) and node.name in BOOLEAN
-
-
-def _all_strings(node: Node) -> bool:
-    return (
-        isinstance(node, Call)
-        and node.name == "list"
-        and all(isinstance(each, Constant) and type(each.value) is str for each in node.operands)
-    )
 
 
 def _load(name: str) -> ast.expr:
@@ -219,7 +221,9 @@ def _arguments(names: Collection[str]) -> ast.arguments:
 class _Emitter:
     """Turns our tree into Python's, for one reading of paths."""
 
-    def __init__(self, loops: tuple[str, ...], lets: Collection[str], *, precise: bool) -> None:
+    def __init__(
+        self, loops: tuple[str, ...], lets: Mapping[str, Expression], *, precise: bool
+    ) -> None:
         self._locals = {name: f"item{number}" for number, name in enumerate(loops)}
         self._lets = lets
         self._precise = precise
@@ -331,17 +335,21 @@ class _Emitter:
 
     def _equal(self, node: Call) -> ast.expr:
         """Python's own comparison where it cannot mislead: with null, or with a string."""
-        for constant, other in (node.operands, node.operands[::-1]):
-            if isinstance(constant, Constant) and not isinstance(constant.value, int):
+        for operand, other in (node.operands, node.operands[::-1]):
+            constant = _constant(operand, self._lets)
+            if constant is not None and not isinstance(constant.value, int):
                 operator = ast.Is() if constant.value is None else ast.Eq()
                 return ast.Compare(self._emit(other), [operator], [ast.Constant(constant.value)])
         return self._operation("==", node.operands, node.text)
 
     def _in(self, node: Call) -> ast.expr:
         member, group = node.operands
-        if _all_strings(group) and isinstance(group, Call):
-            texts = [self._emit(operand) for operand in group.operands]
-            return ast.Compare(self._emit(member), [ast.In()], [ast.Tuple(texts, ast.Load())])
+        if isinstance(group, Call) and group.name == "list":
+            found = [_constant(operand, self._lets) for operand in group.operands]
+            if all(each is not None and type(each.value) is str for each in found):
+                texts: list[ast.expr] = [ast.Constant(each.value) for each in found if each]
+                strings = ast.Tuple(texts, ast.Load())
+                return ast.Compare(self._emit(member), [ast.In()], [strings])
         return self._operation("in", node.operands, node.text)
 
     def _opposite(self, node: Call) -> ast.expr:

@@ -279,6 +279,8 @@ class _Parser:
         steps = self._steps(list_levels(base, self._levels))
         if not steps:
             return base
+        if isinstance(base, Constant):
+            raise self._mistake("a constant has no parts")
         return Steps(base, steps, self._text[start : self._tokens[self._at - 1].end])
 
     def _steps(self, levels: int) -> tuple[PathStep, ...]:

@@ -87,4 +87,5 @@ def _asked_ids(chains: Sequence[Chain]) -> Iterable[int]:
 
 
 def _missing(need: Need) -> Dead:
-    return Dead(Reason.PREDECESSOR_MISSING, f"{need.text} is not in the ledger")
+    detail = f"{need.text} is not in the ledger"
+    return Dead(Reason.PREDECESSOR_MISSING, detail, need.or_nothing)

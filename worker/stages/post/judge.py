@@ -114,6 +114,8 @@ class Judge:
 
     def _posted(self, chain: Chain, legs: tuple[PostedLeg, ...], alert: str = "") -> Outcome:
         alert = alert or (_DIVERTED if chain.diverted else "")
+        if chain.alert:
+            alert = f"{alert}; {chain.alert}" if alert else chain.alert
         fields = (OutcomeKind.POSTED, chain.attempt, chain.transaction, legs, None, None, alert)
         return new(Outcome, fields)
 

@@ -154,9 +154,7 @@ class Poster:
         if why.reason is not Reason.PREDECESSOR_MISSING:
             return table.ledger_dead_letter(work.chain, why.reason, why.detail)
         tries = work.item.assignment.tries
-        return table.missing_predecessor(
-            work.chain, why.detail, tries=tries, tries_max=self._parked_max
-        )
+        return table.missing_predecessor(work.chain, why, tries=tries, tries_max=self._parked_max)
 
     # Transfers
 

@@ -1,0 +1,79 @@
+"""The fixed part of every leg, and the legs of a chain that is diverted to suspense."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from worker.core.chain import LegSpec, leg_spec
+from worker.core.rulebook import LegRule, Rulebook, Transaction
+from worker.core.wire import TransferFlags
+
+BALANCING_DEBIT: Final = int(TransferFlags.BALANCING_DEBIT)
+BALANCING_CREDIT: Final = int(TransferFlags.BALANCING_CREDIT)
+
+SUSPENSE: Final = "suspense"
+"""The part that every leg of a diverted chain has, after its own where it has one."""
+
+
+def leg_specs(rulebook: Rulebook) -> dict[tuple[str, str], LegSpec]:
+    """The fixed part of every leg and part, by transaction and announced name (`loss.account`)."""
+    found = {}
+    for transaction in rulebook.transactions:
+        for leg in (*transaction.legs, *diverted_legs(transaction)):
+            for spec in _specs(transaction.name, leg):
+                found[transaction.name, spec.name] = spec
+    return found
+
+
+def diverted_legs(transaction: Transaction) -> list[LegRule]:
+    """The legs of the chain that is sent when the ledger has closed an account of the first one.
+
+    A leg with a suspense account is one plain transfer from or to it, without helping accounts.
+    """
+    if not transaction.suspends:
+        return []
+    return [_diverted(leg) for leg in transaction.legs]
+
+
+def _diverted(leg: LegRule) -> LegRule:
+    spared = replace(leg, diverted=True)
+    if leg.suspense is None:
+        return spared
+    plain = replace(spared, shortfall=None, repay_first=None)
+    if leg.suspense.side == "debit":
+        return replace(plain, debit=leg.suspense.use)
+    return replace(plain, credit=leg.suspense.use)
+
+
+def _specs(transaction: str, leg: LegRule) -> list[LegSpec]:
+    flags = leg.flags | int(
+        {
+            "posted": TransferFlags.NONE,
+            "pending": TransferFlags.PENDING,
+            "post": TransferFlags.POST_PENDING_TRANSFER,
+            "void": TransferFlags.VOID_PENDING_TRANSFER,
+        }[leg.kind]
+    )
+    made = [("", flags)]
+    if leg.shortfall:
+        made += [("account", BALANCING_DEBIT), ("shortfall", BALANCING_CREDIT)]
+    if leg.repay_first:
+        made += [("shortfall", BALANCING_CREDIT), ("account", BALANCING_DEBIT)]
+    return [
+        leg_spec(
+            transaction=transaction,
+            leg=leg.name,
+            part=part_name(leg, part),
+            kind=leg.kind,
+            code=leg.code,
+            flags=part_flags,
+            timeout=leg.timeout,
+        )
+        for part, part_flags in made
+    ]
+
+
+def part_name(leg: LegRule, part: str) -> str:
+    """The part as it is hashed and announced."""
+    return ".".join(filter(None, (part, SUSPENSE if leg.diverted else "")))
