@@ -60,9 +60,15 @@ def main() -> None:
             ]
             stamps = iter(client.create_transfers([leg for legs in made for leg in legs]))
             loop.begin()
-            for event, legs in zip(events, made, strict=True):
+            for event, message, legs in zip(events, messages, made, strict=True):
                 for number, leg in enumerate(legs):
-                    told = books.record(event, number, leg.id, next(stamps).timestamp)
+                    told = books.record(
+                        event,
+                        number=number,
+                        leg_id=leg.id,
+                        stamp=next(stamps).timestamp,
+                        position=loop.position(message),
+                    )
                     loop.produce(*books.announcement(told))
             loop.commit(messages)
         loop.report()

@@ -126,8 +126,16 @@ class StraightPath:
         ]
         b"".join(row for legs in packed for _, row in legs)
         return [
-            books.announcement(books.record(event, number, leg_id, NOW + number))
-            for event, legs in zip(events, packed, strict=True)
+            books.announcement(
+                books.record(
+                    event,
+                    number=number,
+                    leg_id=leg_id,
+                    stamp=NOW + number,
+                    position=record.offset(),
+                )
+            )
+            for event, record, legs in zip(events, records, packed, strict=True)
             for number, (leg_id, _) in enumerate(legs)
         ]
 

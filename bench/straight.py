@@ -21,7 +21,7 @@ from typing import Any
 import fastavro
 
 from bench.loop import Headers, Loop
-from worker.core.ids import account_id, field, leg_suffix, transfer_id
+from worker.core.ids import OFFSET_MASK, account_id, field, leg_suffix, transfer_id
 from worker.core.wire import TRANSFER_ROW, Account, pack_account
 from worker.ledger.open import open_ledger
 
@@ -90,7 +90,15 @@ class RuleByHand:
             packed.append((leg_id, row))
         return packed
 
-    def record(self, event: Any, number: int, leg_id: int, stamp: int) -> dict[str, Any]:  # noqa: ANN401
+    def record(
+        self,
+        event: Any,  # noqa: ANN401
+        *,
+        number: int,
+        leg_id: int,
+        stamp: int,
+        position: int,
+    ) -> dict[str, Any]:
         charge = event["data"]["object"]
         customer = charge["customer"]
         first, wallet = number == 0, self.wallet_of(customer)
@@ -120,6 +128,12 @@ class RuleByHand:
             "attempt": 0,
             "posted_at": iso(stamp),
             "ledger_timestamp": str(stamp),
+            "fact": f"event/{event['id']}",
+            "fact_at": iso((leg_id >> 80) * 1_000_000)[:19] + "Z",
+            "topic": "bench",
+            "partition": 0,
+            "offset": position & OFFSET_MASK,
+            "expires_at": "",
         }
 
     def announcement(self, told: dict[str, Any]) -> tuple[bytes, bytes, Headers]:
@@ -164,9 +178,15 @@ def main() -> None:
         results = ledger.create_transfers(b"".join(row for legs in packed for _, row in legs))
         stamps = iter(results)
         loop.begin()
-        for event, legs in zip(events, packed, strict=True):
+        for event, message, legs in zip(events, messages, packed, strict=True):
             for number, (leg_id, _) in enumerate(legs):
-                told = books.record(event, number, leg_id, next(stamps).timestamp)
+                told = books.record(
+                    event,
+                    number=number,
+                    leg_id=leg_id,
+                    stamp=next(stamps).timestamp,
+                    position=loop.position(message),
+                )
                 loop.produce(*books.announcement(told))
         loop.commit(messages)
     loop.report()

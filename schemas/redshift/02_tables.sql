@@ -1,5 +1,7 @@
 -- Where the copy lives. Ids are 32 hex digits, because 128 bits fit no number type; amounts are minor
--- units, at most 38 digits here (the ledger's 39th would need more money than there is).
+-- units, at most 38 digits here (the ledger's 39th would need more money than there is). The last six
+-- columns are empty for what was announced before the second generation of the outbox's schema; a
+-- table of that time gets them by 06_second_generation.sql. fact_at is the accounting date.
 CREATE SCHEMA IF NOT EXISTS ledger;
 
 CREATE TABLE IF NOT EXISTS ledger.transfers (
@@ -28,6 +30,12 @@ CREATE TABLE IF NOT EXISTS ledger.transfers (
     attempt INTEGER NOT NULL,
     posted_at TIMESTAMP NOT NULL,
     ledger_timestamp BIGINT NOT NULL,
+    fact VARCHAR(1024),
+    fact_at TIMESTAMP,
+    record_topic VARCHAR(256),
+    record_partition INTEGER,
+    record_offset BIGINT,
+    expires_at TIMESTAMP,
     PRIMARY KEY (transfer_id)
 )
 DISTKEY (transfer_id)

@@ -1,5 +1,6 @@
 -- From the stream into ledger.transfers, as often as you like: a transfer that is there stays as it
--- is, and one that came twice comes once. Run it in one transaction, from a schedule.
+-- is (MERGE must say what to update: a value that is equal, and no sort key, which would rewrite the
+-- row), and one that came twice comes once. Run it in one transaction, from a schedule.
 CREATE TEMP TABLE new_transfers AS
 SELECT
     record.transfer_id::VARCHAR(32) AS transfer_id,
@@ -26,7 +27,13 @@ SELECT
     record.event_created::VARCHAR(32)::TIMESTAMP AS event_created,
     record.attempt::INTEGER AS attempt,
     record.posted_at::VARCHAR(32)::TIMESTAMP AS posted_at,
-    record.ledger_timestamp::VARCHAR(20)::BIGINT AS ledger_timestamp
+    record.ledger_timestamp::VARCHAR(20)::BIGINT AS ledger_timestamp,
+    record.fact::VARCHAR(1024) AS fact,
+    record.fact_at::VARCHAR(32)::TIMESTAMP AS fact_at,
+    record.topic::VARCHAR(256) AS record_topic,
+    record."partition"::INTEGER AS record_partition,
+    record."offset"::BIGINT AS record_offset,
+    NULLIF(record.expires_at::VARCHAR(32), '')::TIMESTAMP AS expires_at
 FROM (
     SELECT
         record,
@@ -45,20 +52,23 @@ FROM (
 WHERE copy_number = 1;
 
 MERGE INTO ledger.transfers
-USING new_transfers AS new
-ON ledger.transfers.transfer_id = new.transfer_id
-WHEN MATCHED THEN UPDATE SET posted_at = new.posted_at
+USING new_transfers AS arrived
+ON ledger.transfers.transfer_id = arrived.transfer_id
+WHEN MATCHED THEN UPDATE SET ledger_timestamp = arrived.ledger_timestamp
 WHEN NOT MATCHED THEN INSERT (
     transfer_id, pending_id, amount, transaction_name, leg, leg_number, leg_count, kind,
     currency, scale, ledger, code, flags, debit_account_id, debit_account, debit_key,
     credit_account_id, credit_account, credit_key, event_id, event_type, event_created, attempt,
-    posted_at, ledger_timestamp
+    posted_at, ledger_timestamp, fact, fact_at, record_topic, record_partition, record_offset,
+    expires_at
 ) VALUES (
-    new.transfer_id, new.pending_id, new.amount, new.transaction_name, new.leg, new.leg_number,
-    new.leg_count, new.kind, new.currency, new.scale, new.ledger, new.code, new.flags,
-    new.debit_account_id, new.debit_account, new.debit_key, new.credit_account_id,
-    new.credit_account, new.credit_key, new.event_id, new.event_type, new.event_created,
-    new.attempt, new.posted_at, new.ledger_timestamp
+    arrived.transfer_id, arrived.pending_id, arrived.amount, arrived.transaction_name,
+    arrived.leg, arrived.leg_number, arrived.leg_count, arrived.kind, arrived.currency,
+    arrived.scale, arrived.ledger, arrived.code, arrived.flags, arrived.debit_account_id,
+    arrived.debit_account, arrived.debit_key, arrived.credit_account_id, arrived.credit_account,
+    arrived.credit_key, arrived.event_id, arrived.event_type, arrived.event_created,
+    arrived.attempt, arrived.posted_at, arrived.ledger_timestamp, arrived.fact, arrived.fact_at,
+    arrived.record_topic, arrived.record_partition, arrived.record_offset, arrived.expires_at
 );
 
 INSERT INTO ledger.loaded SELECT MAX(refresh_time) FROM outbox_records HAVING COUNT(*) > 0;

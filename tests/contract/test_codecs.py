@@ -7,12 +7,15 @@ from typing import Any
 
 import orjson
 import pytest
+from fastavro import parse_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.codecs import outbox_reader
 from worker.codecs.avro import (
     body_reader,
     encode_event,
+    packaged_generations,
     packaged_names,
     packaged_schema,
     plain_reader,
@@ -21,19 +24,33 @@ from worker.codecs.avro import (
 from worker.codecs.avro_fast import Unsupported, fast_reader
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
-from worker.codecs.outbox_fields import OutboxFormat, plain_value, posted_fields
+from worker.codecs.outbox_fields import OutboxFields, OutboxFormat, plain_value, posted_fields
 from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.chain import AccountRef, Chain, leg_spec
+from worker.core.errors import UsageError
 from worker.core.event import CREATED_MAX, Dead, Event, Skipped
+from worker.core.ids import TIME_SHIFT
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
+from worker.core.ports import Record
 from worker.core.translate import Translator
+from worker.jobs.archive.records import ArchivedRecord
 from worker.rulebooks.load import load
 
 STRIPE = Path(__file__).parent.parent / "stripe"
 WEBHOOKS = sorted(STRIPE.glob("*.json"))
 INPUT_SCHEMAS = ["stripe_payment_event", "stripe_settlement_event", "wallet_command"]
 OUTBOX_SCHEMA_ID = 4
+FORMATS: tuple[OutboxFormat, ...] = ("json", "avro")
+ADDED: OutboxFields = {
+    "fact": "",
+    "fact_at": "",
+    "topic": "",
+    "partition": -1,
+    "offset": -1,
+    "expires_at": "",
+}
+"""The fields that the second generation added, as a record of the first one is read."""
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 amounts = st.integers(0, (1 << 128) - 1)
@@ -55,7 +72,11 @@ legs = st.builds(
     spec=specs,
     currency=st.sampled_from([Currency("usd", 840, 2), Currency("jpy", 392, 0)])
     | st.builds(Currency, text, st.integers(1, (1 << 32) - 1), st.integers(0, 3)),
-    id=amounts,
+    id=st.builds(
+        lambda second, rest: second * 1000 << TIME_SHIFT | rest,
+        st.integers(0, CREATED_MAX),
+        st.integers(0, (1 << TIME_SHIFT) - 1),
+    ),
     debit=accounts,
     credit=accounts,
     amount=amounts,
@@ -65,8 +86,21 @@ legs = st.builds(
     timestamp=st.integers(1, (1 << 63) - 1),
     leg_number=small,
     leg_count=small,
+    timeout=st.just(0) | st.integers(0, (1 << 32) - 1),
 )
 events = st.builds(Event, text, text, st.integers(0, CREATED_MAX), st.just({}))
+chains = st.builds(
+    Chain, events, text, text, amounts, st.integers(0, 7), st.just(()), st.booleans()
+)
+records = st.builds(
+    ArchivedRecord,
+    text,
+    st.integers(0, (1 << 31) - 1),
+    st.integers(0, (1 << 40) - 1),
+    st.just(None),
+    st.just(None),
+    st.just([]),
+)
 
 
 def encoder(encoding: OutboxFormat, *, kept_max: int = 100) -> OutboxEncoder:
@@ -82,47 +116,75 @@ def encoder(encoding: OutboxFormat, *, kept_max: int = 100) -> OutboxEncoder:
 
 @pytest.mark.parametrize("encoding", ["json", "avro"])
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.tuples(events, st.integers(0, 7), legs), min_size=1, max_size=4))
+@given(st.lists(st.tuples(chains, st.integers(0, 7), legs, records), min_size=1, max_size=4))
 def test_quick_outbox_records_equal_the_plain_ones(
-    encoding: OutboxFormat, posted: list[tuple[Event, int, PostedLeg]]
+    encoding: OutboxFormat, posted: list[tuple[Chain, int, PostedLeg, Record]]
 ) -> None:
     """Whatever the ids, keys, amounts and times, both encoders write the same bytes."""
     quick = encoder(encoding)
-    for event, attempt, leg in posted * 2:  # the second time from the caches
-        (written,) = quick.encode(event, attempt, [leg], None)
-        plain = plain_value(event, attempt, leg, encoding=encoding, schema_id=OUTBOX_SCHEMA_ID)
+    for chain, attempt, leg, record in posted * 2:  # the second time from the caches
+        (written,) = quick.encode(chain, attempt, [leg], record)
+        fields = posted_fields(chain, attempt, leg, record)
+        plain = plain_value(fields, encoding=encoding, schema_id=OUTBOX_SCHEMA_ID)
         assert written.value == plain
-        assert written.key == event.id.encode()
+        assert written.key == chain.event.id.encode()
 
 
 @settings(deadline=None, max_examples=40)
-@given(events, st.integers(0, 7), legs)
-def test_avro_outbox_records_read_back(event: Event, attempt: int, leg: PostedLeg) -> None:
-    """An Avro outbox record read by its schema has the very fields of the JSON one."""
-    value, same = (_value(one, event, attempt, leg) for one in ("avro", "json"))
-    fields = plain_reader(packaged_schema("posted_transfer")).read(value)
-    assert fields == posted_fields(event, attempt, leg)
-    assert fields == orjson.loads(same)
+@given(chains, st.integers(0, 7), legs, records)
+def test_outbox_records_read_back(
+    chain: Chain, attempt: int, leg: PostedLeg, record: Record
+) -> None:
+    """An outbox record in Avro or JSON, of this generation or the first, has its fields."""
+    fields = posted_fields(chain, attempt, leg, record)
+    first = {name: value for name, value in fields.items() if name not in ADDED}
+    for encoding in FORMATS:
+        (written,) = encoder(encoding).encode(chain, attempt, [leg], record)
+        assert outbox_reader.posted_fields(_announced(written.value)) == fields
+        older = _announced(_first_generation(first, encoding))
+        assert outbox_reader.posted_fields(older) == first | ADDED
 
 
-def _value(encoding: OutboxFormat, event: Event, attempt: int, leg: PostedLeg) -> bytes:
-    (written,) = encoder(encoding).encode(event, attempt, [leg], None)
-    return written.value or b""
+def _announced(value: bytes | None) -> ArchivedRecord:
+    return ArchivedRecord("ledger.transfers.posted", 0, 0, None, value, [])
+
+
+def _first_generation(fields: OutboxFields, encoding: OutboxFormat) -> bytes:
+    if encoding == "json":
+        return orjson.dumps(fields)
+    schema = parse_schema(orjson.loads(packaged_generations("posted_transfer")[1]))
+    return write_framed(fields, schema=schema, schema_id=OUTBOX_SCHEMA_ID)
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_cut_outbox_record_is_of_no_generation(cut: int) -> None:
+    """A record that ends anywhere but at a generation's end is refused, and said where it is."""
+    event, usd = Event("evt_1", "charge.succeeded", 1, {}), Currency("usd", 840, 2)
+    chain = Chain(event, "t", "event/evt_1", 0, 0, (), sync=False)
+    side = AccountRef(1, "wallet", "cus_1", 840, 2001, 0)
+    spec = leg_spec(transaction="t", leg="l", code=1)
+    leg = PostedLeg(spec, usd, 1, side, side, 5, 0, 1, 0, 10**18, 0, 1, 0)
+    (written,) = encoder("avro").encode(chain, 0, [leg], _announced(None))
+    with pytest.raises(UsageError, match=r"ledger\.transfers\.posted/0@0 is no posted transfer"):
+        outbox_reader.posted_fields(_announced((written.value or b"")[:-cut]))
 
 
 def test_full_caches_start_over_and_stay_right() -> None:
     """More legs and accounts than the caches hold are encoded as rightly as few."""
     quick = encoder("json", kept_max=3)
     event = Event("evt_1", "charge.succeeded", 1, {})
+    chain = Chain(event, "t", "event/evt_1", 0, 0, (), sync=False)
     spec, usd = leg_spec(transaction="t", leg="l", code=1), Currency("usd", 840, 2)
     for number in range(10):
         debit, credit = (
             AccountRef(number + side, "wallet", f"cus_{number}{side}", 840, 2001, 0)
             for side in (0, 100)
         )
-        leg = PostedLeg(spec, usd, number, debit, credit, 5, 0, 1, 0, 10**18, number, 10)
-        plain = plain_value(event, 0, leg, encoding="json", schema_id=OUTBOX_SCHEMA_ID)
-        (written,) = quick.encode(event, 0, [leg], None)
+        leg = PostedLeg(spec, usd, number, debit, credit, 5, 0, 1, 0, 10**18, number, 10, 0)
+        record = ArchivedRecord("t", number, number, None, None, [])
+        fields = posted_fields(chain, 0, leg, record)
+        plain = plain_value(fields, encoding="json", schema_id=OUTBOX_SCHEMA_ID)
+        (written,) = quick.encode(chain, 0, [leg], record)
         assert written.value == plain
 
 

@@ -17,7 +17,7 @@ from worker.codecs.headers import iso_created, iso_nanoseconds, traceparent
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import OutboxFormat
 from worker.codecs.rejected import RejectedEncoder
-from worker.core.chain import AccountRef, leg_spec
+from worker.core.chain import AccountRef, Chain, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
 from worker.core.ids import account_id
 from worker.core.money import Currency
@@ -45,48 +45,8 @@ NIKO = account("customer_wallet", 'cus "Ñiko"', 392)
 PENDING = account("pending_payouts", ledger=392)
 
 CHARGE = Event("evt_1", "charge.succeeded", 1_767_225_600, {})
+RESERVED = Event("cmd_1", "wallet.withdrawal", 1_767_225_602, {})
 PAID = Event('cmd "2" é', "wallet.withdrawal_paid", 1_767_225_601, {})
-
-POSTED = [
-    (
-        CHARGE,
-        0,
-        PostedLeg(
-            spec=leg_spec(transaction="charge", leg="gross", code=1),
-            currency=USD,
-            id=0x019B76DAA80000112233445566778899,
-            debit=CLEARING,
-            credit=WALLET,
-            amount=2000,
-            pending_id=0,
-            code=1,
-            flags=0,
-            timestamp=1_767_225_600_123_456_789,
-            leg_number=0,
-            leg_count=1,
-        ),
-        None,
-    ),
-    (
-        PAID,
-        2,
-        PostedLeg(
-            spec=leg_spec(transaction="withdrawal_paid", leg="release", kind="post", code=0),
-            currency=JPY,
-            id=1,
-            debit=NIKO,
-            credit=PENDING,
-            amount=(1 << 127) + 1,
-            pending_id=0xABC,
-            code=22,
-            flags=5,
-            timestamp=1_767_225_601_000_000_999,
-            leg_number=0,
-            leg_count=300,
-        ),
-        TRACE,
-    ),
-]
 
 
 class Consumed:
@@ -124,6 +84,72 @@ class Consumed:
         return self._parts[3]
 
 
+POSTED = [
+    (
+        Chain(CHARGE, "charge", "charge/ch_1", 0, 0, (), sync=False),
+        0,
+        PostedLeg(
+            spec=leg_spec(transaction="charge", leg="gross", code=1),
+            currency=USD,
+            id=0x019B76DAA80000112233445566778899,
+            debit=CLEARING,
+            credit=WALLET,
+            amount=2000,
+            pending_id=0,
+            code=1,
+            flags=0,
+            timestamp=1_767_225_600_123_456_789,
+            leg_number=0,
+            leg_count=1,
+            timeout=0,
+        ),
+        Consumed(),
+    ),
+    (
+        Chain(PAID, "withdrawal_paid", 'event/cmd "2" é', 0, 2, (), sync=False),
+        2,
+        PostedLeg(
+            spec=leg_spec(transaction="withdrawal_paid", leg="release", kind="post", code=0),
+            currency=JPY,
+            id=1,
+            debit=NIKO,
+            credit=PENDING,
+            amount=(1 << 127) + 1,
+            pending_id=0xABC,
+            code=22,
+            flags=5,
+            timestamp=1_767_225_601_000_000_999,
+            leg_number=0,
+            leg_count=300,
+            timeout=0,
+        ),
+        Consumed(headers=[("traceparent", TRACE)]),
+    ),
+    (
+        Chain(RESERVED, "withdrawal", "withdrawal/wd_1", 0, 0, (), sync=False),
+        0,
+        PostedLeg(
+            spec=leg_spec(
+                transaction="withdrawal", leg="reserve", kind="pending", code=20, timeout=86_400
+            ),
+            currency=USD,
+            id=0x019B76DAA80000112233445566778899,
+            debit=WALLET,
+            credit=CLEARING,
+            amount=500,
+            pending_id=0,
+            code=20,
+            flags=2,
+            timestamp=1_767_225_602_000_000_001,
+            leg_number=0,
+            leg_count=1,
+            timeout=86_400,
+        ),
+        Consumed(),
+    ),
+]
+
+
 def outbox(encoding: OutboxFormat) -> list[Announcement]:
     encoder = OutboxEncoder(
         encoding=encoding,
@@ -134,8 +160,8 @@ def outbox(encoding: OutboxFormat) -> list[Announcement]:
     )
     return [
         written
-        for event, attempt, leg, trace in POSTED
-        for written in encoder.encode(event, attempt, [leg], trace)
+        for chain, attempt, leg, record in POSTED
+        for written in encoder.encode(chain, attempt, [leg], record)
     ]
 
 
@@ -164,14 +190,14 @@ def test_outbox_json_is_one_flat_object_of_strings_and_whole_numbers() -> None:
     for announced in outbox("json"):
         fields = orjson.loads(announced.value or b"")
         assert {type(value) for value in fields.values()} == {str, int}
-        assert max(value for value in fields.values() if isinstance(value, int)) < 1 << 32
+        assert max(value for value in fields.values() if isinstance(value, int)) < 1 << 53
 
 
 def test_cloud_events_id_is_the_transfer() -> None:
     """Each outbox record's `ce_id` is its transfer's id, its key the event's."""
-    for announced, (event, _, leg, _) in zip(outbox("json"), POSTED, strict=True):
+    for announced, (chain, _, leg, _) in zip(outbox("json"), POSTED, strict=True):
         assert dict(announced.headers)["ce_id"] == f"{leg.id:032x}".encode()
-        assert announced.key == event.id.encode()
+        assert announced.key == chain.event.id.encode()
 
 
 TIMES = [

@@ -82,6 +82,17 @@ def packaged_names() -> list[str]:
     return sorted(name.removesuffix(".avsc") for name in names if name.endswith(".avsc"))
 
 
+def packaged_generations(name: str) -> dict[int, str]:
+    """Every released generation of a packaged schema, as text, by number from 1."""
+    folder = files("worker").joinpath("schemas", "history", name)
+    found = {
+        int(entry.name.removesuffix(".avsc")): entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".avsc")
+    }
+    return dict(sorted(found.items()))
+
+
 def body_reader(schema: Schema) -> BodyReader:
     """The quickest reader for this schema."""
     try:

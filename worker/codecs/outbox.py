@@ -1,7 +1,7 @@
 """Posted legs as outbox records, quickly: what repeats is encoded once and joined.
 
 The invariant: every value equals `outbox_fields.plain_value` byte for byte; a contract test
-compares them. Caches are bounded and hold encoded constants only. No I/O.
+compares them. Caches are bounded and hold encoded constants only.
 
 `encode` runs for every transfer that is posted, so it is flat, and the benchmark guards it.
 """
@@ -9,26 +9,37 @@ compares them. Caches are bounded and hold encoded constants only. No I/O.
 from __future__ import annotations
 
 from binascii import hexlify
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
 from worker.codecs.avro import frame
-from worker.codecs.headers import AVRO_TYPE, JSON_TYPE, TRACEPARENT, cloud_headers, iso_nanoseconds
+from worker.codecs.headers import (
+    AVRO_TYPE,
+    JSON_TYPE,
+    TRACEPARENT,
+    cloud_headers,
+    iso_created,
+    iso_nanoseconds,
+    traceparent,
+)
 from worker.codecs.outbox_fields import (
     OutboxFields,
     OutboxFormat,
     account_fields,
     event_fields,
+    expiry,
+    fact_seconds,
     leg_fields,
+    source_fields,
 )
-from worker.core.chain import AccountRef, LegSpec, new
+from worker.core.chain import AccountRef, Chain, LegSpec, new
 from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
-from worker.core.ports import Announcement
+from worker.core.ports import Announcement, Record
 
 KEPT_MAX: Final = 50_000
 """The most encoded runs that each of the caches keeps; a run is about 150 bytes."""
@@ -38,11 +49,13 @@ SHORT_BYTES: Final = 64
 
 ID_DIGITS: Final = 32
 TIME_BYTES: Final = len("2026-01-31T23:59:59.000000Z")
+SECOND_BYTES: Final = len("2026-01-31T23:59:59Z")
 
 POSTED: Final = "ledger.transfer.posted"
 
 LegPlace = tuple[LegSpec, Currency, int, int, int, int]
 EventKind = tuple[str, int, int]
+TopicPartition = tuple[str, int]
 Key = TypeVar("Key")
 
 
@@ -70,6 +83,10 @@ class OutboxEncoder:
         self._account_run = _json_account if encoding == "json" else _avro_account
         self._between = _between_json() if encoding == "json" else _between_avro(schema_id)
         self._event_id = _json_event_id if encoding == "json" else _avro_event_id
+        self._fact = _json_fact if encoding == "json" else _avro_fact
+        self._offset = _json_offset if encoding == "json" else avro_long
+        self._expiry = _json_expiry if encoding == "json" else avro_string
+        self._no_expiry = self._expiry("")
         content_type = JSON_TYPE if encoding == "json" else AVRO_TYPE
         self._fixed_headers = cloud_headers(
             kind=POSTED, source=source, content_type=content_type, rulebook=rulebook_digest
@@ -79,27 +96,49 @@ class OutboxEncoder:
         # Avro writes no field's name, so an account looks the same on both sides.
         self._credits: dict[AccountRef, bytes] = {} if encoding == "json" else self._debits
         self._events: dict[EventKind, bytes] = {}
+        self._partitions: dict[TopicPartition, bytes] = {}
         self._posted_us = -1
         self._posted_at = b""
 
     def encode(
-        self, event: Event, attempt: int, legs: Iterable[PostedLeg], traceparent: bytes | None
+        self, chain: Chain, attempt: int, legs: Sequence[PostedLeg], record: Record
     ) -> list[Announcement]:
-        """The outbox records of an event's legs, in order."""
-        topic, fixed = self._topic, self._fixed_headers
-        begin, before_pending, before_amount, after_amount, before_time, before_stamp, end = (
+        """The outbox records of a chain's legs, in order.
+
+        attempt: under which the chain was posted. legs: at least one. record: the one that posted
+        the chain, or by which it is announced.
+        """
+        event, topic, fixed = chain.event, self._topic, self._fixed_headers
+        begin, before_pending, before_amount, after_amount, before_time, before_stamp, after = (
             self._between
         )
-        if traceparent is not None:
-            fixed = [*fixed, (TRACEPARENT, traceparent)]
+        headers = record.headers()
+        trace = traceparent(headers) if headers else None
+        if trace is not None:
+            fixed = [*fixed, (TRACEPARENT, trace)]
         key = event.id.encode()
         kind = (event.type, event.created, attempt)
         event_run = self._event_id(event.id, key) + (
             self._events.get(kind) or self._new_event(kind, event)
         )
+        source = (record.topic(), record.partition())
+        event_end = b"".join(
+            (
+                after,
+                self._fact(chain.key, iso_created(fact_seconds(legs[0].id))),
+                self._partitions.get(source) or self._new_partition(source),
+                self._offset(record.offset()),
+            )
+        )
+        last_end = event_end + self._no_expiry
         written = []
         for leg in legs:
-            spec, currency, number, debit, credit, amount, pending, code, flags, stamp, at, of = leg
+            # fmt: off
+            (
+                spec, currency, number, debit, credit, amount, pending, code, flags, stamp, at, of,
+                timeout,
+            ) = leg
+            # fmt: on
             place = (spec, currency, code, flags, at, of)
             leg_run = self._legs.get(place) or self._new_leg(place, leg)
             debited = self._debits.get(debit) or self._new_account(self._debits, "debit", debit)
@@ -112,21 +151,22 @@ class OutboxEncoder:
             posted_at = self._posted_at
             transfer_id = hexlify(number.to_bytes(16, "big"))
             pending_id = hexlify(pending.to_bytes(16, "big")) if pending else b""
-            held = b"%d" % amount
+            digits = b"%d" % amount
             time = b"%d" % stamp
+            end = event_end + self._expiry(expiry(leg)) if timeout else last_end
             # fmt: off
             value = b"".join((
                 begin, transfer_id,
                 before_pending[len(pending_id)], pending_id,
-                before_amount[len(held)], held,
+                before_amount[len(digits)], digits,
                 after_amount, leg_run, debited, credited, event_run,
                 before_time, posted_at,
                 before_stamp[len(time)], time,
                 end,
             ))
             # fmt: on
-            headers = [("ce_id", transfer_id), ("ce_time", posted_at), *fixed]
-            written.append(new(Announcement, (topic, key, value, headers, 0, None)))
+            own = [("ce_id", transfer_id), ("ce_time", posted_at), *fixed]
+            written.append(new(Announcement, (topic, key, value, own, 0, None)))
         return written
 
     def _new_event(self, kind: EventKind, event: Event) -> bytes:
@@ -137,6 +177,9 @@ class OutboxEncoder:
 
     def _new_leg(self, place: LegPlace, leg: PostedLeg) -> bytes:
         return _kept(self._legs, self._kept_max, place, self._run(leg_fields(leg)))
+
+    def _new_partition(self, source: TopicPartition) -> bytes:
+        return _kept(self._partitions, self._kept_max, source, self._run(source_fields(*source)))
 
     def _new_account(self, cache: dict[AccountRef, bytes], side: str, account: AccountRef) -> bytes:
         return _kept(cache, self._kept_max, account, self._account_run(side, account))
@@ -164,6 +207,22 @@ def _avro_event_id(_: str, encoded: bytes) -> bytes:
     return avro_bytes(encoded)
 
 
+def _json_fact(fact: str, fact_at: str) -> bytes:
+    return b'"fact":' + orjson.dumps(fact) + b',"fact_at":"' + fact_at.encode() + b'",'
+
+
+def _avro_fact(fact: str, fact_at: str) -> bytes:
+    return avro_string(fact) + _SIZES[SECOND_BYTES] + fact_at.encode()
+
+
+def _json_offset(offset: int) -> bytes:
+    return b'"offset":%d,' % offset
+
+
+def _json_expiry(expires_at: str) -> bytes:
+    return b'"expires_at":"' + expires_at.encode() + b'"}'
+
+
 def _json_account(side: str, account: AccountRef) -> bytes:
     return json_run(account_fields(side, account))
 
@@ -185,7 +244,7 @@ class Between(NamedTuple):
     after_amount: bytes
     before_time: bytes
     before_stamp: tuple[bytes, ...]
-    end: bytes
+    after_stamp: bytes
 
 
 def _between_json() -> Between:
@@ -196,7 +255,7 @@ def _between_json() -> Between:
         after_amount=b'",',
         before_time=b'"posted_at":"',
         before_stamp=(b'","ledger_timestamp":"',) * SHORT_BYTES,
-        end=b'"}',
+        after_stamp=b'",',
     )
 
 
@@ -210,7 +269,7 @@ def _between_avro(schema_id: int) -> Between:
         after_amount=b"",
         before_time=sizes[TIME_BYTES],
         before_stamp=sizes,
-        end=b"",
+        after_stamp=b"",
     )
 
 

@@ -1,8 +1,8 @@
 """The outbox record, field by field: what each announcement of a posted leg says.
 
-The invariant: both formats are made of these fields in this order, which is the schema's
+Both formats are made of these fields in this order, which is the schema's
 (`schemas/posted_transfer.avsc`). `plain_value` encodes them the obvious way and is what the quick
-encoder in `outbox.py` is compared with. No I/O.
+encoder in `outbox.py` is compared with.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import Literal
 import orjson
 
 from worker.codecs.avro import packaged_schema, write_framed
-from worker.codecs.headers import iso_created, iso_nanoseconds
-from worker.core.chain import AccountRef
+from worker.codecs.headers import NANOSECONDS, iso_created, iso_nanoseconds
+from worker.core.chain import AccountRef, Chain
 from worker.core.event import Event
-from worker.core.ids import hex_id
+from worker.core.ids import TIME_SHIFT, hex_id
 from worker.core.outcome import PostedLeg
+from worker.core.ports import Record
+from worker.core.wire import Transfer
 
 OutboxFormat = Literal["json", "avro"]
 OutboxFields = dict[str, str | int]
@@ -24,8 +26,8 @@ OutboxFields = dict[str, str | int]
 SCHEMA_NAME = "posted_transfer"
 
 
-def posted_fields(event: Event, attempt: int, leg: PostedLeg) -> OutboxFields:
-    """Every field of the record, in order."""
+def posted_fields(chain: Chain, attempt: int, leg: PostedLeg, record: Record) -> OutboxFields:
+    """Every field of the announcement, in order. record: the one that posted the leg."""
     return {
         "transfer_id": hex_id(leg.id),
         "pending_id": hex_id(leg.pending_id) if leg.pending_id else "",
@@ -33,10 +35,30 @@ def posted_fields(event: Event, attempt: int, leg: PostedLeg) -> OutboxFields:
         **leg_fields(leg),
         **account_fields("debit", leg.debit),
         **account_fields("credit", leg.credit),
-        **event_fields(event, attempt),
+        **event_fields(chain.event, attempt),
         "posted_at": iso_nanoseconds(leg.timestamp),
         "ledger_timestamp": str(leg.timestamp),
+        "fact": chain.key,
+        "fact_at": iso_created(fact_seconds(leg.id)),
+        **source_fields(record.topic(), record.partition()),
+        "offset": record.offset(),
+        "expires_at": expiry(leg) if leg.timeout else "",
     }
+
+
+def fact_seconds(transfer_id: int) -> int:
+    """When the fact happened, in seconds since 1970: the milliseconds in a transfer's id."""
+    return (transfer_id >> TIME_SHIFT) // 1000
+
+
+def expiry(leg: PostedLeg | Transfer) -> str:
+    """When the ledger gives a reservation back, in ISO 8601; it makes no transfer then."""
+    return iso_nanoseconds(leg.timestamp + leg.timeout * NANOSECONDS)
+
+
+def source_fields(topic: str, partition: int) -> OutboxFields:
+    """Where the record that posted a leg is, but for its offset."""
+    return {"topic": topic, "partition": partition}
 
 
 def leg_fields(leg: PostedLeg) -> OutboxFields:
@@ -74,11 +96,8 @@ def event_fields(event: Event, attempt: int) -> OutboxFields:
     }
 
 
-def plain_value(
-    event: Event, attempt: int, leg: PostedLeg, *, encoding: OutboxFormat, schema_id: int
-) -> bytes:
-    """The record's bytes: compact JSON, or framed Avro."""
-    fields = posted_fields(event, attempt, leg)
+def plain_value(fields: OutboxFields, *, encoding: OutboxFormat, schema_id: int) -> bytes:
+    """An outbox record's bytes: compact JSON, or framed Avro."""
     if encoding == "json":
         return orjson.dumps(fields)
     return write_framed(fields, schema=packaged_schema(SCHEMA_NAME), schema_id=schema_id)

@@ -8,7 +8,16 @@ from typing import Any
 
 import orjson
 
-from worker.codecs.avro import MAGIC, BodyReader, body_reader, packaged_schema
+from worker.codecs.avro import (
+    MAGIC,
+    AvroUnreadable,
+    BodyReader,
+    body_reader,
+    generation_reader,
+    packaged_generations,
+    packaged_schema,
+)
+from worker.codecs.outbox_fields import SCHEMA_NAME
 from worker.core.errors import UsageError
 from worker.core.ports import Record
 
@@ -19,27 +28,45 @@ def place_of(record: Record) -> str:
 
 
 def posted_fields(record: Record) -> Mapping[str, Any]:
-    """An outbox record's fields, JSON or Avro.
+    """An outbox record's fields, JSON or Avro; what an older generation lacks has its default.
 
     Raises:
         UsageError: it is none.
     """
     value = record.value() or b""
     if value[:1] == bytes([MAGIC]):
-        try:
-            found: Mapping[str, Any] = _posted_reader().read(value)
-        except ValueError:
-            raise UsageError(f"{place_of(record)} is no posted transfer") from None
-        return found
+        return _avro_fields(record, value)
     found = json_fields(record)
     if "transfer_id" not in found or "ledger_timestamp" not in found:
         raise UsageError(f"{place_of(record)} is no posted transfer")
-    return found
+    return found if "fact" in found else {**_defaults(), **found}
+
+
+def _avro_fields(record: Record, value: bytes) -> Mapping[str, Any]:
+    """By the first generation whose body ends where the record does: no two do so in one place."""
+    for reader in _generations():
+        try:
+            found: Mapping[str, Any] = reader.read(value)
+        except AvroUnreadable:
+            continue
+        return found
+    raise UsageError(f"{place_of(record)} is no posted transfer")
 
 
 @cache
-def _posted_reader() -> BodyReader:
-    return body_reader(packaged_schema("posted_transfer"))
+def _generations() -> tuple[BodyReader, ...]:
+    """A reader for each generation, the newest first: without a registry all have one id."""
+    released = packaged_generations(SCHEMA_NAME)
+    older = [generation_reader(text) for text in list(released.values())[-2::-1]]
+    newest = body_reader(packaged_schema(SCHEMA_NAME))
+    return (newest, *(reader for reader in older if reader is not None))
+
+
+@cache
+def _defaults() -> Mapping[str, Any]:
+    """What fields that are newer than the first generation hold where a record lacks them."""
+    schema: Any = packaged_schema(SCHEMA_NAME)
+    return {each["name"]: each["default"] for each in schema["fields"] if "default" in each}
 
 
 def json_fields(record: Record) -> Mapping[str, Any]:

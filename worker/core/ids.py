@@ -15,6 +15,9 @@ from typing import Final
 FAMILY_KEY_BYTES: Final = 28
 """What an account's three user-data fields hold together: 16 + 8 + 4 bytes."""
 
+TIME_SHIFT: Final = 80
+"""The bits of a transfer's id below its time in milliseconds."""
+
 OFFSET_BITS: Final = 40
 OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
 

@@ -304,8 +304,12 @@ def ledger_dead_letter(chain: Chain, reason: Reason, detail: str) -> Outcome:
 class PostedLeg(NamedTuple):
     """One leg as the ledger holds it: what is announced.
 
-    amount: minor units held. flags: as held, LINKED included. timestamp: the ledger's, in
-    nanoseconds. leg_number, leg_count: from `user_data_32`.
+    amount: minor units.
+    pending_id: of the reservation that a post or void settles; 0 for any other leg.
+    flags: LINKED included.
+    timestamp: the ledger's, nanoseconds since 1970.
+    leg_number, leg_count: from `user_data_32`.
+    timeout: seconds until a reservation expires; 0 for none.
     """
 
     spec: LegSpec
@@ -320,3 +324,4 @@ class PostedLeg(NamedTuple):
     timestamp: int
     leg_number: int
     leg_count: int
+    timeout: int

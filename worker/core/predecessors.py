@@ -16,11 +16,10 @@ from typing import Final
 from worker.core.account_ids import AccountRefs, BadKey
 from worker.core.chain import AccountRef, Chain, Fill, Leg, Sought
 from worker.core.event import ATTEMPT_MAX, Dead, Reason
-from worker.core.ids import leg_suffix, transfer_id
+from worker.core.ids import TIME_SHIFT, leg_suffix, transfer_id
 from worker.core.rulebook import OriginLeg, Side
 from worker.core.wire import AccountFlags, Transfer
 
-TIME_SHIFT: Final = 80
 """The lower bits of a transfer's id are hash, the upper ones its time."""
 
 HASHED_KEY: Final = "#"

@@ -60,8 +60,8 @@ def open_database(folder: Path | None = None) -> Iterator[Database]:
 
 
 def columns_sql(columns: Mapping[str, str]) -> str:
-    """The columns of a CREATE TABLE."""
-    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    """The columns of a CREATE TABLE; a name may be one of SQL's words (`offset`)."""
+    return ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
 
 
 def quoted(text: str) -> str:

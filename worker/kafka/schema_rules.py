@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
+from worker.codecs.avro import packaged_generations
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
 
@@ -49,17 +50,6 @@ def subjects(settings: Settings) -> dict[str, str]:
     return {**found, f"{settings.topics.outbox}-value": POSTED_SCHEMA}
 
 
-def history(name: str) -> dict[int, str]:
-    """Every released generation of a schema, by number from 1."""
-    folder = files("worker").joinpath("schemas", "history", name)
-    found = {
-        int(entry.name.removesuffix(".avsc")): entry.read_text(encoding="utf-8")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".avsc")
-    }
-    return dict(sorted(found.items()))
-
-
 def undocumented(name: str) -> Iterator[SchemaDifference]:
     """Every record and field must say what it is."""
     for path, has_doc in _documented(json.loads(schema_text(name)), name):
@@ -69,7 +59,7 @@ def undocumented(name: str) -> Iterator[SchemaDifference]:
 
 def against_history(name: str) -> Iterator[SchemaDifference]:
     """The schema and each of its released generations read each other, and it is the newest."""
-    current, released = schema_text(name), history(name)
+    current, released = schema_text(name), packaged_generations(name)
     if not released or json.loads(current) != json.loads(released[max(released)]):
         following = max(released, default=0) + 1
         yield SchemaDifference(name, f"is not released: copy it to history/{name}/{following}.avsc")

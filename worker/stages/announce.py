@@ -11,7 +11,6 @@ from functools import partial
 from typing import Final
 
 from worker.codecs.dead_letters import DeadLetters
-from worker.codecs.headers import traceparent
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import ParkedEvents
 from worker.codecs.rejected import RejectedEncoder
@@ -49,9 +48,7 @@ class AnnouncementWriter:
         encode = self._outbox.encode
         for item, outcome in zip(items, outcomes, strict=True):
             if outcome.legs:
-                headers = item.record.headers()
-                trace = traceparent(headers) if headers else None
-                written += encode(_chain(item).event, outcome.attempt, outcome.legs, trace)
+                written += encode(_chain(item), outcome.attempt, outcome.legs, item.record)
             elif outcome.rejection is not None:
                 written.append(self._rejection(item, outcome, outcome.rejection))
             elif outcome.dead is not None and outcome.kind is OutcomeKind.PARKED:

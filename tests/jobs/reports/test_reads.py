@@ -190,6 +190,11 @@ def test_an_export_is_whole(
         "credit_account",
         "currency",
         "ledger_timestamp",
+        "fact_at",
+        "topic",
+        "partition",
+        "offset",
+        "expires_at",
     )
     expected = sorted(tuple(one[name] for name in fields) for one in announced(day))
     assert sorted(tuple(row[name] for name in fields) for row in rows) == expected

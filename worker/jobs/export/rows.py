@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from worker.codecs.headers import iso_created
+from worker.codecs.outbox_fields import expiry, fact_seconds
 from worker.core.ids import hex_id
 from worker.core.wire import Account, Transfer, kind_of
 from worker.jobs.times import iso_time
-from worker.ledger.books import NamedLedger
+from worker.ledger.books import NamedLedger, NamedPosition
 
 ExportRow = dict[str, str | int]
 
@@ -41,6 +43,11 @@ TRANSFER_COLUMNS: Final = {
     "leg_count": NUMBER,
     "posted_at": TEXT,
     "ledger_timestamp": TEXT,
+    "fact_at": TEXT,
+    "topic": TEXT,
+    "partition": NUMBER,
+    "offset": NUMBER,
+    "expires_at": TEXT,
 }
 ACCOUNT_COLUMNS: Final = {
     "account_id": TEXT,
@@ -92,9 +99,18 @@ def transfer_fields(books: NamedLedger, transfers: list[Transfer]) -> list[Expor
             "leg_count": one.user_data_32 & 0xFFFF,
             "posted_at": iso_time(one.timestamp),
             "ledger_timestamp": str(one.timestamp),
+            "fact_at": iso_created(fact_seconds(one.id)),
+            **_source_fields(books.place(one.user_data_64)),
+            "expires_at": expiry(one) if one.timeout else "",
         }
         rows.append(row)
     return rows
+
+
+def _source_fields(position: NamedPosition | None) -> ExportRow:
+    """The record that posted a transfer; none where its group or topic is not ours."""
+    topic, partition, offset = position or ("", -1, -1)
+    return {"topic": topic, "partition": partition, "offset": offset}
 
 
 def account_fields(books: NamedLedger, accounts: list[Account]) -> list[ExportRow]:

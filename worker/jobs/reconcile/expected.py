@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from worker.core.chain import BALANCING, AccountRef, Chain, Leg
 from worker.core.event import Dead, Event, Reason
-from worker.core.ids import hex_id
+from worker.core.ids import TIME_SHIFT, hex_id
 from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
@@ -36,7 +36,6 @@ from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.variants import variants
 
-TIME_SHIFT: Final = 80
 """A transfer's id has the fact's milliseconds above its 80 bits of hash."""
 
 FEE_TYPES: Final = frozenset({"revenue", "expense"})

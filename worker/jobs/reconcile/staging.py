@@ -17,11 +17,11 @@ from worker.codecs.outbox_reader import place_of, posted_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
-from worker.core.ids import account_id, hex_id
+from worker.core.ids import TIME_SHIFT, account_id, hex_id
 from worker.core.ports import Record
 from worker.core.wire import Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql
-from worker.jobs.reconcile.expected import TIME_SHIFT, Committed, ExpectedPostings, Period
+from worker.jobs.reconcile.expected import Committed, ExpectedPostings, Period
 from worker.jobs.reconcile.records import hash_of
 from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE, UNSETTLED
 from worker.jobs.reconcile.tables import TABLES

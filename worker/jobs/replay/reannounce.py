@@ -16,7 +16,6 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from worker.codecs.decode import Decoder
-from worker.codecs.headers import traceparent
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import role_of
 from worker.config.settings import Settings
@@ -224,9 +223,8 @@ class Reannouncer:
         made = self._chain(event, self._roles.get(topic) or role_of(record), chain)
         if made is None:
             return f"the rulebook makes another fact of its record {topic}/{partition}@{offset}"
-        trace = traceparent(record.headers())
         legs = self._holdings.legs(made, chain)
-        written = self._encoder.encode(event, made.attempt, legs, trace)
+        written = self._encoder.encode(made, made.attempt, legs, record)
         return [one._replace(headers=[*one.headers, (REBUILT_HEADER, b"1")]) for one in written]
 
     def _chain(self, event: Event, role: str, held: Sequence[Transfer]) -> Chain | None:

@@ -137,7 +137,7 @@ class Judge:
             # fmt: off
             posted.append(new(PostedLeg, (
                 spec, currency, leg_id, debit, credit, amount, 0, spec.code, flags, stamp,
-                number, last + 1,
+                number, last + 1, spec.timeout,
             )))
             # fmt: on
         return tuple(posted)

@@ -79,6 +79,7 @@ class PostedLegs:
             timestamp=held.timestamp,
             leg_number=held.user_data_32 >> 16,
             leg_count=held.user_data_32 & 0xFFFF,
+            timeout=held.timeout,
         )
 
     def _unknown_leg(self, chain: Chain, held: Transfer) -> Leg:
@@ -90,6 +91,7 @@ class PostedLegs:
             kind=kind_of(held.flags),
             code=held.code,
             flags=held.flags & ~LINKED,
+            timeout=held.timeout,
         )
         return Leg(spec, currency, held.id, None, None, held.amount)
 
