@@ -20,7 +20,7 @@ from worker.jobs.progress import Progress
 from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
 from worker.jobs.reconcile.run import SETTLE_DAYS, Comparison, ReconcileResult, reconcile
 from worker.jobs.reconcile.shards import part_files, write_part
-from worker.jobs.reconcile.summary import BALANCE_LINES
+from worker.jobs.reconcile.summary import BALANCE_LINES, verdict
 from worker.jobs.shard import shard_of
 from worker.jobs.times import time_range
 
@@ -192,11 +192,7 @@ def _currency(currency: str, entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _differences(result: ReconcileResult) -> Iterator[str]:
-    count = result.summary["differences"]
-    if not count:
-        yield "everything agrees"
-        return
-    yield f"{count:,} differences"
+    yield verdict(result.summary)
     for item in islice(shown_items(result.database, differing=True), LISTED):
         amounts = f"{item['expected_amount'] or '–'} / {item['actual_amount'] or '–'}"
         what = item["event_id"] or item["transfer_id"]

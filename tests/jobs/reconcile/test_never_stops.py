@@ -69,7 +69,7 @@ def test_what_waited_and_then_died_is_dead(
     records = [payment, refund, *day.records[OUTBOX]]
     items = reconciled(day, [*records, waiting], monkeypatch, capsys, code=0)["items"]
     assert kinds(items) == {("parked", "evt_refund")}
-    items = reconciled(day, [*records, waiting, died], monkeypatch, capsys, code=0)["items"]
+    items = reconciled(day, [*records, waiting, died], monkeypatch, capsys, code=1)["items"]
     assert kinds(items) == {("dead", "evt_refund")}
 
 
@@ -147,3 +147,28 @@ def test_one_fact_under_two_ids_is_found_where_an_event_explains_each(
     (item,) = [one for one in items if one["differs"]]
     assert (item["class"], item["event_id"], item["actual_amount"]) == ("duplicate", "e2", "167.17")
     assert item["transfer_id"] != item["other_transfer_id"] != ""
+
+
+def test_two_stories_of_one_facts_money_are_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second is a dead letter; both amounts are shown."""
+    first = event("charge.succeeded", charge("ch_1", 700), number="e1")
+    second = event("charge.succeeded", charge("ch_1", 900), number="e2")
+    day = played(tmp_path, [first, second])
+    found = reconciled(day, all_records(day), monkeypatch, capsys, code=1)["items"]
+    (item,) = [one for one in found if one["differs"]]
+    assert (item["class"], item["event_id"]) == ("dead", "e2")
+    assert (item["expected_amount"], item["actual_amount"]) == ("9.00", "7.00")
+
+
+def test_what_waits_for_too_long_is_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an item that is open for longer than --settle-days is."""
+    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1"), REFUND])
+    records = day.records["stripe.payments"]
+    for days, code in (("3", 0), ("1", 1)):
+        options = ("--to", "2026-01-03T12:00", "--settle-days", days)
+        found = reconciled(day, records, monkeypatch, capsys, *options, code=code)
+        assert kinds(found["items"]) == {("parked", "evt_refund")}

@@ -154,4 +154,6 @@ def test_stripes_balance_is_compared(
     off = reconciled(capsys, *asked, "usd=1.00", code=1)["summary"]
     assert off["differences"] == 1
     assert main(["reconcile", *asked, f"usd={closing}"]) == 0
-    assert "everything agrees" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"no differences; {len(day.records[DEAD])} dead letters need a person" in said
+    assert "everything agrees" not in said

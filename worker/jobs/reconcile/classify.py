@@ -87,9 +87,14 @@ WHERE c.verdict <> 'matched' AND s.present > 0 AND NOT (s.told_otherwise AND s.d
 
 OTHER_MONEY: Final = """
 INSERT INTO items BY NAME
-SELECT 'dead' AS class, false AS differs, event_id, event_type, origin AS place, time_ms,
-  dead || ': another event has the same key and other money' AS detail
-FROM states WHERE NOT whole AND present > 0 AND told_otherwise AND dead IS NOT NULL;
+SELECT 'dead' AS class, true AS differs, c.ledger AS ledger, c.amount AS expected_amount,
+  c.held_amount AS actual_amount, c.debit_name AS expected_debit,
+  c.credit_name AS expected_credit, c.held_debit AS actual_debit, c.held_credit AS actual_credit,
+  s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
+  c.transfer_id AS transfer_id, s.origin AS place, s.time_ms AS time_ms,
+  s.dead || ': another event has the same key and other money' AS detail
+FROM compared c JOIN states s USING (tag, variant)
+WHERE c.verdict <> 'matched' AND s.present > 0 AND s.told_otherwise AND s.dead IS NOT NULL;
 """
 
 ABSENT_CHAINS: Final = """
@@ -100,7 +105,8 @@ WITH judged AS (
     WHEN waits_for = '' THEN 'missing_in_ledger'
     WHEN $announced THEN 'not_announced' ELSE 'parked' END AS class
   FROM states)
-SELECT s.class AS class, s.class IN ('missing_in_ledger', 'not_announced') AS differs,
+SELECT s.class AS class, s.class IN ('missing_in_ledger', 'not_announced', 'dead')
+    OR (s.class = 'parked' AND s.time_ms < $late_ms) AS differs,
   c.ledger AS ledger, c.amount AS expected_amount,
   c.debit_name AS expected_debit, c.credit_name AS expected_credit,
   s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
@@ -225,18 +231,19 @@ GROUP BY event_id, tag, variant HAVING count(*) > 1;
 """
 
 
-def classify(database: Database, *, cut_ns: int, announced: bool) -> None:
+def classify(database: Database, *, cut_ns: int, late_ms: int, announced: bool) -> None:
     """Fill `items`.
 
-    cut_ns: the newest transfer that was read. announced: were topics of
+    cut_ns: the newest transfer that was read. late_ms: what waits since before is a difference.
+    announced: were topics of
     announcements read? Without them nothing is said about announcements.
     """
     database.execute(PREPARE)
     for statement in (DIFFERING_LEGS, OTHER_MONEY, UNEXPLAINED, BOOKED_TWICE, TWICE_IN_TOPICS):
         database.execute(statement)
     database.execute(UNREADABLE)
-    for statement in (ABSENT_CHAINS, DEAD_EVENTS):
-        database.execute(statement, {"announced": announced})
+    database.execute(ABSENT_CHAINS, {"announced": announced, "late_ms": late_ms})
+    database.execute(DEAD_EVENTS, {"announced": announced})
     if announced:
         database.execute(ANNOUNCEMENTS)
         database.execute(ANNOUNCED_ONLY, {"cut": cut_ns})

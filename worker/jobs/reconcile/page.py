@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, Final, TextIO
 
-from worker.jobs.reconcile.summary import BALANCE_LINES, CLASSES
+from worker.jobs.reconcile.summary import BALANCE_LINES, CLASSES, verdict
 
 ITEMS_MAX: Final = 5000
 COLUMNS: Final = (
@@ -71,10 +71,10 @@ def write_page(out: TextIO, summary: Mapping[str, Any], items: Iterable[Mapping[
 
 
 def _head(summary: Mapping[str, Any]) -> Iterator[str]:
-    count = summary["differences"]
-    verdict = "Everything agrees" if not count else f"{count:,} differences"
+    said = verdict(summary)
+    kind = "bad" if summary["differences"] else "" if summary["dead_letters"] else "good"
     yield "<h1>Reconciliation</h1>\n"
-    yield f'<p class="verdict {"bad" if count else "good"}">{verdict}</p>\n'
+    yield f'<p class="verdict {kind}">{said[0].upper()}{said[1:]}</p>\n'
     span = f"from {summary['from'] or 'the beginning'} to {summary['to'] or 'the end'}"
     yield f"<p>Facts {escape(span)}; ledger as of {escape(summary['ledger_read_before'])}.</p>\n"
     read = ", ".join(f"{escape(topic)} {count:,}" for topic, count in summary["records"].items())

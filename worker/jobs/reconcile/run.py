@@ -34,7 +34,7 @@ from worker.jobs.reconcile.staging import Staging, open_staging
 from worker.jobs.reconcile.stripe_report import read_report
 from worker.jobs.reconcile.summary import stripe_balances, summarize
 from worker.jobs.reconcile.tables import REPORT
-from worker.jobs.reconcile.unsettled import list_open_items
+from worker.jobs.reconcile.unsettled import DAY_MS, list_open_items
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
 from worker.jobs.times import iso_time
 from worker.ledger.books import NamedLedger, open_named_ledger
@@ -97,14 +97,16 @@ def reconcile(
         staging, trial = _read(settings, asked, manifests, books, database, progress)
         cut_ns = trial.as_of_ns
         announced = announcements_were_read(staging, staging.taken)
-        classify(database, cut_ns=cut_ns, announced=announced)
+        as_of_ms = (asked.end_ns or (cut_ns if past else time.time_ns())) // 1_000_000
+        late_ms = as_of_ms - asked.settle_days * DAY_MS
+        classify(database, cut_ns=cut_ns, late_ms=late_ms, announced=announced)
         payouts = compare_report(database, books.rulebook) if report else None
         list_open_items(
             database,
             start_ms=asked.start_ns // 1_000_000,
             end_ms=asked.end_ns // 1_000_000,
-            as_of_ms=(asked.end_ns or (cut_ns if past else time.time_ns())) // 1_000_000,
-            settle_days=asked.settle_days,
+            as_of_ms=as_of_ms,
+            late_ms=late_ms,
         )
         name_currencies(database)
         name_accounts(database, books)

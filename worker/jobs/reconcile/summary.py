@@ -68,6 +68,15 @@ FROM items GROUP BY coalesce(currency, ''), class
 """
 
 
+def verdict(summary: Mapping[str, Any]) -> str:
+    """The result in a few words; money may be in a dead letter that nobody can read."""
+    if count := summary["differences"]:
+        return f"{count:,} differences"
+    if count := summary["dead_letters"]:
+        return f"no differences; {count:,} dead letters need a person"
+    return "everything agrees"
+
+
 SETTLED_NET: Final = """
 SELECT currency, CAST(sum(net) AS VARCHAR) FROM (
   SELECT DISTINCT ON (txn) * FROM settled WHERE on_balance AND NOT in_transit ORDER BY txn)
@@ -126,6 +135,10 @@ def summarize(
         "differences": sum(count for _, count in differing) + off,
         "differences_by_class": {one: n for one in CLASSES for name, n in differing if name == one},
         "differences_by_day": dict(days),
+        "dead_letters": sum(
+            found.get("dead", {}).get("items", 0)
+            for found in (entry["classes"] for entry in currencies.values())
+        ),
         "currencies": dict(sorted(currencies.items())),
     }
 

@@ -33,7 +33,7 @@ judged AS (
       WHEN payments IS NULL THEN 'told_by_settlements_only'
       ELSE 'amounts_differ' END AS class
   FROM sides WHERE open <> 0 AND last_ms >= $start_ms)
-SELECT class, $as_of_ms - since_ms > $limit_ms AS differs, ledger,
+SELECT class, since_ms < $late_ms AS differs, ledger,
   payments AS expected_amount, settlements AS actual_amount, about AS event_id,
   'stripe_unsettled' AS event_type, origins AS place, since_ms AS time_ms,
   CASE class WHEN 'told_by_payments_only' THEN 'no settlement event tells it'
@@ -47,12 +47,12 @@ OPEN_CLASSES: Final = ("told_by_payments_only", "told_by_settlements_only", "amo
 
 
 def list_open_items(
-    database: Database, *, start_ms: int, end_ms: int, as_of_ms: int, settle_days: int
+    database: Database, *, start_ms: int, end_ms: int, as_of_ms: int, late_ms: int
 ) -> None:
     """Add the open items.
 
     start_ms, end_ms: the range of the facts, 0 is open; what was settled after it is open at its
-    end. as_of_ms: to when ages are counted. settle_days: older ones are differences.
+    end. as_of_ms: to when ages are counted. late_ms: what is open since before is a difference.
     """
     database.execute(
         OPEN_ITEMS,
@@ -60,7 +60,7 @@ def list_open_items(
             "start_ms": start_ms,
             "end_ms": end_ms,
             "as_of_ms": as_of_ms,
-            "limit_ms": settle_days * DAY_MS,
+            "late_ms": late_ms,
             "day_ms": DAY_MS,
         },
     )
