@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from worker.commands import check
+from worker.commands.cli import main
 from worker.core.errors import UsageError
 from worker.rulebooks.load import PACKAGED, load
-from worker.rulebooks.lock import changes, lock_path, lock_text, read_lock
+from worker.rulebooks.lock import approved, changes, lock_path, lock_text, read_lock
 
 LOCKED = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp())
 FIRST = "2026-03-12"
@@ -153,6 +154,84 @@ def test_a_lock_needs_an_approver(tmp_path: Path) -> None:
     lock_path(path).write_text("{}")
     with pytest.raises(UsageError, match="this is no rulebook lock"):
         run(str(path))
+
+
+def test_a_lock_that_was_changed_by_hand(tmp_path: Path) -> None:
+    """It is no lock, whatever part was changed; those of version 1 had no checksum."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    lock = lock_path(path)
+    text = lock_text(load(path), date=LOCKED, approver="Ada")
+    held = json.loads(text)
+    for key in held:
+        changed: dict[str, object] = held | {key: "2026-01-01T00:00:00Z" if key == "date" else 7}
+        lock.write_text(json.dumps(changed))
+        with pytest.raises(UsageError):
+            read_lock(lock)
+    (first, *_) = held["transactions"].values()
+    first["digest"] = "0" * 32
+    lock.write_text(json.dumps(held))
+    with pytest.raises(UsageError, match="was changed after it was written"):
+        read_lock(lock)
+    lock.write_text(json.dumps(held | {"version": 1}))
+    with pytest.raises(UsageError, match="was changed after it was written"):
+        read_lock(lock)
+    del held["checksum"]
+    lock.write_text(json.dumps(held | {"version": 1}))
+    read = read_lock(lock)
+    assert read is not None
+    assert read.approver == "Ada"
+
+
+def test_what_may_be_run(tmp_path: Path) -> None:
+    """Without a lock anything valid; with one what was approved, or what is told to be fine."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    assert approved(path, load(path), accept_unlocked=False) is None
+    lock_path(path).write_text(lock_text(load(path), date=LOCKED, approver="Ada"))
+    found = approved(path, load(path), accept_unlocked=False)
+    assert found is not None
+    assert found.approver == "Ada"
+    path.write_text(RULES.replace("customer.*", "customer.*\n  - invoice.*"))
+    with pytest.raises(UsageError, match="is not what Ada approved"):
+        approved(path, load(path), accept_unlocked=False)
+    assert approved(path, load(path), accept_unlocked=True) is not None
+    path.write_text(RULES.replace("  charge:\n", "  payment:\n"))
+    with pytest.raises(UsageError, match=r"rules.yaml:1: locked: transaction charge is gone"):
+        approved(path, load(path), accept_unlocked=True)
+
+
+def test_run_refuses_what_check_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it asks any server, the worker stops with 2 and says why."""
+    path = tmp_path / "rules.yaml"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LEDGER_WORKER_RULEBOOK", str(path))
+    path.write_text(RULES)
+    lock_path(path).write_text(lock_text(load(path), date=LOCKED, approver="Ada"))
+    for text, says in (
+        (RULES.replace("code: 2", "code: 1"), "code 1 is already account clearing's"),
+        (RULES.replace("customer.*", "invoice.*"), "is not what Ada approved"),
+        (RULES.replace("  charge:\n", "  payment:\n"), "locked: transaction charge is gone"),
+    ):
+        path.write_text(text)
+        assert main(["run"]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_check_can_ask_for_the_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--require-lock ends with 1 unless the lock is of this very rulebook."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    assert run(str(path), "--require-lock") == 1
+    assert "there is no lock: nobody approved" in capsys.readouterr().err
+    assert run(str(path), "--require-lock", "--lock", "--approver", "Ada") == 0
+    assert run(str(path), "--require-lock") == 0
+    path.write_text(RULES.replace("customer.*", "customer.*\n  - invoice.*"))
+    assert run(str(path)) == 0
+    assert run(str(path), "--require-lock") == 1
+    assert "is not what Ada approved" in capsys.readouterr().err
 
 
 def test_the_page_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write rulebook.lock beside the file: what is in force from now on",
     )
+    parser.add_argument(
+        "--require-lock",
+        action="store_true",
+        help="end with 1 unless the lock beside the file is of this very rulebook",
+    )
     parser.add_argument("--approver", metavar="NAME", help="who approved it; --lock needs one")
     parser.add_argument("--html", type=Path, metavar="PAGE", help="write the T-accounts as a page")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -62,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]
         _write(arguments.html, _page(arguments, rulebook, path.name, said))
+    if arguments.require_lock and not arguments.lock and not _locked(rulebook, lock, path):
+        return DIFFERENT
     if found:
         return DIFFERENT
     if arguments.lock:
@@ -78,6 +85,15 @@ def _page(arguments: argparse.Namespace, rulebook: Rulebook, name: str, said: li
     settings = load_settings(getattr(arguments, "config", None))
     translator = translator_of(settings, rulebook, booked=True)
     return page(rulebook, name=name, said=said, examples=work_examples(translator))
+
+
+def _locked(rulebook: Rulebook, lock: Lock | None, path: Path) -> bool:
+    """Is it exactly what somebody approved? Says so where it is not."""
+    if lock is None:
+        sys.stderr.write(f"{lock_path(path)}: there is no lock: nobody approved {path}\n")
+    elif lock.digest != rulebook.digest:
+        sys.stderr.write(f"{path} is not what {lock.approver} approved\n")
+    return lock is not None and lock.digest == rulebook.digest
 
 
 def _write(path: Path, text: str) -> None:

@@ -24,6 +24,7 @@ from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.config.sections import EMBEDDED, ROLE_TOPICS
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
+from worker.core.rulebook import Rulebook
 from worker.core.translate import ANY_ACCOUNT
 from worker.jobs.sync.run import target_problems
 from worker.kafka.admin import inspect_broker
@@ -32,6 +33,7 @@ from worker.kafka.schema_rules import subjects
 from worker.ledger.open import open_ledger
 from worker.observe.findings import CONFIGURATION, Finding
 from worker.rulebooks.load import load
+from worker.rulebooks.lock import Lock, approved
 
 _LOCAL: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:|$)")
 
@@ -131,13 +133,18 @@ def _asked(name: str, ask: Callable[[], list[Finding]], advice: str) -> list[Fin
 
 def _rulebook(settings: Settings) -> list[Finding]:
     rulebook = load(settings.rulebook)
+    lock = approved(settings.rulebook, rulebook, accept_unlocked=True)
     listed = [role for role in rulebook.topics if role not in settings.topics.inputs]
     checks = [
         Finding(
             "rulebook",
             ok=True,
             detail=f"{settings.rulebook.name}: {len(rulebook.transactions)} transactions,"
-            f" {len(rulebook.accounts)} accounts, digest {rulebook.digest[:12]}",
+            f" {len(rulebook.accounts)} accounts, digest {rulebook.digest[:12]},"
+            f" {_approval(rulebook, lock)}",
+            advice=""
+            if lock is None or lock.digest == rulebook.digest
+            else "write its lock anew (check --lock); until then `run` wants --accept-unlocked",
         )
     ]
     open_roles = sorted(settings.topics.inputs.keys() - rulebook.topics.keys())
@@ -156,6 +163,13 @@ def _rulebook(settings: Settings) -> list[Finding]:
     if listed and not open_roles:
         checks.append(_unread(settings, listed))
     return checks
+
+
+def _approval(rulebook: Rulebook, lock: Lock | None) -> str:
+    if lock is None:
+        return "no lock beside it"
+    changed = "" if lock.digest == rulebook.digest else "changed since it was "
+    return f"{changed}approved by {lock.approver}"
 
 
 def _unread(settings: Settings, roles: list[str]) -> Finding:

@@ -21,6 +21,8 @@ from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
 from worker.kafka.admin import require_topics
 from worker.observe.logs import configure_logging
+from worker.rulebooks.load import load
+from worker.rulebooks.lock import approved
 
 HELP: Final = "read events from Kafka, post them to the ledger, announce what became of them"
 
@@ -40,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-events", type=_positive, default=0, metavar="N", help="stop after N events"
     )
+    parser.add_argument(
+        "--accept-unlocked",
+        action="store_true",
+        help="run a rulebook that changed since its lock was written",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -54,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop, drained, or done; then print what became of the events."""
     settings = load_settings(arguments.config)
     configure_logging(level=settings.log.level, format=settings.log.format)
+    rulebook = load(settings.rulebook)
+    lock = approved(settings.rulebook, rulebook, accept_unlocked=arguments.accept_unlocked)
     stop = Stop()
     stop.listen()
     embedded = settings.kafka.bootstrap_servers == EMBEDDED
@@ -66,8 +75,14 @@ def run(arguments: argparse.Namespace) -> int:
             embedded_broker=embedded,
             stopping_seconds=stop.seconds,
         ) as worker:
-            where = {"group": settings.kafka.group_id, "ledger": settings.ledger.addresses}
-            _log.info("started", **where, compiled=COMPILED)
+            _log.info(
+                "started",
+                group=settings.kafka.group_id,
+                ledger=settings.ledger.addresses,
+                rulebook=rulebook.digest,
+                approver=lock.approver if lock else "",
+                compiled=COMPILED,
+            )
             work(worker, stop=stop, drain=arguments.drain, events_limit=arguments.max_events)
             outcomes = dict(sorted(worker.observer.outcomes.items()))
     _log.info("stopped", outcomes=outcomes)

@@ -21,7 +21,9 @@ from worker.core.matching import matches
 from worker.core.rulebook import DeclaredAccount, Predecessor, Rulebook, Transaction
 
 LOCK: Final = "rulebook.lock"
-VERSION: Final = 1
+VERSION: Final = 2
+UNSEALED: Final = 1
+"""The version before locks had a checksum."""
 NO_MONEY: Final = frozenset({"line", "alert", "missing"})
 """What a rule says that changes neither ids nor money: no part of its digest."""
 NOTICE_SECONDS: Final = 24 * 3600
@@ -61,12 +63,13 @@ def read_lock(path: Path) -> Lock | None:
     """The lock, None where there is none.
 
     Raises:
-        UsageError: it is there and cannot be read.
+        UsageError: it is there and cannot be read, or was changed by hand.
     """
     if not path.exists():
         return None
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
+        checksum = held.pop("checksum", "")
         date = int(datetime.fromisoformat(held["date"]).timestamp())
         ignore = tuple(held["ignore"])
         parts = (held["ledgers"], held["accounts"], ignore, held["transactions"])
@@ -74,14 +77,21 @@ def read_lock(path: Path) -> Lock | None:
         version = held["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: this is no rulebook lock: {error!r}") from error
-    if version != VERSION:
+    if version not in (UNSEALED, VERSION):
         raise UsageError(f"{path}: version {version} is not one that this worker reads")
+    if (checksum or version == VERSION) and checksum != _checksum(held):
+        message = "was changed after it was written: bring back what was approved"
+        raise UsageError(f"{path}: {message}, or approve it anew with check --lock")
     return lock
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def lock_text(rulebook: Rulebook, *, date: int, approver: str) -> str:
     """The lock of a rulebook, as its file holds it. date: whole seconds since 1970."""
-    content = {
+    content: dict[str, Any] = {
         "version": VERSION,
         "digest": rulebook.digest,
         "date": datetime.fromtimestamp(date, UTC).isoformat().replace("+00:00", "Z"),
@@ -91,7 +101,31 @@ def lock_text(rulebook: Rulebook, *, date: int, approver: str) -> str:
         "ignore": [_ignored(each.pattern, each.when) for each in rulebook.ignore],
         "transactions": {rule.name: _rule(rule) for rule in rulebook.transactions},
     }
+    content["checksum"] = _checksum(content)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def approved(path: Path, rulebook: Rulebook, *, accept_unlocked: bool) -> Lock | None:
+    """The lock beside a rulebook that may be run; None where there is none.
+
+    accept_unlocked: also what changed since the lock was written, as long as it books the past as
+    it was booked.
+
+    Raises:
+        UsageError: the lock does not allow the rulebook, or is not of it.
+    """
+    lock = read_lock(lock_path(path))
+    if lock is None:
+        return None
+    found = changes(rulebook, lock)
+    if found:
+        raise UsageError("\n".join(f"{path}:{line}: locked: {text}" for line, text in found))
+    if rulebook.digest != lock.digest and not accept_unlocked:
+        raise UsageError(
+            f"{path} is not what {lock.approver} approved: write its lock anew"
+            " (ledger-worker check --lock --approver NAME), or run with --accept-unlocked"
+        )
+    return lock
 
 
 def _account(account: DeclaredAccount) -> list[int | str]:
