@@ -71,7 +71,7 @@ def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Finding
 def _topic(name: str, about: TopicMetadata | None) -> Finding:
     if about is None:
         detail = "does not exist, or may not be seen"
-        advice = f"create it, or grant describe on it: kafka-topics --create --topic {name} …"
+        advice = "make it with `ledger-worker topics apply`, or grant describe on it"
         return Finding(f"topic {name}", ok=False, detail=detail, advice=advice)
     if about.error is not None:
         return Finding(
