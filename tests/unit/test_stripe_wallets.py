@@ -46,6 +46,8 @@ NAMES = [
     "pending_payouts",
     "user_receivable",
     "unallocated",
+    "opening_balances",
+    "journal_control",
     "fee_income",
     "processor_fees",
     "input_tax",

@@ -21,6 +21,7 @@ from worker.core.rulebook import (
     AccountUse,
     DeclaredAccount,
     LegRule,
+    NamedUse,
     OriginTransaction,
     OriginUse,
     Predecessor,
@@ -72,7 +73,16 @@ class CompiledOrigin:
     text: str
 
 
-SidePlan = CompiledAccount | CompiledOrigin
+@dataclass(frozen=True, slots=True)
+class CompiledNamed:
+    """One side that the event names; accounts: those that it may, by name."""
+
+    name: CompiledExpression
+    key: CompiledExpression
+    accounts: Mapping[str, DeclaredAccount]
+
+
+SidePlan = CompiledAccount | CompiledOrigin | CompiledNamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +299,17 @@ class _Compiler:
     def _side(self, use: Use, place: str) -> SidePlan:
         if isinstance(use, AccountUse):
             return self._account(use, place)
+        if isinstance(use, NamedUse):
+            return self._named(use, place)
         return self._origin(use, place)
+
+    def _named(self, use: NamedUse, place: str) -> CompiledNamed:
+        accounts = self._rulebook.accounts
+        return CompiledNamed(
+            name=self._needed(use.name, f"{place} account"),
+            key=self._needed(use.key, f"{place} account's key"),
+            accounts={each.name: each for each in accounts.values() if each.type != "memo"},
+        )
 
     def _origin(self, use: OriginUse, place: str) -> CompiledOrigin:
         otherwise = self._account(use.otherwise, place) if use.otherwise else None

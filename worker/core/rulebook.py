@@ -117,7 +117,24 @@ class OriginUse:
         return f"{taken} else {self.otherwise.text}" if self.otherwise else taken
 
 
-Use = AccountUse | OriginUse
+@dataclass(frozen=True, slots=True)
+class NamedUse:
+    """An account that the event names: any declared one but the memo accounts.
+
+    name: gives a declared account's name. key: gives the member of a family; "" or null for an
+    account without `per`.
+    """
+
+    name: Expression
+    key: Expression
+
+    @property
+    def text(self) -> str:
+        """As the rulebook writes it: `account(item.account, item.key)`."""
+        return f"account({self.name.text.strip()}, {self.key.text.strip()})"
+
+
+Use = AccountUse | OriginUse | NamedUse
 
 
 class OriginLeg(NamedTuple):

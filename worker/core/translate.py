@@ -20,6 +20,7 @@ from worker.core.compiled_rules import (
     CompiledAccount,
     CompiledExpression,
     CompiledLeg,
+    CompiledNamed,
     CompiledOrigin,
     CompiledRules,
     CompiledTransaction,
@@ -256,7 +257,9 @@ class Translator:
     def _from_origin(
         self, plan: SidePlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
-        """A side that is filled in once the origin was found; see `origins`."""
+        """A side that the event names, or that is filled in once the origin was found."""
+        if isinstance(plan, CompiledNamed):
+            return self._named(plan, currency, body, items)
         if not isinstance(plan, CompiledOrigin):
             raise TranslationRefused(Reason.MISSING_FIELD, "the leg names no account")
         otherwise = None
@@ -267,6 +270,29 @@ class Translator:
             self._fills.append(fill)
         number = -self._fills.index(fill) - 1
         return AccountRef(number, plan.text, "", currency.ledger, 0, 0)
+
+    def _named(
+        self, plan: CompiledNamed, currency: Currency, body: Value, items: tuple[Value, ...]
+    ) -> AccountRef:
+        """The account that the event names, with a key where it is a family's and only there."""
+        name, key = plan.name.run(body, *items), plan.key.run(body, *items)
+        if name is None:
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{plan.name.text} is null")
+        account = plan.accounts.get(name) if type(name) is str else None
+        if account is None:
+            problem = f"{plan.name.text} is no declared account that may be named"
+        elif key in (None, "") and account.per:
+            problem = f"{plan.key.text} is missing: the account is one of a family"
+        elif not (key in (None, "") or account.per):
+            problem = f"{plan.key.text} is given to an account without `per`"
+        else:
+            problem = ""
+        if account is None or problem:
+            raise TranslationRefused(Reason.BAD_KEY, problem)
+        try:
+            return self._accounts.ref(account, currency.ledger, key or "")
+        except BadKey as error:
+            raise TranslationRefused(Reason.BAD_KEY, f"{plan.key.text} {error}") from error
 
     def _currency(self, reading: CompiledExpression, value: Value) -> Currency:
         found = self.rulebook.ledgers.get(value) if type(value) is str else None

@@ -17,9 +17,10 @@ from typing import NamedTuple
 from worker.core.compiled_rules import FOREVER
 from worker.core.rulebook import (
     CONTROL,
+    AccountUse,
     DeclaredAccount,
     LegRule,
-    OriginUse,
+    NamedUse,
     Rulebook,
     Side,
     Transaction,
@@ -108,7 +109,9 @@ def _accounts(
     """Every account that a side may be; an origin's leg may take its own from an origin."""
     if use is None or deep > len(by_name):
         return
-    if not isinstance(use, OriginUse):
+    if isinstance(use, NamedUse):  # a journal can clear any account by hand: that is no rule for it
+        return
+    if isinstance(use, AccountUse):
         yield use.account
         return
     if use.otherwise is not None:

@@ -28,6 +28,7 @@ from worker.core.rulebook import (
 )
 from worker.core.wire import TransferFlags, TransferKind
 from worker.rulebooks.fields import YamlMapping, near
+from worker.rulebooks.named_accounts import names_account, read_named
 from worker.rulebooks.origins import (
     SIDES,
     ParsedUse,
@@ -171,6 +172,8 @@ class _LegReader:
         parsed = parse_use(text) if text else None
         if parsed is not None:
             return self._of_origin(key, parsed)
+        if names_account(text):
+            return read_named(text, key, self._fields, self._names)
         return self._declared_account(key, self._fields, text, inherits) if text else None
 
     def _of_origin(self, key: str, parsed: ParsedUse) -> OriginUse | None:

@@ -12,6 +12,7 @@ from worker.core.rulebook import (
     AccountUse,
     DeclaredAccount,
     LegRule,
+    NamedUse,
     OriginUse,
     Transaction,
     Use,
@@ -108,6 +109,8 @@ def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> s
     if isinstance(use, AccountUse):
         title = title_of(use.account.name, accounts)
         return f"{title} of {expression_in_words(use.key.text)}" if use.key else title
+    if isinstance(use, NamedUse):
+        return "the account that the event names"
     return "the account that was reserved"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from worker.core.expressions.compiler import Expression
 from worker.core.expressions.grammar import parse
 from worker.core.expressions.tree import ENVELOPE, Call, Constant, Node, Path, Steps, Those
-from worker.core.rulebook import AccountUse, LegRule, OriginUse, Transaction, Use
+from worker.core.rulebook import AccountUse, LegRule, NamedUse, OriginUse, Transaction, Use
 from worker.rulebooks.words import NAME
 
 
@@ -60,6 +60,8 @@ def account_keys(use: Use | None) -> Iterator[Expression]:
         yield from account_keys(use.otherwise)
     elif isinstance(use, AccountUse) and use.key is not None:
         yield use.key
+    elif isinstance(use, NamedUse):
+        yield from (use.name, use.key)
 
 
 def keys_of(path: Path) -> tuple[str, ...]:

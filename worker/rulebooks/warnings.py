@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from worker.core.compiled_rules import FOREVER
 from worker.core.matching import carries, matches
-from worker.core.rulebook import CONTROL, AccountUse, LegRule, Rulebook, Transaction
+from worker.core.rulebook import CONTROL, AccountUse, LegRule, OriginUse, Rulebook, Transaction
 from worker.rulebooks.clearing import never_balanced
 
 
@@ -122,7 +122,7 @@ def _used_by(leg: LegRule) -> Iterator[str]:
     for use in (leg.debit, leg.credit, leg.shortfall, leg.repay_first):
         if isinstance(use, AccountUse):
             yield use.account.name
-        elif use is not None:
+        elif isinstance(use, OriginUse):
             yield from (each.name for each in (use.family,) if each)
             yield from (each.account.name for each in (use.otherwise,) if each)
     if leg.suspense:
