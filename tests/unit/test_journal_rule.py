@@ -114,7 +114,7 @@ REFUSED: list[tuple[dict[str, object], list[dict[str, object]], str, str]] = [
     ({},                     [BANK | HELP, ANN],                     "bad_key",      "named"),
     ({},                     [BANK, ANN | {"key": ""}],              "bad_key",      "is missing"),
     ({},                     [BANK, ANN | {"key": None}],            "bad_key",      "is missing"),
-    ({},                     [BANK, ANN | {"key": ["cus"]}],         "bad_key",      "not a string"),
+    ({},                     [BANK, ANN | {"key": ["cus"]}],         "bad_key",      "a string"),
     ({},                     [BANK, ANN | {"key": "a\0"}],           "bad_key",      "NUL"),
     ({},                     [BANK | {"key": "x"}, ANN],             "bad_key",      "without"),
     ({"approved_by": "Ada"}, [BANK, ANN],                            "bad_key",      SIGNED),
