@@ -37,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drain",
         action="store_true",
-        help="stop once the group has committed every input partition to the end seen at the start",
+        help="stop once the group has committed every input partition to the end seen at the start,"
+        " and the parked events that were due then",
     )
     parser.add_argument(
         "--max-events", type=_positive, default=0, metavar="N", help="stop after N events"

@@ -53,9 +53,10 @@ class Worker:
 
     inputs: the topics whose end is the end of a drain. probe: looks whether the ledger answers.
     watchdog: ends the process when the loop hangs. close_ledger: ends a request that would wait
-    for ever.
+    for ever. now_ms: milliseconds since 1970 on the ledger's clock, by which parked events are due.
     """
 
+    settings: Settings
     inputs: frozenset[str]
     pipeline: Pipeline
     source: Consumer
@@ -63,6 +64,7 @@ class Worker:
     probe: LedgerProbe
     watchdog: Watchdog
     close_ledger: Callable[[], None]
+    now_ms: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,17 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(clock=clock, ledger_thread=thread)
         inputs = frozenset(settings.topics.inputs.values())
-        yield Worker(inputs, pipeline, source, observer, probe, watchdog, counted.close)
+        yield Worker(
+            settings=settings,
+            inputs=inputs,
+            pipeline=pipeline,
+            source=source,
+            observer=observer,
+            probe=probe,
+            watchdog=watchdog,
+            close_ledger=counted.close,
+            now_ms=clock.now_ms,
+        )
 
 
 @contextmanager

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
 import structlog
 
-from worker.core.ports import TopicPartition
 from worker.jobs.live import gc_tuning
 from worker.jobs.live.compose import Worker
+from worker.jobs.live.drain import drain_check
 
 GRACE_SECONDS: Final = 20.0
 """How long the ledger may take to answer the batch in flight after a signal to stop."""
@@ -72,24 +72,3 @@ def work(
 
 def _never() -> bool:
     return False
-
-
-def drain_check(worker: Worker) -> Callable[[], bool]:
-    """Has the group committed every input partition to the end seen now?
-
-    The group, not this process: several drain together, and all of them stop.
-    """
-    marks = worker.source.watermarks()
-    ends: Mapping[TopicPartition, int] = {
-        place: end
-        for place, (low, end) in marks.items()
-        if end > low and place[0] in worker.inputs  # a parked event has its outcome
-    }
-
-    def drained() -> bool:
-        if not worker.pipeline.idle:
-            return False
-        worker.pipeline.commit_tails()
-        return worker.source.reached(ends)
-
-    return drained

@@ -1,0 +1,71 @@
+"""The end of a drain: inputs to their end and the parked events that are due, all committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from worker.codecs.parked import parked_at_ms
+from worker.config.settings import Settings
+from worker.core.ports import TopicPartition
+from worker.jobs.live.compose import Worker
+from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.topic_reader import OffsetRange, TopicReader
+
+
+def drain_check(worker: Worker) -> Callable[[], bool]:
+    """Has the group committed everything that there was to do when this was asked for?
+
+    The group, not this process: several drain together, and all of them stop.
+    """
+    ends: dict[TopicPartition, int] = {
+        partition: end
+        for partition, (low, end) in worker.source.watermarks().items()
+        if end > low and partition[0] in worker.inputs
+    }
+    ends |= due_ends(worker.settings, worker.now_ms())
+
+    def drained() -> bool:
+        if not worker.pipeline.idle:
+            return False
+        worker.pipeline.commit_tails()
+        return worker.source.reached(ends)
+
+    return drained
+
+
+def due_ends(settings: Settings, now_ms: int) -> Mapping[TopicPartition, int]:
+    """The offset behind the last due record of each parked partition; none where nothing is due.
+
+    A partition's records become due in their order, near enough: the first that is not ends it.
+    """
+    topics = settings.topics
+    delays = dict(zip(topics.parked_topics, topics.parked_delays_seconds, strict=True))
+    reader = TopicReader(settings)
+    try:
+        found = {}
+        for partition, uncommitted in _uncommitted(settings, reader).items():
+            delay_ms = delays[partition[0]] * 1000
+            for record in reader.read({partition: uncommitted}):
+                if parked_at_ms(record) + delay_ms > now_ms:
+                    break
+                found[partition] = record.offset() + 1
+        return found
+    finally:
+        reader.close()
+
+
+def _uncommitted(settings: Settings, reader: TopicReader) -> dict[TopicPartition, OffsetRange]:
+    """What the parked topics hold beyond the group's commits."""
+    ranges = reader.whole(settings.topics.parked_topics)
+    holding = {partition: one for partition, one in ranges.items() if one.end > one.start}
+    if not holding:
+        return {}
+    offsets = JobOffsets(settings, settings.kafka.group_id)
+    try:
+        committed = offsets.committed(list(holding))
+    finally:
+        offsets.close()
+    return {
+        partition: OffsetRange(max(one.start, min(committed[partition], one.end)), one.end)
+        for partition, one in holding.items()
+    }
