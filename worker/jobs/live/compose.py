@@ -51,13 +51,12 @@ from worker.stages.protocols import Posting
 class Worker:
     """A composed worker.
 
-    inputs: the topics whose end is the end of a drain. probe: looks whether the ledger answers.
+    probe: looks whether the ledger answers.
     watchdog: ends the process when the loop hangs. close_ledger: ends a request that would wait
     for ever. now_ms: milliseconds since 1970 on the ledger's clock, by which parked events are due.
     """
 
     settings: Settings
-    inputs: frozenset[str]
     pipeline: Pipeline
     source: Consumer
     observer: BatchObserver
@@ -149,18 +148,8 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         )
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
         probe = LedgerProbe(clock=clock, ledger_thread=thread)
-        inputs = frozenset(settings.topics.inputs.values())
-        yield Worker(
-            settings=settings,
-            inputs=inputs,
-            pipeline=pipeline,
-            source=source,
-            observer=observer,
-            probe=probe,
-            watchdog=watchdog,
-            close_ledger=counted.close,
-            now_ms=clock.now_ms,
-        )
+        parts = (pipeline, source, observer, probe, watchdog)
+        yield Worker(settings, *parts, close_ledger=counted.close, now_ms=clock.now_ms)
 
 
 @contextmanager

@@ -17,10 +17,11 @@ def drain_check(worker: Worker) -> Callable[[], bool]:
 
     The group, not this process: several drain together, and all of them stop.
     """
+    inputs = set(worker.settings.topics.inputs.values())
     ends: dict[TopicPartition, int] = {
         partition: end
         for partition, (low, end) in worker.source.watermarks().items()
-        if end > low and partition[0] in worker.inputs
+        if end > low and partition[0] in inputs
     }
     ends |= due_ends(worker.settings, worker.now_ms())
 
