@@ -357,7 +357,7 @@ class Pipeline:
         announcements: Iterable[Announcement],
         stands: list[tuple[Assignment, int, CommittedPosition]],
     ) -> bool:
-        """One transaction; False when it was aborted and everything is read again.
+        """One transaction; False when it failed and everything is read again.
 
         The consumer is not polled in here, so that no partition can leave meanwhile.
         """
@@ -371,9 +371,9 @@ class Pipeline:
             self._announcer.announce(announcements, commits, membership, self._take_ahead)
         except (Aborted, Unsettled) as failed:
             self._take_ahead()  # so that it is known to be in hand
-            known = isinstance(failed, Aborted)
-            again = self.partitions.read_again if known else self.partitions.start_over
-            again(self._in_hand())
+            for place in self.partitions.asleep():
+                self._observer.parked(place, None)
+            self.partitions.start_over(self._in_hand())
             self._observer.aborted(str(failed))
             self._batch.drop_lost(self.partitions.all())  # nobody's now, and read again
             return False

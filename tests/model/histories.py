@@ -230,21 +230,28 @@ class ModelScope:
         return self._stay(saved, number, partition, moved)
 
     def _abort(self, state: State, number: int) -> State:
-        """Everything since the last commit is read again."""
+        """A transaction failed: all under way is dropped, and the group says where to go on."""
         worker = state.workers[number]
-        stays = tuple(
-            _read_again(stay) if stay is not None and stay.phase == OPEN else stay
-            for stay in worker.stays
-        )
         ghosts = (*state.ghosts, (worker.group, *worker.sent)) if worker.sent else state.ghosts
-        again = worker._replace(stays=stays, items=(), sent=None)
-        return self._with(state._replace(ghosts=ghosts), number, again)
+        dropped = worker._replace(items=(), sent=None)
+        after = self._with(state._replace(ghosts=ghosts), number, dropped)
+        for partition, stay in enumerate(worker.stays):
+            if stay is not None:
+                after = self._again(after, number, partition, stay)
+        return after
+
+    def _again(self, state: State, number: int, partition: int, stay: Stay) -> State:
+        if self._rules.asks_group or stay.phase != OPEN:
+            return self._look(state, number, partition)
+        return self._stay(state, number, partition, _read_again(stay))
 
     # What goes wrong
 
     def _faults(self, state: State, number: int, worker: ModelWorker) -> Iterator[State]:
         if worker.items and worker.member:
             yield self._abort(state, number)
+            written = self._commit(state, number)
+            yield self._abort(self._with(written, number, worker), number)  # it does not hear of it
         if any(worker.stays):
             yield self._crash(state, number)
             if worker.member:
@@ -339,8 +346,7 @@ def _assignment(stay: Stay) -> Assignment:
 
 
 def _read_again(stay: Stay) -> Stay:
-    again = _assignment(stay).again()
-    return stay._replace(redo=again.redo, next=again.committed)
+    return stay._replace(redo=stay.until, next=stay.committed)
 
 
 def search(scope: Scope, rules: ModelRules) -> tuple[int, str]:

@@ -82,7 +82,11 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """The worker's decisions. keeps_work: what is under way survives the loss of its partition."""
+    """The worker's decisions.
+
+    keeps_work: what is under way survives the loss of its partition. asks_group: after a failed
+    transaction the group says where to go on, not what the worker remembers.
+    """
 
     existing: Callable[..., ExistingChain] = existing_verdict
     rejected_before: Callable[..., bool] = announce_rejected_before
@@ -90,6 +94,7 @@ class ModelRules:
         group << 16 | partition << 8 | offset
     )
     keeps_work: bool = False
+    asks_group: bool = True
 
 
 @dataclass(frozen=True, slots=True)

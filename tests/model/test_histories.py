@@ -76,6 +76,7 @@ MUTANTS = {
         ModelRules(existing=forgetful),
         "waits for what comes later",
     ),
+    "go on from memory after a lost answer": (ModelRules(asks_group=False), "two events"),
     "keep work over a reassignment": (
         ModelRules(keeps_work=True),
         "redelivered in its partition and in another",

@@ -68,6 +68,9 @@ class FakeKafka:
     lost_seeks: float = 0.0
     """How often a client says that it was placed, and reads on where it was."""
 
+    late_offsets: float = 0.0
+    """How often a question where the group stands is not answered yet."""
+
     def append(self, place: TopicPartition, content: bytes, headers: Headers | None = None) -> None:
         """Produce one record."""
         log = self.logs.setdefault(place, [])
@@ -196,7 +199,9 @@ class FakeSource:
         self.positions.pop(place, None)
         self.paused.discard(place)
 
-    def opening(self, place: TopicPartition) -> Opening:
+    def opening(self, place: TopicPartition) -> Opening | None:
+        if self.kafka.late_offsets and self.rng.random() < self.kafka.late_offsets:
+            return None
         offset, metadata = self.kafka.commits.get(place, (-1001, ""))
         high = len(self.kafka.logs.get(place, []))
         return opening(committed=offset, metadata=metadata, low=0, high=high)

@@ -111,7 +111,7 @@ def every_event_is_told(world: SimulatedCluster) -> None:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_histories_keep_the_promises(seed: int) -> None:
     """Whatever crashes, aborts or moves: all or none, announced exactly once, nothing forgotten."""
-    world = SimulatedCluster(seed, PLACES, rates=Rates())
+    world = SimulatedCluster(seed, PLACES, rates=Rates(), late_offsets=0.5)
     rng = random.Random(seed)
     waiting = traffic(rng, 60)
     with capture_logs() as logged:

@@ -175,6 +175,7 @@ class SimulatedCluster:
     rates: Rates = field(default_factory=Rates)
     legs_max: int = 40
     lost_seeks: float = 0.0
+    late_offsets: float = 0.0
     events_max: int = 0
     """Of each worker's batches; 0 draws a number for each."""
 
@@ -193,7 +194,9 @@ class SimulatedCluster:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.places = [*self.places, *((topic, 0) for topic in PARKED)]
-        self.kafka = FakeKafka(self.places, lost_seeks=self.lost_seeks)
+        self.kafka = FakeKafka(
+            self.places, lost_seeks=self.lost_seeks, late_offsets=self.late_offsets
+        )
         self.ledger = EmbeddedLedger(now_ns=lambda: int(1_800_000_000e9 + self.time * 1e9))
 
     def start(self) -> None:

@@ -55,12 +55,3 @@ def test_a_commit_raises_until_and_keeps_since() -> None:
     assert stand == CommittedPosition(17, 105)
     one.was_committed(next_offset=95, stand=stand)
     assert (one.committed, one.until, one.since) == (95, 105, 17)
-
-
-def test_after_an_abort_it_is_another_assignment() -> None:
-    """Work of the aborted stay is nobody's, and what it may have submitted can be announced."""
-    one = opened()
-    one.was_committed(next_offset=60, stand=CommittedPosition(17, 105))
-    again = one.again()
-    assert again is not one
-    assert (again.committed, again.redo, again.since) == (60, 105, 17)

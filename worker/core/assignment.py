@@ -9,7 +9,7 @@ Imports the pure core only.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 NO_REDO: Final = -1
@@ -119,10 +119,3 @@ class Assignment:
         """The commit of this offset and stand is in."""
         self.committed = next_offset
         self.until = stand.until
-
-    def again(self) -> Assignment:
-        """The same stay after an abort: everything since the last commit is read once more.
-
-        Another object, so that work of the old one is no longer anybody's.
-        """
-        return replace(self, redo=self.until)

@@ -26,11 +26,11 @@ class LedgerClosed(DependencyUnavailable):
 
 
 class Aborted(Exception):
-    """The Kafka transaction was aborted, cleanly: read both batches again and start over."""
+    """The Kafka transaction was aborted: nothing of it was written, and it may be tried again."""
 
 
 class Unsettled(Exception):
-    """Nobody knows whether the Kafka transaction was written: ask the group where it stands."""
+    """The Kafka transaction was written or not: the group's offsets say which."""
 
 
 class BrokenInvariant(WorkerError):

@@ -235,8 +235,8 @@ class Announcer(Protocol):
         meanwhile: called, if at all, while the broker is waited for; again does no harm.
 
         Raises:
-            Aborted: nothing of it was written; the caller reads again.
-            Unsettled: it is written or not, and now for good; the caller asks the group.
+            Aborted: nothing of it was written.
+            Unsettled: it is written or not, and now for good; the group's offsets say which.
             DependencyUnavailable: the process must end (fenced, or past every deadline).
         """
         ...

@@ -23,9 +23,6 @@ from worker.core.rulebook import Priority
 from worker.stages.item import Item
 from worker.stages.priority import resting
 
-AT_ONCE: Final = 0
-"""As a time to wake, in milliseconds since 1970."""
-
 PLACED_MAX: Final = 5
 """So often a partition is placed; a record that does not come then is not in its topic any more."""
 
@@ -184,22 +181,6 @@ class Partitions:
             held.pop(place, None)
         self._resting -= {place}
 
-    def read_again(self, items: Iterable[Item]) -> None:
-        """After an abort: every open partition starts over at its last commit.
-
-        items: what is in hand of them, and must come again.
-
-        Also one that sleeps until its next parked record is due: what it had taken before, and the
-        ledger holds, must not wait for that to be announced.
-        """
-        self._ends.clear()
-        self._asleep = dict.fromkeys(self._asleep, AT_ONCE)
-        self._remember(items)
-        for place in self.opened():
-            again = self._assignments[place].again()
-            self._assignments[place] = again
-            self._place(place, again.committed, expects=self._known_from(place, again.committed))
-
     def _place(self, place: TopicPartition, offset: int, *, expects: int) -> None:
         """Read from here on; a partition that cannot be placed opens anew, as the group says."""
         if self._source.seek(place, offset):
@@ -246,9 +227,10 @@ class Partitions:
         return False
 
     def start_over(self, items: Iterable[Item]) -> None:
-        """When nobody knows what was committed: every partition opens anew, as the group says.
+        """After a failed transaction: every partition opens anew, where the group says.
 
-        items: as for `read_again`.
+        Whether it was written or not, the group knows; what is in memory may be older. items: what
+        is in hand, and must come again if it has no outcome.
         """
         self._newest = None
         self._remember(items)
@@ -257,6 +239,10 @@ class Partitions:
         self._source.pause(self.places())
 
     # Parked records
+
+    def asleep(self) -> list[TopicPartition]:
+        """Those whose next record is not due yet."""
+        return list(self._asleep)
 
     def sleeps(self, place: TopicPartition) -> bool:
         """Is its next record not due yet?"""
