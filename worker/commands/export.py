@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             part_rows=arguments.part_rows,
             write_part=WRITERS[arguments.format],
         )
-        manifest = finish(export, books, told=_tell)
+        manifest = finish(export, books, written=_show)
     if arguments.json:
         sys.stdout.write(json.dumps(manifest) + "\n")
     else:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(kind: str, rows: int) -> None:
+def _show(kind: str, rows: int) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"{rows:,} {kind} written\n")
 

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_mixed(arguments)
     if arguments.partitions:
         return _part(arguments, start_ns, end_ns)
-    asked = Comparison(
+    request = Comparison(
         start_ns=start_ns,
         end_ns=end_ns,
         files=tuple(arguments.from_files),
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         settle_days=arguments.settle_days,
         stripe_balances=tuple(arguments.stripe_balance),
     )
-    with reconcile(load_settings(arguments.config), asked, progress=Progress()) as result:
+    with reconcile(load_settings(arguments.config), request, progress=Progress()) as result:
         for path in arguments.report:
             write_report(result, path)
         if arguments.json:
@@ -128,10 +128,10 @@ def _refuse_mixed(arguments: argparse.Namespace) -> None:
         given = [name for name in others if getattr(arguments, mode) and getattr(arguments, name)]
         if given:
             option = names.get(given[0], given[0]).replace("_", "-")
-            told = "give it to --merge" if given[0] in reports else "the parts say it"
+            hint = "give it to --merge" if given[0] in reports else "the parts say it"
             if given[0] in {"from_files", "topic", "merge"}:
-                told = "parts are of topics in Kafka"
-            raise UsageError(f"--{mode} takes no --{option}: {told}")
+                hint = "parts are of topics in Kafka"
+            raise UsageError(f"--{mode} takes no --{option}: {hint}")
     if bool(arguments.partitions) != bool(arguments.part_to):
         raise UsageError("--partitions I/N and --part-to FOLDER go together: the part is a file")
 
@@ -146,8 +146,8 @@ def _part(arguments: argparse.Namespace, start_ns: int, end_ns: int) -> int:
         progress=Progress(),
     )
     if arguments.json:
-        told = {"part": str(path), "records": dict(sorted(manifest.taken.items()))}
-        sys.stdout.write(json.dumps(told) + "\n")
+        document = {"part": str(path), "records": dict(sorted(manifest.taken.items()))}
+        sys.stdout.write(json.dumps(document) + "\n")
         return 0
     sys.stdout.write(f"part {manifest.number} of {manifest.of} is in {path}\n")
     for topic, count in sorted(manifest.taken.items()):

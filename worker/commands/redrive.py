@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Redrive, and say what went and what could not."""
     if not arguments.dry_run and not (arguments.reason.strip() and arguments.operator.strip()):
         raise UsageError("--reason and --operator are needed: they stay with every redriven record")
-    asked = RedriveRequest(
+    request = RedriveRequest(
         kind=arguments.kind,
         where=LetterFilter(arguments.where),
         new_attempt=arguments.new_attempt,
@@ -73,47 +73,50 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     if settings.kafka.bootstrap_servers == EMBEDDED:
         raise UsageError("an embedded broker is new and holds no letters: name a running one")
-    result = redrive(settings, asked, progress=Progress())
+    result = redrive(settings, request, progress=Progress())
     if arguments.json:
-        sys.stdout.write(json.dumps(_document(result, asked)) + "\n")
+        sys.stdout.write(json.dumps(_document(result, request)) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _text(result, asked))
+        sys.stdout.writelines(f"{line}\n" for line in _text(result, request))
     return 1 if result.lost else 0
 
 
-def _document(result: RedriveResult, asked: RedriveRequest) -> dict[str, Any]:
+def _document(result: RedriveResult, request: RedriveRequest) -> dict[str, Any]:
     return {
-        "from": asked.kind,
-        "where": asked.where.text,
+        "from": request.kind,
+        "where": request.where.text,
         "group": result.group,
-        "dry_run": asked.dry_run,
+        "dry_run": request.dry_run,
         "read": result.read,
         "chosen": result.chosen,
-        "redriven": 0 if asked.dry_run else result.redriven,
+        "redriven": 0 if request.dry_run else result.redriven,
         "redrivable": result.redriven,
-        "records": [{"letter": one.letter, **one.fields} for one in result.records],
+        "records": [{"letter": selected.letter, **selected.fields} for selected in result.records],
         "not_redrivable": [
-            {"letter": one.letter, **one.fields, "why": one.why} for one in result.lost
+            {"letter": selected.letter, **selected.fields, "why": selected.why}
+            for selected in result.lost
         ],
     }
 
 
-def _text(result: RedriveResult, asked: RedriveRequest) -> Iterator[str]:
-    went = "would go through again" if asked.dry_run else "went through again"
+def _text(result: RedriveResult, request: RedriveRequest) -> Iterator[str]:
+    went = "would go through again" if request.dry_run else "went through again"
     yield (
         f"{result.read:,} letters read since {result.group} stood, {result.chosen:,} chosen,"
         f" {result.redriven:,} {went}, {len(result.lost):,} cannot"
     )
-    for one in result.records[:LISTED] if asked.dry_run else ():
-        yield f"  {_named(one)}"
-    if asked.dry_run and result.redriven > LISTED:
+    for selected in result.records[:LISTED] if request.dry_run else ():
+        yield f"  {_named(selected)}"
+    if request.dry_run and result.redriven > LISTED:
         yield f"  … {result.redriven - LISTED:,} more"
-    for one in result.lost:
-        yield f"  cannot: {_named(one)}: {one.why}"
+    for selected in result.lost:
+        yield f"  cannot: {_named(selected)}: {selected.why}"
 
 
-def _named(one: Selected) -> str:
-    told = one.fields
-    origin = f"{told['topic']}/{told['partition']}@{told['offset']}" if told["topic"] else ""
-    shown = (one.letter, told["reason"], told["event_type"], told["event_id"], origin)
+def _named(selected: Selected) -> str:
+    fields = selected.fields
+    origin = (
+        f"{fields['topic']}/{fields['partition']}@{fields['offset']}" if fields["topic"] else ""
+    )
+    shown = (selected.letter, fields["reason"], fields["event_type"], fields["event_id"], origin)
     return "  ".join(str(part) for part in shown if part)

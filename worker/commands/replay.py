@@ -106,12 +106,12 @@ def run(arguments: argparse.Namespace) -> int:
         return rebuild_and_verify(settings, arguments)
     if arguments.announce_only:
         return _announce(settings, arguments)
-    asked = _asked(arguments)
-    if not asked.files and settings.kafka.bootstrap_servers == EMBEDDED:
+    request = _request(arguments)
+    if not request.files and settings.kafka.bootstrap_servers == EMBEDDED:
         raise UsageError("an embedded broker is new and holds no records: name a running one")
     if arguments.apply:
-        return _apply(settings, asked, arguments)
-    planned = plan_replay(settings, asked, progress=Progress())
+        return _apply(settings, request, arguments)
+    planned = plan_replay(settings, request, progress=Progress())
     if arguments.json:
         sys.stdout.write(json.dumps(_plan_document(planned)) + "\n")
     else:
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if planned.plan.items else 0
 
 
-def _asked(arguments: argparse.Namespace) -> ReplayRequest:
+def _request(arguments: argparse.Namespace) -> ReplayRequest:
     start = moment(arguments.start, option="--from") if arguments.start else Moment()
     end = moment(arguments.end, option="--to") if arguments.end else Moment()
     if end.time_ms and end.time_ms <= start.time_ms:
@@ -155,12 +155,12 @@ def _plan_document(planned: PlannedReplay) -> dict[str, Any]:
         "total": dict(planned.plan.total()),
         "items": [
             {
-                "class": one.kind,
-                "transaction": one.transaction,
-                "event_id": one.event_id,
-                "origin": one.origin,
+                "class": item.kind,
+                "transaction": item.transaction,
+                "event_id": item.event_id,
+                "origin": item.origin,
             }
-            for one in planned.plan.items
+            for item in planned.plan.items
         ],
     }
 
@@ -174,10 +174,10 @@ def _plan_text(planned: PlannedReplay) -> Iterator[str]:
         yield " " * width + "".join(f"{name.replace('_', ' '):>16}" for name in shown)
     for name, counts in sorted(planned.plan.counts.items()):
         yield f"{name or '(undecodable)':<{width}}" + "".join(
-            f"{counts[one]:>16,}" for one in shown
+            f"{counts[item]:>16,}" for item in shown
         )
-    for one in planned.plan.items[:LISTED]:
-        yield f"  {one.kind}: {one.transaction} {one.event_id} at {one.origin}"
+    for item in planned.plan.items[:LISTED]:
+        yield f"  {item.kind}: {item.transaction} {item.event_id} at {item.origin}"
     if len(planned.plan.items) > LISTED:
         yield f"  … more: --json lists {len(planned.plan.items):,}"
     if total["new"]:
@@ -189,14 +189,14 @@ def _plan_text(planned: PlannedReplay) -> Iterator[str]:
 # Apply
 
 
-def _apply(settings: Settings, asked: ReplayRequest, arguments: argparse.Namespace) -> int:
+def _apply(settings: Settings, request: ReplayRequest, arguments: argparse.Namespace) -> int:
     if settings.ledger.in_memory:
         raise UsageError("an in-memory ledger ends with this process: name the one to post to")
     configure_logging(level=settings.log.level, format=settings.log.format)
     stop = Stop()
     stop.listen()
-    told = f"{arguments.start or ''}\0{arguments.end or ''}"
-    applied = apply_replay(settings, asked, started_from=told, stop=stop)
+    started_from = f"{arguments.start or ''}\0{arguments.end or ''}"
+    applied = apply_replay(settings, request, started_from=started_from, stop=stop)
     if arguments.json:
         sys.stdout.write(json.dumps(_applied_document(applied)) + "\n")
     else:
@@ -216,10 +216,10 @@ def _applied_document(applied: AppliedReplay) -> dict[str, Any]:
 
 def _applied_text(applied: AppliedReplay) -> Iterator[str]:
     total = sum(applied.outcomes.values())
-    told = ", ".join(
+    counts = ", ".join(
         f"{count} {kind.replace('_', ' ')}" for kind, count in applied.outcomes.items()
     )
-    yield f"{total:,} records replayed in the group {applied.group}: {told or 'none'}"
+    yield f"{total:,} records replayed in the group {applied.group}: {counts or 'none'}"
     if not applied.whole:
         yield "stopped before the end: the same command goes on there"
 
@@ -247,7 +247,7 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(_announced_document(result)) + "\n")
     else:
         sys.stdout.writelines(f"{line}\n" for line in _announced_text(result))
-    return 1 if result.untold else 0
+    return 1 if result.unannounced else 0
 
 
 def _announced_document(result: Reannounced) -> dict[str, Any]:
@@ -257,8 +257,12 @@ def _announced_document(result: Reannounced) -> dict[str, Any]:
         "since": result.since,
         "announced": result.transfers,
         "untold": [
-            {"transfer_id": one.transfer_id, "ledger_timestamp": str(one.timestamp), "why": one.why}
-            for one in result.untold
+            {
+                "transfer_id": transfer.transfer_id,
+                "ledger_timestamp": str(transfer.timestamp),
+                "why": transfer.why,
+            }
+            for transfer in result.unannounced
         ],
     }
 
@@ -266,5 +270,5 @@ def _announced_document(result: Reannounced) -> dict[str, Any]:
 def _announced_text(result: Reannounced) -> Iterator[str]:
     after = f", after {iso_time(result.since)}" if result.since else ""
     yield f"{result.transfers:,} transfers announced again on {result.outbox}{after}"
-    for one in result.untold:
-        yield f"  cannot: {one.transfer_id} of {iso_time(one.timestamp)}: {one.why}"
+    for transfer in result.unannounced:
+        yield f"  cannot: {transfer.transfer_id} of {iso_time(transfer.timestamp)}: {transfer.why}"

@@ -108,7 +108,7 @@ def _verified_document(verified: LedgersCompared) -> dict[str, Any]:
         "accounts": verified.accounts,
         "idle_accounts_on_one_side": verified.idle,
         "differences": verified.differences,
-        "items": [one._asdict() for one in verified.items],
+        "items": [item._asdict() for item in verified.items],
     }
 
 
@@ -125,7 +125,7 @@ def _verified_text(verified: LedgersCompared | None) -> Iterator[str]:
         yield "the ledgers are equal but for timestamps and positions"
         return
     yield f"{verified.differences:,} differences, ours / theirs"
-    for one in verified.items[:LISTED]:
-        yield f"  {one.what} {one.id} {one.field} {one.ours} / {one.theirs}"
+    for item in verified.items[:LISTED]:
+        yield f"  {item.what} {item.id} {item.field} {item.ours} / {item.theirs}"
     if verified.differences > LISTED:
         yield f"  … more: --json lists {len(verified.items):,}"

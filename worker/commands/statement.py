@@ -12,7 +12,7 @@ from typing import Any, Final
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.core.money import major_units
-from worker.jobs.reports.balances import held_accounts
+from worker.jobs.reports.balances import stored_accounts
 from worker.jobs.reports.statement import Statement, StatementLine, statement
 from worker.jobs.text_tables import Column, write_json, write_table
 from worker.jobs.times import iso_time, time_range
@@ -53,65 +53,65 @@ def run(arguments: argparse.Namespace) -> int:
     """Print one statement per currency that the account exists in."""
     start_ns, end_ns = time_range(arguments.start, arguments.end)
     with open_named_ledger(load_settings(arguments.config), groups=arguments.group) as books:
-        held = held_accounts(
+        accounts = stored_accounts(
             books, account=arguments.account, key=arguments.key, currency=arguments.currency
         )
-        if not held:
+        if not accounts:
             name = f"{arguments.account}[{arguments.key}]" if arguments.key else arguments.account
             raise UsageError(f"the ledger has no account {name}: nothing was ever posted to it")
-        for one in held:
-            told = statement(books, one, start_ns=start_ns, end_ns=end_ns)
-            (_print_json if arguments.json else _print_text)(books, told)
+        for account in accounts:
+            made = statement(books, account, start_ns=start_ns, end_ns=end_ns)
+            (_print_json if arguments.json else _print_text)(books, made)
     return 0
 
 
 class _Closing:
     """Passes lines on as fields, and keeps the last balance and the number of lines."""
 
-    def __init__(self, told: Statement) -> None:
-        self._told = told
-        self.balance = told.opening
+    def __init__(self, made: Statement) -> None:
+        self._statement = made
+        self.balance = made.opening
         self.count = 0
 
     def fields(self, line: StatementLine) -> dict[str, Any]:
         self.balance = line.balance
         self.count += 1
-        return self._told.line_fields(line)
+        return self._statement.line_fields(line)
 
 
-def _about(books: NamedLedger, told: Statement) -> dict[str, Any]:
-    currency, scale = books.currency(told.held.ledger)
+def _about(books: NamedLedger, made: Statement) -> dict[str, Any]:
+    currency, scale = books.currency(made.account.ledger)
     return {
-        "account": told.title,
+        "account": made.title,
         "currency": currency,
-        "from": iso_time(told.start_ns) if told.start_ns else "",
-        "to": iso_time(told.end_ns) if told.end_ns else "",
-        "opening_balance": major_units(told.opening, scale),
-        "opening_source": told.source,
+        "from": iso_time(made.start_ns) if made.start_ns else "",
+        "to": iso_time(made.end_ns) if made.end_ns else "",
+        "opening_balance": major_units(made.opening, scale),
+        "opening_source": made.source,
     }
 
 
-def _print_json(books: NamedLedger, told: Statement) -> None:
-    closing = _Closing(told)
-    lines = [closing.fields(line) for line in told.lines()]
-    scale = books.currency(told.held.ledger)[1]
-    about = _about(books, told) | {
+def _print_json(books: NamedLedger, made: Statement) -> None:
+    closing = _Closing(made)
+    lines = [closing.fields(line) for line in made.lines()]
+    scale = books.currency(made.account.ledger)[1]
+    about = _about(books, made) | {
         "closing_balance": major_units(closing.balance, scale),
         "transfers": closing.count,
     }
     write_json(sys.stdout, about, "lines", lines)
 
 
-def _print_text(books: NamedLedger, told: Statement) -> None:
-    currency, scale = books.currency(told.held.ledger)
-    about = _about(books, told)
-    closing = _Closing(told)
-    sys.stdout.write(f"{told.title}, {currency}\n")
+def _print_text(books: NamedLedger, made: Statement) -> None:
+    currency, scale = books.currency(made.account.ledger)
+    about = _about(books, made)
+    closing = _Closing(made)
+    sys.stdout.write(f"{made.title}, {currency}\n")
     sys.stdout.write(
-        f"opening balance {about['opening_balance']} ({told.source})"
+        f"opening balance {about['opening_balance']} ({made.source})"
         f"{', from ' + about['from'] if about['from'] else ''}\n"
     )
-    write_table(sys.stdout, COLUMNS, map(closing.fields, told.lines()))
+    write_table(sys.stdout, COLUMNS, map(closing.fields, made.lines()))
     sys.stdout.write(
         f"closing balance {major_units(closing.balance, scale)} after {closing.count:,} transfers"
         f"{', before ' + about['to'] if about['to'] else ''}\n"

@@ -102,7 +102,7 @@ def test_announced_again_it_is_what_it_was(broker: Settings) -> None:
         work(worker, stop=Stop(), drain=True)
     was = {one.value() for one in read_all(broker, broker.topics.outbox)}
     done = announced(broker, ledger)
-    assert done.untold == []
+    assert done.unannounced == []
     again = read_all(broker, "copy")
     assert {one.value() for one in again} == was
     assert len(again) == len(was) == done.transfers > EVENTS // 2
@@ -116,7 +116,7 @@ def test_announced_again_it_is_what_it_was(broker: Settings) -> None:
         assert times == sorted(times)
     repeated = announced(broker, ledger)
     assert repeated.since > 0
-    assert (repeated.transfers, repeated.untold) == (0, [])
+    assert (repeated.transfers, repeated.unannounced) == (0, [])
 
 
 def announced(settings: Settings, ledger: EmbeddedLedger) -> Reannounced:

@@ -177,11 +177,11 @@ def _headers(found: object) -> Headers:
         return []
     if not isinstance(found, list):
         raise BadRecord("`headers` is no list")
-    return [_header(one) for one in found]
+    return [_header(header) for header in found]
 
 
-def _header(one: object) -> tuple[str, bytes | None]:
-    match one:
+def _header(header: object) -> tuple[str, bytes | None]:
+    match header:
         case [str(name), None, str(text)]:
             return name, _from_base64(text, "headers")
         case [str(name), str(text)]:

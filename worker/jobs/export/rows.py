@@ -70,38 +70,40 @@ COLUMNS: Final = {"transfers": TRANSFER_COLUMNS, "accounts": ACCOUNT_COLUMNS}
 
 def transfer_fields(books: NamedLedger, transfers: list[Transfer]) -> list[ExportRow]:
     """Transfers with the names of their accounts."""
-    ids = {one.debit_account_id for one in transfers} | {one.credit_account_id for one in transfers}
+    ids = {transfer.debit_account_id for transfer in transfers} | {
+        transfer.credit_account_id for transfer in transfers
+    }
     names = books.names(ids)
     rows: list[ExportRow] = []
-    for one in transfers:
-        currency, scale = books.currency(one.ledger)
-        debit, credit = names[one.debit_account_id], names[one.credit_account_id]
+    for transfer in transfers:
+        currency, scale = books.currency(transfer.ledger)
+        debit, credit = names[transfer.debit_account_id], names[transfer.credit_account_id]
         row: ExportRow = {
-            "transfer_id": hex_id(one.id),
-            "debit_account_id": hex_id(one.debit_account_id),
+            "transfer_id": hex_id(transfer.id),
+            "debit_account_id": hex_id(transfer.debit_account_id),
             "debit_account": debit.name,
             "debit_key": debit.key,
-            "credit_account_id": hex_id(one.credit_account_id),
+            "credit_account_id": hex_id(transfer.credit_account_id),
             "credit_account": credit.name,
             "credit_key": credit.key,
-            "amount": str(one.amount),
+            "amount": str(transfer.amount),
             "currency": currency,
             "scale": scale,
-            "ledger": one.ledger,
-            "code": one.code,
-            "flags": one.flags,
-            "kind": kind_of(one.flags),
-            "pending_id": hex_id(one.pending_id) if one.pending_id else "",
-            "timeout": one.timeout,
-            "key_hash": hex_id(one.user_data_128),
-            "position": str(one.user_data_64),
-            "leg_number": one.user_data_32 >> 16,
-            "leg_count": one.user_data_32 & 0xFFFF,
-            "posted_at": iso_time(one.timestamp),
-            "ledger_timestamp": str(one.timestamp),
-            "fact_at": iso_created(fact_seconds(one.id)),
-            **_source_fields(books.place(one.user_data_64)),
-            "expires_at": expiry(one) if one.timeout else "",
+            "ledger": transfer.ledger,
+            "code": transfer.code,
+            "flags": transfer.flags,
+            "kind": kind_of(transfer.flags),
+            "pending_id": hex_id(transfer.pending_id) if transfer.pending_id else "",
+            "timeout": transfer.timeout,
+            "key_hash": hex_id(transfer.user_data_128),
+            "position": str(transfer.user_data_64),
+            "leg_number": transfer.user_data_32 >> 16,
+            "leg_count": transfer.user_data_32 & 0xFFFF,
+            "posted_at": iso_time(transfer.timestamp),
+            "ledger_timestamp": str(transfer.timestamp),
+            "fact_at": iso_created(fact_seconds(transfer.id)),
+            **_source_fields(books.place(transfer.user_data_64)),
+            "expires_at": expiry(transfer) if transfer.timeout else "",
         }
         rows.append(row)
     return rows
@@ -116,24 +118,24 @@ def _source_fields(position: NamedPosition | None) -> ExportRow:
 def account_fields(books: NamedLedger, accounts: list[Account]) -> list[ExportRow]:
     """Accounts with their names and balances."""
     rows: list[ExportRow] = []
-    for one in accounts:
-        named = books.name(one)
-        currency, scale = books.currency(one.ledger)
+    for account in accounts:
+        named = books.name(account)
+        currency, scale = books.currency(account.ledger)
         row: ExportRow = {
-            "account_id": hex_id(one.id),
+            "account_id": hex_id(account.id),
             "account": named.name,
             "key": named.key,
             "currency": currency,
             "scale": scale,
-            "ledger": one.ledger,
-            "code": one.code,
-            "flags": one.flags,
-            "debits_posted": str(one.debits_posted),
-            "credits_posted": str(one.credits_posted),
-            "debits_pending": str(one.debits_pending),
-            "credits_pending": str(one.credits_pending),
-            "opened_at": iso_time(one.timestamp),
-            "ledger_timestamp": str(one.timestamp),
+            "ledger": account.ledger,
+            "code": account.code,
+            "flags": account.flags,
+            "debits_posted": str(account.debits_posted),
+            "credits_posted": str(account.credits_posted),
+            "debits_pending": str(account.debits_pending),
+            "credits_pending": str(account.credits_pending),
+            "opened_at": iso_time(account.timestamp),
+            "ledger_timestamp": str(account.timestamp),
         }
         rows.append(row)
     return rows

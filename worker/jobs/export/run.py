@@ -144,7 +144,7 @@ def _require_parts(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def finish(
-    export: Export, books: NamedLedger, *, told: Callable[[str, int], None]
+    export: Export, books: NamedLedger, *, written: Callable[[str, int], None]
 ) -> dict[str, Any]:
     """Write what is missing, and return the manifest. told: gets each part's kind and rows."""
     if export.manifest["complete"]:
@@ -156,7 +156,7 @@ def finish(
     ):
         rows = transfer_fields(books, page)
         export.add("transfers", rows, b"".join(map(pack_transfer, page)), page[-1].timestamp)
-        told("transfers", len(page))
+        written("transfers", len(page))
     for accounts in _account_portions(
         all_accounts(books.ledger, start_ns=export.next_timestamp("accounts")),
         export.manifest["part_rows"],
@@ -164,7 +164,7 @@ def finish(
         rows = account_fields(books, accounts)
         packed = b"".join(map(pack_account, accounts))
         export.add("accounts", rows, packed, accounts[-1].timestamp)
-        told("accounts", len(accounts))
+        written("accounts", len(accounts))
     _close(export, moved=newest_timestamp(books.ledger) != cut)
     return export.manifest
 
@@ -194,7 +194,7 @@ def _close(export: Export, *, moved: bool) -> None:
 
 def digest_of(digests: Sequence[str]) -> str:
     """SHA-256 over digests in hex, one a line."""
-    return hashlib.sha256("".join(f"{one}\n" for one in digests).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -26,7 +26,7 @@ from worker.jobs.archive.records import is_placed
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql, open_database
 from worker.jobs.rebuild.tables import (
     EVENTLESS,
-    FORGET_HELD,
+    LEAVE_OUT_STORED,
     OTHERWISE,
     PREPARE,
     STRANGERS,
@@ -105,7 +105,7 @@ class AnnouncedLegs:
     @property
     def announcements(self) -> int:
         """How many have come."""
-        return self._stages["told"].taken
+        return self._stages["announced"].taken
 
     # Taking
 
@@ -115,26 +115,26 @@ class AnnouncedLegs:
         Raises:
             UsageError: it is none.
         """
-        told = posted_fields(record)
+        fields = posted_fields(record)
         try:
             names = ("debit_account", "debit_key", "credit_account", "credit_key")
-            self._stages["told"].add(
+            self._stages["announced"].add(
                 (
-                    told["transfer_id"],
-                    told["event_id"],
-                    told["attempt"],
-                    told["leg_number"],
-                    told["leg_count"],
-                    told["debit_account_id"],
-                    told["credit_account_id"],
-                    *(told[name] for name in names),
-                    told["pending_id"],
-                    told["amount"],
-                    told["ledger"],
-                    told["code"],
-                    told["flags"],
-                    told["kind"],
-                    int(told["ledger_timestamp"]),
+                    fields["transfer_id"],
+                    fields["event_id"],
+                    fields["attempt"],
+                    fields["leg_number"],
+                    fields["leg_count"],
+                    fields["debit_account_id"],
+                    fields["credit_account_id"],
+                    *(fields[name] for name in names),
+                    fields["pending_id"],
+                    fields["amount"],
+                    fields["ledger"],
+                    fields["code"],
+                    fields["flags"],
+                    fields["kind"],
+                    int(fields["ledger_timestamp"]),
                 )
             )
         except (KeyError, ValueError):
@@ -161,15 +161,15 @@ class AnnouncedLegs:
 
     def refusal(self, record: Record) -> None:
         """One record of the rejected topic."""
-        told = rejection(record)
-        if told is not None:
-            topic, partition, offset = told.at
-            place = f"{topic}/{partition}@{offset}"
-            self._stages["refused"].add((told.event_id, told.attempt, place))
+        refused = rejection(record)
+        if refused is not None:
+            topic, partition, offset = refused.at
+            record_position = f"{topic}/{partition}@{offset}"
+            self._stages["refused"].add((refused.event_id, refused.attempt, record_position))
 
-    def held(self, transfer: Transfer) -> None:
+    def stored(self, transfer: Transfer) -> None:
         """One transfer that the ledger has already."""
-        self._stages["held"].add(
+        self._stages["stored"].add(
             (
                 hex_id(transfer.id),
                 hex_id(transfer.debit_account_id),
@@ -208,7 +208,7 @@ class AnnouncedLegs:
             "transfers are in the ledger otherwise than the outbox tells, {} for one" + _NEW,
         )
         chains = self._count()
-        self.database.execute(FORGET_HELD)
+        self.database.execute(LEAVE_OUT_STORED)
         return chains - self._count()
 
     def _count(self) -> int:

@@ -170,8 +170,8 @@ def _stage(database: Database, side: str, ledger: Ledger, progress: Progress) ->
 def _table(
     database: Database, name: str, columns: dict[str, str], rows: Iterator[tuple[object, ...]]
 ) -> None:
-    told = ", ".join(f"{column} {kind}" for column, kind in columns.items())
-    database.execute(f"CREATE TABLE {name} ({told})")
+    declared = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+    database.execute(f"CREATE TABLE {name} ({declared})")
     stage_rows(database, name, columns, rows)
 
 

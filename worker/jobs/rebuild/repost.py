@@ -44,7 +44,7 @@ class Reposted(NamedTuple):
     chain: Chain
     position: int
     pending: dict[int, int]
-    told: Sequence[AnnouncedLeg]
+    announced: Sequence[AnnouncedLeg]
     spent: list[Leg]
 
 
@@ -91,22 +91,22 @@ class Reposter:
         self._flush(late=late)
 
     def _add(self, made: Reposted, *, late: bool) -> None:
-        if len(made.told) > self.ledger.batch_max:
+        if len(made.announced) > self.ledger.batch_max:
             raise _otherwise(
-                made.told[0], f"this ledger takes {self.ledger.batch_max} legs in one request"
+                made.announced[0], f"this ledger takes {self.ledger.batch_max} legs in one request"
             )
-        if self._size + len(made.told) > self.ledger.batch_max:
+        if self._size + len(made.announced) > self.ledger.batch_max:
             self._flush(late=late)
         self._waiting.append(made)
-        self._size += len(made.told)
+        self._size += len(made.announced)
 
     def _had_expired(self, made: Reposted) -> bool:
         """Had the whole chain come to nothing by now?"""
         return all(
-            told.unsettled
+            announced.unsettled
             and leg.spec.timeout
-            and told.posted_ns + leg.spec.timeout * NANOSECONDS <= self.now_ns
-            for told, leg in zip(made.told, made.chain.legs, strict=True)
+            and announced.posted_ns + leg.spec.timeout * NANOSECONDS <= self.now_ns
+            for announced, leg in zip(made.announced, made.chain.legs, strict=True)
         )
 
     def spend(self, refusals: Iterable[Refusal]) -> None:
@@ -117,7 +117,8 @@ class Reposter:
             if isinstance(event, Event) and source.topic in self.roles:
                 role = self.roles[source.topic]
                 legs += [
-                    one.legs[0] for one in variants(self.rules, event, role=role, last=attempt)
+                    variant.legs[0]
+                    for variant in variants(self.rules, event, role=role, last=attempt)
                 ]
             if len(legs) >= self.ledger.batch_max:
                 self._spend(legs)
@@ -144,17 +145,17 @@ class Reposter:
             " in force?"
         )
 
-    def _of(self, source: CandidateRecord, told: Sequence[AnnouncedLeg]) -> Reposted | None:
+    def _of(self, source: CandidateRecord, announced: Sequence[AnnouncedLeg]) -> Reposted | None:
         """This record's chain at the attempt that was announced; None when its ids are others."""
         (event,) = self.decoder.decode_all([source.value])
         if not isinstance(event, Event) or source.topic not in self.roles:
             return None
-        wanted = [one.transfer_id for one in told]
+        wanted = [leg.transfer_id for leg in announced]
         earlier: list[Leg] = []
         role = self.roles[source.topic]
-        for found in variants(self.rules, event, role=role, last=told[0].attempt):
+        for found in variants(self.rules, event, role=role, last=announced[0].attempt):
             if [hex_id(leg.id) for leg in found.legs] == wanted:
-                made = self._as_told(found, told)
+                made = self._as_announced(found, announced)
                 return made._replace(position=self._position(source), spent=earlier)
             earlier.append(found.legs[0])
         return None
@@ -166,52 +167,57 @@ class Reposter:
         base = position_base(group=self.group, topic=source.topic, partition=source.partition)
         return base | source.offset
 
-    def _as_told(self, chain: Chain, told: Sequence[AnnouncedLeg]) -> Reposted:
+    def _as_announced(self, chain: Chain, announced: Sequence[AnnouncedLeg]) -> Reposted:
         legs = []
         pending: dict[int, int] = {}
-        last = len(told) - 1
-        for number, (leg, one) in enumerate(zip(chain.legs, told, strict=True)):
+        last = len(announced) - 1
+        for number, (leg, announced_leg) in enumerate(zip(chain.legs, announced, strict=True)):
             spec = leg.spec
             flags = spec.flags | (LINKED if number < last else 0)
-            amount = int(one.amount)
-            same = flags == one.flags and leg.currency.ledger == one.ledger
+            amount = int(announced_leg.amount)
+            same = flags == announced_leg.flags and leg.currency.ledger == announced_leg.ledger
             if leg.pending_ids:
-                pending[number] = int(one.pending_id or "0", 16)
+                pending[number] = int(announced_leg.pending_id or "0", 16)
                 same = same and pending[number] in leg.pending_ids
                 legs.append(leg)
             else:
                 balancing = bool(spec.flags & BALANCING)
-                same = same and one.code == spec.code and (balancing or leg.amount == amount)
+                same = (
+                    same and announced_leg.code == spec.code and (balancing or leg.amount == amount)
+                )
                 same = same and amount <= leg.amount
-                sides = (self._side(leg.debit, one, "debit"), self._side(leg.credit, one, "credit"))
+                sides = (
+                    self._side(leg.debit, announced_leg, "debit"),
+                    self._side(leg.credit, announced_leg, "credit"),
+                )
                 legs.append(leg._replace(debit=sides[0], credit=sides[1], amount=amount))
             if not same:
-                raise _otherwise(one, "the rulebook makes another transfer of it")
-        return Reposted(chain._replace(legs=tuple(legs), needs=None), 0, pending, told, [])
+                raise _otherwise(announced_leg, "the rulebook makes another transfer of it")
+        return Reposted(chain._replace(legs=tuple(legs), needs=None), 0, pending, announced, [])
 
-    def _side(self, asked: AccountRef | None, told: AnnouncedLeg, side: str) -> AccountRef:
+    def _side(self, requested: AccountRef | None, announced: AnnouncedLeg, side: str) -> AccountRef:
         """The account as the rulebook has it; one of an origin, as it was announced."""
-        number = int(told.debit if side == "debit" else told.credit, 16)
-        if asked is None or (asked.id >= 0 and asked.id != number):
-            raise _otherwise(told, f"the rulebook names another {side} account")
-        if asked.id == number:
-            return asked
-        name = told.debit_name if side == "debit" else told.credit_name
-        key = told.debit_key if side == "debit" else told.credit_key
+        number = int(announced.debit if side == "debit" else announced.credit, 16)
+        if requested is None or (requested.id >= 0 and requested.id != number):
+            raise _otherwise(announced, f"the rulebook names another {side} account")
+        if requested.id == number:
+            return requested
+        name = announced.debit_name if side == "debit" else announced.credit_name
+        key = announced.debit_key if side == "debit" else announced.credit_key
         declared = self.rules.rulebook.accounts.get(name)
-        if declared and account_id(ledger=told.ledger, name=name, key=key) == number:
-            return AccountRef(number, name, key, told.ledger, declared.code, declared.flags)
+        if declared and account_id(ledger=announced.ledger, name=name, key=key) == number:
+            return AccountRef(number, name, key, announced.ledger, declared.code, declared.flags)
         # Its key is too long to be told; then the chain that it comes from has made it.
-        ref = AccountRef(number, name, key, told.ledger, 0, 0)
-        self._from_origin(ref, told)
+        ref = AccountRef(number, name, key, announced.ledger, 0, 0)
+        self._from_origin(ref, announced)
         return ref
 
-    def _from_origin(self, ref: AccountRef, told: AnnouncedLeg) -> None:
+    def _from_origin(self, ref: AccountRef, announced: AnnouncedLeg) -> None:
         if self._accounts.knows(ref.id):
             return
         self._flush(late=False)
         if not self.ledger.lookup_accounts([ref.id]):
-            raise _otherwise(told, f"its account {ref.name} is not in the ledger")
+            raise _otherwise(announced, f"its account {ref.name} is not in the ledger")
         self._accounts.remember([ref])
 
     # One request
@@ -231,8 +237,8 @@ class Reposter:
         start = 0
         posted = []
         for made in batch:
-            end = start + len(made.told)
-            if self._posted(made, [one.status for one in results[start:end]], late=late):
+            end = start + len(made.announced)
+            if self._posted(made, [result.status for result in results[start:end]], late=late):
                 posted.append(made)
             start = end
         self._compare(posted)
@@ -241,36 +247,38 @@ class Reposter:
         said = chain_result(statuses)
         if said.verdict is Verdict.CREATED:
             self.chains += 1
-            self.transfers += len(made.told)
+            self.transfers += len(made.announced)
             self.expired += late
             self._expires(made)
             return True
         if late and said.verdict in {Verdict.REJECTED, Verdict.FAILED_BEFORE}:
-            self.unfit.append(made.told[0].event_id)
+            self.unfit.append(made.announced[0].event_id)
             return False
         raise _otherwise(
-            made.told[said.leg_number], f"the ledger answered {said.reason()}", BEGIN_ANEW
+            made.announced[said.leg_number], f"the ledger answered {said.reason()}", BEGIN_ANEW
         )
 
     def _expires(self, made: Reposted) -> None:
-        for told, leg in zip(made.told, made.chain.legs, strict=True):
-            if told.unsettled and leg.spec.timeout:
+        for announced, leg in zip(made.announced, made.chain.legs, strict=True):
+            if announced.unsettled and leg.spec.timeout:
                 at = self.now_ns + leg.spec.timeout * NANOSECONDS
                 self.last_expiry_ns = max(self.last_expiry_ns, at)
 
     def _compare(self, posted: Sequence[Reposted]) -> None:
         """Where the ledger decides the amount, it decided as before."""
-        asked = {
-            leg.id: told
+        requested = {
+            leg.id: announced
             for made in posted
-            for leg, told in zip(made.chain.legs, made.told, strict=True)
+            for leg, announced in zip(made.chain.legs, made.announced, strict=True)
             if leg.pending_ids or leg.spec.flags & BALANCING
         }
-        for held in self.ledger.lookup_transfers(list(asked)) if asked else ():
-            told = asked[held.id]
-            if str(held.amount) != told.amount:
+        for stored in self.ledger.lookup_transfers(list(requested)) if requested else ():
+            announced = requested[stored.id]
+            if str(stored.amount) != announced.amount:
                 raise _otherwise(
-                    told, f"{told.amount} was announced, the ledger took {held.amount}", BEGIN_ANEW
+                    announced,
+                    f"{announced.amount} was announced, the ledger took {stored.amount}",
+                    BEGIN_ANEW,
                 )
 
     def _spend(self, legs: Sequence[Leg]) -> None:
@@ -300,8 +308,8 @@ def _rows(made: Reposted) -> bytes:
     return pack_chain(made.chain, position=made.position, pending=made.pending)
 
 
-def _otherwise(told: AnnouncedLeg, why: str, mend: str = "") -> UsageError:
+def _otherwise(announced: AnnouncedLeg, why: str, mend: str = "") -> UsageError:
     return UsageError(
-        f"the transfer {told.transfer_id} of the event {told.event_id} cannot be posted as it was"
-        f" announced: {why}{mend}"
+        f"the transfer {announced.transfer_id} of the event {announced.event_id} cannot be posted"
+        f" as it was announced: {why}{mend}"
     )

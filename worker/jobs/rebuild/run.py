@@ -74,37 +74,37 @@ def rebuild(
         if ledger is None:
             ledger = _opened(stack, settings)
         newest_timestamp(ledger)  # a ledger that is down is said before anything is read
-        told = stack.enter_context(open_announced())
+        announced = stack.enter_context(open_announced())
         decoder = open_decoder(settings)
-        taking = _Taking(settings, told, decoder)
+        sources = _Sources(settings, announced, decoder)
         if files:
-            taking.files(files, topic, progress)
+            sources.files(files, topic, progress)
         else:
-            taking.topics(progress)
+            sources.topics(progress)
         for transfer in progress.over(all_transfers(ledger), "transfers there"):
-            told.held(transfer)
-        found = told.join()
-        again = Reposter(
+            announced.stored(transfer)
+        found = announced.join()
+        reposter = Reposter(
             ledger=ledger,
             rules=translator_of(settings, rulebook, booked=True),
             decoder=decoder,
-            roles=taking.roles,
+            roles=sources.roles,
             group=settings.kafka.group_id,
             now_ns=time.time_ns(),
         )
-        total = told.legs_left()
-        again.post(progress.over(told.steps(), "transfers", total=total, size=_legs))
-        again.post(told.steps(unsettled=True), late=True)
-        again.spend(progress.over(told.refusals(), "refusals"))
+        total = announced.legs_left()
+        reposter.post(progress.over(announced.steps(), "transfers", total=total, size=_legs))
+        reposter.post(announced.steps(unsettled=True), late=True)
+        reposter.spend(progress.over(announced.refusals(), "refusals"))
         return Rebuilt(
-            chains=again.chains,
-            transfers=again.transfers,
+            chains=reposter.chains,
+            transfers=reposter.transfers,
             found=found,
-            expired=again.expired,
-            unfit=again.unfit,
-            spent=again.spent,
-            last_expiry_ns=again.last_expiry_ns,
-            forgotten=taking.forgotten,
+            expired=reposter.expired,
+            unfit=reposter.unfit,
+            spent=reposter.spent,
+            last_expiry_ns=reposter.last_expiry_ns,
+            forgotten=sources.forgotten,
         )
 
 
@@ -123,14 +123,14 @@ def _opened(stack: ExitStack, settings: Settings) -> Ledger:
     return ledger
 
 
-class _Taking:
+class _Sources:
     """Reads outbox, inputs and rejections. forgotten: rejections that are gone."""
 
-    def __init__(self, settings: Settings, told: AnnouncedLegs, decoder: Decoder) -> None:
+    def __init__(self, settings: Settings, announced: AnnouncedLegs, decoder: Decoder) -> None:
         self.roles = {topic: role for role, topic in settings.topics.inputs.items()}
         self.forgotten = 0
         self._settings = settings
-        self._told = told
+        self._announced = announced
         self._decoder = decoder
 
     def files(self, paths: Sequence[Path], topic: str, progress: Progress) -> None:
@@ -147,11 +147,11 @@ class _Taking:
         try:
             for names in ([settings.topics.outbox], list(self.roles)):
                 ranges = topics.ranges(names, start_ms=0)
-                total = sum(one.end - one.start for one in ranges.values())
+                total = sum(offsets.end - offsets.start for offsets in ranges.values())
                 self._take(progress.over(topics.read(ranges), names[0], total=total))
                 self._require_outbox()
             refused = topics.whole([settings.topics.rejected])
-            self.forgotten = sum(one.start for one in refused.values())
+            self.forgotten = sum(offsets.start for offsets in refused.values())
             self._take(topics.read(refused))
         finally:
             topics.close()
@@ -161,16 +161,16 @@ class _Taking:
         for record in records:
             topic = record.topic()
             if topic == outbox:
-                self._told.announcement(record)
+                self._announced.announcement(record)
             elif topic in self.roles:
                 (event,) = self._decoder.decode_all([record.value()])
                 if isinstance(event, Event):
-                    self._told.event(record, event)
+                    self._announced.event(record, event)
             elif topic == rejected:
-                self._told.refusal(record)
+                self._announced.refusal(record)
 
     def _require_outbox(self) -> None:
-        if not self._told.announcements:
+        if not self._announced.announcements:
             raise UsageError(
                 f"there is nothing to rebuild from: no record is of {self._settings.topics.outbox}"
             )

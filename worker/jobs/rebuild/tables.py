@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-TOLD: Final = {
+ANNOUNCED: Final = {
     "transfer_id": "VARCHAR",
     "event_id": "VARCHAR",
     "attempt": "INTEGER",
@@ -39,7 +39,7 @@ SOURCE: Final = {
     "size": "BIGINT",
 }
 REFUSED: Final = {"event_id": "VARCHAR", "attempt": "INTEGER", "place": "VARCHAR"}
-HELD: Final = {
+STORED: Final = {
     "transfer_id": "VARCHAR",
     "debit": "VARCHAR",
     "credit": "VARCHAR",
@@ -49,11 +49,11 @@ HELD: Final = {
     "code": "INTEGER",
     "flags": "INTEGER",
 }
-TABLES: Final = {"told": TOLD, "source": SOURCE, "refused": REFUSED, "held": HELD}
+TABLES: Final = {"announced": ANNOUNCED, "source": SOURCE, "refused": REFUSED, "stored": STORED}
 
 PREPARE: Final = """
-CREATE TABLE latest AS SELECT DISTINCT t.* FROM told t JOIN (
-  SELECT transfer_id, max(posted_ns) AS posted_ns FROM told GROUP BY transfer_id)
+CREATE TABLE latest AS SELECT DISTINCT t.* FROM announced t JOIN (
+  SELECT transfer_id, max(posted_ns) AS posted_ns FROM announced GROUP BY transfer_id)
   USING (transfer_id, posted_ns);
 CREATE TABLE leg AS
   SELECT t.posted_ns - t.leg AS start_ns, t.*,
@@ -87,13 +87,13 @@ EVENTLESS: Final = """
 SELECT count(DISTINCT event_id), min(event_id) FROM leg ANTI JOIN source_of USING (start_ns)
 """
 STRANGERS: Final = """
-SELECT count(*), min(transfer_id) FROM held ANTI JOIN leg USING (transfer_id)
+SELECT count(*), min(transfer_id) FROM stored ANTI JOIN leg USING (transfer_id)
 """
 OTHERWISE: Final = """
-SELECT count(*), min(transfer_id) FROM held h JOIN leg l USING (transfer_id)
+SELECT count(*), min(transfer_id) FROM stored h JOIN leg l USING (transfer_id)
 WHERE (h.debit, h.credit, h.pending_id, h.amount, h.ledger, h.code, h.flags)
   <> (l.debit, l.credit, l.pending_id, l.amount, l.ledger, l.code, l.flags)
 """
-FORGET_HELD: Final = """
-DELETE FROM leg WHERE start_ns IN (SELECT start_ns FROM leg JOIN held USING (transfer_id))
+LEAVE_OUT_STORED: Final = """
+DELETE FROM leg WHERE start_ns IN (SELECT start_ns FROM leg JOIN stored USING (transfer_id))
 """

@@ -85,7 +85,7 @@ class ExpectedPostings:
     def take(self, record: Record, role: str) -> None:
         """One record of an input topic of this role."""
         (found,) = self.reader.decode([record])
-        asked, attempts = self.reader.translate(found, record, role=role)
+        answer, attempts = self.reader.translate(found, record, role=role)
         row: dict[str, Any] = dict.fromkeys(TABLES["events"], "") | {
             "origin": origin_of(record),
             "event_id": found.id if isinstance(found, Event) else "",
@@ -95,18 +95,18 @@ class ExpectedPostings:
             "in_transit": is_placed(record)
             and not self.committed(record.topic(), record.partition(), record.offset()),
         }
-        if isinstance(asked, Chain):
-            self.waiting.append(_Waiting(row, asked, self._candidates(asked, attempts, role)))
+        if isinstance(answer, Chain):
+            self.waiting.append(_Waiting(row, answer, self._candidates(answer, attempts, role)))
             if len(self.waiting) >= WAITING_MAX:
                 self.flush()
             return
-        if isinstance(asked, Dead):
-            row |= {"outcome": "dead", "reason": asked.reason.value}
+        if isinstance(answer, Dead):
+            row |= {"outcome": "dead", "reason": answer.reason.value}
         else:
-            row["outcome"] = asked.outcome
-        self._happened(row, found)
+            row["outcome"] = answer.outcome
+        self._event_row(row, found)
 
-    def _happened(self, row: Mapping[str, Any], found: Event | Dead) -> None:
+    def _event_row(self, row: Mapping[str, Any], found: Event | Dead) -> None:
         if not self.span.holds(int(row["time_ms"])):
             return
         self.stages["events"].add(row.values())
@@ -127,38 +127,38 @@ class ExpectedPostings:
         A chain whose predecessor is not in the ledger keeps its accounts open and says what it
         waits for; where it is in the ledger nevertheless, its accounts are not compared.
         """
-        chains = [candidate for one in self.waiting for candidate in one.candidates]
+        chains = [candidate for event in self.waiting for candidate in event.candidates]
         resolved = iter(self.predecessors.resolve(chains))
-        for one in self.waiting:
-            found = [next(resolved) for _ in one.candidates]
+        for event in self.waiting:
+            found = [next(resolved) for _ in event.candidates]
             if isinstance(found[0], Dead) and found[0].reason is not Reason.PREDECESSOR_MISSING:
                 dead = {"outcome": "dead", "reason": found[0].reason.value}
-                self._happened(one.row | dead, one.chain.event)
+                self._event_row(event.row | dead, event.chain.event)
                 continue
             waits_for = found[0].detail if isinstance(found[0], Dead) else ""
-            self._asked(
-                one._replace(row=one.row | {"waits_for": waits_for}),
+            self._chain_rows(
+                event._replace(row=event.row | {"waits_for": waits_for}),
                 [
                     candidate if isinstance(chain, Dead) else chain
-                    for candidate, chain in zip(one.candidates, found, strict=True)
+                    for candidate, chain in zip(event.candidates, found, strict=True)
                 ],
             )
         self.waiting.clear()
 
-    def _asked(self, one: _Waiting, chains: Sequence[Chain]) -> None:
-        chain = one.chain
+    def _chain_rows(self, waiting: _Waiting, chains: Sequence[Chain]) -> None:
+        chain = waiting.chain
         time_ms = chain.legs[0].id >> TIME_SHIFT
-        self._unsettled(one, chains, time_ms)
+        self._unsettled(waiting, chains, time_ms)
         if not self.span.holds(time_ms):
             return
         variant = blake2b(repr(_money(chain)).encode(), digest_size=8).hexdigest()
         for candidate in chains:
             self._legs(candidate, variant)
         named = {"transaction_name": chain.transaction, "tag": hex_id(chain.tag)}
-        told = {"outcome": "chain", "variant": variant, "time_ms": time_ms}
-        self._happened(one.row | named | told, chain.event)
+        posted = {"outcome": "chain", "variant": variant, "time_ms": time_ms}
+        self._event_row(waiting.row | named | posted, chain.event)
 
-    def _unsettled(self, one: _Waiting, chains: Iterable[Chain], time_ms: int) -> None:
+    def _unsettled(self, waiting: _Waiting, chains: Iterable[Chain], time_ms: int) -> None:
         """What one side tells of a Stripe object, facts around the range included."""
         for chain in chains:
             for leg in chain.legs:
@@ -168,7 +168,15 @@ class ExpectedPostings:
                     about = settled_object(chain)
                     side = told_by(chain)
                     self.stages["unsettled"].add(
-                        (hex_id(leg.id), about, side, sign, event.id, one.row["origin"], time_ms)
+                        (
+                            hex_id(leg.id),
+                            about,
+                            side,
+                            sign,
+                            event.id,
+                            waiting.row["origin"],
+                            time_ms,
+                        )
                     )
 
     def _legs(self, chain: Chain, variant: str) -> None:

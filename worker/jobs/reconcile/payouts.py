@@ -116,7 +116,7 @@ FROM settled s, days WHERE s.category = 'payout' AND NOT s.in_transit
 
 def books_payouts(rulebook: Rulebook) -> bool:
     """Does the rulebook move money for a payout at all?"""
-    patterns = [one for transaction in rulebook.transactions for one in transaction.on]
+    patterns = [pattern for transaction in rulebook.transactions for pattern in transaction.on]
     return any(fnmatchcase("payout.created", pattern) for pattern in patterns)
 
 

@@ -79,7 +79,7 @@ class ReconcileResult:
 
 @contextmanager
 def reconcile(
-    settings: Settings, asked: Comparison, *, progress: Progress
+    settings: Settings, request: Comparison, *, progress: Progress
 ) -> Iterator[ReconcileResult]:
     """Reconcile; the result lives as long as the context.
 
@@ -88,31 +88,31 @@ def reconcile(
         DependencyUnavailable: the ledger or the broker did not answer in time.
     """
     with open_named_ledger(settings) as books, open_database() as database:
-        balances = stripe_balances(list(asked.stripe_balances), books.rulebook)
-        report = asked.stripe_report
-        past = bool(asked.files or asked.parts)  # archives end when they were written
-        manifests = read_manifests(settings, asked.parts, books.rulebook.digest, database)
+        balances = stripe_balances(list(request.stripe_balances), books.rulebook)
+        report = request.stripe_report
+        past = bool(request.files or request.parts)  # archives end when they were written
+        manifests = read_manifests(settings, request.parts, books.rulebook.digest, database)
         if manifests:
-            asked = replace(asked, start_ns=manifests[0].start_ns, end_ns=manifests[0].end_ns)
-        staging, trial = _read(settings, asked, manifests, books, database, progress)
+            request = replace(request, start_ns=manifests[0].start_ns, end_ns=manifests[0].end_ns)
+        staging, trial = _read(settings, request, manifests, books, database, progress)
         cut_ns = trial.as_of_ns
         announced = announcements_were_read(staging, staging.taken)
-        as_of_ms = (asked.end_ns or (cut_ns if past else time.time_ns())) // 1_000_000
-        late_ms = as_of_ms - asked.settle_days * DAY_MS
+        as_of_ms = (request.end_ns or (cut_ns if past else time.time_ns())) // 1_000_000
+        late_ms = as_of_ms - request.settle_days * DAY_MS
         classify(database, cut_ns=cut_ns, late_ms=late_ms, announced=announced)
         payouts = compare_report(database, books.rulebook) if report else None
         list_open_items(
             database,
-            start_ms=asked.start_ns // 1_000_000,
-            end_ms=asked.end_ns // 1_000_000,
+            start_ms=request.start_ns // 1_000_000,
+            end_ms=request.end_ns // 1_000_000,
             as_of_ms=as_of_ms,
             late_ms=late_ms,
         )
         name_currencies(database)
         name_accounts(database, books)
         summary = {
-            "from": iso_time(asked.start_ns) if asked.start_ns else "",
-            "to": iso_time(asked.end_ns) if asked.end_ns else "",
+            "from": iso_time(request.start_ns) if request.start_ns else "",
+            "to": iso_time(request.end_ns) if request.end_ns else "",
             "ledger_read_before": iso_time(cut_ns),
             "records": dict(sorted(staging.taken.items())),
             "announcements_compared": announced,
@@ -120,7 +120,7 @@ def reconcile(
             "trial_balance_agrees": trial.agrees,
             "rulebook": books.rulebook.digest,
             "stripe_report": str(report) if report else "",
-            "settle_days": asked.settle_days,
+            "settle_days": request.settle_days,
             "payouts": payouts,
             **summarize(database, books.rulebook, trial, staging.moved, balances),
         }
@@ -131,7 +131,7 @@ def reconcile(
 
 def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
     settings: Settings,
-    asked: Comparison,
+    request: Comparison,
     manifests: Sequence[Manifest],
     books: NamedLedger,
     database: Database,
@@ -139,25 +139,25 @@ def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
 ) -> tuple[Staging, TrialBalance]:
     """Read every side; the staging, and the ledger's trial balance of that moment."""
     reach = Reach(least_reach(manifests))
-    span = Period(asked.start_ns // 1_000_000, asked.end_ns // 1_000_000)
+    span = Period(request.start_ns // 1_000_000, request.end_ns // 1_000_000)
     staging = open_staging(database, settings, books, span=span, committed=reach.committed)
-    if asked.stripe_report:
-        stage_rows(database, "report", REPORT, read_report(asked.stripe_report, books.rulebook))
+    if request.stripe_report:
+        stage_rows(database, "report", REPORT, read_report(request.stripe_report, books.rulebook))
     if manifests:
-        load_parts(database, staging, asked.parts, manifests)
+        load_parts(database, staging, request.parts, manifests)
         require_events(staging)
-    elif asked.files:
-        read_files(staging, asked.files, topic=asked.topic, progress=progress)
+    elif request.files:
+        read_files(staging, request.files, topic=request.topic, progress=progress)
     else:
-        read_inputs(staging, settings, reach, start_ns=asked.start_ns, progress=progress)
+        read_inputs(staging, settings, reach, start_ns=request.start_ns, progress=progress)
         require_events(staging)
     trial = trial_balance(books)
-    read_ledger(staging, books, start_ns=asked.start_ns, cut_ns=trial.as_of_ns, progress=progress)
-    if not asked.files and not manifests:
-        read_outputs(staging, settings, start_ns=asked.start_ns, progress=progress)
+    read_ledger(staging, books, start_ns=request.start_ns, cut_ns=trial.as_of_ns, progress=progress)
+    if not request.files and not manifests:
+        read_outputs(staging, settings, start_ns=request.start_ns, progress=progress)
     staging.flush()
     if manifests:
-        newest_ns = min(one.newest_ns for one in manifests)
+        newest_ns = min(manifest.newest_ns for manifest in manifests)
         database.execute(LATER, {"newest": newest_ns})
     return staging, trial
 
@@ -170,7 +170,7 @@ def name_accounts(database: Database, books: NamedLedger) -> None:
         f"SELECT id FROM ({union}) WHERE regexp_full_match(id, '[0-9a-f]{{32}}')"  # noqa: S608 - ours
     ).fetchall()
     database.execute("CREATE TABLE account_names (id VARCHAR, name VARCHAR)")
-    ids = [int(one, 16) for (one,) in found]
+    ids = [int(number, 16) for (number,) in found]
     rows = []
     for at in range(0, len(ids), 1000):
         for number, ref in books.names(set(ids[at : at + 1000])).items():

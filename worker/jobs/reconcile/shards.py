@@ -98,7 +98,9 @@ def write_part(  # noqa: PLR0913 - a range, a part of it, and where to
             start_ns=start_ns,
             end_ns=end_ns,
             newest_ns=newest_ns,
-            reach=[(*place, offset) for place, offset in sorted(reach.ends.items())],
+            reach=[
+                (*topic_partition, offset) for topic_partition, offset in sorted(reach.ends.items())
+            ],
             taken=staging.taken,
             unchecked=staging.unchecked,
             about=_about(settings, books.rulebook.digest),
@@ -126,9 +128,10 @@ def _save(database: Database, manifest: Manifest, path: Path) -> None:
         database.execute(f"ATTACH {quoted(str(draft))} AS part")
         for table in READ:
             database.execute(f"CREATE TABLE part.{table} AS SELECT * FROM {table}")  # noqa: S608 - ours
-        database.execute("CREATE TABLE part.manifest (told VARCHAR)")
+        database.execute("CREATE TABLE part.manifest (document VARCHAR)")
         database.execute(
-            "INSERT INTO part.manifest VALUES ($told)", {"told": json.dumps(asdict(manifest))}
+            "INSERT INTO part.manifest VALUES ($document)",
+            {"document": json.dumps(asdict(manifest))},
         )
         database.execute("DETACH part")
         draft.replace(path)
@@ -178,7 +181,7 @@ def read_manifests(
         if manifest.number in found:
             raise UsageError(f"{path}: the part {manifest.number}/{manifest.of} comes twice")
         found[manifest.number] = manifest
-    of = next((one.of for one in found.values()), 0)
+    of = next((manifest.of for manifest in found.values()), 0)
     missing = [number for number in range(of) if number not in found]
     if missing:
         raise UsageError(f"the part {missing[0]}/{of} is missing: {len(missing)} of {of} are")
@@ -196,9 +199,9 @@ def _manifest(database: Database, path: Path) -> Manifest:
         raise UsageError(f"--merge: there is no file {path}")
     try:
         database.execute(f"ATTACH {quoted(str(path))} AS part (READ_ONLY)")
-        ((told,),) = database.execute("SELECT told FROM part.manifest").fetchall()
+        ((manifest_json,),) = database.execute("SELECT document FROM part.manifest").fetchall()
         database.execute("DETACH part")
-        return Manifest(**json.loads(told))
+        return Manifest(**json.loads(manifest_json))
     except (duckdb.Error, ValueError, TypeError):
         raise UsageError(f"{path} is no part of a reconciliation, or damaged") from None
 
@@ -223,10 +226,12 @@ def load_parts(
         database.execute("DETACH part")
     database.execute("CREATE TABLE reach (place VARCHAR, stop BIGINT)")
     for (topic, partition), stop in least_reach(manifests).items():
-        place = f"{topic}/{partition}"
-        database.execute("INSERT INTO reach VALUES ($p, $s)", {"p": place, "s": stop})
+        topic_partition = f"{topic}/{partition}"
+        database.execute("INSERT INTO reach VALUES ($p, $s)", {"p": topic_partition, "s": stop})
     database.execute(IN_TRANSIT)
     for manifest in manifests:
         for topic, count in manifest.taken.items():
             staging.taken[topic] = staging.taken.get(topic, 0) + count
-        staging.unchecked += [one for one in manifest.unchecked if one not in staging.unchecked]
+        staging.unchecked += [
+            topic for topic in manifest.unchecked if topic not in staging.unchecked
+        ]

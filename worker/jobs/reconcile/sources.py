@@ -77,14 +77,14 @@ def reach_of(topics: TopicReader, settings: Settings) -> dict[TopicPartition, in
     """
     names = list(settings.topics.inputs.values())
     inputs = topics.places(names)
-    places = inputs + topics.places(topics.parked(settings.topics.parked))
-    committed = topics.committed(settings.kafka.group_id, places)
-    if all(committed[place] < 0 for place in inputs):
+    partitions = inputs + topics.places(topics.parked(settings.topics.parked))
+    committed = topics.committed(settings.kafka.group_id, partitions)
+    if all(committed[partition] < 0 for partition in inputs):
         raise UsageError(
             f"the group {settings.kafka.group_id} has committed nothing of"
             f" {', '.join(sorted(names))}: is kafka.group_id the live worker's?"
         )
-    return {place: max(committed[place], 0) for place in places}
+    return {partition: max(committed[partition], 0) for partition in partitions}
 
 
 def read_inputs(  # noqa: PLR0913 - where from, what of it, and where to
@@ -108,7 +108,8 @@ def read_inputs(  # noqa: PLR0913 - where from, what of it, and where to
         committed = reach_of(topics, settings)
         # What came after the ranges were taken is not read, whether it is committed or not.
         reach.ends |= committed | {
-            place: min(committed[place], one.end) for place, one in ranges.items()
+            partition: min(committed[partition], offsets.end)
+            for partition, offsets in ranges.items()
         }
         _take(staging, topics, ranges, "events", progress)
 
@@ -138,7 +139,11 @@ def _topics(settings: Settings) -> Iterator[TopicReader]:
 def _ours(
     ranges: Mapping[TopicPartition, OffsetRange], part: Shard
 ) -> dict[TopicPartition, OffsetRange]:
-    return {place: ranges[place] for index, place in enumerate(sorted(ranges)) if part.takes(index)}
+    return {
+        partition: ranges[partition]
+        for index, partition in enumerate(sorted(ranges))
+        if part.takes(index)
+    }
 
 
 def _take(
@@ -149,7 +154,7 @@ def _take(
     progress: Progress,
 ) -> None:
     staging.unchecked += topics.unchecked
-    total = sum(one.end - one.start for one in ranges.values())
+    total = sum(offsets.end - offsets.start for offsets in ranges.values())
     for record in progress.over(topics.read(ranges), label, total=total):
         staging.take(record)
 
@@ -161,7 +166,7 @@ def read_ledger(
     first = max(0, start_ns - SLACK_SECONDS * NANOSECONDS)
     transfers = all_transfers(books.ledger, start_ns=first, end_ns=cut_ns)
     for transfer in progress.over(transfers, "transfers"):
-        staging.hold(books, transfer)
+        staging.transfer_row(books, transfer)
 
 
 def announcements_were_read(staging: Staging, taken: Mapping[str, int]) -> bool:

@@ -128,9 +128,9 @@ class Staging:
 
     # The ledger
 
-    def hold(self, books: NamedLedger, transfer: Transfer) -> None:
+    def transfer_row(self, books: NamedLedger, transfer: Transfer) -> None:
         """One transfer of the ledger."""
-        place = books.place(transfer.user_data_64)
+        position = books.place(transfer.user_data_64)
         self._move(transfer)
         self.stages["actual"].add(
             (
@@ -145,10 +145,10 @@ class Staging:
                 hex_id(transfer.pending_id) if transfer.pending_id else "",
                 transfer.code,
                 transfer.flags,
-                place.text if place else "",
+                position.text if position else "",
                 transfer.timestamp,
                 self.span.holds(transfer.id >> TIME_SHIFT),
-                place is not None and not self.committed(*place),
+                position is not None and not self.committed(*position),
             )
         )
 

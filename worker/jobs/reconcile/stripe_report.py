@@ -62,7 +62,7 @@ def read_report(path: Path, rulebook: Rulebook) -> Iterator[ReportRow]:
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         heading = next(rows, [])
-        places = _places(path, heading)
+        columns = _column_numbers(path, heading)
         seen: dict[str, int] = {}
         for fields in rows:
             if len(fields) != len(heading):
@@ -70,7 +70,7 @@ def read_report(path: Path, rulebook: Rulebook) -> Iterator[ReportRow]:
                     f"{path}, line {rows.line_num}: {len(fields)} fields where the heading has"
                     f" {len(heading)}; is the report cut short?"
                 )
-            row = _row(path, rows.line_num, {n: fields[at] for n, at in places.items()}, rulebook)
+            row = _row(path, rows.line_num, {n: fields[at] for n, at in columns.items()}, rulebook)
             if row.txn in seen:
                 raise UsageError(
                     f"{path}, line {row.line}: the balance transaction of line {seen[row.txn]}"
@@ -96,18 +96,18 @@ def _text(path: Path) -> str:
     return text
 
 
-def _places(path: Path, heading: list[str]) -> dict[str, int]:
+def _column_numbers(path: Path, heading: list[str]) -> dict[str, int]:
     """Where each column is."""
-    places = {}
+    columns = {}
     for name, known in COLUMNS.items():
-        found = next((one for one in known if one in heading), None)
+        found = next((title for title in known if title in heading), None)
         if found is None:
             raise UsageError(
                 f"{path} is no payout reconciliation report that is known: it has no column"
                 f" {' or '.join(known)}"
             )
-        places[name] = heading.index(found)
-    return places
+        columns[name] = heading.index(found)
+    return columns
 
 
 def _row(path: Path, line: int, found: Mapping[str, str], rulebook: Rulebook) -> ReportRow:

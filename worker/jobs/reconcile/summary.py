@@ -111,7 +111,7 @@ def summarize(
         entry["classes"][kind] = {"items": count, "amount": major_units(int(amount), scale)}
     for currency, entry in currencies.items():
         found = entry["classes"]
-        entry["classes"] = {one: found[one] for one in CLASSES if one in found}
+        entry["classes"] = {known: found[known] for known in CLASSES if known in found}
         if currency in rulebook.ledgers:
             books = _StripeBooks(rulebook, trial, moved, currency)
             entry.update(books.fields(stripe.get(currency)))
@@ -133,7 +133,9 @@ def summarize(
     )
     return {
         "differences": sum(count for _, count in differing) + off,
-        "differences_by_class": {one: n for one in CLASSES for name, n in differing if name == one},
+        "differences_by_class": {
+            known: n for known in CLASSES for name, n in differing if name == known
+        },
         "differences_by_day": dict(days),
         "dead_letters": sum(
             found.get("dead", {}).get("items", 0)
@@ -207,11 +209,11 @@ def stripe_balances(given: list[str], rulebook: Rulebook) -> dict[str, int]:
         UsageError: one is no amount of a currency that the rulebook knows.
     """
     found = {}
-    for one in given:
-        currency, _, amount = one.partition("=")
+    for text in given:
+        currency, _, amount = text.partition("=")
         declared = rulebook.ledgers.get(currency.lower())
         value = minor_units(amount, declared.scale) if declared else None
         if value is None:
-            raise UsageError(f"--stripe-balance {one!r} is not like usd=1234.56")
+            raise UsageError(f"--stripe-balance {text!r} is not like usd=1234.56")
         found[currency.lower()] = value
     return found

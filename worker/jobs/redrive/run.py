@@ -50,25 +50,29 @@ class RedriveResult:
 
     def add(self, choices: Iterable[Selected]) -> None:
         """Count a portion."""
-        for one in choices:
+        for choice in choices:
             self.chosen += 1
-            if one.record is None:
-                self.lost.append(one)
+            if choice.record is None:
+                self.lost.append(choice)
                 continue
             self.redriven += 1
             if len(self.records) < SHOWN_MAX:
-                self.records.append(one._replace(record=None))
+                self.records.append(choice._replace(record=None))
 
 
-def group_of(settings: Settings, asked: RedriveRequest) -> str:
+def group_of(settings: Settings, request: RedriveRequest) -> str:
     """The group that keeps how far this redrive is; each filter is a redrive of its own."""
-    told = f"{asked.where.text}\0{asked.new_attempt}".encode()
-    digest = blake2b(told, digest_size=4).hexdigest()
-    return f"{settings.kafka.group_id}-redrive-{asked.kind}-{digest}"
+    text = f"{request.where.text}\0{request.new_attempt}".encode()
+    digest = blake2b(text, digest_size=4).hexdigest()
+    return f"{settings.kafka.group_id}-redrive-{request.kind}-{digest}"
 
 
 def redrive(
-    settings: Settings, asked: RedriveRequest, *, progress: Progress, embedded_broker: bool = False
+    settings: Settings,
+    request: RedriveRequest,
+    *,
+    progress: Progress,
+    embedded_broker: bool = False,
 ) -> RedriveResult:
     """Send the chosen letters' records through again, or say what would be sent.
 
@@ -79,8 +83,8 @@ def redrive(
         UsageError: the filter does not fit what letters tell.
     """
     with ExitStack() as stack:
-        job = _Job(settings, asked, stack, embedded_broker=embedded_broker)
-        choosing = _choosing(settings, asked, _opened(stack, settings))
+        job = _Job(settings, request, stack, embedded_broker=embedded_broker)
+        choosing = _choosing(settings, request, _opened(stack, settings))
         return job.run(choosing, progress)
 
 
@@ -90,9 +94,9 @@ def _opened(stack: ExitStack, settings: Settings) -> TopicReader:
     return topics
 
 
-def _choosing(settings: Settings, asked: RedriveRequest, lookups: TopicReader) -> LetterSelection:
+def _choosing(settings: Settings, request: RedriveRequest, lookups: TopicReader) -> LetterSelection:
     return LetterSelection(
-        asked=asked,
+        request=request,
         reader=EventReader(
             open_decoder(settings), translator_of(settings, load(settings.rulebook))
         ),
@@ -106,54 +110,61 @@ class _Job:
     """One redrive under way."""
 
     def __init__(
-        self, settings: Settings, asked: RedriveRequest, stack: ExitStack, *, embedded_broker: bool
+        self,
+        settings: Settings,
+        request: RedriveRequest,
+        stack: ExitStack,
+        *,
+        embedded_broker: bool,
     ) -> None:
-        self._asked = asked
-        self._group = group_of(settings, asked)
+        self._request = request
+        self._group = group_of(settings, request)
         self._letters = _opened(stack, settings)
-        self._standing = JobOffsets(settings, self._group)
-        stack.callback(self._standing.close)
+        self._offsets = JobOffsets(settings, self._group)
+        stack.callback(self._offsets.close)
         self._announcer: TransactionalProducer | None = None
-        if not asked.dry_run:
+        if not request.dry_run:
             # Before the offsets are asked for: it ends what another process has open.
             self._announcer = TransactionalProducer(
                 bootstrap_servers=settings.kafka.bootstrap_servers,
                 transactional_id=self._group,
                 client=settings.kafka.client,
-                after_commit=self._standing.commit if embedded_broker else lambda _: None,
+                after_commit=self._offsets.commit if embedded_broker else lambda _: None,
             )
             stack.callback(self._announcer.close)
-        self._topics = _letter_topics(settings, asked, self._letters)
+        self._topics = _letter_topics(settings, request, self._letters)
 
     def run(self, choosing: LetterSelection, progress: Progress) -> RedriveResult:
         """Portion by portion."""
         result = RedriveResult(self._group)
         all_there = self._letters.whole(self._topics)
-        if self._asked.new_attempt and self._asked.kind == "rejected":
+        if self._request.new_attempt and self._request.kind == "rejected":
             for record in progress.over(self._letters.read(all_there), "attempts"):
                 choosing.learn(record)
         left = self._left(all_there)
-        total = sum(one.end - one.start for one in left.values())
+        total = sum(offsets.end - offsets.start for offsets in left.values())
         records = progress.over(self._letters.read(left), "letters", total=total)
         for portion in _portions(records):
             choices = choosing.choose(portion)
-            self._write([one.record for one in choices if one.record], _after(portion))
+            self._write([choice.record for choice in choices if choice.record], _after(portion))
             result.read += len(portion)
             result.add(choices)
-        self._write([], {place: one.end for place, one in left.items()})
+        self._write([], {partition: offsets.end for partition, offsets in left.items()})
         return result
 
     def _left(
         self, there: Mapping[TopicPartition, OffsetRange]
     ) -> dict[TopicPartition, OffsetRange]:
         """What the group has not read yet; all of it when it is to be read again."""
-        if self._asked.again:
-            self._write([], {place: one.start for place, one in there.items()})
+        if self._request.again:
+            self._write([], {partition: offsets.start for partition, offsets in there.items()})
             return dict(there)
-        stands = self._standing.committed(list(there))
+        committed = self._offsets.committed(list(there))
         return {
-            place: OffsetRange(min(max(one.start, stands[place]), one.end), one.end)
-            for place, one in there.items()
+            partition: OffsetRange(
+                min(max(offsets.start, committed[partition]), offsets.end), offsets.end
+            )
+            for partition, offsets in there.items()
         }
 
     def _write(
@@ -161,10 +172,10 @@ class _Job:
     ) -> None:
         if self._announcer is None or not offsets:
             return
-        commits = [Commit(*place, offset, "") for place, offset in offsets.items()]
+        commits = [Commit(*partition, offset, "") for partition, offset in offsets.items()]
         for _ in range(TRIES):
             try:
-                self._announcer.announce(records, commits, self._standing.membership())
+                self._announcer.announce(records, commits, self._offsets.membership())
             except Aborted:
                 continue
             except Unsettled as unsettled:
@@ -180,8 +191,8 @@ _RUN_AGAIN: Final = (
 )
 
 
-def _letter_topics(settings: Settings, asked: RedriveRequest, topics: TopicReader) -> list[str]:
-    match asked.kind:
+def _letter_topics(settings: Settings, request: RedriveRequest, topics: TopicReader) -> list[str]:
+    match request.kind:
         case "dead":
             return [settings.topics.dead]
         case "rejected":
@@ -197,4 +208,4 @@ def _portions(records: Iterator[Record]) -> Iterator[list[Record]]:
 
 def _after(portion: Iterable[Record]) -> dict[TopicPartition, int]:
     """The offsets after these records."""
-    return {(one.topic(), one.partition()): one.offset() + 1 for one in portion}
+    return {(record.topic(), record.partition()): record.offset() + 1 for record in portion}

@@ -75,7 +75,7 @@ class LetterSelection:
     that was refused, by event, for rejections that get a new one.
     """
 
-    asked: RedriveRequest
+    request: RedriveRequest
     reader: EventReader
     roles: Mapping[str, str]
     parked: Sequence[str]
@@ -84,30 +84,30 @@ class LetterSelection:
 
     def learn(self, record: Record) -> None:
         """Take note of a rejection's attempt."""
-        told = rejection(record)
-        if told is not None:
-            before = self.highest.get(told.event_id, 0)
-            self.highest[told.event_id] = max(before, told.attempt)
+        refused = rejection(record)
+        if refused is not None:
+            before = self.highest.get(refused.event_id, 0)
+            self.highest[refused.event_id] = max(before, refused.attempt)
 
     def choose(self, letters: Sequence[Record]) -> list[Selected]:
         """Those of the letters that are meant, in order."""
-        told = [self._told(letter) for letter in letters]
-        meant = [one for one in told if self.asked.where.chooses(one.fields)]
-        if self.asked.new_attempt and self.asked.kind == "rejected":
-            meant = [one for one in meant if not self._superseded(one)]
-        wanted = [one.found for one in meant if isinstance(one.found, OtherGroup)]
-        held = self.read_at([one.at for one in wanted]) if wanted else {}
-        return [self._choice(one, held) for one in meant]
+        read = [self._read(letter) for letter in letters]
+        meant = [letter for letter in read if self.request.where.chooses(letter.fields)]
+        if self.request.new_attempt and self.request.kind == "rejected":
+            meant = [letter for letter in meant if not self._superseded(letter)]
+        wanted = [letter.found for letter in meant if isinstance(letter.found, OtherGroup)]
+        records = self.read_at([letter.at for letter in wanted]) if wanted else {}
+        return [self._choice(letter, records) for letter in meant]
 
-    def _superseded(self, one: _Wanted) -> bool:
+    def _superseded(self, letter: _Wanted) -> bool:
         """Was the event refused again at a later attempt? Then that letter is the one."""
-        return int(one.fields["attempt"]) < self.highest.get(str(one.fields["event_id"]), 0)
+        return int(letter.fields["attempt"]) < self.highest.get(str(letter.fields["event_id"]), 0)
 
     # What a letter tells
 
-    def _told(self, letter: Record) -> _Wanted:
+    def _read(self, letter: Record) -> _Wanted:
         name = f"{letter.topic()}/{letter.partition()}@{letter.offset()}"
-        if self.asked.kind == "rejected":
+        if self.request.kind == "rejected":
             return self._rejected(name, letter)
         found = of_carried(letter, parked=self.parked)
         topic, partition, offset = ("", -1, -1) if isinstance(found, UnusableLetter) else found.at
@@ -131,60 +131,64 @@ class LetterSelection:
         (event,) = self.reader.decode([letter])
         if not isinstance(event, Event):
             return {}
-        asked, _ = self.reader.translate(event, letter, role=self.roles.get(topic, ""))
-        transaction = asked.transaction if isinstance(asked, Chain) else ""
+        answer, _ = self.reader.translate(event, letter, role=self.roles.get(topic, ""))
+        transaction = answer.transaction if isinstance(answer, Chain) else ""
         return {"event_id": event.id, "event_type": event.type, "transaction": transaction}
 
     def _rejected(self, name: str, letter: Record) -> _Wanted:
-        told = rejection(letter)
-        if told is None:
+        refused = rejection(letter)
+        if refused is None:
             return _Wanted(
                 name,
                 _refused(_NONE, letter),
                 UnusableLetter("it is no rejection that the worker wrote"),
             )
-        return _Wanted(name, _refused(told, letter), OtherGroup(told.at, "", told.event_id))
+        return _Wanted(
+            name, _refused(refused, letter), OtherGroup(refused.at, "", refused.event_id)
+        )
 
     # What is written for it
 
-    def _choice(self, one: _Wanted, held: Mapping[RecordPosition, Record]) -> Selected:
-        found = one.found
+    def _choice(self, letter: _Wanted, records: Mapping[RecordPosition, Record]) -> Selected:
+        found = letter.found
         if isinstance(found, OtherGroup):
-            found = self._read_back(found, held.get(found.at))
+            found = self._read_back(found, records.get(found.at))
         if isinstance(found, OriginalRecord) and found.at[0] not in self.roles:
             found = UnusableLetter(f"{found.at[0]} is none of the input topics in the settings")
         if isinstance(found, UnusableLetter):
-            return Selected(one.letter, one.fields, None, found.why)
-        added = self._added(one, found)
+            return Selected(letter.letter, letter.fields, None, found.why)
+        added = self._added(letter, found)
         if isinstance(added, UnusableLetter):
-            return Selected(one.letter, one.fields, None, added.why)
+            return Selected(letter.letter, letter.fields, None, added.why)
         record = Announcement(
             found.at[0], found.key, found.value, [*found.headers, *added], found.timestamp_ms
         )
-        return Selected(one.letter, one.fields, record, "")
+        return Selected(letter.letter, letter.fields, record, "")
 
-    def _read_back(self, asked: OtherGroup, held: Record | None) -> OriginalRecord | UnusableLetter:
-        if held is not None and asked.event_id:
-            (event,) = self.reader.decode([held])
-            if not isinstance(event, Event) or event.id != asked.event_id:
-                topic, partition, offset = asked.at
+    def _read_back(
+        self, other: OtherGroup, record: Record | None
+    ) -> OriginalRecord | UnusableLetter:
+        if record is not None and other.event_id:
+            (event,) = self.reader.decode([record])
+            if not isinstance(event, Event) or event.id != other.event_id:
+                topic, partition, offset = other.at
                 return UnusableLetter(
                     f"{topic}/{partition}@{offset} holds another event: was it recreated?"
                 )
-        return read_back(asked, held, parked=self.parked)
+        return read_back(other, record, parked=self.parked)
 
-    def _added(self, one: _Wanted, found: OriginalRecord) -> Headers | UnusableLetter:
+    def _added(self, letter: _Wanted, found: OriginalRecord) -> Headers | UnusableLetter:
         """The headers that say who sends it again and why, and as which attempt."""
         notes = {
-            LETTER_HEADER: one.letter,
-            NOTE_HEADER: self.asked.note,
-            OPERATOR_HEADER: self.asked.operator,
+            LETTER_HEADER: letter.letter,
+            NOTE_HEADER: self.request.note,
+            OPERATOR_HEADER: self.request.operator,
         }
         added: Headers = [(name, text.encode()) for name, text in notes.items()]
-        if not self.asked.new_attempt:
+        if not self.request.new_attempt:
             return added
         own = asked_attempt(found.headers) or 0
-        attempt = 1 + max(own, self.highest.get(str(one.fields["event_id"]), 0))
+        attempt = 1 + max(own, self.highest.get(str(letter.fields["event_id"]), 0))
         if attempt > ATTEMPT_MAX:
             return UnusableLetter(
                 f"it was refused at attempt {ATTEMPT_MAX}, and there is none after that"
@@ -195,17 +199,17 @@ class LetterSelection:
 _NONE: Final = RejectedRecord("", "", "", "", 0, ("", -1, -1))
 
 
-def _refused(told: RejectedRecord, letter: Record) -> dict[str, str | int]:
+def _refused(refused: RejectedRecord, letter: Record) -> dict[str, str | int]:
     """What a filter sees of a rejection."""
-    topic, partition, offset = told.at
+    topic, partition, offset = refused.at
     return {
-        "event_id": told.event_id,
-        "event_type": told.event_type,
-        "transaction": told.transaction,
-        "reason": told.reason,
+        "event_id": refused.event_id,
+        "event_type": refused.event_type,
+        "transaction": refused.transaction,
+        "reason": refused.reason,
         "topic": topic,
         "partition": partition,
         "offset": offset,
-        "attempt": told.attempt,
+        "attempt": refused.attempt,
         "time": time_of(letter),
     }

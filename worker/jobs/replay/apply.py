@@ -21,11 +21,11 @@ from worker.stages.post.ledger_status import LedgerStatus
 from worker.stages.post.repost_guard import RepostGuard
 
 
-def replay_name(asked: ReplayRequest, started_from: str) -> str:
+def replay_name(request: ReplayRequest, started_from: str) -> str:
     """The replay's name: given, or one that the same range always has."""
-    told = "\0".join([started_from, *asked.topics, f"{asked.part.number}/{asked.part.of}"])
-    name = asked.name or blake2b(told.encode(), digest_size=4).hexdigest()
-    return name if asked.part.of == 1 else f"{name}-{asked.part.number}"
+    text = "\0".join([started_from, *request.topics, f"{request.part.number}/{request.part.of}"])
+    name = request.name or blake2b(text.encode(), digest_size=4).hexdigest()
+    return name if request.part.of == 1 else f"{name}-{request.part.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class AppliedReplay:
 
 def apply_replay(  # noqa: PLR0913 - what, under which name, and what tests bring along
     settings: Settings,
-    asked: ReplayRequest,
+    request: ReplayRequest,
     *,
     started_from: str,
     stop: Stop,
@@ -55,14 +55,14 @@ def apply_replay(  # noqa: PLR0913 - what, under which name, and what tests brin
         UsageError: the group stands somewhere and is not to be resumed, or as for a plan.
         DependencyUnavailable: a broker or the ledger did not answer in time.
     """
-    group = f"{settings.kafka.group_id}-replay-{replay_name(asked, started_from)}"
+    group = f"{settings.kafka.group_id}-replay-{replay_name(request, started_from)}"
     with ExitStack() as stack:
-        ranges = read_ranges(settings, asked, opened(stack, settings))
+        ranges = read_ranges(settings, request, opened(stack, settings))
     if not ranges:
         return AppliedReplay(group, ranges, {}, whole=True)
-    _set_out(settings, group, ranges, resume=asked.resume or not asked.name)
+    _commit_starts(settings, group, ranges, resume=request.resume or not request.name)
     own = _own(settings, group)
-    ends = {place: one.end for place, one in ranges.items()}
+    ends = {partition: offsets.end for partition, offsets in ranges.items()}
     with open_worker(
         own,
         ledger=ledger,
@@ -85,25 +85,29 @@ def _own(settings: Settings, group: str) -> Settings:
     return settings.model_copy(update={"kafka": kafka, "http": http})
 
 
-def _set_out(
+def _commit_starts(
     settings: Settings, group: str, ranges: Mapping[TopicPartition, OffsetRange], *, resume: bool
 ) -> None:
     """Where the group begins; one that stands somewhere is resumed or refused."""
-    standing = JobOffsets(settings, group)
+    job_offsets = JobOffsets(settings, group)
     try:
-        stands = standing.committed(list(ranges))
-        known = [place for place, offset in stands.items() if offset >= 0]
+        committed = job_offsets.committed(list(ranges))
+        known = [partition for partition, offset in committed.items() if offset >= 0]
         if known and not resume:
             topic, partition = known[0]
             raise UsageError(
-                f"the group {group} stands at {topic}/{partition}@{stands[known[0]]} already:"
+                f"the group {group} stands at {topic}/{partition}@{committed[known[0]]} already:"
                 " --resume goes on there, another --name is another replay"
             )
-        standing.commit(
-            [Commit(*place, one.start, "") for place, one in ranges.items() if stands[place] < 0]
+        job_offsets.commit(
+            [
+                Commit(*partition, offsets.start, "")
+                for partition, offsets in ranges.items()
+                if committed[partition] < 0
+            ]
         )
     finally:
-        standing.close()
+        job_offsets.close()
 
 
 def _variant(ends: Mapping[TopicPartition, int]) -> Variant:

@@ -30,43 +30,43 @@ class BoundedSource:
         records: list[Record] = []
         ends: dict[TopicPartition, int] = {}
         for record in polled.records:
-            place = (record.topic(), record.partition())
-            if record.offset() < self._bounds.get(place, 0):
+            partition = (record.topic(), record.partition())
+            if record.offset() < self._bounds.get(partition, 0):
                 records.append(record)
             else:
-                self._reached(place, ends)
-        for place, end in polled.ends.items():
-            if end >= self._bounds.get(place, 0):
-                self._reached(place, ends)
+                self._reached(partition, ends)
+        for partition, end in polled.ends.items():
+            if end >= self._bounds.get(partition, 0):
+                self._reached(partition, ends)
         return Polled(records, polled.lost, polled.gained, ends)
 
-    def _reached(self, place: TopicPartition, ends: dict[TopicPartition, int]) -> None:
-        if place not in self._done:
-            self._done.add(place)
-            self._source.pause([place])
-        if place in self._bounds:
-            ends[place] = self._bounds[place]
+    def _reached(self, partition: TopicPartition, ends: dict[TopicPartition, int]) -> None:
+        if partition not in self._done:
+            self._done.add(partition)
+            self._source.pause([partition])
+        if partition in self._bounds:
+            ends[partition] = self._bounds[partition]
 
-    def seek(self, place: TopicPartition, offset: int) -> bool:
+    def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Read from here on, also where the bound was reached before."""
-        if not self._source.seek(place, offset):
+        if not self._source.seek(partition, offset):
             return False
-        if place in self._done:
-            self._done.discard(place)
-            self._source.resume([place])
+        if partition in self._done:
+            self._done.discard(partition)
+            self._source.resume([partition])
         return True
 
-    def resume(self, places: Iterable[TopicPartition]) -> None:
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Take records again of those that have not reached their bound."""
-        self._source.resume([place for place in places if place not in self._done])
+        self._source.resume([partition for partition in partitions if partition not in self._done])
 
-    def pause(self, places: Iterable[TopicPartition]) -> None:
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Take no more records of these."""
-        self._source.pause(places)
+        self._source.pause(partitions)
 
-    def opening(self, place: TopicPartition) -> Opening | None:
+    def opening(self, partition: TopicPartition) -> Opening | None:
         """Where the group stands."""
-        return self._source.opening(place)
+        return self._source.opening(partition)
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Has the group committed these offsets?"""
@@ -76,9 +76,9 @@ class BoundedSource:
         """First offsets and ends."""
         return self._source.watermarks()
 
-    def lag(self, place: TopicPartition, offset: int) -> int | None:
+    def lag(self, partition: TopicPartition, offset: int) -> int | None:
         """How much is left to the bound."""
-        return max(0, self._bounds.get(place, 0) - offset)
+        return max(0, self._bounds.get(partition, 0) - offset)
 
     @property
     def joined(self) -> bool:

@@ -54,28 +54,28 @@ class PlannedReplay:
 # Plan
 
 
-def plan_replay(settings: Settings, asked: ReplayRequest, *, progress: Progress) -> PlannedReplay:
+def plan_replay(settings: Settings, request: ReplayRequest, *, progress: Progress) -> PlannedReplay:
     """Say what applying it would post.
 
     Raises:
         UsageError: records of the range are gone, an archive is broken, or an option is wrong.
         DependencyUnavailable: the broker or the ledger does not answer.
     """
-    topics_of(settings.topics.inputs, asked.topics)  # said before anything is read
+    topics_of(settings.topics.inputs, request.topics)  # said before anything is read
     with ExitStack() as stack:
         books = stack.enter_context(open_named_ledger(settings))
         newest_timestamp(books.ledger)  # a ledger that is down is said before anything is read
-        topics = None if asked.files else opened(stack, settings)
-        ranges = read_ranges(settings, asked, topics) if topics else {}
+        topics = None if request.files else opened(stack, settings)
+        ranges = read_ranges(settings, request, topics) if topics else {}
         translator = translator_of(settings, books.rulebook)
         planner = ReplayPlanner(
             reader=EventReader(open_decoder(settings), translator),
-            standings=LedgerStatus(books.ledger, translator),
+            ledger_status=LedgerStatus(books.ledger, translator),
             roles={topic: role for role, topic in settings.topics.inputs.items()},
-            rejected=set(_rejected(settings, asked, topics)),
+            rejected=set(_rejected(settings, request, topics)),
         )
-        total = sum(one.end - one.start for one in ranges.values())
-        records = topics.read(ranges) if topics else _archived(settings, asked)
+        total = sum(offsets.end - offsets.start for offsets in ranges.values())
+        records = topics.read(ranges) if topics else _archived(settings, request)
         return PlannedReplay(planner.read(progress.over(records, "events", total=total)), ranges)
 
 
@@ -87,58 +87,62 @@ def opened(stack: ExitStack, settings: Settings) -> TopicReader:
 
 
 def read_ranges(
-    settings: Settings, asked: ReplayRequest, topics: TopicReader
+    settings: Settings, request: ReplayRequest, topics: TopicReader
 ) -> dict[TopicPartition, OffsetRange]:
     """The offsets that the replay reads: what was asked for, below what the group committed."""
     return bounds(
         topics,
         group=settings.kafka.group_id,
-        names=topics_of(settings.topics.inputs, asked.topics),
-        start=asked.start,
-        end=asked.end,
-        part=asked.part,
+        names=topics_of(settings.topics.inputs, request.topics),
+        start=request.start,
+        end=request.end,
+        part=request.part,
     )
 
 
 def _rejected(
-    settings: Settings, asked: ReplayRequest, topics: TopicReader | None
+    settings: Settings, request: ReplayRequest, topics: TopicReader | None
 ) -> Iterator[str]:
     """The events that the ledger refused, as far as their topic still tells."""
     name = settings.topics.rejected
     records: Iterable[Record] = (
         topics.read(topics.whole([name]))
         if topics
-        else (one for one in read_archives(asked.files, topic=asked.topic) if one.topic() == name)
+        else (
+            record
+            for record in read_archives(request.files, topic=request.topic)
+            if record.topic() == name
+        )
     )
     for record in records:
-        told = rejection(record)
-        if told is not None:
-            yield told.event_id
+        refused = rejection(record)
+        if refused is not None:
+            yield refused.event_id
 
 
-def _archived(settings: Settings, asked: ReplayRequest) -> Iterator[Record]:
+def _archived(settings: Settings, request: ReplayRequest) -> Iterator[Record]:
     """The events of the archives, between the two times; offsets mean the archive's own."""
-    names = set(topics_of(settings.topics.inputs, asked.topics))
+    names = set(topics_of(settings.topics.inputs, request.topics))
     found = False
-    for record in read_archives(asked.files, topic=asked.topic):
+    for record in read_archives(request.files, topic=request.topic):
         if record.topic() in names:
             found = True
-            if _within(record, asked):
+            if _within(record, request):
                 yield record
     if not found:
         raise UsageError(f"no record of these files is of {', '.join(sorted(names))}")
 
 
-def _within(record: Record, asked: ReplayRequest) -> bool:
-    place, offset = (record.topic(), record.partition()), record.offset()
+def _within(record: Record, request: ReplayRequest) -> bool:
+    partition, offset = (record.topic(), record.partition()), record.offset()
     at_ms = record.timestamp()[1]
-    if asked.start.offsets and offset < asked.start.offsets.get(place, offset + 1):
+    if request.start.offsets and offset < request.start.offsets.get(partition, offset + 1):
         return False
-    if asked.end.offsets and offset >= asked.end.offsets.get(place, 0):
+    if request.end.offsets and offset >= request.end.offsets.get(partition, 0):
         return False
-    if asked.end.time_ms and at_ms >= asked.end.time_ms:
+    if request.end.time_ms and at_ms >= request.end.time_ms:
         return False
-    return at_ms >= asked.start.time_ms
+    return at_ms >= request.start.time_ms
 
 
 # Apply
@@ -147,6 +151,6 @@ def _within(record: Record, asked: ReplayRequest) -> bool:
 def shown_ranges(ranges: Mapping[TopicPartition, OffsetRange]) -> Sequence[str]:
     """`stripe.payments/3@100-250`, the end left out."""
     return [
-        f"{topic}/{partition}@{one.start}-{one.end}"
-        for (topic, partition), one in sorted(ranges.items())
+        f"{topic}/{partition}@{offsets.start}-{offsets.end}"
+        for (topic, partition), offsets in sorted(ranges.items())
     ]

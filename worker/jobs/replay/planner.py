@@ -87,7 +87,7 @@ class ReplayPlanner:
     """
 
     reader: EventReader
-    standings: LedgerStatus
+    ledger_status: LedgerStatus
     roles: dict[str, str]
     rejected: Collection[str]
     plan: ReplayPlan = field(default_factory=ReplayPlan)
@@ -105,34 +105,36 @@ class ReplayPlanner:
             self._translated(record, found)
             for record, found in zip(portion, self.reader.decode(portion), strict=True)
         ]
-        asked = [
-            RequestedChain(one.answer, one.role) for one in reads if isinstance(one.answer, Chain)
+        requests = [
+            RequestedChain(read.answer, read.role)
+            for read in reads
+            if isinstance(read.answer, Chain)
         ]
-        held = iter(self.standings.of(asked))
-        for one in reads:
-            if isinstance(one.answer, Chain):
-                kind = self._kind(one.answer, next(held))
-                self.plan.add(_item(one, kind, one.answer.transaction))
+        statuses = iter(self.ledger_status.of(requests))
+        for read in reads:
+            if isinstance(read.answer, Chain):
+                kind = self._kind(read.answer, next(statuses))
+                self.plan.add(_item(read, kind, read.answer.transaction))
             else:
-                name = one.found.type if isinstance(one.found, Event) else ""
-                self.plan.add(_item(one, one.answer, name))
+                name = read.found.type if isinstance(read.found, Event) else ""
+                self.plan.add(_item(read, read.answer, name))
 
     def _translated(self, record: Record, found: Event | Dead) -> _Read:
         role = self.roles[record.topic()]
-        asked, _ = self.reader.translate(found, record, role=role)
-        if isinstance(asked, Chain):
-            return _Read(record, found, asked, role)
-        return _Read(record, found, "dead" if isinstance(asked, Dead) else asked.outcome, role)
+        answer, _ = self.reader.translate(found, record, role=role)
+        if isinstance(answer, Chain):
+            return _Read(record, found, answer, role)
+        return _Read(record, found, "dead" if isinstance(answer, Dead) else answer.outcome, role)
 
-    def _kind(self, chain: Chain, held: ChainStatus) -> str:
+    def _kind(self, chain: Chain, status: ChainStatus) -> str:
         """What becomes of a chain; a replay makes some of what later records wait for."""
-        if held is ChainStatus.WAITING and self._comes(chain):
-            held = ChainStatus.NEW
-        if held not in {ChainStatus.NEW, ChainStatus.WAITING}:
-            return held.value
+        if status is ChainStatus.WAITING and self._comes(chain):
+            status = ChainStatus.NEW
+        if status not in {ChainStatus.NEW, ChainStatus.WAITING}:
+            return status.value
         if chain.event.id in self.rejected:
             return "rejected"
-        if held is ChainStatus.WAITING:
+        if status is ChainStatus.WAITING:
             return "waiting"
         if chain.tag in self._new:
             return "repeated"
@@ -143,17 +145,17 @@ class ReplayPlanner:
     def _comes(self, chain: Chain) -> bool:
         """Does this replay post what the chain waits for, before it?"""
         needs = chain.needs
-        sought = [need for need in (needs.origin, needs.after) if need] if needs else []
+        wanted = [need for need in (needs.origin, needs.after) if need] if needs else []
         return all(
-            need.optional or any(one.tag in self._new for one in need.sought) for need in sought
+            need.optional or any(chain.tag in self._new for chain in need.sought) for need in wanted
         ) and all(
             not leg.pending_ids or any(number in self._new for number in leg.pending_ids)
             for leg in chain.legs
         )
 
 
-def _item(one: _Read, kind: str, transaction: str) -> PlanItem:
-    record = one.record
+def _item(read: _Read, kind: str, transaction: str) -> PlanItem:
+    record = read.record
     origin = f"{record.topic()}/{record.partition()}@{record.offset()}"
-    event_id = one.found.id if isinstance(one.found, Event) else ""
+    event_id = read.found.id if isinstance(read.found, Event) else ""
     return PlanItem(kind, transaction, event_id, origin)

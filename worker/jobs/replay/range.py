@@ -83,24 +83,26 @@ def bounds(  # noqa: PLR0913 - two ends, and what may be read
     """
     whole = topics.whole(names)
     starts = _starts(topics, names, whole, start)
-    ends = {place: one.end for place, one in whole.items()}
+    ends = {partition: offsets.end for partition, offsets in whole.items()}
     if end.time_ms:
         ends = topics.offsets_at(ends, end.time_ms)
     elif end.offsets:
         _refuse_unknown(end.offsets, whole, "--to")
-        ends = {place: min(end.offsets.get(place, 0), ends[place]) for place in whole}
+        ends = {
+            partition: min(end.offsets.get(partition, 0), ends[partition]) for partition in whole
+        }
     committed = topics.committed(group, list(whole))
-    if all(one < 0 for one in committed.values()):
+    if all(offsets < 0 for offsets in committed.values()):
         raise UsageError(
             f"the group {group} has committed nothing of {', '.join(names)}: everything is the live"
             " worker's to post (ledger-worker run), nothing is a replay's"
         )
     return {
-        place: OffsetRange(starts[place], stop)
-        for index, place in enumerate(sorted(whole))
+        partition: OffsetRange(starts[partition], stop)
+        for index, partition in enumerate(sorted(whole))
         if part.takes(index)
-        and place in starts
-        and (stop := min(ends[place], max(committed[place], 0))) > starts[place]
+        and partition in starts
+        and (stop := min(ends[partition], max(committed[partition], 0))) > starts[partition]
     }
 
 
@@ -112,7 +114,7 @@ def _starts(
 ) -> dict[TopicPartition, int]:
     if not start.offsets:
         found = topics.ranges(names, start_ms=start.time_ms)
-        return {place: one.start for place, one in found.items()}
+        return {partition: offsets.start for partition, offsets in found.items()}
     _refuse_unknown(start.offsets, whole, "--from")
     for (topic, partition), offset in start.offsets.items():
         low = whole[topic, partition].start

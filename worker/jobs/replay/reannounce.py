@@ -61,7 +61,7 @@ class Reannounced:
     outbox: str
     since: int = 0
     transfers: int = 0
-    untold: list[Unannounced] = field(default_factory=list)
+    unannounced: list[Unannounced] = field(default_factory=list)
 
 
 def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring along
@@ -87,20 +87,20 @@ def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring a
             books = stack.enter_context(open_named_ledger(settings))
         else:
             books = NamedLedger(ledger, load(settings.rulebook), settings)
-        told = f"{outbox}\0{start_ns}\0{end_ns}".encode()
-        group = f"{settings.kafka.group_id}-announce-{blake2b(told, digest_size=4).hexdigest()}"
+        text = f"{outbox}\0{start_ns}\0{end_ns}".encode()
+        group = f"{settings.kafka.group_id}-announce-{blake2b(text, digest_size=4).hexdigest()}"
         writing = _OutboxWriter(settings, group, outbox, stack, embedded_broker=embedded_broker)
         result = Reannounced(group, outbox, since=writing.since())
-        telling = Reannouncer(settings, books, outbox, stack)
+        reannouncer = Reannouncer(settings, books, outbox, stack)
         cut = end_ns or newest_timestamp(books.ledger) + 1
         low = max(start_ns, result.since + 1 if result.since else 0)
         transfers = all_transfers(books.ledger, start_ns=low, end_ns=cut)
         chains = chains_of(progress.over(transfers, "transfers"))
         while portion := list(islice(chains, PORTION)):
-            announcements, untold = telling.tell(portion)
+            announcements, unannounced = reannouncer.announce(portion)
             writing.write(announcements, portion[-1][-1].timestamp)
             result.transfers += len(announcements)
-            result.untold += untold
+            result.unannounced += unannounced
         return result
 
 
@@ -132,20 +132,20 @@ class _OutboxWriter:
         *,
         embedded_broker: bool,
     ) -> None:
-        self._place = (outbox, 0)
-        self._standing = JobOffsets(settings, group)
-        stack.callback(self._standing.close)
+        self._partition = (outbox, 0)
+        self._offsets = JobOffsets(settings, group)
+        stack.callback(self._offsets.close)
         self._announcer = TransactionalProducer(
             bootstrap_servers=settings.kafka.bootstrap_servers,
             transactional_id=group,
             client=settings.kafka.client,
-            after_commit=self._standing.commit if embedded_broker else lambda _: None,
+            after_commit=self._offsets.commit if embedded_broker else lambda _: None,
         )
         stack.callback(self._announcer.close)
 
     def since(self) -> int:
         """The ledger timestamp up to which everything was written; 0 before the first."""
-        text = self._standing.metadata(self._place)
+        text = self._offsets.metadata(self._partition)
         try:
             return int(json.loads(text)["announced"]) if text else 0
         except (ValueError, KeyError, TypeError):
@@ -153,10 +153,10 @@ class _OutboxWriter:
 
     def write(self, announcements: Sequence[Announcement], timestamp: int) -> None:
         """One transaction; the offset means nothing, the metadata is what counts."""
-        commit = Commit(*self._place, 0, json.dumps({"announced": timestamp}))
+        commit = Commit(*self._partition, 0, json.dumps({"announced": timestamp}))
         for _ in range(TRIES):
             try:
-                self._announcer.announce(announcements, [commit], self._standing.membership())
+                self._announcer.announce(announcements, [commit], self._offsets.membership())
             except Aborted:
                 continue
             except Unsettled as unsettled:
@@ -188,32 +188,35 @@ class Reannouncer:
             settings, books.rulebook.digest, schemas, topic=outbox
         )
 
-    def tell(
+    def announce(
         self, chains: Sequence[Sequence[Transfer]]
     ) -> tuple[list[Announcement], list[Unannounced]]:
         """The announcements in order, and what could not be told."""
-        places = [self._books.place(chain[0].user_data_64) for chain in chains]
-        found = self._topics.at(place for place in places if place is not None)
+        positions = [self._books.place(chain[0].user_data_64) for chain in chains]
+        found = self._topics.at(position for position in positions if position is not None)
         announcements: list[Announcement] = []
-        untold: list[Unannounced] = []
-        for chain, place in zip(chains, places, strict=True):
-            if place is None:
+        unannounced: list[Unannounced] = []
+        for chain, position in zip(chains, positions, strict=True):
+            if position is None:
                 answer: list[Announcement] | str = _FOREIGN
             else:
-                answer = self._one(chain, place, found)
+                answer = self._chain_announcements(chain, position, found)
             if isinstance(answer, str):
-                untold += [Unannounced(hex_id(one.id), one.timestamp, answer) for one in chain]
+                unannounced += [
+                    Unannounced(hex_id(transfer.id), transfer.timestamp, answer)
+                    for transfer in chain
+                ]
             else:
                 announcements += answer
-        return announcements, untold
+        return announcements, unannounced
 
-    def _one(
+    def _chain_announcements(
         self,
         chain: Sequence[Transfer],
-        place: RecordPosition,
+        position: RecordPosition,
         found: Mapping[RecordPosition, Record],
     ) -> list[Announcement] | str:
-        topic, partition, offset = place
+        topic, partition, offset = position
         record = found.get((topic, partition, offset))
         if record is None:
             return f"its record {topic}/{partition}@{offset} is not in the topic any more"
@@ -225,17 +228,20 @@ class Reannouncer:
             return f"the rulebook makes another fact of its record {topic}/{partition}@{offset}"
         legs = self._holdings.legs(made, chain)
         written = self._encoder.encode(made, made.attempt, legs, record)
-        return [one._replace(headers=[*one.headers, (REBUILT_HEADER, b"1")]) for one in written]
+        return [
+            announcement._replace(headers=[*announcement.headers, (REBUILT_HEADER, b"1")])
+            for announcement in written
+        ]
 
-    def _chain(self, event: Event, role: str, held: Sequence[Transfer]) -> Chain | None:
+    def _chain(self, event: Event, role: str, stored: Sequence[Transfer]) -> Chain | None:
         """The event's chain as it was posted: at its attempt, perhaps to suspense.
 
         Legs that the rulebook in force has no more are named by their number.
         """
         first = None
-        ids = {transfer.id for transfer in held}
+        ids = {transfer.id for transfer in stored}
         for made in variants(self._rules, event, role=role):
-            if made.tag != held[0].user_data_128:
+            if made.tag != stored[0].user_data_128:
                 return first
             if any(leg.id in ids for leg in made.legs):
                 return made

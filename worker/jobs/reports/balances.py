@@ -43,20 +43,20 @@ class ReportedBalance(NamedTuple):
 AMOUNTS = ("debits", "credits", "debits_pending", "credits_pending", "balance")
 
 
-def balance_of(books: NamedLedger, held: Account) -> ReportedBalance:
+def balance_of(books: NamedLedger, account: Account) -> ReportedBalance:
     """An account that the ledger holds, named and netted."""
-    named = books.name(held)
-    net = held.credits_posted - held.debits_posted
-    currency, scale = books.currency(held.ledger)
+    named = books.name(account)
+    net = account.credits_posted - account.debits_posted
+    currency, scale = books.currency(account.ledger)
     return ReportedBalance(
         account=named.name,
         key=named.key,
         currency=currency,
         scale=scale,
-        debits=held.debits_posted,
-        credits=held.credits_posted,
-        debits_pending=held.debits_pending,
-        credits_pending=held.credits_pending,
+        debits=account.debits_posted,
+        credits=account.credits_posted,
+        debits_pending=account.debits_pending,
+        credits_pending=account.credits_pending,
         balance=-net if books.debit_normal(named.name) else net,
     )
 
@@ -71,14 +71,14 @@ def balances(
     """
     ledger = books.ledger_of(currency) if currency else 0
     if key:
-        found = iter(held_accounts(books, account=account, key=key))
+        found = iter(stored_accounts(books, account=account, key=key))
     else:
         code = books.declared(account).code if account else 0
         found = all_accounts(books.ledger, code=code)
-    return (balance_of(books, held) for held in found if ledger in (0, held.ledger))
+    return (balance_of(books, stored) for stored in found if ledger in (0, stored.ledger))
 
 
-def held_accounts(
+def stored_accounts(
     books: NamedLedger, *, account: str, key: str, currency: str = ""
 ) -> list[Account]:
     """One account in every currency that it exists in. key: empty for an account without `per`.
@@ -91,7 +91,7 @@ def held_accounts(
         raise UsageError(f"{account} has one account per {declared.per}: say which")
     if key and not declared.per:
         raise UsageError(f"{account} is a single account and has no key")
-    ledgers = [one.ledger for one in books.rulebook.ledgers.values()]
+    ledgers = [known.ledger for known in books.rulebook.ledgers.values()]
     if currency:
         ledgers = [books.ledger_of(currency)]
     ids = [account_id(ledger=ledger, name=account, key=key) for ledger in ledgers]

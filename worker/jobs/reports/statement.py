@@ -33,7 +33,7 @@ class StatementLine(NamedTuple):
     change: int
     reserved: int
     balance: int
-    place: NamedPosition | None
+    position: NamedPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Statement:
     """
 
     books: NamedLedger
-    held: Account
+    account: Account
     start_ns: int
     end_ns: int
     opening: int
@@ -53,7 +53,7 @@ class Statement:
     @property
     def title(self) -> str:
         """`customer_wallet[cus_1]`, or the name of an account without keys."""
-        named = self.books.name(self.held)
+        named = self.books.name(self.account)
         return f"{named.name}[{named.key}]" if named.key else named.name
 
     def lines(self) -> Iterator[StatementLine]:
@@ -61,7 +61,7 @@ class Statement:
         books, balance = self.books, self.opening
         page: list[Transfer] = []
         for transfer in account_transfers(
-            books.ledger, self.held.id, start_ns=self.start_ns, end_ns=self.end_ns
+            books.ledger, self.account.id, start_ns=self.start_ns, end_ns=self.end_ns
         ):
             page.append(transfer)
             if len(page) == NAMED_TOGETHER:
@@ -71,26 +71,26 @@ class Statement:
         yield from self._page(page, balance)
 
     def _page(self, transfers: list[Transfer], balance: int) -> list[StatementLine]:
-        names = self.books.names({self._other(one) for one in transfers})
+        names = self.books.names({self._other(transfer) for transfer in transfers})
         lines = []
-        for one in transfers:
-            change = signed(self.books, self.held, one)
+        for transfer in transfers:
+            change = signed(self.books, self.account, transfer)
             balance += change
-            named = names.get(self._other(one))
+            named = names.get(self._other(transfer))
             other = "?" if named is None else named.name + (f"[{named.key}]" if named.key else "")
-            kind = kind_of(one.flags)
-            reserved = one.amount if kind == "pending" else 0
-            place = self.books.place(one.user_data_64)
-            lines.append(StatementLine(one, kind, other, change, reserved, balance, place))
+            kind = kind_of(transfer.flags)
+            reserved = transfer.amount if kind == "pending" else 0
+            position = self.books.place(transfer.user_data_64)
+            lines.append(StatementLine(transfer, kind, other, change, reserved, balance, position))
         return lines
 
     def _other(self, transfer: Transfer) -> int:
-        ours = transfer.debit_account_id == self.held.id
+        ours = transfer.debit_account_id == self.account.id
         return transfer.credit_account_id if ours else transfer.debit_account_id
 
     def line_fields(self, line: StatementLine) -> dict[str, Any]:
         """One line for JSON; amounts are decimal strings in major units."""
-        scale = self.books.currency(self.held.ledger)[1]
+        scale = self.books.currency(self.account.ledger)[1]
         return {
             "at": iso_time(line.transfer.timestamp),
             "transfer_id": hex_id(line.transfer.id),
@@ -100,40 +100,40 @@ class Statement:
             "change": major_units(line.change, scale),
             "reserved": major_units(line.reserved, scale),
             "balance": major_units(line.balance, scale),
-            "record": line.place.text if line.place else "",
+            "record": line.position.text if line.position else "",
         }
 
 
-def statement(books: NamedLedger, held: Account, *, start_ns: int, end_ns: int) -> Statement:
+def statement(books: NamedLedger, account: Account, *, start_ns: int, end_ns: int) -> Statement:
     """The statement of an account that the ledger holds."""
-    opening, source = _opening(books, held, start_ns)
-    return Statement(books, held, start_ns, end_ns, opening, source)
+    opening, source = _opening(books, account, start_ns)
+    return Statement(books, account, start_ns, end_ns, opening, source)
 
 
-def _opening(books: NamedLedger, held: Account, start_ns: int) -> tuple[int, str]:
+def _opening(books: NamedLedger, account: Account, start_ns: int) -> tuple[int, str]:
     """The posted balance before `start_ns`, and where it comes from."""
     if not start_ns:
         return 0, "the account's beginning"
-    if held.flags & AccountFlags.HISTORY:
-        before = AccountFilter(held.id, timestamp_max=start_ns - 1, limit=1, reversed=True)
+    if account.flags & AccountFlags.HISTORY:
+        before = AccountFilter(account.id, timestamp_max=start_ns - 1, limit=1, reversed=True)
         found = books.ledger.account_balances(before)
         net = found[0].credits_posted - found[0].debits_posted if found else 0
-        return _normal(books, held, net), "the ledger's history of the account"
+        return _normal(books, account, net), "the ledger's history of the account"
     earlier = 0
     total = 0
-    for transfer in account_transfers(books.ledger, held.id, end_ns=start_ns):
+    for transfer in account_transfers(books.ledger, account.id, end_ns=start_ns):
         earlier += 1
-        total += signed(books, held, transfer)
+        total += signed(books, account, transfer)
     return total, f"the account keeps no history: summed from {earlier:,} earlier transfers"
 
 
-def signed(books: NamedLedger, held: Account, transfer: Transfer) -> int:
+def signed(books: NamedLedger, account: Account, transfer: Transfer) -> int:
     """What a transfer changes of an account's posted balance, positive on its normal side."""
     if kind_of(transfer.flags) not in {"posted", "post"}:
         return 0
-    ours = transfer.debit_account_id == held.id
-    return _normal(books, held, -transfer.amount if ours else transfer.amount)
+    ours = transfer.debit_account_id == account.id
+    return _normal(books, account, -transfer.amount if ours else transfer.amount)
 
 
-def _normal(books: NamedLedger, held: Account, net: int) -> int:
-    return -net if books.debit_normal(books.name(held).name) else net
+def _normal(books: NamedLedger, account: Account, net: int) -> int:
+    return -net if books.debit_normal(books.name(account).name) else net

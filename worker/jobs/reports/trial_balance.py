@@ -62,9 +62,10 @@ class TrialBalance:
 
     def lines(self) -> Iterator[dict[str, str]]:
         """Each account and currency, in the rulebook's order of codes; major units."""
-        codes = {one.name: one.code for one in self.books.rulebook.accounts.values()}
+        codes = {declared.name: declared.code for declared in self.books.rulebook.accounts.values()}
         for name, ledger in sorted(
-            self.totals, key=lambda one: (self.books.currency(one[1])[0], codes.get(one[0], 0))
+            self.totals,
+            key=lambda declared: (self.books.currency(declared[1])[0], codes.get(declared[0], 0)),
         ):
             total = self.totals[name, ledger]
             currency, scale = self.books.currency(ledger)
@@ -92,12 +93,12 @@ def trial_balance(books: NamedLedger, *, at_ns: int = 0) -> TrialBalance:
         return TrialBalance(books, at_ns, FROM_TRANSFERS, _before(books, at_ns))
     newest = newest_timestamp(books.ledger)
     totals: Totals = {}
-    for held in all_accounts(books.ledger):
-        total = totals.setdefault((books.name(held).name, held.ledger), AccountTotal())
-        total.debits += held.debits_posted
-        total.credits += held.credits_posted
-        total.debits_pending += held.debits_pending
-        total.credits_pending += held.credits_pending
+    for account in all_accounts(books.ledger):
+        total = totals.setdefault((books.name(account).name, account.ledger), AccountTotal())
+        total.debits += account.debits_posted
+        total.credits += account.credits_posted
+        total.debits_pending += account.debits_pending
+        total.credits_pending += account.credits_pending
     if newest_timestamp(books.ledger) == newest:
         return TrialBalance(books, newest + 1, FROM_ACCOUNTS, totals)
     return TrialBalance(books, newest + 1, FROM_TRANSFERS, _before(books, newest + 1))
@@ -127,20 +128,25 @@ class _Summing:
 
     def add(self, page: list[Transfer]) -> None:
         """The next transfers."""
-        ids = {one.debit_account_id for one in page} | {one.credit_account_id for one in page}
+        ids = {transfer.debit_account_id for transfer in page} | {
+            transfer.credit_account_id for transfer in page
+        }
         names = self.books.names(ids)
-        for one in page:
-            debit = self._total(names, one.debit_account_id)
-            credit = self._total(names, one.credit_account_id)
-            kind = kind_of(one.flags)
+        for transfer in page:
+            debit = self._total(names, transfer.debit_account_id)
+            credit = self._total(names, transfer.credit_account_id)
+            kind = kind_of(transfer.flags)
             if kind == "pending":
-                if not one.timeout or one.timestamp + one.timeout * NANOSECONDS > self.at_ns:
-                    self.reserved[one.id] = (debit, credit, one.amount)
+                if (
+                    not transfer.timeout
+                    or transfer.timestamp + transfer.timeout * NANOSECONDS > self.at_ns
+                ):
+                    self.reserved[transfer.id] = (debit, credit, transfer.amount)
                 continue
-            self.reserved.pop(one.pending_id, None)
+            self.reserved.pop(transfer.pending_id, None)
             if kind != "void":
-                debit.debits += one.amount
-                credit.credits += one.amount
+                debit.debits += transfer.amount
+                credit.credits += transfer.amount
 
     def add_pending(self) -> None:
         """What was neither posted, voided nor expired is still reserved."""

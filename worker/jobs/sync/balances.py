@@ -65,9 +65,13 @@ def _while_still(ledger: Ledger, ids: Sequence[int]) -> dict[int, Net]:
     the newest both before and after the balance was read.
     """
     before = _newest(ledger, ids)
-    held = ledger.lookup_accounts(ids)
+    stored = ledger.lookup_accounts(ids)
     after = _newest(ledger, ids)
-    return {one.id: _net(one, after[one.id]) for one in held if before[one.id] == after[one.id]}
+    return {
+        account.id: _net(account, after[account.id])
+        for account in stored
+        if before[account.id] == after[account.id]
+    }
 
 
 def _newest(ledger: Ledger, ids: Iterable[int]) -> dict[int, int]:
@@ -79,5 +83,5 @@ def _newest(ledger: Ledger, ids: Iterable[int]) -> dict[int, int]:
     return found
 
 
-def _net(held: Account | AccountBalance, timestamp: int) -> Net:
-    return Net(held.credits_posted - held.debits_posted, timestamp)
+def _net(account: Account | AccountBalance, timestamp: int) -> Net:
+    return Net(account.credits_posted - account.debits_posted, timestamp)

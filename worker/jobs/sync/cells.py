@@ -66,22 +66,22 @@ class Cells:
             Unreadable: it is no posted transfer.
         """
         try:
-            told = posted_fields(record)
-            ledger, timestamp = int(told["ledger"]), int(told["ledger_timestamp"])
+            fields = posted_fields(record)
+            ledger, timestamp = int(fields["ledger"]), int(fields["ledger_timestamp"])
             if ledger not in self._targets.currencies:
                 return []
-            sides = (self._side(told, name, ledger, timestamp) for name in SIDES)
+            sides = (self._side(fields, name, ledger, timestamp) for name in SIDES)
             return [side for side in sides if side is not None]
         except (UsageError, KeyError, TypeError, ValueError):
             raise Unreadable from None
 
     def _side(
-        self, told: Mapping[str, Any], name: str, ledger: int, timestamp: int
+        self, fields: Mapping[str, Any], name: str, ledger: int, timestamp: int
     ) -> AccountSide | None:
-        found = self._targets.accounts.get(told[f"{name}_account"])
+        found = self._targets.accounts.get(fields[f"{name}_account"])
         if found is None:
             return None
-        number, key = int(told[f"{name}_account_id"], 16), str(told[f"{name}_key"])
+        number, key = int(fields[f"{name}_account_id"], 16), str(fields[f"{name}_key"])
         return AccountSide(number, *found, key, ledger, timestamp)
 
     def cell(self, side: AccountSide) -> Cell | None:

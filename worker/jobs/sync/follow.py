@@ -100,13 +100,13 @@ class OutboxFollower:
     def _finish(self, polled: Polled) -> None:
         """Commit what is done, but for partitions that are another's now: it may be further."""
         for record in polled.records:
-            place = (record.topic(), record.partition())
-            self._done[place] = max(self._done.get(place, 0), record.offset() + 1)
-        for place, end in polled.ends.items():
-            self._done[place] = max(self._done.get(place, 0), end)
-        for place in set(polled.lost) - set(polled.gained):
-            self._done.pop(place, None)
-        commits = [Commit(*place, offset, "") for place, offset in self._done.items()]
+            partition = (record.topic(), record.partition())
+            self._done[partition] = max(self._done.get(partition, 0), record.offset() + 1)
+        for partition, end in polled.ends.items():
+            self._done[partition] = max(self._done.get(partition, 0), end)
+        for partition in set(polled.lost) - set(polled.gained):
+            self._done.pop(partition, None)
+        commits = [Commit(*partition, offset, "") for partition, offset in self._done.items()]
         if commits and self._outbox.try_commit(commits):
             self._done.clear()
 
@@ -143,11 +143,11 @@ class OutboxFollower:
         One that is nowhere is left out: the account's first transfer names it by its key, and when
         that comes, its newest balance is read.
         """
-        asked: dict[SyncTarget, set[str]] = defaultdict(set)
+        wanted: dict[SyncTarget, set[str]] = defaultdict(set)
         for number, side in batch.hashed.items():
             if number not in batch.cells and self._cells.cell(side) is None:
-                asked[side.target].add(side.key)
-        for target, hashed in asked.items():
+                wanted[side.target].add(side.key)
+        for target, hashed in wanted.items():
             self._cells.learn(self._cache.long_keys(target, hashed))
         for number, side in batch.hashed.items():
             cell = batch.cells.get(number) or self._cells.cell(side)

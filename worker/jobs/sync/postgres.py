@@ -110,7 +110,7 @@ class PostgresCache:
         """See `BalanceCache`."""
 
         def work(connection: Connection) -> WriteResult:
-            counts = [self._write(connection, *one) for one in sorted(rows.items())]
+            counts = [self._write(connection, *batch) for batch in sorted(rows.items())]
             return WriteResult(*map(sum, zip(*counts, strict=True))) if counts else WriteResult()
 
         return self._do(work)
@@ -124,9 +124,9 @@ class PostgresCache:
                 cursor.itersize = KEYS_PAGE
                 cursor.execute(_composed(_LONG_KEYS, target), {"bytes": FAMILY_KEY_BYTES})
                 for (key,) in cursor:
-                    held = stored_cells(key)
-                    if held in hashed:
-                        found[held] = key
+                    cell = stored_cells(key)
+                    if cell in hashed:
+                        found[cell] = key
             return found
 
         return self._do(work)
@@ -282,7 +282,7 @@ def _composed(template: LiteralString, target: SyncTarget) -> sql.Composed:
 def _facts(connection: Connection, *, table: str) -> Table:
     """What the catalogue says of a table, found as the statements find it: by the search path."""
     name = [sql.Identifier(table).as_string(connection)]
-    columns = {str(one): str(kind) for one, kind in connection.execute(_COLUMNS, name)}
+    columns = {str(column): str(kind) for column, kind in connection.execute(_COLUMNS, name)}
     unique = [frozenset(names) for (names,) in connection.execute(_UNIQUE, name)]
     return Table(columns, unique)
 
@@ -303,14 +303,14 @@ def _tell(state: RetryCallState) -> None:
 
 def _why(error: psycopg.Error) -> str:
     """What happened, without what a row or the connection string holds."""
-    told = error.diag
-    if isinstance(error, psycopg.ProgrammingError) and told.message_primary:
-        return told.message_primary  # names of tables and columns, or a right that is missing
+    diagnosis = error.diag
+    if isinstance(error, psycopg.ProgrammingError) and diagnosis.message_primary:
+        return diagnosis.message_primary  # names of tables and columns, or a right that is missing
     if error.sqlstate is None:
         said = _SAID.findall(str(error))
         return str(said[-1]).strip() if said else "no connection"
-    place = ".".join(name for name in (told.table_name, told.column_name) if name)
-    parts = [_words(type(error).__name__), place, told.constraint_name or ""]
+    column = ".".join(name for name in (diagnosis.table_name, diagnosis.column_name) if name)
+    parts = [_words(type(error).__name__), column, diagnosis.constraint_name or ""]
     return ", ".join(part for part in parts if part)
 
 

@@ -71,7 +71,9 @@ def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> 
                 follower = OutboxFollower(
                     outbox=outbox, ledger=books.ledger, cache=cache, targets=targets
                 )
-                _log.info("following", group=group, columns=[one.text for one in targets.columns])
+                _log.info(
+                    "following", group=group, columns=[column.text for column in targets.columns]
+                )
                 _follow(follower, stopped=stopped, ended=_end(outbox) if drain else _never)
     _log.info("stopped", **follower.tally.counts())
     return Synced(group, follower.tally, made)
@@ -120,12 +122,12 @@ def _listed(lacks: Sequence[SchemaProblem]) -> str:
 def _follow(
     follower: OutboxFollower, *, stopped: Stopped, ended: Callable[[OutboxFollower], bool]
 ) -> None:
-    told = time.monotonic()
+    logged = time.monotonic()
     try:
         while not stopped() and not ended(follower):
             follower.step()
-            if time.monotonic() - told > TELL_EVERY_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - logged > TELL_EVERY_SECONDS:
+                logged = time.monotonic()
                 _log.info("followed", **follower.tally.counts())
     except DependencyUnavailable:
         if not stopped():
@@ -141,6 +143,6 @@ def _never(_: OutboxFollower) -> bool:
 def _end(outbox: Consumer) -> Callable[[OutboxFollower], bool]:
     """Has the group committed every partition to the end seen now? The group, not this process."""
     ends: Mapping[TopicPartition, int] = {
-        place: end for place, (low, end) in outbox.watermarks().items() if end > low
+        partition: end for partition, (low, end) in outbox.watermarks().items() if end > low
     }
     return lambda follower: follower.idle and outbox.reached(ends)

@@ -61,7 +61,7 @@ def schema_problems(
     if not table.exists:
         return [_new_table(targets)]
     _refuse_wrong_types(targets, table)
-    if len(row) > 1 and any(one <= {targets[0].key} for one in table.unique):
+    if len(row) > 1 and any(unique <= {targets[0].key} for unique in table.unique):
         raise UsageError(
             f"the table {name} has one row for each {targets[0].key}, and the rulebook several"
             " currencies: set sync.currency to one of them, or give `sync_to` another table"

@@ -81,7 +81,9 @@ def group_of(settings: Settings) -> str:
 
 def _currencies(rulebook: Rulebook, only: str) -> dict[int, str]:
     found = {
-        one.ledger: name for name, one in rulebook.ledgers.items() if only.lower() in {"", name}
+        currency.ledger: name
+        for name, currency in rulebook.ledgers.items()
+        if only.lower() in {"", name}
     }
     if not found:
         raise UsageError(f"sync.currency: the rulebook has no ledger for the currency {only!r}")
