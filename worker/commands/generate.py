@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,7 +21,8 @@ from worker.commands.progress import tracked
 from worker.core.errors import UsageError
 from worker.jobs.generate.encode import SCHEMAS, avro_value, json_value, line
 from worker.jobs.generate.scene import TREASURY, Generated
-from worker.jobs.generate.traffic import generate
+from worker.jobs.generate.stripe_report import write_report
+from worker.jobs.generate.traffic import Traffic
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -63,6 +65,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the configured topics, or a file of JSON lines; - is stdout (default)",
     )
     parser.add_argument("--format", choices=("json", "avro"), default="json", help="of the values")
+    parser.add_argument(
+        "--stripe-report",
+        type=Path,
+        metavar="FILE",
+        help="also Stripe's payout reconciliation report of this traffic, as CSV",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -75,14 +83,24 @@ def run(arguments: argparse.Namespace) -> int:
     encode = _encoder(arguments.format, settings)
     notes: Counter[str] = Counter()
     roles: Counter[str] = Counter()
+    traffic = Traffic(seed=arguments.seed, roles=topics)
     with _opened(arguments.to, settings) as write:
-        records = generate(arguments.events, arguments.seed, roles=topics)
+        records = islice(traffic, arguments.events)
         for record in tracked(records, total=arguments.events, label="generate"):
             write(topics[record.role], record, encode(record))
             notes[record.note] += 1
             roles[topics[record.role]] += 1
-    _report(arguments, topics=roles, notes=notes)
+    rows = _write_stripe_report(arguments.stripe_report, traffic) if arguments.stripe_report else 0
+    _report(arguments, topics=roles, notes=notes, rows=rows)
     return 0
+
+
+def _write_stripe_report(path: Path, traffic: Traffic) -> int:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            return write_report(file, traffic.stripe_rows())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _positive(text: str) -> int:
@@ -155,7 +173,7 @@ def _write_line(write: Callable[[bytes], int], topic: str, record: Generated, va
 
 
 def _report(
-    arguments: argparse.Namespace, *, topics: Mapping[str, int], notes: Mapping[str, int]
+    arguments: argparse.Namespace, *, topics: Mapping[str, int], notes: Mapping[str, int], rows: int
 ) -> None:
     """Print the summary: on stderr where stdout has the records."""
     out = sys.stderr if arguments.to == STDOUT else sys.stdout
@@ -166,6 +184,7 @@ def _report(
         "format": arguments.format,
         "topics": dict(sorted(topics.items())),
         "notes": dict(sorted(notes.items())),
+        "stripe_report_rows": rows,
     }
     if arguments.json:
         out.write(orjson.dumps(summary).decode() + "\n")
@@ -173,3 +192,5 @@ def _report(
     out.write(f"{arguments.events:,} records of seed {arguments.seed}\n")
     for name, times in [*summary["topics"].items(), *summary["notes"].items()]:
         out.write(f"  {times:>9,}  {name}\n")
+    if arguments.stripe_report:
+        out.write(f"{rows:,} rows in {arguments.stripe_report}\n")

@@ -61,8 +61,14 @@ def row(txn: str, category: str, about: Row, gross: int, fee: int) -> Row:
         "fee": fee,
         "net": gross - fee,
         "reporting_category": category,
-        "source_id": about["source"] or "",
+        "source_id": source_of(about),
     }
+
+
+def source_of(about: Row) -> str:
+    """What a balance transaction is about: expanded, by its id, or nothing."""
+    source = about.get("source")
+    return str(source["id"]) if isinstance(source, dict) else source or ""
 
 
 def rest_of_stories(day: Played, events: int, seed: int) -> Iterable[Generated]:
@@ -71,13 +77,13 @@ def rest_of_stories(day: Played, events: int, seed: int) -> Iterable[Generated]:
     Without it a dispute or a capture would be half told, and rightly be a difference.
     """
     told = {
-        json.loads(record.value() or b"")["data"]["object"]["source"]
+        source_of(json.loads(record.value() or b"")["data"]["object"])
         for record in day.records["stripe.settlements"]
     }
     for number, one in enumerate(generate(events + REST, seed, roles=Settings().topics.inputs)):
         if number >= events and isinstance(one.event, dict):
             about = one.event.get("data", {}).get("object", {})
-            if told & {about.get("id"), about.get("source"), about.get("charge")} - {None}:
+            if told & {about.get("id"), source_of(about), about.get("charge")} - {None, ""}:
                 yield one
 
 

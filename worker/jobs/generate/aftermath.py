@@ -1,20 +1,19 @@
-"""What follows from charges, and Stripe's payouts: refunds, disputes, and money on its way.
+"""What follows from charges: refunds, disputes, and bank debits that fail after they succeeded.
 
 The invariant: what takes money from a wallet takes only what the wallets' model can spare, comes
-after its charge under the charge's key, and every fact that moves Stripe's balance has its balance
-transaction, so that payouts balance. Imports this package only.
+after its charge under the charge's key, and has its balance transaction.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from worker.jobs.generate import stripe_objects as shapes
 from worker.jobs.generate.scene import PAYMENTS, Generated, Scene
-from worker.jobs.generate.stripe_events import settled_by, stripe_event
 
 REFUNDS_PER_MILLE: Final = 90
 DISPUTES_PER_MILLE: Final = 25
+FAILURES_PER_MILLE: Final = 10
 LATER_TICKS: Final = (150, 700)
 """Well after the charge, so that neither lateness nor another partition brings them before it."""
 
@@ -25,28 +24,37 @@ REFUND_FAILS_PER_MILLE: Final = 60
 LOST_PER_MILLE: Final = 500
 DISPUTE_FEES: Final = {"usd": 1500, "eur": 2000, "gbp": 2000, "jpy": 1300}
 
-PAYOUT_LEAST: Final = 10_000
-"""Minor units: less stays on Stripe's balance."""
-PAYOUT_FAILS_PER_MILLE: Final = 80
-PAYOUT_CANCELED_PER_MILLE: Final = 40
+ToldBy = Literal["both", "refund", "charge"]
+TOLD_BY: Final[tuple[tuple[ToldBy, int], ...]] = (("both", 60), ("refund", 20), ("charge", 20))
+"""Which of refund.created and charge.refunded an account gets: old API versions have the latter."""
 
 
 def follow(scene: Scene, paid: dict[str, Any], amount: int) -> None:
-    """Perhaps have a charge refunded or disputed later. amount: what was captured."""
+    """Perhaps have a charge refunded, disputed or failed later. amount: what was captured."""
     ticks = scene.chance.between(*LATER_TICKS)
     if scene.chance.happens(REFUNDS_PER_MILLE):
         scene.later(ticks, lambda: _refund(scene, paid, amount))
     elif scene.chance.happens(DISPUTES_PER_MILLE):
         scene.later(ticks, lambda: _dispute(scene, paid, amount))
+    elif scene.chance.happens(FAILURES_PER_MILLE) and amount == paid["amount"]:
+        scene.later(ticks, lambda: _fails(scene, paid, amount))
 
 
-def _key(paid: dict[str, Any]) -> str:
-    """What keeps all of a charge in order: its customer, else the charge."""
-    return str(paid["customer"] or paid["id"])
-
-
-def _about(scene: Scene, kind: str, about: dict[str, Any], key: str, note: str) -> Generated:
-    made = stripe_event(scene, PAYMENTS, kind=kind, about=about, key=key, note=note)
+def _about(  # noqa: PLR0913 - one argument per part
+    scene: Scene,
+    kind: str,
+    about: dict[str, Any],
+    paid: dict[str, Any],
+    note: str,
+    *,
+    previous: dict[str, Any] | None = None,
+    version: str = shapes.API_VERSION,
+) -> Generated:
+    """An event about a charge: its customer, else the charge, keeps all of it in order."""
+    key = str(paid["customer"] or paid["id"])
+    made = scene.event(
+        PAYMENTS, kind, about, key=key, note=note, previous=previous, version=version
+    )
     return made._replace(follows=True)
 
 
@@ -61,37 +69,61 @@ def _spare(scene: Scene, paid: dict[str, Any], amount: int) -> bool:
     return True
 
 
-def _give(scene: Scene, paid: dict[str, Any], amount: int) -> None:
-    if paid["customer"]:
-        scene.wallets.receive(paid["customer"], paid["currency"], amount, tick=scene.tick)
-
-
 def _refund(scene: Scene, paid: dict[str, Any], amount: int) -> Generated | None:
-    """Some or all of a charge is given back; charge.refunded tells the same once more."""
+    """Some or all of a charge is given back, told as the account's API version tells it."""
     part = amount // 2 if scene.chance.happens(PARTLY_PER_MILLE) else amount
     if not _spare(scene, paid, part):
         return None
     about = shapes.refund(
         refund_id=scene.chance.new_id("re"), charge=paid, amount=part, created=scene.now
     )
-    told = {**paid, "amount_refunded": paid["amount_refunded"] + part, "refunded": part == amount}
-    again = "ignored: charge refunded"
-    soon = scene.chance.between(*SOON_TICKS)
-    scene.later(soon, lambda: _about(scene, "charge.refunded", told, _key(paid), again))
-    settled_by(scene, about, category="refund", kind="refund", amount=-part)
+    scene.settle(about, category="refund", kind="refund", amount=-part)
+    told_by = scene.chance.pick_weighted(TOLD_BY)
+    if told_by == "charge":
+        return _refunded(scene, paid, about, amount, old=True)
+    if told_by == "both":
+        soon = scene.chance.between(*SOON_TICKS)
+        scene.later(soon, lambda: _refunded(scene, paid, about, amount, old=False))
     if scene.chance.happens(REFUND_FAILS_PER_MILLE):
         ticks = scene.chance.between(*OUTCOME_TICKS)
         scene.later(ticks, lambda: _refund_failed(scene, paid, about))
-    return _about(scene, "refund.created", about, _key(paid), "refund")
+    return _about(scene, "refund.created", about, paid, "refund")
+
+
+def _refunded(
+    scene: Scene, paid: dict[str, Any], about: dict[str, Any], amount: int, *, old: bool
+) -> Generated:
+    """The charge as it is after a refund; old API versions list the refund in it."""
+    before = paid["amount_refunded"]
+    whole = about["amount"] == amount
+    told = {**paid, "amount_refunded": before + about["amount"], "refunded": whole}
+    previous: dict[str, Any] = {"amount_refunded": before}
+    if not old:
+        again = "ignored: charge refunded"
+        return _about(scene, "charge.refunded", told, paid, again, previous=previous)
+    told["refunds"] = shapes.listed(about)
+    previous["refunds"] = shapes.listed()
+    note, version = "refund of an old version", shapes.OLD_API_VERSION
+    return _about(scene, "charge.refunded", told, paid, note, previous=previous, version=version)
 
 
 def _refund_failed(scene: Scene, paid: dict[str, Any], about: dict[str, Any]) -> Generated:
-    _give(scene, paid, about["amount"])
-    settled_by(
-        scene, about, category="refund_failure", kind="refund_failure", amount=about["amount"]
-    )
+    amount = about["amount"]
+    if paid["customer"]:
+        scene.wallets.receive(paid["customer"], paid["currency"], amount, tick=scene.tick)
     failed = {**about, "status": "failed"}
-    return _about(scene, "refund.failed", failed, _key(paid), "refund failed")
+    scene.settle(failed, category="refund_failure", kind="refund_failure", amount=amount)
+    return _about(scene, "refund.failed", failed, paid, "refund failed")
+
+
+def _fails(scene: Scene, paid: dict[str, Any], amount: int) -> Generated | None:
+    """A bank debit comes back after it succeeded."""
+    if not _spare(scene, paid, amount):
+        return None
+    kind = "payment_failure_refund"
+    settled = scene.settle(paid, category="charge_failure", kind=kind, amount=-amount)
+    failed = shapes.failed(paid) | {"failure_balance_transaction": settled["id"]}
+    return _about(scene, "charge.failed", failed, paid, "charge failed")
 
 
 def _dispute(scene: Scene, paid: dict[str, Any], amount: int) -> Generated:
@@ -99,55 +131,22 @@ def _dispute(scene: Scene, paid: dict[str, Any], amount: int) -> Generated:
     about = shapes.dispute(
         dispute_id=scene.chance.new_id("dp"), charge=paid, amount=amount, created=scene.now
     )
-    fee = DISPUTE_FEES[paid["currency"]]
-    taken = settled_by(scene, about, category="dispute", kind="adjustment", amount=-amount, fee=fee)
+    fees = [("stripe_fee", DISPUTE_FEES[paid["currency"]])]
+    taken = scene.settle(about, category="dispute", kind="adjustment", amount=-amount, fees=fees)
     about["balance_transactions"] = [taken]
     ticks = scene.chance.between(*OUTCOME_TICKS)
     scene.later(ticks, lambda: _dispute_ends(scene, paid, about))
-    return _about(scene, "charge.dispute.funds_withdrawn", about, _key(paid), "dispute")
+    return _about(scene, "charge.dispute.funds_withdrawn", about, paid, "dispute")
 
 
 def _dispute_ends(scene: Scene, paid: dict[str, Any], about: dict[str, Any]) -> Generated:
     lost = scene.chance.happens(LOST_PER_MILLE) and _spare(scene, paid, about["amount"])
     closed = {**about, "status": "lost" if lost else "won"}
-    key = _key(paid)
     if lost:
-        return _about(scene, "charge.dispute.closed", closed, key, "dispute lost")
-    amount, taken = about["amount"], about["balance_transactions"]
-    given = settled_by(scene, about, category="dispute_reversal", kind="adjustment", amount=amount)
-    closed["balance_transactions"] = [*taken, given]
-    soon = scene.chance.between(*SOON_TICKS)
-    note = "ignored: dispute won"
-    scene.later(soon, lambda: _about(scene, "charge.dispute.closed", closed, key, note))
-    return _about(scene, "charge.dispute.funds_reinstated", closed, key, "dispute won")
-
-
-def payout(scene: Scene) -> Generated | None:
-    """All that Stripe holds in a currency goes to the bank: the sum of what was settled."""
-    currency = scene.wallets.currency()
-    amount = scene.settled[currency]
-    if amount < PAYOUT_LEAST:
-        return None
-    about = shapes.payout(
-        payout_id=scene.chance.new_id("po"), amount=amount, currency=currency, created=scene.now
-    )
-    settled_by(scene, about, category="payout", kind="payout", amount=-amount, now=True)
-    scene.later(scene.chance.between(*OUTCOME_TICKS), lambda: _payout_ends(scene, about))
-    return _about(scene, "payout.created", about, about["id"], "payout")
-
-
-def _payout_ends(scene: Scene, about: dict[str, Any]) -> Generated:
-    if scene.chance.happens(PAYOUT_CANCELED_PER_MILLE):
-        return _payout_returned(scene, about, "canceled", "payout_cancel")
-    if scene.chance.happens(PAYOUT_FAILS_PER_MILLE):
-        ticks = scene.chance.between(*OUTCOME_TICKS)
-        scene.later(ticks, lambda: _payout_returned(scene, about, "failed", "payout_failure"))
-    return _about(scene, "payout.paid", {**about, "status": "paid"}, about["id"], "payout paid")
-
-
-def _payout_returned(scene: Scene, about: dict[str, Any], end: str, kind: str) -> Generated:
-    """The money is back on Stripe's balance, and goes out with a later payout."""
-    amount = about["amount"]
-    settled_by(scene, about, category="payout_reversal", kind=kind, amount=amount)
-    ended = {**about, "status": end}
-    return _about(scene, f"payout.{end}", ended, about["id"], f"payout {end}")
+        return _about(scene, "charge.dispute.closed", closed, paid, "dispute lost")
+    amount, category = about["amount"], "dispute_reversal"
+    given = scene.settle(closed, category=category, kind="adjustment", amount=amount)
+    closed["balance_transactions"] = [*about["balance_transactions"], given]
+    soon, note = scene.chance.between(*SOON_TICKS), "ignored: dispute won"
+    scene.later(soon, lambda: _about(scene, "charge.dispute.closed", closed, paid, note))
+    return _about(scene, "charge.dispute.funds_reinstated", closed, paid, "dispute won")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -44,7 +44,18 @@ def avro_value(record: Generated, schema_ids: Mapping[str, int]) -> bytes:
     if isinstance(record.event, bytes) or record.note.startswith(NOTE):
         return json_value(record)
     schema = SCHEMAS[record.role]
-    return encode_event(record.event, schema, schema_ids[schema])
+    event = _by_id(record.event) if record.role == SETTLEMENTS else record.event
+    return encode_event(event, schema, schema_ids[schema])
+
+
+def _by_id(event: dict[str, Any]) -> dict[str, Any]:
+    """A settlement event as the schema has it: the source's id, and of the source its money."""
+    about = event["data"]["object"]
+    source = about["source"]
+    if source is None:
+        return event
+    money = {"amount": source["amount"], "currency": source["currency"]}
+    return {**event, "data": {"object": {**about, "source": source["id"], "source_object": money}}}
 
 
 def line(*, topic: str, key: bytes, value: bytes, note: str) -> bytes:

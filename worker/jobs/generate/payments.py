@@ -1,17 +1,17 @@
-"""Payments: charges of customers and guests, captures, fees, and events that carry no money.
+"""Payments: charges of customers and guests, captures, and events that carry no money.
 
-The invariant: every charge that captures money has one balance transaction of the same amount,
-later, with its fee. What may follow from it is in `aftermath`. Imports this package only.
+Every charge that captures money has its balance transaction with its fee, told later. What may
+follow from it is in `aftermath`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from worker.jobs.generate import stripe_objects as shapes
 from worker.jobs.generate.aftermath import follow
 from worker.jobs.generate.scene import PAYMENTS, Generated, Scene
-from worker.jobs.generate.stripe_events import settled_by, settlement, stripe_event
 
 AMOUNTS: Final = {"usd": (500, 50_000), "eur": (500, 40_000), "gbp": (400, 40_000)}
 """Least and most of a charge in minor units; jpy, which has no minor digits, is the default."""
@@ -24,13 +24,12 @@ TAX_PERCENT: Final = {"eur": 19, "gbp": 20}
 
 GUESTS_PER_MILLE: Final = 200
 PARTIAL_PER_MILLE: Final = 300
-TAX_PER_MILLE: Final = 250
 SETTLED_TICKS: Final = (10, 150)
 CAPTURED_TICKS: Final = (20, 200)
 
 
 def charge(scene: Scene) -> Generated:
-    """A charge that is captured at once; its fee follows."""
+    """A charge that is captured at once."""
     paid = new_charge(scene, captured=True)
     receive(scene, paid, paid["amount"])
     note = "charge" if paid["customer"] else "guest charge"
@@ -74,55 +73,23 @@ def new_charge(scene: Scene, *, captured: bool) -> dict[str, Any]:
 
 
 def receive(scene: Scene, paid: dict[str, Any], amount: int) -> None:
-    """Fill the wallet of a charge, and have its fee told later."""
-    if paid["customer"]:
-        scene.wallets.receive(paid["customer"], paid["currency"], amount, tick=scene.tick)
-    scene.later(scene.chance.between(*SETTLED_TICKS), lambda: charge_settled(scene, paid, amount))
-    follow(scene, paid, amount)
+    """Fill the wallet of a charge, and settle what Stripe keeps of it.
 
-
-def charge_settled(scene: Scene, paid: dict[str, Any], amount: int) -> Generated:
-    """The balance transaction of a charge: what Stripe keeps of it.
-
-    A partial capture has two: the whole charge, and later a reversal of what was not taken.
+    A partial capture has two balance transactions: the whole charge, and what was not taken of it.
     """
-    if amount < paid["amount"]:
-        rest = amount - paid["amount"]
-        settled_by(scene, paid, category="partial_capture_reversal", kind="refund", amount=rest)
     currency = paid["currency"]
+    if paid["customer"]:
+        scene.wallets.receive(paid["customer"], currency, amount, tick=scene.tick)
     fee = amount * FEE_PER_MILLE // 1000 + FIXED_FEES[currency]
-    details = [shapes.fee_detail(kind="stripe_fee", amount=fee, currency=currency)]
+    fees = [("stripe_fee", fee)]
     if currency in TAX_PERCENT:
-        tax = fee * TAX_PERCENT[currency] // 100
-        details.append(shapes.fee_detail(kind="tax", amount=tax, currency=currency))
-    settled = shapes.balance_transaction(
-        txn_id=scene.chance.new_id("txn"),
-        category="charge",
-        kind="charge",
-        amount=paid["amount"],
-        fee_details=details,
-        currency=currency,
-        created=paid["created"],
-        source=paid["id"],
-    )
-    return settlement(scene, settled, "fee")
-
-
-def platform_fee(scene: Scene) -> Generated:
-    """What Stripe takes for its own services, or the tax on it: no payment event tells it."""
-    taxed = scene.chance.happens(TAX_PER_MILLE)
-    settled = shapes.balance_transaction(
-        txn_id=scene.chance.new_id("txn"),
-        category="tax" if taxed else "fee",
-        kind="tax_fee" if taxed else "stripe_fee",
-        amount=-scene.chance.between(50, 2_000),
-        fee_details=[],
-        currency=scene.wallets.currency(),
-        created=scene.now,
-        source=None,
-        description="Billing - Usage Fee",
-    )
-    return settlement(scene, settled, "platform tax" if taxed else "platform fee")
+        fees.append(("tax", fee * TAX_PERCENT[currency] // 100))
+    settle = partial(scene.settle, paid, ticks=SETTLED_TICKS)
+    settle(category="charge", kind="charge", amount=paid["amount"], fees=fees)
+    if amount < paid["amount"]:
+        category = "partial_capture_reversal"
+        settle(category=category, kind="refund", amount=amount - paid["amount"])
+    follow(scene, paid, amount)
 
 
 def unbooked(scene: Scene) -> Generated:
@@ -159,4 +126,4 @@ def _customer_created(scene: Scene) -> Generated:
 def payment(scene: Scene, kind: str, about: dict[str, Any], note: str) -> Generated:
     """A Stripe event, keyed by its customer so that one customer's stay in order."""
     key = about.get("customer") or about["id"]
-    return stripe_event(scene, PAYMENTS, kind=kind, about=about, key=key, note=note)
+    return scene.event(PAYMENTS, kind, about, key=key, note=note)

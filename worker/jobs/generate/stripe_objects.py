@@ -7,9 +7,12 @@ Source: Stripe's API reference and its public fixtures. Imports the standard lib
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 API_VERSION: Final = "2025-09-30.clover"
+OLD_API_VERSION: Final = "2020-08-27"
+"""Before 2024-10-28 only charge.refunded tells a card's refund."""
 DAY_SECONDS: Final = 86_400
 SETTLE_SECONDS: Final = 2 * DAY_SECONDS
 
@@ -157,35 +160,34 @@ def balance_transaction(  # noqa: PLR0913 - what varies between balance transact
     category: str,
     kind: str,
     amount: int,
-    fee_details: list[dict[str, Any]],
+    fees: Sequence[tuple[str, int]],
     currency: str,
     created: int,
     source: str | None,
-    description: str | None = None,
 ) -> dict[str, Any]:
     """A balance transaction; amount signed, net = amount − fees."""
-    fee = sum(detail["amount"] for detail in fee_details)
+    fee = sum(each for _, each in fees)
     return {
         "id": txn_id,
         "object": "balance_transaction",
         "amount": amount,
-        "available_on": created + SETTLE_SECONDS,
+        "available_on": created,
         "balance_type": "payments",
         "created": created,
         "currency": currency,
-        "description": description,
+        "description": None if source else "Billing - Usage Fee",
         "exchange_rate": None,
         "fee": fee,
-        "fee_details": fee_details,
+        "fee_details": [_fee_detail(each, most, currency) for each, most in fees],
         "net": amount - fee,
         "reporting_category": category,
         "source": source,
-        "status": "pending",
+        "status": "available",
         "type": kind,
     }
 
 
-def fee_detail(*, kind: str, amount: int, currency: str) -> dict[str, Any]:
+def _fee_detail(kind: str, amount: int, currency: str) -> dict[str, Any]:
     """One part of a fee: `stripe_fee` or `tax`."""
     words = {"stripe_fee": "Stripe processing fees", "tax": "VAT"}
     return {
@@ -194,6 +196,96 @@ def fee_detail(*, kind: str, amount: int, currency: str) -> dict[str, Any]:
         "currency": currency,
         "description": words[kind],
         "type": kind,
+    }
+
+
+def listed(*found: dict[str, Any]) -> dict[str, Any]:
+    """A list as Stripe writes one into an object."""
+    return {"object": "list", "data": list(found), "has_more": False, "total_count": len(found)}
+
+
+def transfer(
+    *, transfer_id: str, amount: int, currency: str, created: int, destination: str
+) -> dict[str, Any]:
+    """A transfer to a connected account."""
+    return {
+        "id": transfer_id,
+        "object": "transfer",
+        "amount": amount,
+        "amount_reversed": 0,
+        "balance_transaction": None,
+        "created": created,
+        "currency": currency,
+        "description": None,
+        "destination": destination,
+        "destination_payment": transfer_id.replace("tr_", "py_", 1),
+        "livemode": False,
+        "metadata": {},
+        "reversals": listed(),
+        "reversed": False,
+        "source_transaction": None,
+        "source_type": "card",
+        "transfer_group": None,
+    }
+
+
+def application_fee(
+    *, fee_id: str, amount: int, currency: str, created: int, account: str
+) -> dict[str, Any]:
+    """What a connected account pays the platform."""
+    return {
+        "id": fee_id,
+        "object": "application_fee",
+        "account": account,
+        "amount": amount,
+        "amount_refunded": 0,
+        "application": None,
+        "balance_transaction": None,
+        "charge": fee_id.replace("fee_", "py_", 1),
+        "created": created,
+        "currency": currency,
+        "livemode": False,
+        "originating_transaction": None,
+        "refunded": False,
+        "refunds": listed(),
+    }
+
+
+def part_given_back(
+    *, part_id: str, kind: str, whole: dict[str, Any], amount: int, created: int
+) -> dict[str, Any]:
+    """A transfer's reversal or an application fee's refund."""
+    return {
+        "id": part_id,
+        "object": kind,
+        "amount": amount,
+        "balance_transaction": None,
+        "created": created,
+        "currency": whole["currency"],
+        "metadata": {},
+        {"transfer": "transfer", "application_fee": "fee"}[whole["object"]]: whole["id"],
+    }
+
+
+def topup(*, topup_id: str, amount: int, currency: str, created: int) -> dict[str, Any]:
+    """Money from the bank that arrived on Stripe's balance."""
+    return {
+        "id": topup_id,
+        "object": "topup",
+        "amount": amount,
+        "balance_transaction": None,
+        "created": created,
+        "currency": currency,
+        "description": "Top-up",
+        "expected_availability_date": created,
+        "failure_code": None,
+        "failure_message": None,
+        "livemode": False,
+        "metadata": {},
+        "source": None,
+        "statement_descriptor": None,
+        "status": "succeeded",
+        "transfer_group": None,
     }
 
 

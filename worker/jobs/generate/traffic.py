@@ -11,10 +11,10 @@ from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Final
 
-from worker.jobs.generate.aftermath import payout
 from worker.jobs.generate.chance import Chance
 from worker.jobs.generate.commands import exchange, overdraft, p2p, split_bill, withdrawal
-from worker.jobs.generate.payments import authorized_charge, charge, platform_fee, unbooked
+from worker.jobs.generate.payments import authorized_charge, charge, unbooked
+from worker.jobs.generate.platform import connect, fee, payout, reserve, topup
 from worker.jobs.generate.poison import poison
 from worker.jobs.generate.scene import (
     COMMANDS,
@@ -27,6 +27,7 @@ from worker.jobs.generate.scene import (
     Scenario,
     Scene,
 )
+from worker.jobs.generate.stripe_balance import StripeRow
 
 ROLES: Final[frozenset[Role]] = frozenset({PAYMENTS, SETTLEMENTS, COMMANDS, TREASURY})
 ON_TIME: Final[frozenset[Role]] = frozenset({COMMANDS, TREASURY})
@@ -52,8 +53,11 @@ SCENARIOS: Final[tuple[tuple[Scenario, int], ...]] = (
     (unbooked, 60),
     (authorized_charge, 30),
     (exchange, 20),
-    (platform_fee, 10),
+    (fee, 10),
+    (connect, 10),
     (payout, 8),
+    (topup, 3),
+    (reserve, 3),
     (overdraft, 6),
 )
 """What happens, and how often. New rules add their scenarios here."""
@@ -72,16 +76,19 @@ def generate(
 
     roles: those that somebody reads; records of others are left out, and others come instead.
     """
-    traffic = _Traffic(seed=seed, start=start)
-    return islice((made for made in traffic if made.role in roles), events)
+    return islice(Traffic(seed=seed, start=start, roles=roles), events)
 
 
-class _Traffic:
-    def __init__(self, *, seed: int, start: int) -> None:
+class Traffic:
+    """The traffic of one seed, without end, and Stripe's balance in it."""
+
+    def __init__(self, *, seed: int, start: int = START, roles: Collection[str] = ROLES) -> None:
         self._chance = Chance(seed)
         self._due: list[tuple[int, int, Make]] = []
         self._order = count()
         self._redelivered = False
+        self._roles = roles
+        self._told: set[str] = set()
         self._scene = Scene(chance=self._chance, start=start, later=self._later)
 
     def _later(self, tick: int, make: Make) -> None:
@@ -92,7 +99,17 @@ class _Traffic:
             made = self._next()
             if made is not None:
                 self._scene.advance(self._chance.below(SECONDS_BETWEEN_MOST + 1))
-                yield made
+                if made.role in self._roles:
+                    self._note_told(made)
+                    yield made
+
+    def stripe_rows(self) -> Iterator[StripeRow]:
+        """What Stripe's report has of the records so far; its end is where the feed lags."""
+        return self._scene.stripe.rows(self._told)
+
+    def _note_told(self, made: Generated) -> None:
+        if made.role == SETTLEMENTS and isinstance(made.event, dict):
+            self._told.add(made.event["data"]["object"]["id"])
 
     def _next(self) -> Generated | None:
         """The record of this tick; None when it is put off."""
