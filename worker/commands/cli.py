@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "export": "write all accounts and transfers to Parquet or Avro files, with a digest",
         "replay": "say what old records would post, or post it; make a lost ledger or outbox again",
         "redrive": "send chosen dead letters, rejections or parked events through again",
+        "journal": "send opening balances and corrections, with two names on each, from a CSV file",
         "reconcile": "compare events, ledger, announcements and Stripe's report, list what differs",
         "sync": "follow the outbox and keep a balance cache in PostgreSQL",
         "serve": "answer the app over HTTP: live balances, read-only",

@@ -1,0 +1,1 @@
+"""`journal`: entries that people write, from a CSV file to the journal topic."""
