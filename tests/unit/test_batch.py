@@ -33,16 +33,15 @@ def batch_of(chance: Random, *, settling: bool) -> Batch:
     """Items of three partitions as they come, some dead, some long, one partition held back."""
     stays = [Assignment("t", number, "", number << 40, until=1000) for number in range(3)]
     stays[2].until = chance.choice([-1, 5, 1000])
-    batch = Batch(Limits(1000, LEGS_MAX, 1 << 20))
+    of = batch()
     for number in range(chance.randint(1, 30)):
         asked: Chain | Dead = chain(number, chance.randint(1, 5))
         if settling and number % 4 == 0:
             asked = chain(number, 2, settles=True)
         if chance.random() < 0.1:
             asked = Dead(Reason.NO_RULE, "")
-        stay = chance.choice(stays)
-        batch.add(Item(ArchivedRecord("t", 0, number, None, b"{}"), stay, number, 2, "", asked))
-    return batch
+        of.add(item(number, asked, chance.choice(stays)))
+    return of
 
 
 @pytest.mark.parametrize("settling", [False, True], ids=["plain", "settling"])
@@ -50,17 +49,17 @@ def test_requests_keep_every_partitions_order_and_the_limits(*, settling: bool) 
     """Cut after cut nothing is lost, doubled, out of order, too much, or beyond `until`."""
     chance = Random(3)
     for _ in range(300):
-        batch = batch_of(chance, settling=settling)
-        left = list(batch.items)
-        while now := batch.cut():
-            assert sum(item.legs for item in now) <= LEGS_MAX
-            assert all(item.assignment.may_submit(item.offset) for item in now)
-            for stay in {id(item.assignment): item.assignment for item in left}.values():
-                waiting = [item for item in left if item.assignment is stay]
-                taken = [item for item in now if item.assignment is stay]
+        of = batch_of(chance, settling=settling)
+        left = list(of.items)
+        while now := of.cut():
+            assert sum(one.legs for one in now) <= LEGS_MAX
+            assert all(one.assignment.may_submit(one.offset) for one in now)
+            for partition in {id(one.assignment): one.assignment for one in left}.values():
+                waiting = [one for one in left if one.assignment is partition]
+                taken = [one for one in now if one.assignment is partition]
                 assert taken == waiting[: len(taken)]
-            left = [item for item in left if item not in now]
-            assert batch.items == left
+            left = [one for one in left if one not in now]
+            assert of.items == left
         assert all(not one.assignment.may_submit(one.offset) for one in _firsts(left))
 
 
@@ -69,20 +68,122 @@ def _firsts(items: list[Item]) -> list[Item]:
     return list({id(item.assignment): item for item in reversed(items)}.values())
 
 
+def item(offset: int, asked: Chain | Dead, stay: Assignment, *, attempts: int = 0) -> Item:
+    """One record of a partition, of two bytes."""
+    record = ArchivedRecord("t", stay.partition, offset, None, b"{}")
+    return Item(record, stay, offset, 2, "", asked, attempts)
+
+
+def stay(partition: int = 0) -> Assignment:
+    """A partition of which all may be submitted."""
+    return Assignment("t", partition, "", partition << 40, until=1000)
+
+
+def batch(*items: Item, **limits: int) -> Batch:
+    """These items, in a batch with room."""
+    made = Batch(
+        Limits(**{"events_max": 1000, "legs_max": LEGS_MAX, "bytes_max": 1 << 20, **limits})
+    )
+    made.extend(items)
+    return made
+
+
+def cuts(of: Batch) -> list[list[int]]:
+    """The offsets of each request, until nothing more can be taken."""
+    found: list[list[int]] = []
+    while now := of.cut():
+        found.append([one.offset for one in now])
+    return found
+
+
+def test_a_redriven_event_ends_its_request() -> None:
+    """Its attempts take a request each, and what stands behind it must not overtake them."""
+    here, there = stay(), stay(1)
+    redriven = item(2, chain(2, 1), here, attempts=1)
+    of = batch(
+        item(1, chain(1, 1), here),
+        redriven,
+        item(3, chain(3, 1), here),
+        item(4, chain(4, 1), there),
+    )
+    assert of.urgent
+    assert cuts(of) == [[1, 2], [3, 4]]
+
+
+def test_what_is_lost_goes_with_the_last_partition_too() -> None:
+    """No item of a partition that is no longer ours is kept, and the counts follow."""
+    here, there = stay(), stay(1)
+    of = batch(item(1, chain(1, 2), here), item(2, chain(2, 3), there))
+    of.drop_lost([there])
+    assert ([one.offset for one in of.items], of.legs, of.size_bytes) == ([2], 3, 2)
+    of.drop_lost([stay(1)])
+    assert (of.items, of.legs, of.size_bytes, of.urgent) == ([], 0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("limits", "full"),
+    [
+        ({"events_max": 2}, True),
+        ({"events_max": 3}, False),
+        ({"legs_max": 4}, True),
+        ({"legs_max": 5}, False),
+        ({"bytes_max": 4}, True),
+        ({"bytes_max": 5}, False),
+    ],
+)
+def test_a_batch_is_full_at_each_of_its_limits(limits: dict[str, int], *, full: bool) -> None:
+    """At the limit, and not one before it."""
+    of = batch(item(1, chain(1, 2), stay()), item(2, chain(2, 2), stay()), **limits)
+    assert of.full is full
+    assert of.room == limits.get("events_max", 1000) - 2
+
+
+def test_a_settlement_waits_for_the_request_after_its_reservation() -> None:
+    """The pending transfer and what posts it never share a request; others go on meanwhile."""
+    here, there = stay(), stay(1)
+    reserving = chain(1, 1)
+    pending = reserving.legs[0]._replace(
+        spec=leg_spec(transaction="move", leg="step", kind="pending", code=1), id=1 << 100
+    )
+    of = batch(
+        item(1, reserving._replace(legs=(pending,)), here),
+        item(2, chain(2, 2, settles=True), there),
+        item(3, chain(3, 1), there),
+        item(4, chain(4, 1), here),
+    )
+    assert cuts(of) == [[1, 4], [2, 3]]
+
+
+def test_a_wait_that_runs_in_a_circle_ends() -> None:
+    """A settlement in front of its own reservation goes on without: the ledger is asked."""
+    here = stay()
+    reserving = chain(2, 1)
+    pending = reserving.legs[0]._replace(
+        spec=leg_spec(transaction="move", leg="step", kind="pending", code=1), id=1 << 100
+    )
+    of = batch(
+        item(1, chain(1, 2, settles=True), here),
+        item(2, reserving._replace(legs=(pending,)), here),
+    )
+    assert cuts(of) == [[1, 2]]
+
+
+def test_nothing_of_a_partition_passes_what_may_not_be_submitted() -> None:
+    """`until` holds up its own partition only, up to and with its offset."""
+    here, there = stay(), stay(1)
+    here.until = 2
+    of = batch(
+        item(1, chain(1, 1), here),
+        item(2, chain(2, 1), here),
+        item(3, chain(3, 1), here),
+        item(9, chain(9, 1), there),
+    )
+    assert cuts(of) == [[1, 2, 9]]
+    assert [one.offset for one in of.items] == [3]
+
+
 def test_a_full_request_is_filled_to_the_limit() -> None:
     """Where nothing waits, the request takes all that fits before the first that does not."""
-    batch = Batch(Limits(1000, LEGS_MAX, 1 << 20))
-    stay = Assignment("t", 0, "", 0, until=1000)
-    for number, legs in enumerate([5, 5, 3, 1]):
-        batch.add(
-            Item(
-                ArchivedRecord("t", 0, number, None, b"{}"),
-                stay,
-                number,
-                2,
-                "",
-                chain(number, legs),
-            )
-        )
-    assert [item.offset for item in batch.cut()] == [0, 1]
-    assert [item.offset for item in batch.cut()] == [2, 3]
+    here = stay()
+    of = batch(*(item(at, chain(at, legs), here) for at, legs in enumerate([5, 5, 3, 1])))
+    assert cuts(of) == [[0, 1], [2, 3]]
