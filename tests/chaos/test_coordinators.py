@@ -18,6 +18,7 @@ from tests.chaos.test_chaos import EVENTS
 from tests.servers.kafka import KafkaUnavailable
 from tests.servers.kafka_pair import SECOND, KafkaPair, kafka_pair
 from worker.core.assignment import Opening
+from worker.kafka.connection import KafkaConnection
 from worker.kafka.consumer import Consumer
 
 WAIT_SECONDS_MAX = 120
@@ -61,9 +62,7 @@ def test_a_partition_that_nobody_leads(pair: KafkaPair) -> None:
     only_there = NewTopic(topic, num_partitions=1, replica_assignment=[[SECOND]])
     admin = AdminClient({"bootstrap.servers": pair.bootstrap_servers})
     admin.create_topics([only_there])[topic].result(WAIT_SECONDS_MAX)
-    source = Consumer(
-        bootstrap_servers=pair.bootstrap_servers, group=topic, topics=[topic], client={}
-    )
+    source = Consumer(KafkaConnection(pair.bootstrap_servers), group=topic, topics=[topic])
     try:
         pair.kill_second()
         until = time.monotonic() + UNKNOWN_SECONDS

@@ -14,6 +14,7 @@ from tests.integration.cluster import ends, read_topic
 from tests.servers.kafka import JavaBroker, KafkaUnavailable, create_topics, kafka_jars
 from worker.core.errors import Aborted
 from worker.core.ports import Announcement, Commit
+from worker.kafka.connection import KafkaConnection
 from worker.kafka.producer import TransactionalProducer
 
 WAIT_SECONDS_MAX = 60
@@ -85,7 +86,7 @@ def test_what_was_announced_after_an_abort_is_there(wired: tuple[JavaBroker, Pro
     commits = [Commit("in", 0, 1, "")]
     nobody = member(broker.bootstrap_servers).consumer_group_metadata()
     announcer = TransactionalProducer(
-        bootstrap_servers=wire.address, transactional_id="worker", client=RETRIES_LATE
+        KafkaConnection(wire.address, RETRIES_LATE), transactional_id="worker"
     )
     announcer.announce(told(b"before"), commits, nobody)
 

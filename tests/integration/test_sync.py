@@ -16,6 +16,7 @@ from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.account_ids import AccountRefs
 from worker.core.ports import Commit
 from worker.core.wire import Account
+from worker.kafka.connection import KafkaConnection
 from worker.kafka.consumer import Consumer
 from worker.rulebooks.load import load
 
@@ -92,9 +93,7 @@ def test_offsets_that_a_changing_group_refuses_are_not_lost(kafka: KafkaBroker) 
 
 
 def member_of(kafka: KafkaBroker, topic: str) -> Consumer:
-    return Consumer(
-        bootstrap_servers=kafka.bootstrap_servers, group=topic, topics=[topic], client={}
-    )
+    return Consumer(KafkaConnection(kafka.bootstrap_servers), group=topic, topics=[topic])
 
 
 def poll_until(held: dict[Consumer, int], wanted: dict[Consumer, int]) -> None:

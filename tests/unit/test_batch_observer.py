@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 
 from worker.core.event import Reason
 from worker.core.outcome import OutcomeKind
+from worker.kafka.connection import KafkaConnection
 from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.ledger.embedded import EmbeddedLedger
@@ -22,9 +23,7 @@ PLACE = ("stripe.payments", 0)
 
 
 def member(broker: EmbeddedBroker) -> Consumer:
-    return Consumer(
-        bootstrap_servers=broker.bootstrap_servers, group="books", topics=[PLACE[0]], client={}
-    )
+    return Consumer(KafkaConnection(broker.bootstrap_servers), group="books", topics=[PLACE[0]])
 
 
 def no_balances(ledger: EmbeddedLedger) -> BalanceGauges:
@@ -81,9 +80,7 @@ def test_a_member_is_not_asked_at_every_turn() -> None:
     """Until it has joined it is; then now and then: each time waits for the client's own thread."""
     broker = EmbeddedBroker()
     broker.make_topics([PLACE[0]])
-    source = Asked(
-        bootstrap_servers=broker.bootstrap_servers, group="books", topics=[PLACE[0]], client={}
-    )
+    source = Asked(KafkaConnection(broker.bootstrap_servers), group="books", topics=[PLACE[0]])
     health, ledger = Health(deadline_seconds=10), EmbeddedLedger(path=None)
     observer = BatchObserver(
         metrics=Metrics(),

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from worker.core.assignment import CommittedPosition, Opening
 from worker.kafka import group_offsets
-from worker.kafka.connection import ConnectionTrouble
+from worker.kafka.connection import KafkaConnection
 from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
 
@@ -41,9 +41,7 @@ def source(broker: EmbeddedBroker) -> Iterator[Consumer]:
     stood = ClientPartition(*PLACE, COMMITTED, STAND.metadata())
     before.commit(offsets=[stood], asynchronous=False)
     before.close()
-    member = Consumer(
-        bootstrap_servers=broker.bootstrap_servers, group=GROUP, topics=[PLACE[0]], client={}
-    )
+    member = Consumer(KafkaConnection(broker.bootstrap_servers), group=GROUP, topics=[PLACE[0]])
     yield member
     member.close()
 
@@ -105,7 +103,7 @@ def test_records_deleted_unread_are_told() -> None:
 
         def close(self) -> None: ...
 
-    asker = group_offsets.GroupOffsets(cast("ClientConsumer", Client()), ConnectionTrouble())
+    asker = group_offsets.GroupOffsets(cast("ClientConsumer", Client()), KafkaConnection(""))
     with capture_logs() as logs:
         while (found := asker.opening(PLACE)) is None:
             time.sleep(0.01)

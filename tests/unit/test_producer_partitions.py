@@ -10,6 +10,7 @@ from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.ports import Announcement, Commit
+from worker.kafka.connection import KafkaConnection
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import TransactionalProducer
 
@@ -24,9 +25,8 @@ def written() -> dict[str, dict[bytes, set[int]]]:
     broker = EmbeddedBroker()
     broker.make_topics(["in", "out", "dead"])
     announcer = TransactionalProducer(
-        bootstrap_servers=broker.bootstrap_servers,
+        KafkaConnection(broker.bootstrap_servers),
         transactional_id="t",
-        client={},
         side_by_side=["out"],
     )
     config = {"bootstrap.servers": broker.bootstrap_servers, "group.id": "g", "log_level": 2}

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from worker.core.errors import DependencyUnavailable
 from worker.core.ports import Announcement, Commit
+from worker.kafka.connection import KafkaConnection
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import STOPPING_SECONDS_MAX, TransactionalProducer
 
@@ -46,9 +47,8 @@ def announcer(waits: list[float]) -> Iterator[TransactionalProducer]:
     """One that was told to stop after three tries, and long ago then."""
     broker = EmbeddedBroker()
     made = TransactionalProducer(
-        bootstrap_servers=broker.bootstrap_servers,
+        KafkaConnection(broker.bootstrap_servers),
         transactional_id="t",
-        client={},
         while_waiting=lambda: waits.append(made.waiting_seconds),
         stopping_seconds=lambda: STOPPING_SECONDS_MAX if len(waits) >= 3 else 0.0,
     )

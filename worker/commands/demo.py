@@ -23,7 +23,7 @@ from worker.jobs.generate.traffic import generate
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
 from worker.kafka.plain_producer import open_plain_producer
-from worker.kafka.reader import read_all
+from worker.kafka.topic_reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
 from worker.observe.logs import configure_logging
 from worker.rulebooks.load import load

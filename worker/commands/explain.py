@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain one event; 0 whatever becomes of it."""
     from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
     from worker.config.translator import translator_of  # noqa: PLC0415 - the same
-    from worker.kafka.decoding import open_decoder  # noqa: PLC0415 - Avro, only when it is asked
+    from worker.kafka.registry import open_decoder  # noqa: PLC0415 - Avro, only when it is asked
 
     settings = load_settings(getattr(arguments, "config", None))
     rulebook = load(arguments.rulebook or settings.rulebook)

@@ -136,7 +136,7 @@ def _pictures(
 def _fresh(events: list[dict[str, Any]], settings: Settings, topic: str) -> list[dict[str, Any]]:
     """The events that are not on the topic yet."""
     from worker.jobs.journal.send import sent_entries, unsent  # noqa: PLC0415 - Kafka, when it is used
-    from worker.kafka.reader import read_all  # noqa: PLC0415 - the same
+    from worker.kafka.topic_reader import read_all  # noqa: PLC0415 - the same
 
     return unsent(events, sent_entries(read_all(settings, topic), topic))
 

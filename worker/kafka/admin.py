@@ -14,7 +14,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.kafka.connection import ConnectionTrouble, client_config, open_client, unreachable
+from worker.kafka.connection import ConnectionTrouble, connection_of
 from worker.observe.findings import CONFIGURATION, Finding
 
 TRY_SECONDS: Final = 1.0
@@ -22,23 +22,16 @@ TRY_SECONDS: Final = 1.0
 
 def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Finding]:
     """Whether the broker answers within the deadline, and each configured topic with it."""
-    trouble = ConnectionTrouble()
+    connection = connection_of(settings)
     try:
-        config = client_config(
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            client=settings.kafka.client,
-            trouble=trouble,
-            own={},
-        )
-        client = open_client(lambda: AdminClient(config))
-        found = _topics_of(client, trouble, deadline_seconds)
+        found = _topics_of(connection.admin(), connection.trouble, deadline_seconds)
     except UsageError as error:
         advice = "correct LEDGER_WORKER_KAFKA__CLIENT"
         return [
             Finding("kafka", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION)
         ]
     except KafkaException as error:
-        detail = str(unreachable("looking at the broker", error, trouble))
+        detail = str(connection.unreachable("looking at the broker", error))
         advice = "check LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS, the network, and the credentials"
         return [Finding("kafka", ok=False, detail=detail, advice=advice)]
     brokers = len(found.brokers)

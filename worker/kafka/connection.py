@@ -1,4 +1,4 @@
-"""How every Kafka client of the worker connects: settings, errors, and the embedded broker.
+"""How every Kafka client of the worker connects: its settings, and what its errors mean.
 
 The invariant: no secret of the settings reaches a log or an error message. The settings that the
 worker's guarantees rest on cannot be overridden by `LEDGER_WORKER_KAFKA__CLIENT`.
@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
+from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 
 REACH_SECONDS: Final = 10.0
@@ -62,7 +64,12 @@ LEADERLESS: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
 """A call is told so also while a partition's leader is gone and its successor not yet elected; that
 it is gone for good, the consumer is told."""
 
+READ_COMMITTED: Final = "read_committed"
+_NOTHING: Final[Mapping[str, Any]] = {}
+
 _log = structlog.get_logger(__name__)
+Client = TypeVar("Client")
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
@@ -98,29 +105,95 @@ class ConnectionTrouble:
             self.text, self.down_since = "", 0.0
 
 
-def client_config(
-    *,
-    bootstrap_servers: str,
-    client: Mapping[str, Any],
-    trouble: ConnectionTrouble,
-    own: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The settings of one client: people's extras under the worker's own.
+@dataclass(frozen=True, slots=True)
+class KafkaConnection:
+    """How to reach a cluster; every Kafka client is made of one.
 
-    Raises:
-        UsageError: the extras name a setting that the guarantees rest on.
+    bootstrap_servers: `host:port`, several with commas.
+    client: people's extra settings for librdkafka (TLS, SASL, …).
+    trouble: what the clients made of it last reported.
     """
-    taken = sorted(_FIXED & client.keys())
-    if taken:
-        raise UsageError(f"kafka.client may not set {', '.join(taken)}: the worker sets it itself")
-    return {
-        # What the client would write to stderr by itself comes through `error_cb`, as JSON lines.
-        "log_level": 2,
-        **client,
-        **own,
-        "bootstrap.servers": bootstrap_servers,
-        "error_cb": trouble.note,
-    }
+
+    bootstrap_servers: str
+    client: Mapping[str, Any] = field(default_factory=dict)
+    trouble: ConnectionTrouble = field(default_factory=ConnectionTrouble)
+
+    def consumer(
+        self, group: str, own: Mapping[str, Any], defaults: Mapping[str, Any] = _NOTHING
+    ) -> Consumer:
+        """A read-committed consumer that commits nothing by itself.
+
+        own: settings that people cannot change. defaults: settings that they can.
+        """
+        fixed = {"group.id": group, "enable.auto.commit": False, "isolation.level": READ_COMMITTED}
+        return self._opened(Consumer, {**fixed, **own}, defaults)
+
+    def producer(self, own: Mapping[str, Any], defaults: Mapping[str, Any] = _NOTHING) -> Producer:
+        """A producer. own: settings that people cannot change. defaults: settings that they can."""
+        return self._opened(Producer, own, defaults)
+
+    def admin(self) -> AdminClient:
+        """A client that looks at the cluster and changes it."""
+        return self._opened(AdminClient, _NOTHING, _NOTHING)
+
+    def _opened(
+        self,
+        make: Callable[[dict[str, Any]], Client],
+        own: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+    ) -> Client:
+        """A client with these settings.
+
+        Raises:
+            UsageError: the extras name a setting that the guarantees rest on, or one that
+                librdkafka does not know.
+        """
+        taken = sorted(_FIXED & self.client.keys())
+        if taken:
+            raise UsageError(
+                f"kafka.client may not set {', '.join(taken)}: the worker sets it itself"
+            )
+        config = {
+            # What the client would write to stderr by itself comes through `error_cb`, as JSON.
+            "log_level": 2,
+            **defaults,
+            **self.client,
+            **own,
+            "bootstrap.servers": self.bootstrap_servers,
+            "error_cb": self.trouble.note,
+        }
+        try:
+            return make(config)
+        except KafkaException as error:
+            raise UsageError(f"kafka.client: {error.args[0].str()}") from None
+
+    def request(self, doing: str, call: Callable[..., Answer], *arguments: Any) -> Answer:  # noqa: ANN401
+        """The broker's answer to one call of a client, within REACH_SECONDS.
+
+        Raises:
+            DependencyUnavailable: it did not answer, or refused us.
+        """
+        try:
+            return call(*arguments, timeout=REACH_SECONDS)
+        except KafkaException as error:
+            raise self.unreachable(doing, error) from None
+
+    def unreachable(self, doing: str, error: KafkaException) -> DependencyUnavailable:
+        """One sentence about a broker that did not answer or refused us."""
+        cause, trouble = error.args[0], self.trouble
+        if cause.code() in NOT_ALLOWED:
+            return not_allowed(doing, cause)
+        if trouble.authentication:
+            return DependencyUnavailable(
+                f"Kafka refused the credentials while {doing}: {trouble.text}"
+            )
+        reason = f"{cause.str()} ({trouble.text})" if trouble.text else str(cause.str())
+        return DependencyUnavailable(f"Kafka could not be reached while {doing}: {reason}")
+
+
+def connection_of(settings: Settings) -> KafkaConnection:
+    """The cluster that the settings name; each connection notes the trouble of its own clients."""
+    return KafkaConnection(settings.kafka.bootstrap_servers, settings.kafka.client)
 
 
 def passing(error: BaseException) -> bool:
@@ -131,34 +204,9 @@ def passing(error: BaseException) -> bool:
     return cause.code() == LEADERLESS or (not cause.fatal() and cause.code() not in FOR_GOOD)
 
 
-def unreachable(
-    doing: str, error: KafkaException, trouble: ConnectionTrouble
-) -> DependencyUnavailable:
-    """One sentence about a broker that did not answer or refused us."""
-    reason = str(error.args[0].str()) if error.args else str(error)
-    if error.args and error.args[0].code() in NOT_ALLOWED:
-        return not_allowed(doing, error.args[0])
-    if trouble.authentication:
-        return DependencyUnavailable(f"Kafka refused the credentials while {doing}: {trouble.text}")
-    if trouble.text:
-        reason = f"{reason} ({trouble.text})"
-    return DependencyUnavailable(f"Kafka could not be reached while {doing}: {reason}")
-
-
 def not_allowed(doing: str, error: KafkaError) -> DependencyUnavailable:
     """One sentence about a grant that is missing."""
     return DependencyUnavailable(
         f"Kafka refused us while {doing}: {error.str()};"
         " `ledger-worker topics plan` lists the grants that a worker needs"
     )
-
-
-T = TypeVar("T")
-
-
-def open_client(make: Callable[[], T]) -> T:
-    """Make a client; a setting that librdkafka does not know is a usage error."""
-    try:
-        return make()
-    except KafkaException as error:
-        raise UsageError(f"kafka.client: {error.args[0].str()}") from None

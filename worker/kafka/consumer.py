@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -24,12 +23,9 @@ from worker.kafka.connection import (
     FOR_GOOD,
     NOT_ALLOWED,
     REACH_SECONDS,
-    ConnectionTrouble,
-    client_config,
+    KafkaConnection,
     not_allowed,
-    open_client,
     passing,
-    unreachable,
 )
 from worker.kafka.group_offsets import GroupOffsets
 
@@ -67,18 +63,17 @@ class Consumer:
     while_waiting: called between tries, so that a slow broker is seen to be waited for.
     """
 
-    def __init__(  # noqa: PLR0913 - what a member of a group needs to be told
+    def __init__(
         self,
+        connection: KafkaConnection,
         *,
-        bootstrap_servers: str,
         group: str,
         topics: Sequence[str],
-        client: Mapping[str, Any],
         instance: str = "",
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._while_waiting = while_waiting
-        self._trouble = ConnectionTrouble()
+        self._connection = connection
         self._topics = topics
         self._looked_at = 0.0
         self._lost: list[TopicPartition] = []
@@ -86,22 +81,13 @@ class Consumer:
         """How often partitions were lost with the session, not handed over."""
         self._gained: list[TopicPartition] = []
         own = {
-            "group.id": group,
-            "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
             "enable.partition.eof": True,
         }
         member = {"group.instance.id": instance} if instance else {}
-        config = client_config(
-            bootstrap_servers=bootstrap_servers,
-            client={**_DEFAULTS, **client},
-            trouble=self._trouble,
-            own=own,
-        )
-        self._consumer = open_client(lambda: ClientConsumer({**config, **member}))
-        self._asker = GroupOffsets(open_client(lambda: ClientConsumer(config)), self._trouble)
+        self._consumer = connection.consumer(group, {**own, **member}, _DEFAULTS)
+        self._asker = GroupOffsets(connection.consumer(group, own, _DEFAULTS), connection)
         self._places = self._input_places()
         self._consumer.subscribe(
             list(topics),
@@ -132,7 +118,7 @@ class Consumer:
         try:
             return self._patiently(call, *arguments, timeout=REACH_SECONDS)
         except KafkaException as error:
-            raise unreachable(doing, error, self._trouble) from None
+            raise self._connection.unreachable(doing, error) from None
 
     def _patiently(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         """The same call again while it may yet succeed."""
@@ -155,8 +141,8 @@ class Consumer:
             if len(messages) < records_max and (messages or not timeout_seconds):
                 messages += consume(records_max - len(messages), 0)
         except KafkaException as error:
-            raise unreachable("consuming", error, self._trouble) from None
-        if self._trouble.down_since:
+            raise self._connection.unreachable("consuming", error) from None
+        if self._connection.trouble.down_since:
             self._look_for_brokers()
         records, ends = self._sorted(messages)
         lost, gained = self._lost[:], self._gained[:]
@@ -197,7 +183,7 @@ class Consumer:
     @property
     def waiting_seconds(self) -> float:
         """Since all brokers were found down."""
-        since = self._trouble.down_since
+        since = self._connection.trouble.down_since
         return time.monotonic() - since if since else 0.0
 
     def _look_for_brokers(self) -> None:
@@ -211,7 +197,7 @@ class Consumer:
         except KafkaException:
             _log.debug("kafka_still_down")
         else:
-            self._trouble.clear()
+            self._connection.trouble.clear()
 
     # Offsets
 
@@ -239,7 +225,7 @@ class Consumer:
             self._consumer.seek(ClientPartition(*place, offset))
         except KafkaException as error:
             if not passing(error):
-                raise unreachable("seeking", error, self._trouble) from None
+                raise self._connection.unreachable("seeking", error) from None
             _log.debug("kafka_not_placed", error=error.args[0].name())
             return False
         return True
@@ -265,7 +251,7 @@ class Consumer:
         try:
             return bool(self._patiently(self._commit_unless_moving, commits))
         except KafkaException as error:
-            raise unreachable("committing offsets", error, self._trouble) from None
+            raise self._connection.unreachable("committing offsets", error) from None
 
     def _commit_unless_moving(self, commits: Sequence[Commit]) -> bool:
         try:

@@ -23,7 +23,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.assignment import Opening, opening
 from worker.core.ports import TopicPartition
-from worker.kafka.connection import LEADERLESS, ConnectionTrouble, passing, unreachable
+from worker.kafka.connection import LEADERLESS, KafkaConnection, passing
 
 TRY_SECONDS: Final = 2.0
 """How long a broker may take to say where the group stands before it is asked again."""
@@ -40,9 +40,9 @@ _log = structlog.get_logger(__name__)
 class GroupOffsets:
     """Asks for commits and watermarks; closes the client it is given."""
 
-    def __init__(self, client: ClientConsumer, trouble: ConnectionTrouble) -> None:
+    def __init__(self, client: ClientConsumer, connection: KafkaConnection) -> None:
         self._client = client
-        self._trouble = trouble
+        self._connection = connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="offsets")
         self._openings: dict[TopicPartition, Future[Opening | None]] = {}
         self._beyond_since: dict[TopicPartition, float] = {}
@@ -127,7 +127,7 @@ class GroupOffsets:
     def _must_pass(self, error: KafkaException) -> None:
         """The broker does not say where the group stands: for now, or it is raised."""
         if not passing(error):
-            raise unreachable("asking for committed offsets", error, self._trouble) from None
+            raise self._connection.unreachable("asking for committed offsets", error) from None
         _log.warning("kafka_offsets_unknown", error=error.args[0].name())
 
     def close(self) -> None:

@@ -8,37 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
-from worker.config.settings import Settings
 from worker.core.ports import Commit, TopicPartition
-from worker.kafka.connection import (
-    REACH_SECONDS,
-    ConnectionTrouble,
-    client_config,
-    open_client,
-    unreachable,
-)
+from worker.kafka.connection import KafkaConnection
 
 
 class JobOffsets:
     """One group's offsets; close it afterwards."""
 
-    def __init__(self, settings: Settings, group: str) -> None:
-        self._trouble = ConnectionTrouble()
-        config = client_config(
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            client=settings.kafka.client,
-            trouble=self._trouble,
-            own={
-                "group.id": group,
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-            },
-        )
-        self._consumer = open_client(lambda: ClientConsumer(config))
+    def __init__(self, connection: KafkaConnection, group: str) -> None:
+        self.connection = connection
+        self.group = group
+        self._consumer = connection.consumer(group, {})
 
     def committed(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's offsets; negative where it has none."""
@@ -51,10 +34,9 @@ class JobOffsets:
 
     def _ask(self, places: Sequence[TopicPartition]) -> list[ClientPartition]:
         asked = [ClientPartition(*place) for place in places]
-        try:
-            return list(self._consumer.committed(asked, timeout=REACH_SECONDS))
-        except KafkaException as error:
-            raise unreachable("asking for committed offsets", error, self._trouble) from None
+        return self.connection.request(
+            "asking for committed offsets", self._consumer.committed, asked
+        )
 
     def membership(self) -> object:
         """What a transactional commit must show: a group without members."""
@@ -74,7 +56,7 @@ class JobOffsets:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            raise unreachable("committing offsets", error, self._trouble) from None
+            raise self.connection.unreachable("committing offsets", error) from None
 
     def close(self) -> None:
         """Release the connection."""

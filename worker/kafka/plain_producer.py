@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable
-from worker.kafka.connection import ConnectionTrouble, client_config, open_client
+from worker.kafka.connection import KafkaConnection, connection_of
 
 REPORT_EVERY: Final = 1000
 
@@ -19,18 +19,13 @@ REPORT_EVERY: Final = 1000
 class PlainProducer:
     """Writes records outside any transaction."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._trouble = ConnectionTrouble()
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._trouble = connection.trouble
         self._failed = ""
         self._sent = 0
-        own = {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
-        config = client_config(
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            client=settings.kafka.client,
-            trouble=self._trouble,
-            own=own,
+        self._producer = connection.producer(
+            {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
         )
-        self._producer = open_client(lambda: Producer(config))
 
     def publish(
         self, *, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int
@@ -71,5 +66,5 @@ class PlainProducer:
 
 
 def open_plain_producer(settings: Settings) -> PlainProducer:
-    """The publisher for these settings."""
-    return PlainProducer(settings)
+    """A plain producer for the cluster that the settings name."""
+    return PlainProducer(connection_of(settings))

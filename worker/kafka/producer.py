@@ -28,11 +28,8 @@ from worker.kafka.call_deadline import HANG_SECONDS, BoundedCalls
 from worker.kafka.connection import (
     NOT_ALLOWED,
     REACH_SECONDS,
-    ConnectionTrouble,
-    client_config,
+    KafkaConnection,
     not_allowed,
-    open_client,
-    unreachable,
 )
 
 TRY_SECONDS: Final = 5.0
@@ -88,48 +85,40 @@ class TransactionalProducer:
 
     def __init__(  # noqa: PLR0913 - what a producer needs to be told
         self,
+        connection: KafkaConnection,
         *,
-        bootstrap_servers: str,
         transactional_id: str,
-        client: Mapping[str, Any],
         side_by_side: Iterable[str] = (),
         after_commit: Callable[[Sequence[Commit]], None] = lambda _: None,
         while_waiting: Callable[[], None] = lambda: None,
         stopping_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._trouble = ConnectionTrouble()
+        self._connection = connection
         self._after_commit = after_commit
         self._while_waiting = while_waiting
         self._stopping_seconds = stopping_seconds
         self._since = 0.0
         self._refused: set[tuple[str, bytes | None, int]] = set()
-        own = {
+        self._own = {
             "transactional.id": transactional_id,
             "delivery.report.only.error": True,
         }
         self._calls = BoundedCalls()
         self._renewals: list[float] = []
-        self._config = client_config(
-            bootstrap_servers=bootstrap_servers,
-            client={**_DEFAULTS, **client},
-            trouble=self._trouble,
-            own=own,
-        )
-        self._producer = open_client(lambda: Producer(self._config))
+        self._producer = connection.producer(self._own, _DEFAULTS)
         try:
             self._producer.init_transactions(REACH_SECONDS * 3)
         except KafkaException as error:
-            raise unreachable("starting the transactional producer", error, self._trouble) from None
+            raise connection.unreachable("starting the transactional producer", error) from None
         counts = {topic: self._partitions_of(topic) for topic in side_by_side}
         self._spread = {topic: count for topic, count in counts.items() if count}
         self._turn = 0
 
     def _partitions_of(self, topic: str) -> int:
         """How many there are; 0 for a topic that may not be seen: writing to it says why."""
-        try:
-            found = self._producer.list_topics(topic, REACH_SECONDS)
-        except KafkaException as error:
-            raise unreachable(f"asking for topic {topic}", error, self._trouble) from None
+        found = self._connection.request(
+            f"asking for topic {topic}", self._producer.list_topics, topic
+        )
         return len(found.topics[topic].partitions)
 
     def announce(
@@ -296,7 +285,7 @@ class TransactionalProducer:
 
     def _replace(self) -> None:
         """The new producer takes over the id, and so ends whatever was open, before it answers."""
-        self._producer = Producer(self._config)
+        self._producer = self._connection.producer(self._own, _DEFAULTS)
         try:
             self._calmly(self._producer.init_transactions, TRY_SECONDS)
         except KafkaException as failed:

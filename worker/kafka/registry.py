@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from worker.codecs.avro import BodyReader, generation_reader
+from worker.codecs.decode import Decoder
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.kafka.schema_rules import COMPATIBILITY, schema_text, subjects
@@ -151,6 +152,18 @@ def open_registry(
             " takes: the address begins with http:// or https://"
         ) from None
     return Registry(client, ask_seconds_max=ask_seconds_max, while_waiting=while_waiting)
+
+
+def open_decoder(settings: Settings) -> Decoder:
+    """The decoder of the commands that only read: by the registry, or by the ids that are set.
+
+    Raises:
+        UsageError: a registry is set, and its client is not installed.
+        DependencyUnavailable: from a record whose schema the registry does not tell within the
+            ledger's deadline.
+    """
+    registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
+    return Decoder({}, registry.reader) if registry else Decoder(settings.schema_registry.ids)
 
 
 def schema_ids(settings: Settings, registry: Registry | None) -> dict[int, str]:

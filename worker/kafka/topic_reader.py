@@ -7,29 +7,22 @@ which offsets are gone. A transaction's markers leave holes in the offsets that 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ports import Record, RecordPosition, TopicPartition
-from worker.kafka.connection import (
-    REACH_SECONDS,
-    ConnectionTrouble,
-    client_config,
-    open_client,
-    unreachable,
-)
-from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.connection import REACH_SECONDS, KafkaConnection, connection_of
+from worker.kafka.offsets import TopicOffsets
 
 SILENT_SECONDS_MAX: Final = 60.0
 """How long the broker may send nothing before the end is reached."""
@@ -40,7 +33,11 @@ GROUP: Final = "ledger-worker-reader"
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """The offsets of one partition that are read: from `start` to before `end`."""
+    """The offsets of one partition that are read.
+
+    start: the first of them.
+    end: the one after the last.
+    """
 
     start: int
     end: int
@@ -51,50 +48,23 @@ RUN_GAP_MAX: Final = 500
 
 
 class TopicReader:
-    """A reader of whole topics; close it afterwards.
+    """A reader of whole topics; made by `open_topic_reader`.
 
+    offsets: what the broker says of the topics' offsets.
     unchecked: topics of which the broker did not say whether they are compacted.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, connection: KafkaConnection) -> None:
         self.unchecked: list[str] = []
-        self._settings = settings
-        self._trouble = ConnectionTrouble()
-        self._config = self._client(
-            {
-                "group.id": GROUP,
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "error",
-            }
+        self._connection = connection
+        self._consumer = connection.consumer(
+            GROUP, {"enable.partition.eof": True, "auto.offset.reset": "error"}
         )
-        self._consumer = open_client(lambda: ClientConsumer(self._config))
-
-    def _client(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        return client_config(
-            bootstrap_servers=self._settings.kafka.bootstrap_servers,
-            client=self._settings.kafka.client,
-            trouble=self._trouble,
-            own=own,
-        )
+        self.offsets = TopicOffsets(connection, self._consumer)
 
     def close(self) -> None:
         """Release the connection."""
         self._consumer.close()
-
-    def places(self, topics: Sequence[str]) -> list[TopicPartition]:
-        """Every partition of these topics.
-
-        Raises:
-            DependencyUnavailable: a topic is not there, or the broker does not answer.
-        """
-        return [place for topic in topics for place in self._places(topic)]
-
-    def parked(self, prefix: str) -> list[str]:
-        """The topics where events wait, one per delay."""
-        found = self._ask("looking at the topics", self._consumer.list_topics).topics
-        return sorted(name for name in found if name.startswith(f"{prefix}."))
 
     def ranges(self, topics: Sequence[str], *, start_ms: int) -> dict[TopicPartition, OffsetRange]:
         """What to read of these topics.
@@ -105,7 +75,8 @@ class TopicReader:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
             UsageError: records of the range are gone, by retention or compaction.
         """
-        found = {place: self._range(place, start_ms) for place in self.places(topics)}
+        partitions = self.offsets.partitions(topics)
+        found = {partition: self._range(partition, start_ms) for partition in partitions}
         self._refuse_compacted(topics)
         return found
 
@@ -115,96 +86,46 @@ class TopicReader:
         Raises:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
         """
-        return {place: OffsetRange(*self._watermarks(place)) for place in self.places(topics)}
+        return {
+            partition: OffsetRange(*self.offsets.watermarks(partition))
+            for partition in self.offsets.partitions(topics)
+        }
 
     def at(self, wanted: Iterable[RecordPosition]) -> dict[RecordPosition, Record]:
-        """The records at these places; what is gone, or was never there, is left out."""
-        by_place: dict[TopicPartition, list[int]] = {}
-        for topic, partition, offset in sorted(set(wanted)):
-            by_place.setdefault((topic, partition), []).append(offset)
-        known = self._existing({topic for topic, _ in by_place})
+        """The records at these positions; what is gone, or was never there, is left out."""
+        offsets: dict[TopicPartition, list[int]] = {}
+        for topic, number, offset in sorted(set(wanted)):
+            offsets.setdefault((topic, number), []).append(offset)
+        existing = self.offsets.existing()
         runs = {
-            place: _runs(offsets, self._watermarks(place))
-            for place, offsets in by_place.items()
-            if place in known
+            partition: _runs(offsets[partition], self.offsets.watermarks(partition))
+            for partition in offsets
+            if partition in existing.get(partition[0], ())
         }
         found: dict[RecordPosition, Record] = {}
         while any(runs.values()):
-            now = {place: left.pop() for place, left in runs.items() if left}
+            now = {partition: left.pop() for partition, left in runs.items() if left}
             for record in self.read(now):
                 found[record.topic(), record.partition(), record.offset()] = record
-        return {
-            (topic, partition, offset): found[topic, partition, offset]
-            for (topic, partition), offsets in by_place.items()
-            for offset in offsets
-            if (topic, partition, offset) in found
-        }
+        positions = ((*partition, offset) for partition in offsets for offset in offsets[partition])
+        return {position: found[position] for position in positions if position in found}
 
-    def _existing(self, topics: Iterable[str]) -> set[TopicPartition]:
-        """The partitions of those topics that there are."""
-        about = self._ask("looking at the topics", self._consumer.list_topics).topics
-        return {
-            (topic, number)
-            for topic in topics
-            if topic in about
-            for number in about[topic].partitions
-        }
-
-    def _watermarks(self, place: TopicPartition) -> tuple[int, int]:
-        topic, partition = place
-        low, high = self._ask(
-            f"asking for the offsets of {topic}",
-            lambda timeout: self._consumer.get_watermark_offsets(
-                ClientPartition(topic, partition), timeout
-            ),
-        )
-        return low, high
-
-    def _places(self, topic: str) -> list[TopicPartition]:
-        about = self._ask(
-            f"looking at {topic}", lambda timeout: self._consumer.list_topics(topic, timeout)
-        ).topics[topic]
-        if about.error is not None or not about.partitions:
-            why = about.error.str() if about.error is not None else "it has no partitions"
-            raise DependencyUnavailable(f"the topic {topic} cannot be read: {why}")
-        return [(topic, number) for number in sorted(about.partitions)]
-
-    def _range(self, place: TopicPartition, start_ms: int) -> OffsetRange:
-        topic, partition = place
-        low, high = self._watermarks(place)
-        start = low
-        if start_ms:
-            start = self.offsets_at({place: high}, start_ms)[place]
+    def _range(self, partition: TopicPartition, start_ms: int) -> OffsetRange:
+        low, high = self.offsets.watermarks(partition)
+        start = self.offsets.at_time({partition: high}, start_ms)[partition] if start_ms else low
         if low and start == low:
-            asked = "that time" if start_ms else "the beginning"
+            since = "that time" if start_ms else "the beginning"
             raise UsageError(
-                f"offsets 0 to {low - 1} of {topic}/{partition} are gone, and may lie after"
-                f" {asked}: give a later --from, or archives with --from-files"
+                f"offsets 0 to {low - 1} of {partition[0]}/{partition[1]} are gone, and may lie"
+                f" after {since}: give a later --from, or archives with --from-files"
             )
         return OffsetRange(start, high)
 
-    def offsets_at(
-        self, ends: Mapping[TopicPartition, int], time_ms: int
-    ) -> dict[TopicPartition, int]:
-        """The first offset of this time or later in each partition; its end where there is none."""
-        asked = [ClientPartition(*place, time_ms) for place in ends]
-        found = self._ask(
-            "asking for offsets by time",
-            lambda timeout: self._consumer.offsets_for_times(asked, timeout),
-        )
-        return {
-            (one.topic, one.partition): one.offset
-            if one.offset >= 0
-            else ends[one.topic, one.partition]
-            for one in found
-        }
-
     def _refuse_compacted(self, topics: Sequence[str]) -> None:
         """Compaction removes records from the middle, which no reader can see."""
-        admin = open_client(lambda: AdminClient(self._client({})))
-        asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
-        answers: Mapping[ConfigResource, Future[Any]] = admin.describe_configs(
-            asked, request_timeout=REACH_SECONDS
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        answers: Mapping[ConfigResource, Future[Any]] = self._connection.admin().describe_configs(
+            resources, request_timeout=REACH_SECONDS
         )
         for resource, answer in answers.items():
             try:
@@ -219,25 +140,6 @@ class TopicReader:
                     " can be proved from the rest; read an archive with --from-files"
                 )
 
-    def committed(self, group: str, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """A group's committed offsets; negative where it has none.
-
-        Raises:
-            UsageError: it has committed more than there is: the topic was made anew.
-        """
-        standing = JobOffsets(self._settings, group)
-        try:
-            found = standing.committed(places)
-        finally:
-            standing.close()
-        for (topic, partition), offset in found.items():
-            if offset > 0 and offset > (end := self._watermarks((topic, partition))[1]):
-                raise UsageError(
-                    f"the group {group} has committed {topic}/{partition}@{offset}, which ends at"
-                    f" {end}: the topic was deleted and made anew; read archives with --from-files"
-                )
-        return found
-
     def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> Iterator[Record]:
         """The records of these ranges, in order within each partition.
 
@@ -245,50 +147,63 @@ class TopicReader:
             DependencyUnavailable: the broker stopped sending before the end.
             UsageError: records were removed while they were read.
         """
-        left = {place: one for place, one in ranges.items() if one.end > one.start}
-        self._consumer.assign([ClientPartition(*place, one.start) for place, one in left.items()])
+        left = {partition: one for partition, one in ranges.items() if one.end > one.start}
+        self._consumer.assign(
+            [ClientPartition(*partition, one.start) for partition, one in left.items()]
+        )
         heard = time.monotonic()
         while left:
             for message in self._consumer.consume(CHUNK, 0.5):
                 heard = time.monotonic()
-                record = self._sound(message, left)
+                record = self._within(message, left)
                 if record is not None:
                     yield record
             if time.monotonic() - heard > SILENT_SECONDS_MAX:
-                topic, partition = next(iter(left))
+                topic, number = next(iter(left))
                 raise DependencyUnavailable(
-                    f"Kafka sent nothing of {topic}/{partition} for {SILENT_SECONDS_MAX:g} s,"
+                    f"Kafka sent nothing of {topic}/{number} for {SILENT_SECONDS_MAX:g} s,"
                     f" and its end was not reached"
                 )
         self._consumer.unassign()
 
-    def _sound(self, message: Any, left: dict[TopicPartition, OffsetRange]) -> Record | None:  # noqa: ANN401
-        """A record of the range; a partition that is read to its end leaves `left`."""
+    def _within(self, message: Any, left: dict[TopicPartition, OffsetRange]) -> Record | None:  # noqa: ANN401
+        """A record of the ranges; a partition that is read to its end leaves `left`."""
         error = message.error()
-        place = (str(message.topic()), int(message.partition() or 0))
+        partition = topic, number = str(message.topic()), int(message.partition() or 0)
         if error is None:
-            known = left.get(place)
-            if known is None or message.offset() >= known.end:
-                left.pop(place, None)
-                return None
-            if message.offset() == known.end - 1:
-                del left[place]
+            wanted = left.get(partition)
+            if wanted is None or message.offset() >= wanted.end - 1:
+                left.pop(partition, None)
             record: Record = message
-            return record
+            return record if wanted is not None and message.offset() < wanted.end else None
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-            left.pop(place, None)
+            left.pop(partition, None)
             return None
         if error.code() in _GONE:
-            raise UsageError(f"records of {place[0]}/{place[1]} were removed while they were read")
+            raise UsageError(f"records of {topic}/{number} were removed while they were read")
         if error.retriable():
             return None
-        raise unreachable(f"reading {place[0]}", KafkaException(error), self._trouble)
+        raise self._connection.unreachable(f"reading {topic}", KafkaException(error))
 
-    def _ask(self, doing: str, call: Callable[..., Any]) -> Any:  # noqa: ANN401
-        try:
-            return call(timeout=REACH_SECONDS)
-        except KafkaException as error:
-            raise unreachable(doing, error, self._trouble) from None
+
+@contextmanager
+def open_topic_reader(settings: Settings) -> Iterator[TopicReader]:
+    """A reader of the cluster that the settings name, closed at the end."""
+    reader = TopicReader(connection_of(settings))
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def read_all(settings: Settings, topic: str) -> list[Record]:
+    """Every record that a topic holds now, in order within each partition; all in memory.
+
+    Raises:
+        DependencyUnavailable: the topic is not there, or the broker did not send all of it.
+    """
+    with open_topic_reader(settings) as reader:
+        return list(reader.read(reader.whole([topic])))
 
 
 def _runs(offsets: Sequence[int], marks: tuple[int, int]) -> list[OffsetRange]:

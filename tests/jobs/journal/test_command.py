@@ -20,7 +20,7 @@ from worker.commands.cli import main
 from worker.config.settings import PACKAGED_RULEBOOK, PREFIX, load_settings
 from worker.core.event import Event
 from worker.core.ports import Record
-from worker.kafka.reader import read_all
+from worker.kafka.topic_reader import read_all
 
 TOPIC = "ledger.journal"
 PAGE = (Path(__file__).parents[3] / "docs" / "journal.md").read_text()

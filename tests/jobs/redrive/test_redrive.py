@@ -24,7 +24,7 @@ from worker.jobs.redrive import run as redriving
 from worker.jobs.redrive.filter import LetterFilter
 from worker.jobs.redrive.run import RedriveResult, redrive
 from worker.jobs.redrive.select import Kind, RedriveRequest
-from worker.kafka.reader import read_all
+from worker.kafka.topic_reader import read_all
 
 PAYMENTS, COMMANDS = "stripe.payments", "wallet.commands"
 DEAD, REJECTED = "ledger.events.dead", "ledger.events.rejected"

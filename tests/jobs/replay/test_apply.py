@@ -19,8 +19,7 @@ from worker.jobs.replay.plan import ReplayRequest
 from worker.jobs.replay.range import Moment, bounds, moment
 from worker.jobs.replay.reannounce import Reannounced, announce_again
 from worker.jobs.shard import ALL, Shard
-from worker.kafka.reader import read_all
-from worker.kafka.topic_reader import TopicReader
+from worker.kafka.topic_reader import open_topic_reader, read_all
 from worker.ledger.embedded import EmbeddedLedger
 
 EVENTS = 80
@@ -71,8 +70,7 @@ def test_a_ledger_that_lost_everything_gets_what_the_live_group_posted(broker: S
 
 
 def _bounds(settings: Settings, start: str, part: Shard = ALL) -> dict[tuple[str, int], object]:
-    topics = TopicReader(settings)
-    try:
+    with open_topic_reader(settings) as topics:
         return dict(
             bounds(
                 topics,
@@ -83,8 +81,6 @@ def _bounds(settings: Settings, start: str, part: Shard = ALL) -> dict[tuple[str
                 part=part,
             )
         )
-    finally:
-        topics.close()
 
 
 def test_a_group_that_has_committed_nothing_is_refused(broker: Settings) -> None:

@@ -25,6 +25,7 @@ from worker.core.ports import Commit, GroupMember, Ledger
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.jobs.live.encoders import announcement_writer
+from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import TransactionalProducer
@@ -235,10 +236,9 @@ _LIVE: Final = Variant(
 
 def _source(settings: Settings, topics: Sequence[str], health: Health) -> Consumer:
     return Consumer(
-        bootstrap_servers=settings.kafka.bootstrap_servers,
+        connection_of(settings),
         group=settings.kafka.group_id,
         topics=topics,
-        client=settings.kafka.client,
         instance=settings.kafka.group_instance_id,
         while_waiting=health.beat,
     )
@@ -251,9 +251,8 @@ def _announcer(
     stopping_seconds: Callable[[], float],
 ) -> TransactionalProducer:
     return TransactionalProducer(
-        bootstrap_servers=settings.kafka.bootstrap_servers,
+        connection_of(settings),
         transactional_id=settings.kafka.transactional_id,
-        client=settings.kafka.client,
         side_by_side=(settings.topics.outbox, settings.topics.rejected),
         after_commit=after_commit,
         while_waiting=health.beat,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 from worker.codecs.parked import parked_at_ms
 from worker.config.settings import Settings
 from worker.core.ports import TopicPartition
 from worker.jobs.live.compose import Worker
+from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
-from worker.kafka.topic_reader import OffsetRange, TopicReader
+from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
 
 
 def drain_check(worker: Worker) -> Callable[[], bool]:
@@ -41,8 +43,7 @@ def due_ends(settings: Settings, now_ms: int) -> Mapping[TopicPartition, int]:
     """
     topics = settings.topics
     delays = dict(zip(topics.parked_topics, topics.parked_delays_seconds, strict=True))
-    reader = TopicReader(settings)
-    try:
+    with open_topic_reader(settings) as reader:
         found = {}
         for partition, uncommitted in _uncommitted(settings, reader).items():
             delay_ms = delays[partition[0]] * 1000
@@ -51,8 +52,6 @@ def due_ends(settings: Settings, now_ms: int) -> Mapping[TopicPartition, int]:
                     break
                 found[partition] = record.offset() + 1
         return found
-    finally:
-        reader.close()
 
 
 def _uncommitted(settings: Settings, reader: TopicReader) -> dict[TopicPartition, OffsetRange]:
@@ -61,11 +60,8 @@ def _uncommitted(settings: Settings, reader: TopicReader) -> dict[TopicPartition
     holding = {partition: one for partition, one in ranges.items() if one.end > one.start}
     if not holding:
         return {}
-    offsets = JobOffsets(settings, settings.kafka.group_id)
-    try:
+    with closing(JobOffsets(connection_of(settings), settings.kafka.group_id)) as offsets:
         committed = offsets.committed(list(holding))
-    finally:
-        offsets.close()
     return {
         partition: OffsetRange(max(one.start, min(committed[partition], one.end)), one.end)
         for partition, one in holding.items()

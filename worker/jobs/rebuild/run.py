@@ -22,8 +22,8 @@ from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLegs, open_announced
 from worker.jobs.rebuild.repost import Reposter
-from worker.kafka.decoding import open_decoder
-from worker.kafka.topic_reader import TopicReader
+from worker.kafka.registry import open_decoder
+from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.open import open_ledger
 from worker.ledger.scan import all_transfers, newest_timestamp
 from worker.rulebooks.load import load
@@ -143,8 +143,7 @@ class _Sources:
         settings = self._settings
         if settings.kafka.bootstrap_servers == EMBEDDED:
             raise UsageError("an embedded broker is new and holds no records: name a running one")
-        topics = TopicReader(settings)
-        try:
+        with open_topic_reader(settings) as topics:
             for names in ([settings.topics.outbox], list(self.roles)):
                 ranges = topics.ranges(names, start_ms=0)
                 total = sum(offsets.end - offsets.start for offsets in ranges.values())
@@ -153,8 +152,6 @@ class _Sources:
             refused = topics.whole([settings.topics.rejected])
             self.forgotten = sum(offsets.start for offsets in refused.values())
             self._take(topics.read(refused))
-        finally:
-            topics.close()
 
     def _take(self, records: Iterable[Record]) -> None:
         outbox, rejected = self._settings.topics.outbox, self._settings.topics.rejected

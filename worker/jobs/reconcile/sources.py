@@ -7,8 +7,8 @@ because then everything would be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -76,9 +76,10 @@ def reach_of(topics: TopicReader, settings: Settings) -> dict[TopicPartition, in
         UsageError: it has committed nothing.
     """
     names = list(settings.topics.inputs.values())
-    inputs = topics.places(names)
-    partitions = inputs + topics.places(topics.parked(settings.topics.parked))
-    committed = topics.committed(settings.kafka.group_id, partitions)
+    offsets = topics.offsets
+    inputs = offsets.partitions(names)
+    partitions = inputs + offsets.partitions(offsets.parked(settings.topics.parked))
+    committed = offsets.committed(settings.kafka.group_id, partitions)
     if all(committed[partition] < 0 for partition in inputs):
         raise UsageError(
             f"the group {settings.kafka.group_id} has committed nothing of"
@@ -120,20 +121,15 @@ def read_outputs(
     """Take the announcements of our partitions from Kafka: outbox, rejected, dead and parked."""
     with _topics(settings) as topics:
         names = [settings.topics.outbox, settings.topics.rejected, settings.topics.dead]
-        names += topics.parked(settings.topics.parked)
+        names += topics.offsets.parked(settings.topics.parked)
         ranges = _ours(topics.ranges(names, start_ms=start_ms_of(start_ns)), part)
         _take(staging, topics, ranges, "announcements", progress)
 
 
-@contextmanager
-def _topics(settings: Settings) -> Iterator[TopicReader]:
-    from worker.kafka.topic_reader import TopicReader  # noqa: PLC0415 - Kafka only when it is read
+def _topics(settings: Settings) -> AbstractContextManager[TopicReader]:
+    from worker.kafka.topic_reader import open_topic_reader  # noqa: PLC0415 - Kafka where it is read
 
-    topics = TopicReader(settings)
-    try:
-        yield topics
-    finally:
-        topics.close()
+    return open_topic_reader(settings)
 
 
 def _ours(

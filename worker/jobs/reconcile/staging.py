@@ -25,7 +25,7 @@ from worker.jobs.reconcile.expected import Committed, ExpectedPostings, Period
 from worker.jobs.reconcile.records import hash_of
 from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE, UNSETTLED
 from worker.jobs.reconcile.tables import TABLES
-from worker.kafka.decoding import open_decoder
+from worker.kafka.registry import open_decoder
 from worker.ledger.books import NamedLedger
 from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup

@@ -8,7 +8,7 @@ stood, loses nothing and writes nothing twice. A filter has offsets of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -16,22 +16,19 @@ from typing import Final
 
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
-from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.ports import Announcement, Commit, Record, TopicPartition
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
-from worker.kafka.decoding import open_decoder
+from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
-from worker.kafka.producer import TransactionalProducer
-from worker.kafka.topic_reader import OffsetRange, TopicReader
+from worker.kafka.job_transactions import JobTransactions
+from worker.kafka.registry import open_decoder
+from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
 from worker.rulebooks.load import load
 from worker.stages.decode import EventReader
 
 PORTION: Final = 200
 """Letters between two transactions; a letter may have some megabytes."""
-
-TRIES: Final = 5
-"""How often a transaction that Kafka aborted is written again."""
 
 SHOWN_MAX: Final = 1000
 """Chosen records that a result names; all are counted, and all that cannot go are named."""
@@ -84,14 +81,9 @@ def redrive(
     """
     with ExitStack() as stack:
         job = _Job(settings, request, stack, embedded_broker=embedded_broker)
-        choosing = _choosing(settings, request, _opened(stack, settings))
+        lookups = stack.enter_context(open_topic_reader(settings))
+        choosing = _choosing(settings, request, lookups)
         return job.run(choosing, progress)
-
-
-def _opened(stack: ExitStack, settings: Settings) -> TopicReader:
-    topics = TopicReader(settings)
-    stack.callback(topics.close)
-    return topics
 
 
 def _choosing(settings: Settings, request: RedriveRequest, lookups: TopicReader) -> LetterSelection:
@@ -101,7 +93,7 @@ def _choosing(settings: Settings, request: RedriveRequest, lookups: TopicReader)
             open_decoder(settings), translator_of(settings, load(settings.rulebook))
         ),
         roles={topic: role for role, topic in settings.topics.inputs.items()},
-        parked=lookups.parked(settings.topics.parked),
+        parked=lookups.offsets.parked(settings.topics.parked),
         read_at=lookups.at,
     )
 
@@ -119,19 +111,16 @@ class _Job:
     ) -> None:
         self._request = request
         self._group = group_of(settings, request)
-        self._letters = _opened(stack, settings)
-        self._offsets = JobOffsets(settings, self._group)
-        stack.callback(self._offsets.close)
-        self._announcer: TransactionalProducer | None = None
+        self._letters = stack.enter_context(open_topic_reader(settings))
+        self._offsets = stack.enter_context(
+            closing(JobOffsets(connection_of(settings), self._group))
+        )
+        self._transactions: JobTransactions | None = None
         if not request.dry_run:
             # Before the offsets are asked for: it ends what another process has open.
-            self._announcer = TransactionalProducer(
-                bootstrap_servers=settings.kafka.bootstrap_servers,
-                transactional_id=self._group,
-                client=settings.kafka.client,
-                after_commit=self._offsets.commit if embedded_broker else lambda _: None,
+            self._transactions = stack.enter_context(
+                closing(JobTransactions(self._offsets, embedded_broker=embedded_broker))
             )
-            stack.callback(self._announcer.close)
         self._topics = _letter_topics(settings, request, self._letters)
 
     def run(self, choosing: LetterSelection, progress: Progress) -> RedriveResult:
@@ -170,25 +159,9 @@ class _Job:
     def _write(
         self, records: Sequence[Announcement], offsets: Mapping[TopicPartition, int]
     ) -> None:
-        if self._announcer is None or not offsets:
-            return
-        commits = [Commit(*partition, offset, "") for partition, offset in offsets.items()]
-        for _ in range(TRIES):
-            try:
-                self._announcer.announce(records, commits, self._offsets.membership())
-            except Aborted:
-                continue
-            except Unsettled as unsettled:
-                raise DependencyUnavailable(f"{unsettled}: {_RUN_AGAIN}") from None
-            else:
-                return
-        raise DependencyUnavailable(f"Kafka aborted the transaction {TRIES} times: {_RUN_AGAIN}")
-
-
-_RUN_AGAIN: Final = (
-    "another process may be redriving the same, or the broker was away; the same command goes on"
-    " where this one stood"
-)
+        if self._transactions is not None and offsets:
+            commits = [Commit(*partition, offset, "") for partition, offset in offsets.items()]
+            self._transactions.write(records, commits)
 
 
 def _letter_topics(settings: Settings, request: RedriveRequest, topics: TopicReader) -> list[str]:
@@ -198,7 +171,7 @@ def _letter_topics(settings: Settings, request: RedriveRequest, topics: TopicRea
         case "rejected":
             return [settings.topics.rejected]
         case "parked":
-            return topics.parked(settings.topics.parked)
+            return topics.offsets.parked(settings.topics.parked)
 
 
 def _portions(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -13,9 +13,10 @@ from worker.core.ports import Commit, Ledger, TopicPartition
 from worker.jobs.live.compose import Variant, Worker, open_worker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.replay.bounded_source import BoundedSource
-from worker.jobs.replay.plan import ReplayRequest, opened, read_ranges
+from worker.jobs.replay.plan import ReplayRequest, read_ranges
+from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
-from worker.kafka.topic_reader import OffsetRange
+from worker.kafka.topic_reader import OffsetRange, open_topic_reader
 from worker.stages.partitions import InputTopic
 from worker.stages.post.ledger_status import LedgerStatus
 from worker.stages.post.repost_guard import RepostGuard
@@ -56,8 +57,8 @@ def apply_replay(  # noqa: PLR0913 - what, under which name, and what tests brin
         DependencyUnavailable: a broker or the ledger did not answer in time.
     """
     group = f"{settings.kafka.group_id}-replay-{replay_name(request, started_from)}"
-    with ExitStack() as stack:
-        ranges = read_ranges(settings, request, opened(stack, settings))
+    with open_topic_reader(settings) as topics:
+        ranges = read_ranges(settings, request, topics)
     if not ranges:
         return AppliedReplay(group, ranges, {}, whole=True)
     _commit_starts(settings, group, ranges, resume=request.resume or not request.name)
@@ -89,8 +90,7 @@ def _commit_starts(
     settings: Settings, group: str, ranges: Mapping[TopicPartition, OffsetRange], *, resume: bool
 ) -> None:
     """Where the group begins; one that stands somewhere is resumed or refused."""
-    job_offsets = JobOffsets(settings, group)
-    try:
+    with closing(JobOffsets(connection_of(settings), group)) as job_offsets:
         committed = job_offsets.committed(list(ranges))
         known = [partition for partition, offset in committed.items() if offset >= 0]
         if known and not resume:
@@ -106,8 +106,6 @@ def _commit_starts(
                 if committed[partition] < 0
             ]
         )
-    finally:
-        job_offsets.close()
 
 
 def _variant(ends: Mapping[TopicPartition, int]) -> Variant:

@@ -21,8 +21,8 @@ from worker.jobs.progress import Progress
 from worker.jobs.replay.planner import ReplayPlan, ReplayPlanner
 from worker.jobs.replay.range import Moment, bounds, topics_of
 from worker.jobs.shard import ALL, Shard
-from worker.kafka.decoding import open_decoder
-from worker.kafka.topic_reader import OffsetRange, TopicReader
+from worker.kafka.registry import open_decoder
+from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
 from worker.ledger.books import open_named_ledger
 from worker.ledger.scan import newest_timestamp
 from worker.stages.decode import EventReader
@@ -65,7 +65,7 @@ def plan_replay(settings: Settings, request: ReplayRequest, *, progress: Progres
     with ExitStack() as stack:
         books = stack.enter_context(open_named_ledger(settings))
         newest_timestamp(books.ledger)  # a ledger that is down is said before anything is read
-        topics = None if request.files else opened(stack, settings)
+        topics = None if request.files else stack.enter_context(open_topic_reader(settings))
         ranges = read_ranges(settings, request, topics) if topics else {}
         translator = translator_of(settings, books.rulebook)
         planner = ReplayPlanner(
@@ -77,13 +77,6 @@ def plan_replay(settings: Settings, request: ReplayRequest, *, progress: Progres
         total = sum(offsets.end - offsets.start for offsets in ranges.values())
         records = topics.read(ranges) if topics else _archived(settings, request)
         return PlannedReplay(planner.read(progress.over(records, "events", total=total)), ranges)
-
-
-def opened(stack: ExitStack, settings: Settings) -> TopicReader:
-    """A reader of topics that is closed with the stack."""
-    topics = TopicReader(settings)
-    stack.callback(topics.close)
-    return topics
 
 
 def read_ranges(

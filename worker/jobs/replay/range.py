@@ -85,13 +85,13 @@ def bounds(  # noqa: PLR0913 - two ends, and what may be read
     starts = _starts(topics, names, whole, start)
     ends = {partition: offsets.end for partition, offsets in whole.items()}
     if end.time_ms:
-        ends = topics.offsets_at(ends, end.time_ms)
+        ends = topics.offsets.at_time(ends, end.time_ms)
     elif end.offsets:
         _refuse_unknown(end.offsets, whole, "--to")
         ends = {
             partition: min(end.offsets.get(partition, 0), ends[partition]) for partition in whole
         }
-    committed = topics.committed(group, list(whole))
+    committed = topics.offsets.committed(group, list(whole))
     if all(offsets < 0 for offsets in committed.values()):
         raise UsageError(
             f"the group {group} has committed nothing of {', '.join(names)}: everything is the live"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -21,17 +21,17 @@ from worker.codecs.parked import role_of
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.chain import Chain
-from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.ports import Announcement, Commit, Ledger, Record, RecordPosition
 from worker.core.wire import Transfer
 from worker.jobs.live.encoders import outbox_encoder
 from worker.jobs.progress import Progress
+from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
-from worker.kafka.producer import TransactionalProducer
+from worker.kafka.job_transactions import JobTransactions
 from worker.kafka.registry import open_registry, schema_ids
-from worker.kafka.topic_reader import TopicReader
+from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.ledger.scan import all_transfers, newest_timestamp
 from worker.rulebooks.load import load
@@ -41,8 +41,6 @@ from worker.stages.post.variants import variants
 REBUILT_HEADER: Final = "ledger_worker.rebuilt"
 PORTION: Final = 500
 """Chains between two transactions."""
-
-TRIES: Final = 5
 
 
 class Unannounced(NamedTuple):
@@ -133,15 +131,10 @@ class _OutboxWriter:
         embedded_broker: bool,
     ) -> None:
         self._partition = (outbox, 0)
-        self._offsets = JobOffsets(settings, group)
-        stack.callback(self._offsets.close)
-        self._announcer = TransactionalProducer(
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            transactional_id=group,
-            client=settings.kafka.client,
-            after_commit=self._offsets.commit if embedded_broker else lambda _: None,
+        self._offsets = stack.enter_context(closing(JobOffsets(connection_of(settings), group)))
+        self._transactions = stack.enter_context(
+            closing(JobTransactions(self._offsets, embedded_broker=embedded_broker))
         )
-        stack.callback(self._announcer.close)
 
     def since(self) -> int:
         """The ledger timestamp up to which everything was written; 0 before the first."""
@@ -154,19 +147,7 @@ class _OutboxWriter:
     def write(self, announcements: Sequence[Announcement], timestamp: int) -> None:
         """One transaction; the offset means nothing, the metadata is what counts."""
         commit = Commit(*self._partition, 0, json.dumps({"announced": timestamp}))
-        for _ in range(TRIES):
-            try:
-                self._announcer.announce(announcements, [commit], self._offsets.membership())
-            except Aborted:
-                continue
-            except Unsettled as unsettled:
-                raise DependencyUnavailable(
-                    f"{unsettled}: another process may be announcing the same; the same command"
-                    " goes on where this one stood"
-                ) from None
-            else:
-                return
-        raise DependencyUnavailable(f"Kafka aborted the transaction {TRIES} times")
+        self._transactions.write(announcements, [commit])
 
 
 class Reannouncer:
@@ -182,8 +163,7 @@ class Reannouncer:
         self._holdings = PostedLegs(books.ledger, self._rules)
         self._decoder = Decoder(schemas, registry.reader if registry else lambda _: None)
         self._roles = {topic: role for role, topic in settings.topics.inputs.items()}
-        self._topics = TopicReader(settings)
-        stack.callback(self._topics.close)
+        self._topics = stack.enter_context(open_topic_reader(settings))
         self._encoder: OutboxEncoder = outbox_encoder(
             settings, books.rulebook.digest, schemas, topic=outbox
         )

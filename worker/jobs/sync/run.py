@@ -20,6 +20,7 @@ from worker.core.ports import TopicPartition
 from worker.jobs.sync.follow import OutboxFollower, SyncCounts
 from worker.jobs.sync.schema import SchemaProblem
 from worker.jobs.sync.targets import SyncTargets, find_targets, group_of
+from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
 from worker.ledger.books import open_named_ledger
 from worker.rulebooks.load import load
@@ -96,10 +97,9 @@ def _open_cache(settings: Settings, stopped: Stopped = lambda: False) -> Postgre
 
 def _open_outbox(settings: Settings, group: str) -> Consumer:
     return Consumer(
-        bootstrap_servers=settings.kafka.bootstrap_servers,
+        connection_of(settings),
         group=group,
         topics=[settings.topics.outbox],
-        client=settings.kafka.client,
     )
 
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import (
     AclBinding,
     AclBindingFilter,
@@ -25,7 +24,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable
-from worker.kafka.connection import ConnectionTrouble, client_config, open_client, unreachable
+from worker.kafka.connection import KafkaConnection, connection_of
 from worker.kafka.topics.declared import Grant, Resource, TopicAccess
 from worker.kafka.topics.plan import BrokerTopic, TopicsPlan
 
@@ -51,9 +50,9 @@ T = TypeVar("T")
 class TopicAdmin:
     """Looks at one cluster's topics and changes them; made by `open_topic_admin`."""
 
-    def __init__(self, client: AdminClient, trouble: ConnectionTrouble) -> None:
-        self._client = client
-        self._trouble = trouble
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._client = connection.admin()
 
     def topics(self, names: Collection[str]) -> dict[str, BrokerTopic]:
         """Those of the named topics that exist.
@@ -177,7 +176,7 @@ class TopicAdmin:
         try:
             yield
         except KafkaException as error:
-            raise unreachable(doing, error, self._trouble) from None
+            raise self._connection.unreachable(doing, error) from None
         except TimeoutError:
             raise DependencyUnavailable(
                 f"Kafka did not answer within {CALL_SECONDS:g} s while {doing}"
@@ -186,14 +185,7 @@ class TopicAdmin:
 
 def open_topic_admin(settings: Settings) -> TopicAdmin:
     """The admin of the cluster that the settings name."""
-    trouble = ConnectionTrouble()
-    config = client_config(
-        bootstrap_servers=settings.kafka.bootstrap_servers,
-        client=settings.kafka.client,
-        trouble=trouble,
-        own={},
-    )
-    return TopicAdmin(open_client(lambda: AdminClient(config)), trouble)
+    return TopicAdmin(connection_of(settings))
 
 
 def _all(wanted: list[T], ask: Callable[..., Mapping[Any, Future[Any]]], **limits: float) -> None:

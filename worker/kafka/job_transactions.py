@@ -1,0 +1,59 @@
+"""What a job writes, and how far it is, in one Kafka transaction: again after an abort.
+
+An interrupted job goes on where its own group's offsets say, so nothing is written twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
+from worker.core.ports import Announcement, Commit
+from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.producer import TransactionalProducer
+
+TRIES_MAX: Final = 5
+
+_RUN_AGAIN: Final = (
+    "another process may be doing the same, or the broker was away; the same command goes on where"
+    " this one stopped"
+)
+
+
+class JobTransactions:
+    """Writes under a job's own group, whose name is its transactional id too; close it afterwards.
+
+    Making one ends what another process of the same job has open.
+    """
+
+    def __init__(self, offsets: JobOffsets, *, embedded_broker: bool = False) -> None:
+        """embedded_broker: it forgets offsets that come in a transaction; they come again after."""
+        self._offsets = offsets
+        self._producer = TransactionalProducer(
+            offsets.connection,
+            transactional_id=offsets.group,
+            after_commit=offsets.commit if embedded_broker else lambda _: None,
+        )
+
+    def write(self, records: Sequence[Announcement], commits: Sequence[Commit]) -> None:
+        """One transaction.
+
+        Raises:
+            DependencyUnavailable: Kafka does not say what became of it, or aborts it every time.
+        """
+        for _ in range(TRIES_MAX):
+            try:
+                self._producer.announce(records, commits, self._offsets.membership())
+            except Aborted:
+                continue
+            except Unsettled as unsettled:
+                raise DependencyUnavailable(f"{unsettled}: {_RUN_AGAIN}") from None
+            return
+        raise DependencyUnavailable(
+            f"Kafka aborted the transaction {TRIES_MAX} times: {_RUN_AGAIN}"
+        )
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._producer.close()

@@ -1,0 +1,94 @@
+"""What a broker says of offsets: watermarks, offsets by time, and what a group has committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import TopicPartition as ClientPartition
+
+from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.ports import TopicPartition
+from worker.kafka.connection import KafkaConnection
+from worker.kafka.job_offsets import JobOffsets
+
+
+class TopicOffsets:
+    """Asks one cluster.
+
+    Raises:
+        DependencyUnavailable: from every method: the broker did not answer, or refused us.
+    """
+
+    def __init__(self, connection: KafkaConnection, client: ClientConsumer) -> None:
+        self._connection = connection
+        self._client = client
+
+    def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
+        """Every partition of these topics; one that is not there cannot be read."""
+        return [partition for topic in topics for partition in self._partitions(topic)]
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        about = self._connection.request(
+            f"looking at {topic}", self._client.list_topics, topic
+        ).topics[topic]
+        if about.error is not None or not about.partitions:
+            why = about.error.str() if about.error is not None else "it has no partitions"
+            raise DependencyUnavailable(f"the topic {topic} cannot be read: {why}")
+        return [(topic, number) for number in sorted(about.partitions)]
+
+    def existing(self) -> dict[str, set[TopicPartition]]:
+        """All topics that there are, with their partitions."""
+        found = self._connection.request("looking at the topics", self._client.list_topics).topics
+        return {
+            name: {(name, number) for number in about.partitions} for name, about in found.items()
+        }
+
+    def parked(self, prefix: str) -> list[str]:
+        """The topics where events wait, one per delay."""
+        return sorted(name for name in self.existing() if name.startswith(f"{prefix}."))
+
+    def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        """The first offset that a partition still has, and the one after its last."""
+        found: tuple[int, int] = self._connection.request(
+            f"asking for the offsets of {partition[0]}",
+            self._client.get_watermark_offsets,
+            ClientPartition(*partition),
+        )
+        return found
+
+    def at_time(
+        self, ends: Mapping[TopicPartition, int], time_ms: int
+    ) -> dict[TopicPartition, int]:
+        """The first offset of this time or later in each partition; its end where there is none."""
+        found = self._connection.request(
+            "asking for offsets by time",
+            self._client.offsets_for_times,
+            [ClientPartition(*partition, time_ms) for partition in ends],
+        )
+        offsets = {(one.topic, one.partition): one.offset for one in found}
+        return {
+            partition: offset if offset >= 0 else ends[partition]
+            for partition, offset in offsets.items()
+        }
+
+    def committed(
+        self, group: str, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """A group's committed offsets; negative where it has none.
+
+        Raises:
+            UsageError: it has committed more than there is: the topic was made anew.
+        """
+        offsets = JobOffsets(self._connection, group)
+        try:
+            found = offsets.committed(partitions)
+        finally:
+            offsets.close()
+        for (topic, number), offset in found.items():
+            if offset > 0 and offset > (end := self.watermarks((topic, number))[1]):
+                raise UsageError(
+                    f"the group {group} has committed {topic}/{number}@{offset}, which ends at"
+                    f" {end}: the topic was deleted and made anew; read archives with --from-files"
+                )
+        return found
