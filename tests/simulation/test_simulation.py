@@ -292,15 +292,15 @@ def test_the_next_records_are_translated_while_the_broker_commits() -> None:
         world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1, fee=0))
     steps(pipeline, 20)
     thread.run_one()  # how new is the ledger
-    while pipeline._in_flight is None or not pipeline._batch.full:
+    while pipeline._in_hand.posting is None or not pipeline._in_hand.filling.full:
         pipeline.step()
     thread.run_one()
     whole, ready = pipeline._announcer, []
 
     def announce(*given: Any) -> None:
-        ready.append(len(pipeline._batch.items))
+        ready.append(len(pipeline._in_hand.filling.items))
         given[-1]()
-        ready.append(len(pipeline._batch.items))
+        ready.append(len(pipeline._in_hand.filling.items))
         whole.announce(*given)
 
     pipeline._announcer = cast("Announcer", SimpleNamespace(announce=announce))

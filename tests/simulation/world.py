@@ -24,10 +24,11 @@ from worker.core.ports import Announcement, Ledger, Record, StageName, TopicPart
 from worker.core.translate import Translator
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.ledger.embedded import EmbeddedLedger
-from worker.pipeline import InputState, Pipeline
+from worker.pipeline import Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
+from worker.stages.intake import InputState
 from worker.stages.item import Item
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster

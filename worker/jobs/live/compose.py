@@ -39,10 +39,11 @@ from worker.observe.batch_observer import BatchObserver
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
 from worker.observe.watchdog import Watchdog
-from worker.pipeline import InputState, Pipeline
+from worker.pipeline import Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
+from worker.stages.intake import InputState
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
 from worker.stages.protocols import Posting

@@ -1,0 +1,161 @@
+"""Intake: how many records a poll may bring, how long it waits, and when partitions are paused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from worker.core.ports import GroupMember, Polled, Record, TopicPartition
+from worker.stages.batch import Limits
+from worker.stages.in_hand import InHand
+from worker.stages.partitions import InputTopic, Partitions
+
+IDLE_SECONDS: Final = 0.1
+"""How long one poll waits when there is nothing to do."""
+
+BUSY_SECONDS: Final = 0.002
+"""How long one poll waits while the ledger works on a batch."""
+
+OPENING_SECONDS: Final = 0.02
+"""How long one poll waits while the group is being asked where it is on a partition."""
+
+SLOW_LEDGER_SECONDS: Final = 1.0
+"""Past this a full worker pauses its partitions and polls on, to stay in its group."""
+
+NOTHING: Final = Polled((), (), (), {})
+
+
+@dataclass(frozen=True, slots=True)
+class InputState:
+    """What is read, for whom, and in what portions.
+
+    group: the consumer group.
+    topics: what each is read as.
+    limits: of a batch.
+    linger_seconds: how long a batch waits for company.
+    events_limit: stop taking records after so many; 0 means never.
+    """
+
+    group: str
+    topics: Mapping[str, InputTopic]
+    limits: Limits
+    linger_seconds: float
+    events_limit: int = 0
+
+
+class Reading(Enum):
+    """Are records taken?"""
+
+    TAKING = "as they come"
+    PAUSED = "not now: the batch is full, and polls only keep us in the group"
+
+
+class Intake:
+    """Polls for the loop. now: seconds of a clock that never goes back."""
+
+    def __init__(
+        self,
+        inputs: InputState,
+        source: GroupMember,
+        partitions: Partitions,
+        in_hand: InHand,
+        now: Callable[[], float],
+    ) -> None:
+        self._inputs = inputs
+        self._source = source
+        self._partitions = partitions
+        self._in_hand = in_hand
+        self._now = now
+        self._reading = Reading.TAKING
+
+    @property
+    def taking(self) -> bool:
+        """Are partitions that are awake fetched from?"""
+        return self._reading is Reading.TAKING
+
+    def poll(self) -> Polled:
+        """What the next batch has room for; while it is full, nothing but the group's news."""
+        if not self._in_hand.filling.full:
+            self._take()
+            return self._records()
+        if not self._in_hand.wait(SLOW_LEDGER_SECONDS):
+            self._pause()
+        return NOTHING if self.taking else self._source.poll(records_max=1, timeout_seconds=0)
+
+    def poll_ahead(self) -> Polled:
+        """What is there already and the next batch has room for."""
+        room = self._room
+        if not room or self._in_hand.filling.full or not self.taking:
+            return NOTHING
+        return self._source.poll(records_max=room, timeout_seconds=0)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch from these now; while paused, with all the others when that ends."""
+        if partitions and self.taking:
+            self._source.resume(partitions)
+
+    def _take(self) -> None:
+        """Paused → taking."""
+        if not self.taking:
+            self._source.resume(self._partitions.awake())
+            self._reading = Reading.TAKING
+
+    def _pause(self) -> None:
+        """Taking → paused."""
+        if self.taking:
+            self._source.pause(self._partitions.opened())
+            self._reading = Reading.PAUSED
+
+    def _records(self) -> Polled:
+        room, patience = self._room, self._patience()
+        polled = self._source.poll(records_max=room, timeout_seconds=patience) if room else NOTHING
+        if not polled.records:
+            self._in_hand.wait(BUSY_SECONDS)
+        return polled
+
+    @property
+    def _room(self) -> int:
+        """How many records may be taken now."""
+        room = self._in_hand.filling.room
+        if not self._inputs.events_limit:
+            return room
+        left = self._inputs.events_limit - self._in_hand.settled - len(list(self._in_hand.items()))
+        return max(0, min(room, left))
+
+    def _patience(self) -> float:
+        """How many seconds a poll may wait for a record."""
+        if self._in_hand.posting is not None:
+            return 0.0
+        if self._partitions.waits_for_ledger:
+            return BUSY_SECONDS
+        if self._in_hand.filling.items:
+            left = self._in_hand.filling_since + self._inputs.linger_seconds - self._now()
+            return min(max(left, 0.0), IDLE_SECONDS)
+        return OPENING_SECONDS if self._partitions.opening else IDLE_SECONDS
+
+
+class RecordsAhead:
+    """Records fetched before a commit, to be taken while the broker commits.
+
+    seconds: how long that took.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        take: Callable[[Sequence[Record]], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._records = records
+        self._take = take
+        self._now = now
+        self.seconds = 0.0
+
+    def take(self) -> None:
+        """Decode and translate them, unless that was done."""
+        records, self._records = self._records, ()
+        started = self._now()
+        self._take(records)
+        self.seconds += self._now() - started

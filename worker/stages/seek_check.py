@@ -1,0 +1,76 @@
+"""After a seek, a client that reads on somewhere else is noticed, and told again.
+
+It would pass over records that have no outcome, or whose announcement is missing. So what was read
+before, and must come again, is remembered: nothing behind it is taken before it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from worker.core.assignment import EXPECTS_NOTHING, Assignment
+from worker.core.ports import GroupMember, TopicPartition
+
+SEEKS_MAX: Final = 5
+"""So often a partition is put back; a record that does not come then is in its topic no more."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SeekCheck:
+    """Puts partitions back, and sees whether they were.
+
+    The offsets that were read, by partition, until it is put back; the one that must come first
+    then is its Assignment's.
+    """
+
+    def __init__(self, source: GroupMember) -> None:
+        self._source = source
+        self._read: dict[TopicPartition, set[int]] = {}
+
+    def note(self, partition: TopicPartition, offset: int) -> None:
+        """This record was read, and must come again."""
+        self._read.setdefault(partition, set()).add(offset)
+
+    def note_expected(self, assignments: Iterable[Assignment]) -> None:
+        """What these still expect must come again too."""
+        for one in assignments:
+            if one.expects != EXPECTS_NOTHING:
+                self.note((one.topic, one.partition), one.expects)
+
+    def forget(self, partition: TopicPartition) -> None:
+        """It is another worker's."""
+        self._read.pop(partition, None)
+
+    def seek(self, assignment: Assignment, offset: int, *, expects: int) -> bool:
+        """Have the client read on from here; False: it cannot be put there now."""
+        partition = (assignment.topic, assignment.partition)
+        if self._source.seek(partition, offset):
+            assignment.was_placed(offset, expects=expects)
+            return True
+        if expects != EXPECTS_NOTHING:
+            self.note(partition, expects)
+        return False
+
+    def expected(self, partition: TopicPartition, offset: int) -> int:
+        """The first of the records read before that comes again from this offset on; read once."""
+        read = self._read.pop(partition, ())
+        return min((each for each in read if each >= offset), default=EXPECTS_NOTHING)
+
+    def passed_over(self, assignment: Assignment, offset: int) -> bool:
+        """Does this record come where an earlier one must? Then the partition is to be put back."""
+        if offset <= assignment.expects:
+            if offset == assignment.expects:
+                assignment.expects = EXPECTS_NOTHING
+            return False
+        where = {"topic": assignment.topic, "partition": assignment.partition}
+        facts = {**where, "expected": assignment.expects, "found": offset}
+        if assignment.placed >= SEEKS_MAX:
+            _log.error("records_are_gone", **facts)
+            assignment.expects = EXPECTS_NOTHING
+            return False
+        _log.warning("kafka_place_lost", **facts, placed_at=assignment.placed_at)
+        return True
