@@ -16,6 +16,7 @@ from worker.jobs.generate.scene import Generated
 
 RULES = Path(__file__).with_name("settled.yaml")
 DAY = 86_400
+PARTIAL = "partial_capture_reversal"
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +60,23 @@ def open_items(found: Any) -> list[tuple[str, str, str, str, bool]]:
                     -300,
                     0,
                     source={"id": "re_1", "charge": "ch_1"},
-                    reporting_category="partial_capture_reversal",
+                    reporting_category=PARTIAL,
                 ),
             ],
             [],
+        ),
+        (
+            [
+                paid("ch_1", 700),
+                settlement("txn_1", 1000, 20, source="ch_1"),
+                settlement("txn_2", -300, 0, source="re_1", reporting_category=PARTIAL),
+                settlement("txn_3", -300, 0, source="re_2", reporting_category=PARTIAL),
+                settlement("txn_4", -200, 0, source="re_3", reporting_category=PARTIAL),
+            ],
+            [
+                ("told_by_settlements_only", "re_2", "", "-3.00"),
+                ("told_by_settlements_only", "re_3", "", "-2.00"),
+            ],
         ),
         (
             [paid("ch_1", 700), settlement("txn_1", 700, 0, source="ch_2")],
@@ -72,7 +86,17 @@ def open_items(found: Any) -> list[tuple[str, str, str, str, bool]]:
             ],
         ),
     ],
-    ids=["both", "expanded", "payment", "settlement", "no source", "amounts", "partly", "two"],
+    ids=[
+        "both",
+        "expanded",
+        "payment",
+        "settlement",
+        "no source",
+        "amounts",
+        "partly",
+        "unnamed",
+        "two",
+    ],
 )
 def test_what_one_side_tells_is_listed(
     events: Sequence[Generated],

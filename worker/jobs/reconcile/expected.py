@@ -26,6 +26,7 @@ from worker.jobs.reconcile.stripe_side import (
     SETTLEMENT,
     UNSETTLED,
     balance_transaction,
+    category_of,
     id_of,
     object_of,
     settled_object,
@@ -171,6 +172,7 @@ class ExpectedPostings:
                         (
                             hex_id(leg.id),
                             about,
+                            category_of(object_of(event)),
                             side,
                             sign,
                             event.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event
@@ -21,8 +21,10 @@ SETTLEMENTS: Final = "settlements"
 _OBJECT_ID: Final = re.compile(r"[a-z]+_\w+", re.ASCII)
 """A Stripe id at the beginning of a fact's key."""
 
-RESERVED: Final = "reserve"
-"""In the `balance_type` of a row that is the other side of a hold: it is not on the balance."""
+RESERVED: Final = "risk_reserved"
+"""The `balance_type` of a row that is the other side of a hold: it is not on the balance."""
+
+PARTIAL_CAPTURE: Final = "partial_capture_reversal"
 
 
 class BalanceTransaction(NamedTuple):
@@ -62,29 +64,44 @@ def id_of(value: object) -> str:
 def balance_transaction(event: Event) -> BalanceTransaction | None:
     """The row that a settlement event is; None where it does not say what it moved."""
     about = object_of(event)
-    amounts = [about.get(name) for name in ("amount", "fee", "net")]
-    currency, category = about.get("currency"), about.get("reporting_category")
-    if not isinstance(currency, str) or not all(
-        type(amount) is int and abs(amount) <= AMOUNT_MAX >> 1 for amount in amounts
-    ):
+    gross, fee, currency = about.get("amount"), about.get("fee") or 0, about.get("currency")
+    if not (isinstance(currency, str) and _is_amount(gross) and _is_amount(fee)):
         return None
-    gross, fee, net = map(int, amounts)  # type: ignore[arg-type] # whole numbers, as was looked at
+    net = about.get("net", gross - fee)
+    if not _is_amount(net):
+        return None
     return BalanceTransaction(
         txn=id_of(about),
         source=_source(about),
-        category=category if isinstance(category, str) else "",
+        category=category_of(about),
         currency=currency,
         gross=gross,
         fee=fee,
         net=net,
-        on_balance=RESERVED not in str(about.get("balance_type") or ""),
+        on_balance=about.get("balance_type") != RESERVED,
     )
 
 
+def _is_amount(value: object) -> TypeGuard[int]:
+    """A whole number that a column holds."""
+    return type(value) is int and abs(value) <= AMOUNT_MAX >> 1
+
+
+def category_of(about: Mapping[str, Any]) -> str:
+    """The reporting category of a balance transaction."""
+    category = about.get("reporting_category")
+    return category if isinstance(category, str) else ""
+
+
 def _source(about: Mapping[str, Any]) -> str:
-    """What a row is about: a partial capture's reversal is about the charge, where it says so."""
+    """What a row is about: a partial capture's reversal is about the charge, where it says so.
+
+    The two sides of a hold name nothing: they are of one second.
+    """
     source = about.get("source")
-    if about.get("reporting_category") == "partial_capture_reversal":
+    if not source and about.get("balance_type"):
+        return f"{category_of(about)}/{about.get('created')}"
+    if category_of(about) == PARTIAL_CAPTURE:
         expanded = source if isinstance(source, Mapping) else about.get("source_object")
         charge = id_of(expanded.get("charge")) if isinstance(expanded, Mapping) else ""
         return charge or id_of(source)

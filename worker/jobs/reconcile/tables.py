@@ -97,6 +97,7 @@ SETTLED: Final[Mapping[str, str]] = {
 UNSETTLED: Final[Mapping[str, str]] = {
     "transfer_id": TEXT,
     "about": TEXT,  # the Stripe object
+    "category": TEXT,  # of a balance transaction
     "told_by": TEXT,  # payments, settlements
     "sign": INT,  # +1 debits stripe_unsettled, -1 credits it
     "event_id": TEXT,

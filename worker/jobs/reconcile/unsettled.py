@@ -2,7 +2,8 @@
 
 Payment events and settlement events of the same money stand against each other on that account. An
 object on which they leave something is an item; one that is older than the days that Stripe may
-take to settle is a difference.
+take to settle is a difference. A partial capture's reversal that does not name its charge is tied
+to the oldest one whose amounts differ by as much.
 """
 
 from __future__ import annotations
@@ -24,15 +25,24 @@ sides AS (
   SELECT about, ledger, sum(amount) AS open, min(time_ms) AS since_ms, max(time_ms) AS last_ms,
     CAST(sum(amount) FILTER (told_by = 'payments') AS HUGEINT) AS payments,
     CAST(-sum(amount) FILTER (told_by = 'settlements') AS HUGEINT) AS settlements,
-    string_agg(DISTINCT event_id, ' ' ORDER BY event_id) AS events,
+    max(category) AS category, string_agg(DISTINCT event_id, ' ' ORDER BY event_id) AS events,
     string_agg(DISTINCT origin, ' ' ORDER BY origin) AS origins
   FROM told GROUP BY about, ledger),
+reversals AS (
+  SELECT *, row_number() OVER (PARTITION BY ledger, open ORDER BY since_ms, about) AS nth
+  FROM sides WHERE open <> 0 AND category = 'partial_capture_reversal' AND payments IS NULL),
+captures AS (
+  SELECT *, row_number() OVER (PARTITION BY ledger, open ORDER BY since_ms, about) AS nth
+  FROM sides WHERE open <> 0 AND payments <> settlements),
+tied AS (
+  SELECT unnest([r.about, c.about]) AS about, r.ledger AS ledger FROM reversals r
+  JOIN captures c ON c.ledger = r.ledger AND c.open = -r.open AND c.nth = r.nth),
 judged AS (
   SELECT *, greatest(0, $as_of_ms - since_ms) // $day_ms AS days,
     CASE WHEN settlements IS NULL THEN 'told_by_payments_only'
       WHEN payments IS NULL THEN 'told_by_settlements_only'
       ELSE 'amounts_differ' END AS class
-  FROM sides WHERE open <> 0 AND last_ms >= $start_ms)
+  FROM sides ANTI JOIN tied USING (about, ledger) WHERE open <> 0 AND last_ms >= $start_ms)
 SELECT class, since_ms < $late_ms AS differs, ledger,
   payments AS expected_amount, settlements AS actual_amount, about AS event_id,
   'stripe_unsettled' AS event_type, origins AS place, since_ms AS time_ms,
