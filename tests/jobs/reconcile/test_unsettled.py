@@ -46,6 +46,7 @@ def open_items(found: Any) -> list[tuple[str, str, str, str, bool]]:
             [settlement("txn_1", 700, 20, source="ch_1")],
             [("told_by_settlements_only", "ch_1", "", "7.00")],
         ),
+        ([paid("ch_1", 700), settlement("txn_1", 700, 20)], []),
         ([settlement("txn_1", 700, 20)], [("told_by_settlements_only", "txn_1", "", "7.00")]),
         (
             [paid("ch_1", 700), settlement("txn_1", 650, 20, source="ch_1")],
@@ -91,6 +92,7 @@ def open_items(found: Any) -> list[tuple[str, str, str, str, bool]]:
         "expanded",
         "payment",
         "settlement",
+        "no object",
         "no source",
         "amounts",
         "partly",

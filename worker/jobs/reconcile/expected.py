@@ -136,6 +136,9 @@ class ExpectedPostings:
                 dead = {"outcome": "dead", "reason": found[0].reason.value}
                 self._event_row(event.row | dead, event.chain.event)
                 continue
+            if isinstance(found[0], Dead) and found[0].or_nothing:
+                self._event_row(event.row | {"outcome": "nothing_to_post"}, event.chain.event)
+                continue
             waits_for = found[0].detail if isinstance(found[0], Dead) else ""
             self._chain_rows(
                 event._replace(row=event.row | {"waits_for": waits_for}),

@@ -2,8 +2,8 @@
 
 Payment events and settlement events of the same money stand against each other on that account. An
 object on which they leave something is an item; one that is older than the days that Stripe may
-take to settle is a difference. A partial capture's reversal that does not name its charge is tied
-to the oldest one whose amounts differ by as much.
+take to settle is a difference. A row of the feed that names no object, or a partial capture's
+reversal that does not name its charge, is tied to the oldest object that lacks as much.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ sides AS (
     max(category) AS category, string_agg(DISTINCT event_id, ' ' ORDER BY event_id) AS events,
     string_agg(DISTINCT origin, ' ' ORDER BY origin) AS origins
   FROM told GROUP BY about, ledger),
-reversals AS (
+unnamed AS (
   SELECT *, row_number() OVER (PARTITION BY ledger, open ORDER BY since_ms, about) AS nth
-  FROM sides WHERE open <> 0 AND category = 'partial_capture_reversal' AND payments IS NULL),
-captures AS (
+  FROM sides WHERE open <> 0 AND coalesce(payments, 0) = 0
+    AND (category = 'partial_capture_reversal' OR about LIKE 'txn$_%' ESCAPE '$')),
+named AS (
   SELECT *, row_number() OVER (PARTITION BY ledger, open ORDER BY since_ms, about) AS nth
-  FROM sides WHERE open <> 0 AND payments <> settlements),
+  FROM sides WHERE open <> 0 AND payments <> 0),
 tied AS (
-  SELECT unnest([r.about, c.about]) AS about, r.ledger AS ledger FROM reversals r
-  JOIN captures c ON c.ledger = r.ledger AND c.open = -r.open AND c.nth = r.nth),
+  SELECT unnest([u.about, n.about]) AS about, u.ledger AS ledger FROM unnamed u
+  JOIN named n ON n.ledger = u.ledger AND n.open = -u.open AND n.nth = u.nth),
 judged AS (
   SELECT *, greatest(0, $as_of_ms - since_ms) // $day_ms AS days,
     CASE WHEN settlements IS NULL THEN 'told_by_payments_only'
