@@ -54,10 +54,13 @@ class Books:
         }
         return Event(body["id"], kind, body["created"], json.loads(json.dumps(body)))
 
-    def tell(self, *events: Event, attempts: int = 0) -> list[Outcome]:
-        """The outcomes of events that come together, each topic's in this order."""
+    def tell(self, *events: Event, attempts: int = 0, role: str = "") -> list[Outcome]:
+        """The outcomes of events that come together, each topic's in this order.
+
+        role: of the topic that they come on; the one that may carry them unless it is given.
+        """
         batch = Batch(Limits(len(events) + 1, self._legs_max, 1 << 20))
-        items = [self._item(event, attempts) for event in events]
+        items = [self._item(event, attempts, role or self._role(event.type)) for event in events]
         for item in items:
             batch.add(item)
         found: dict[int, Outcome] = {}
@@ -67,9 +70,11 @@ class Books:
                 found[id(item)] = outcome
         return [found[id(item)] for item in items]
 
-    def kinds(self, *events: Event) -> list[str]:
+    def kinds(self, *events: Event, role: str = "") -> list[str]:
         """What became of events in a word each: the kind, or the reason of a dead letter."""
-        return [str(one.dead.reason if one.dead else one.kind) for one in self.tell(*events)]
+        return [
+            str(one.dead.reason if one.dead else one.kind) for one in self.tell(*events, role=role)
+        ]
 
     def balances(self) -> dict[str, int]:
         """Posted debits less credits of every account that is not at zero: `wallet[a] usd`."""
@@ -91,8 +96,7 @@ class Books:
         """All transfers, by time."""
         return self.ledger.query_transfers(QueryFilter())
 
-    def _item(self, event: Event, attempts: int) -> Item:
-        role = self._role(event.type)
+    def _item(self, event: Event, attempts: int, role: str) -> Item:
         if role not in self._roles:
             base = (len(self._roles) + 1) << 40
             self._roles[role] = Assignment(role, 0, role, base, until=1 << 40)
