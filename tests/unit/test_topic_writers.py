@@ -21,7 +21,8 @@ SECONDS = 1_767_225_600
 
 CHARGE = {
     "id": "ch_1", "object": "charge", "created": SECONDS, "amount": 10_000,
-    "amount_captured": 10_000, "amount_refunded": 0, "captured": True, "paid": True, "status": "succeeded", "currency": "usd",
+    "amount_captured": 10_000, "amount_refunded": 0,
+    "captured": True, "paid": True, "status": "succeeded", "currency": "usd",
     "customer": "cus_eve", "balance_transaction": "txn_1", "refunded": False,
 }  # fmt: skip
 SETTLED = {
