@@ -15,10 +15,12 @@ from collections import Counter
 from typing import Final
 
 from worker.commands.demo_page import DemoResults
+from worker.commands.demo_stripe import stripe_side
 from worker.commands.progress import tracked
 from worker.config.settings import Settings, load_settings
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.jobs.generate.encode import json_value
+from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS
 from worker.jobs.generate.traffic import generate
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
@@ -71,6 +73,11 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
             work(worker, stop=Stop(), drain=True)
             outcomes = dict(worker.observer.outcomes)
         posted, rejected, dead = (read_all(reachable, topic) for topic in outputs)
+        told = [
+            record
+            for role in (PAYMENTS, SETTLEMENTS)
+            for record in read_all(reachable, topics.inputs[role])
+        ]
     return DemoResults(
         rulebook=load(settings.rulebook),
         notes=notes,
@@ -80,6 +87,7 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
         posted=posted,
         rejected=rejected,
         dead=dead,
+        stripe=stripe_side(told, posted),
         seconds=time.monotonic() - started,
     )
 

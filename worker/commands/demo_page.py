@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.codecs.dead_letters import REASON_HEADER
+from worker.commands.demo_stripe import StripeSide
 from worker.core.account_ids import AccountRefs
 from worker.core.errors import BrokenInvariant
 from worker.core.money import major_units
 from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account, Transfer
+from worker.jobs.reconcile.stripe_side import UNSETTLED
 
+OPEN_SHOWN: Final = 3
 MESSAGE_HEADER: Final = "__connect.errors.exception.message"
 
 
@@ -35,14 +38,23 @@ class DemoResults:
     posted: Sequence[Record]
     rejected: Sequence[Record]
     dead: Sequence[Record]
+    stripe: StripeSide
     seconds: float
 
     @property
     def agrees(self) -> bool:
-        """Do debits equal credits, and does the outbox tell each transfer exactly once?"""
-        return not self.differences() and all(
-            debits == credits_ for debits, credits_ in self.sums().values()
-        )
+        """Debits equal credits, the outbox tells each transfer once, clearing is Stripe's balance.
+
+        The last where payments stand on an account of their own until they are settled.
+        """
+        sums = self.sums().values()
+        balanced = all(debits == credits_ for debits, credits_ in sums)
+        return balanced and not self.differences() and (self.stripe.agrees or not self.compares)
+
+    @property
+    def compares(self) -> bool:
+        """Does the rulebook keep clearing at Stripe's balance?"""
+        return UNSETTLED in self.rulebook.accounts
 
     def sums(self) -> dict[str, tuple[int, int]]:
         """Posted debits and credits by currency, in minor units."""
@@ -95,6 +107,12 @@ class DemoResults:
             "dead": len(self.dead),
             "debits_and_credits": self.sums(),
             "differences": self.differences(),
+            "stripe_balance": dict(self.stripe.balance),
+            "stripe_clearing": dict(self.stripe.booked),
+            "open_items": [
+                {"object": each.about, "currency": each.currency, "amount": each.amount}
+                for each in self.stripe.open_items
+            ],
             "agrees": self.agrees,
             "seconds": round(self.seconds, 1),
         }
@@ -110,8 +128,8 @@ class DemoResults:
         yield f"ledger-worker demo: {total:,} records in {self.seconds:.1f} s"
         yield "(embedded broker and ledger in this process; nothing is left behind)"
         yield from ("", "What came in")
-        for note, count in self.notes.most_common():
-            yield f"  {note.replace('_', ' '):<32}{count:>9,}"
+        for kind, count in self._kinds().most_common():
+            yield f"  {kind:<32}{count:>9,}"
         yield from ("", "What became of it")
         for kind, count in sorted(self.outcomes.items(), key=lambda one: -one[1]):
             yield f"  {kind.replace('_', ' '):<32}{count:>9,}   {_MEANING.get(kind, '')}".rstrip()
@@ -123,6 +141,14 @@ class DemoResults:
             yield f"  {name:<26}{keys:>9,}{amount:>18} {currency}"
         yield from ("", "Reconciliation")
         yield from self._checks()
+
+    def _kinds(self) -> Counter[str]:
+        """The notes by kind: what came late or again, was bad or carries no money, and the feed."""
+        kinds: Counter[str] = Counter()
+        for note, count in self.notes.items():
+            kind = note.partition(":")[0]
+            kinds["settlement feed" if note.endswith(" settled") else kind] += count
+        return kinds
 
     def _examples(self) -> Iterator[str]:
         if self.rejected:
@@ -147,9 +173,24 @@ class DemoResults:
             yield f"  debits = credits   {currency} {amounts}"
         held, announced = len(self.transfers), len(self.posted)
         yield f"  ledger = outbox    {held:,} transfers held, {announced:,} announced"
+        if self.compares:
+            yield from self._stripe_lines()
         differences = self.differences()
         yield from (f"  DIFFERS            {one}" for one in differences[:10])
         yield f"  {'clean' if self.agrees else f'NOT CLEAN: {len(differences)} differences'}"
+
+    def _stripe_lines(self) -> Iterator[str]:
+        """Clearing beside Stripe's balance, and what payments or settlements alone have told."""
+        for currency, held in sorted(self.stripe.balance.items()):
+            booked, scale = self.stripe.booked.get(currency, 0), self._scale(currency)
+            sign = "=" if booked == held else "DIFFERS FROM"
+            amounts = f"{major_units(booked, scale)} {sign} {major_units(held, scale)}"
+            yield f"  clearing = Stripe  {currency} {amounts}"
+        items = self.stripe.open_items
+        yield f"  not settled yet    {len(items):,} Stripe objects, told by one side so far:"
+        for each in sorted(items, key=lambda each: -abs(each.amount))[:OPEN_SHOWN]:
+            amount = major_units(abs(each.amount), self._scale(each.currency))
+            yield f"    {each.about:<30}{amount:>14} {each.currency}"
 
     def _scale(self, name: str) -> int:
         return self.rulebook.ledgers[name].scale
