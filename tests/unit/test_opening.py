@@ -122,7 +122,7 @@ def test_another_stay_asks_for_as_long_again(
     with capture_logs() as logs:
         answers(source, lambda: bool(logs))
         time.sleep(SOON_SECONDS)
-        source._asker.forget([PLACE])
+        source._group_offsets.forget([PLACE])
         began = time.monotonic()
         answers(source, lambda: False)
     assert time.monotonic() - began >= SOON_SECONDS

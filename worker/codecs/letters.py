@@ -2,7 +2,7 @@
 
 The invariant: only headers that the worker wrote are believed. It writes its own last, so they are
 taken off from the end; what a producer put into a record's headers can neither choose the topic
-that a redrive writes to, nor say where a parked record came from. No I/O.
+that a redrive writes to, nor say where a parked record came from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ INT64_DIGITS: Final = 19
 
 
 class OriginalRecord(NamedTuple):
-    """The record as its producer wrote it, and where it was."""
+    """The record as its producer wrote it.
+
+    at: where it was.
+    timestamp_ms: its own, since 1970; 0 where it has none.
+    """
 
     at: RecordPosition
     key: bytes | None
@@ -33,6 +37,7 @@ class OriginalRecord(NamedTuple):
 class OtherGroup(NamedTuple):
     """The letter does not hold the record, which must be read where it was.
 
+    at: its topic, partition and offset.
     digest: SHA-256 of its value in hex; empty for a rejection, which tells the event instead.
     """
 
@@ -48,7 +53,7 @@ class UnusableLetter(NamedTuple):
 
 
 class RejectedRecord(NamedTuple):
-    """What a record of the rejected topic tells."""
+    """A rejection. at: the record that was rejected."""
 
     event_id: str
     event_type: str
@@ -59,11 +64,16 @@ class RejectedRecord(NamedTuple):
 
 
 class _Carried(NamedTuple):
-    """One layer of what the worker added: where the record was, and its headers without it."""
+    """One layer of headers that the worker added.
+
+    at: where the record was.
+    own: its headers without them.
+    added: the layer, by name.
+    """
 
     at: RecordPosition
     own: Headers
-    told: dict[str, bytes]
+    added: dict[str, bytes]
 
 
 def of_carried(
@@ -79,7 +89,7 @@ def of_carried(
         if below is None:
             break
         inner = below
-    digest = outer.told.get(SHA256_HEADER)
+    digest = outer.added.get(SHA256_HEADER)
     if digest is not None:
         return OtherGroup(inner.at, digest.decode(errors="replace"), "")
     if inner.at[0] in parked:
@@ -88,21 +98,21 @@ def of_carried(
 
 
 def read_back(
-    asked: OtherGroup, found: Record | None, *, parked: Collection[str]
+    letter: OtherGroup, found: Record | None, *, parked: Collection[str]
 ) -> OriginalRecord | UnusableLetter:
     """The record that was read for a letter which does not hold it."""
-    topic, partition, offset = asked.at
+    topic, partition, offset = letter.at
     if found is None:
         return UnusableLetter(
             f"the record is gone: {topic}/{partition}@{offset} is not in its topic any more"
         )
-    if asked.digest and sha256(found.value() or b"").hexdigest() != asked.digest:
+    if letter.digest and sha256(found.value() or b"").hexdigest() != letter.digest:
         return UnusableLetter(
             f"{topic}/{partition}@{offset} holds another record: its SHA-256 differs"
         )
     if topic not in parked:
         return OriginalRecord(
-            asked.at, found.key(), found.value(), found.headers() or [], timestamp_ms(found)
+            letter.at, found.key(), found.value(), found.headers() or [], timestamp_ms(found)
         )
     back = of_carried(found, parked=parked)
     return (
@@ -115,14 +125,14 @@ def read_back(
 def rejection(record: Record) -> RejectedRecord | None:
     """The rejection in a record of the rejected topic; None where it is none."""
     try:
-        told = orjson.loads(record.value() or b"")
+        fields = orjson.loads(record.value() or b"")
         return RejectedRecord(
-            str(told["event_id"]),
-            str(told["event_type"]),
-            str(told["transaction"]),
-            str(told["reason"]),
-            int(told["attempt"]),
-            (str(told["topic"]), int(told["partition"]), int(told["offset"])),
+            str(fields["event_id"]),
+            str(fields["event_type"]),
+            str(fields["transaction"]),
+            str(fields["reason"]),
+            int(fields["attempt"]),
+            (str(fields["topic"]), int(fields["partition"]), int(fields["offset"])),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None
@@ -130,8 +140,8 @@ def rejection(record: Record) -> RejectedRecord | None:
 
 def reason_of(record: Record) -> str:
     """Why a carried record is a letter: the newest header that says so."""
-    told = dict(record.headers() or [])
-    return (told.get(REASON_HEADER) or b"").decode(errors="replace")
+    headers = dict(record.headers() or [])
+    return (headers.get(REASON_HEADER) or b"").decode(errors="replace")
 
 
 def time_of(record: Record) -> str:
@@ -145,11 +155,11 @@ def _taken_off(headers: Headers) -> _Carried | None:
     names = tuple(name for name, _ in headers)
     for start in range(len(names) - len(BLOCK), -1, -1):
         if names[start : start + len(BLOCK)] == BLOCK:
-            told = {name: value or b"" for name, value in headers[start:]}
-            topic = told[f"{CONNECT}.topic"].decode(errors="replace")
-            numbers = [told[f"{CONNECT}.{part}"] for part in ("partition", "offset")]
-            if not all(one.isdigit() and len(one) <= INT64_DIGITS for one in numbers):
+            added = {name: value or b"" for name, value in headers[start:]}
+            topic = added[f"{CONNECT}.topic"].decode(errors="replace")
+            numbers = [added[f"{CONNECT}.{part}"] for part in ("partition", "offset")]
+            if not all(digits.isdigit() and len(digits) <= INT64_DIGITS for digits in numbers):
                 return None
             partition, offset = map(int, numbers)
-            return _Carried((topic, partition, offset), headers[:start], told)
+            return _Carried((topic, partition, offset), headers[:start], added)
     return None

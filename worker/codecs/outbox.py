@@ -53,7 +53,7 @@ SECOND_BYTES: Final = len("2026-01-31T23:59:59Z")
 
 POSTED: Final = "ledger.transfer.posted"
 
-LegPlace = tuple[LegSpec, Currency, int, int, int, int]
+FixedFields = tuple[LegSpec, Currency, int, int, int, int]
 EventKind = tuple[str, int, int]
 TopicPartition = tuple[str, int]
 Key = TypeVar("Key")
@@ -91,7 +91,7 @@ class OutboxEncoder:
         self._fixed_headers = cloud_headers(
             kind=POSTED, source=source, content_type=content_type, rulebook=rulebook_digest
         )
-        self._legs: dict[LegPlace, bytes] = {}
+        self._legs: dict[FixedFields, bytes] = {}
         self._debits: dict[AccountRef, bytes] = {}
         # Avro writes no field's name, so an account looks the same on both sides.
         self._credits: dict[AccountRef, bytes] = {} if encoding == "json" else self._debits
@@ -139,8 +139,8 @@ class OutboxEncoder:
                 timeout,
             ) = leg
             # fmt: on
-            place = (spec, currency, code, flags, at, of)
-            leg_run = self._legs.get(place) or self._new_leg(place, leg)
+            fixed_fields = (spec, currency, code, flags, at, of)
+            leg_run = self._legs.get(fixed_fields) or self._new_leg(fixed_fields, leg)
             debited = self._debits.get(debit) or self._new_account(self._debits, "debit", debit)
             credited = self._credits.get(credit) or self._new_account(
                 self._credits, "credit", credit
@@ -175,8 +175,8 @@ class OutboxEncoder:
         del fields["event_id"]
         return _kept(self._events, self._kept_max, kind, self._run(fields))
 
-    def _new_leg(self, place: LegPlace, leg: PostedLeg) -> bytes:
-        return _kept(self._legs, self._kept_max, place, self._run(leg_fields(leg)))
+    def _new_leg(self, fixed_fields: FixedFields, leg: PostedLeg) -> bytes:
+        return _kept(self._legs, self._kept_max, fixed_fields, self._run(leg_fields(leg)))
 
     def _new_partition(self, source: TopicPartition) -> bytes:
         return _kept(self._partitions, self._kept_max, source, self._run(source_fields(*source)))
@@ -233,7 +233,7 @@ def _avro_account(_: str, account: AccountRef) -> bytes:
 
 
 class Between(NamedTuple):
-    """What stands between the parts of a record that differ from leg to leg.
+    """What is between the parts of a record that differ from leg to leg.
 
     A tuple gives it by the length of the part that follows.
     """

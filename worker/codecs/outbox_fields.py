@@ -62,7 +62,7 @@ def source_fields(topic: str, partition: int) -> OutboxFields:
 
 
 def leg_fields(leg: PostedLeg) -> OutboxFields:
-    """What is the same whenever the same leg of the rulebook is posted in the same place."""
+    """What is the same whenever the same leg of the rulebook is posted at the same number."""
     return {
         "transaction": leg.spec.transaction,
         "leg": leg.spec.name,

@@ -43,7 +43,7 @@ def posted_fields(record: Record) -> Mapping[str, Any]:
 
 
 def _avro_fields(record: Record, value: bytes) -> Mapping[str, Any]:
-    """By the first generation whose body ends where the record does: no two do so in one place."""
+    """By the first generation whose body ends where the record does: no two do so at one byte."""
     for reader in _generations():
         try:
             found: Mapping[str, Any] = reader.read(value)

@@ -1,10 +1,9 @@
 """Parked events: records that wait on a topic of their own for what must come before them.
 
-Each delay has a topic, so that records of one topic fall due in order and none blocks another. The
-invariant: key, value, headers and timestamp stay as they were; where the record was, since when it
-waits and under which role it came go into headers after its own, at every stay anew, so that a
-record that is given up carries its whole history. These headers are believed on parked topics only.
-No I/O.
+Each delay has a topic, so that records of one topic fall due in order and none blocks another. Key,
+value, headers and timestamp stay as they were; where the record was, since when it waits and under
+which role it came go into headers after its own, each time anew, so that a record that is given up
+carries its whole history. These headers are believed on parked topics only.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from worker.core.ports import Announcement, Record
 
 ROLE_HEADER: Final = "ledger_worker.role"
 SINCE_HEADER: Final = "ledger_worker.since"
-"""The `since` under which its last reader answered for it; see `core.positions`."""
+"""The `since` under which its last reader answered for it; see `core.assignment`."""
 
 PARKED_AT_HEADER: Final = "ledger_worker.parked_ms"
 """When this stay began, in milliseconds since 1970."""
 
 INT64_DIGITS: Final = 19
-_PLACE: Final = ("topic", "partition", "offset")
+_POSITION: Final = ("topic", "partition", "offset")
 
 
 class ParkedEvents:
@@ -60,8 +59,8 @@ class ParkedEvents:
 
 def role_of(record: Record) -> str:
     """The role under which a parked record first came; empty where it does not say."""
-    told = _told(record, ROLE_HEADER)
-    return told[-1].decode(errors="replace") if told else ""
+    roles = _header_values(record, ROLE_HEADER)
+    return roles[-1].decode(errors="replace") if roles else ""
 
 
 def earlier_positions(record: Record, *, group: str) -> Mapping[int, int]:
@@ -71,29 +70,29 @@ def earlier_positions(record: Record, *, group: str) -> Mapping[int, int]:
     another has parked it; who reads it from here then answers for its announcement.
     """
     found: dict[int, int] = {}
-    told: dict[str, bytes] = {}
+    headers: dict[str, bytes] = {}
     for name, value in record.headers() or ():
-        told[name] = value or b""
-        if name == PARKED_AT_HEADER and told.get(GROUP_HEADER) == group.encode():
-            topic, partition, offset = (told.get(f"{CONNECT}.{part}", b"") for part in _PLACE)
+        headers[name] = value or b""
+        if name == PARKED_AT_HEADER and headers.get(GROUP_HEADER) == group.encode():
+            topic, partition, offset = (headers.get(f"{CONNECT}.{part}", b"") for part in _POSITION)
             base = position_base(
                 group=group, topic=topic.decode(errors="replace"), partition=_number(partition)
             )
-            found[base | _number(offset)] = _number(told.get(SINCE_HEADER, b""))
+            found[base | _number(offset)] = _number(headers.get(SINCE_HEADER, b""))
     return found
 
 
 def parked_at_ms(record: Record) -> int:
     """When its stay began; 0, long ago, where it does not say."""
-    return _number((_told(record, PARKED_AT_HEADER) or [b""])[-1])
+    return _number((_header_values(record, PARKED_AT_HEADER) or [b""])[-1])
 
 
 def waiting_since_ms(record: Record) -> int:
     """When its first stay began; 0 where it does not say."""
-    return _number((_told(record, PARKED_AT_HEADER) or [b""])[0])
+    return _number((_header_values(record, PARKED_AT_HEADER) or [b""])[0])
 
 
-def _told(record: Record, name: str) -> list[bytes]:
+def _header_values(record: Record, name: str) -> list[bytes]:
     return [value or b"" for header, value in record.headers() or () if header == name]
 
 

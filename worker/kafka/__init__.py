@@ -1,1 +1,1 @@
-"""Kafka at the edge: facts in, actions out. The only place that imports confluent_kafka."""
+"""Kafka at the edge: facts in, actions out. Only modules of this room import confluent_kafka."""

@@ -16,9 +16,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 
 HANG_SECONDS: Final = 30.0
-"""No call is asked to take longer than two thirds of this."""
+"""No call is given longer than two thirds of this."""
 
-_Asked = tuple[Future[None], Callable[..., object], tuple[Any, ...]]
+_Call = tuple[Future[None], Callable[..., object], tuple[Any, ...]]
 
 
 class BoundedCalls:
@@ -29,7 +29,7 @@ class BoundedCalls:
     """
 
     def __init__(self) -> None:
-        self._asked = _started()
+        self._queue = _started()
 
     def within(
         self,
@@ -46,7 +46,7 @@ class BoundedCalls:
             KafkaException: not retriable, when the call has not returned in time.
         """
         done: Future[None] = Future()
-        self._asked.put((done, call, arguments))
+        self._queue.put((done, call, arguments))
         try:
             meanwhile()
         finally:
@@ -59,25 +59,25 @@ class BoundedCalls:
             if done.done():  # its own error, or it came back just now
                 return done.result()
             self.close()  # it ends when the call returns, if ever
-            self._asked = _started()
+            self._queue = _started()
             name = getattr(call, "__name__", "a call")
             hung = KafkaError(KafkaError._TIMED_OUT, f"{name} did not return")  # noqa: SLF001
             raise KafkaException(hung) from None
 
     def close(self) -> None:
-        """End the thread when it is done with what it was asked."""
-        self._asked.put(None)
+        """End the thread when its call has returned."""
+        self._queue.put(None)
 
 
-def _started() -> SimpleQueue[_Asked | None]:
-    asked: SimpleQueue[_Asked | None] = SimpleQueue()
-    Thread(target=_serve, args=(asked,), name="kafka-call", daemon=True).start()
-    return asked
+def _started() -> SimpleQueue[_Call | None]:
+    queue: SimpleQueue[_Call | None] = SimpleQueue()
+    Thread(target=_serve, args=(queue,), name="kafka-call", daemon=True).start()
+    return queue
 
 
-def _serve(queue: SimpleQueue[_Asked | None]) -> None:
-    while (asked := queue.get()) is not None:
-        done, call, arguments = asked
+def _serve(queue: SimpleQueue[_Call | None]) -> None:
+    while (queued := queue.get()) is not None:
+        done, call, arguments = queued
         try:
             call(*arguments)
         except BaseException as error:  # noqa: BLE001 - raised where the result is waited for

@@ -1,8 +1,7 @@
 """A member of the consumer group: records and facts in, pauses and seeks out.
 
-The invariant: callbacks only record facts, and nothing is committed unless it is asked for: a
-worker's offsets travel in the announcer's transaction. Where the group stands is asked by
-`worker.kafka.group_offsets`.
+Callbacks only record what happened. Nothing is committed by itself: a worker's offsets travel in
+the producer's transaction. `group_offsets` asks what the group has committed.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ class Consumer:
         self._while_waiting = while_waiting
         self._connection = connection
         self._topics = topics
-        self._looked_at = 0.0
+        self._looked_for_brokers_at = 0.0
         self._lost: list[TopicPartition] = []
         self.sessions_lost = 0
         """How often partitions were lost with the session, not handed over."""
@@ -87,8 +86,8 @@ class Consumer:
         }
         member = {"group.instance.id": instance} if instance else {}
         self._consumer = connection.consumer(group, {**own, **member}, _DEFAULTS)
-        self._asker = GroupOffsets(connection.consumer(group, own, _DEFAULTS), connection)
-        self._places = self._input_places()
+        self._group_offsets = GroupOffsets(connection.consumer(group, own, _DEFAULTS), connection)
+        self._input_partitions = self._partitions_of_inputs()
         self._consumer.subscribe(
             list(topics),
             on_assign=_recorder(self._gained),
@@ -100,9 +99,9 @@ class Consumer:
         self.sessions_lost += 1
         self._lost.extend((one.topic, one.partition) for one in partitions)
 
-    def _input_places(self) -> list[TopicPartition]:
+    def _partitions_of_inputs(self) -> list[TopicPartition]:
         """Every partition of the input topics; a missing topic is said by name."""
-        places: list[TopicPartition] = []
+        partitions: list[TopicPartition] = []
         for topic in self._topics:
             found = self._ask("asking for the topics", self._consumer.list_topics, topic)
             about = found.topics[topic]
@@ -111,8 +110,8 @@ class Consumer:
                     f"Kafka topic {topic} cannot be read: {about.error.str()}; "
                     "`ledger-worker doctor` lists what is missing"
                 )
-            places.extend((topic, partition) for partition in about.partitions)
-        return places
+            partitions.extend((topic, number) for number in about.partitions)
+        return partitions
 
     def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         try:
@@ -149,7 +148,7 @@ class Consumer:
         self._lost.clear()
         self._gained.clear()
         if lost or gained:
-            self._asker.forget((*lost, *gained))
+            self._group_offsets.forget((*lost, *gained))
         return Polled(records, lost, gained, ends)
 
     def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[TopicPartition, int]]:
@@ -189,9 +188,9 @@ class Consumer:
     def _look_for_brokers(self) -> None:
         """All were down: one that answers ends the outage; asked now and then."""
         now = time.monotonic()
-        if now - self._looked_at < LOOK_EVERY_SECONDS:
+        if now - self._looked_for_brokers_at < LOOK_EVERY_SECONDS:
             return
-        self._looked_at = now
+        self._looked_for_brokers_at = now
         try:
             self._consumer.list_topics(self._topics[0], timeout=1.0)
         except KafkaException:
@@ -201,28 +200,31 @@ class Consumer:
 
     # Offsets
 
-    def opening(self, place: TopicPartition) -> Opening | None:
+    def opening(self, partition: TopicPartition) -> Opening | None:
         """The group's commit against the partition's watermarks; None: not yet, ask again."""
-        return self._asker.opening(place)
+        return self._group_offsets.opening(partition)
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Has the group committed these offsets? Asked now and then."""
-        return self._asker.reached(ends)
+        return self._group_offsets.reached(ends)
 
     def watermarks(self) -> Mapping[TopicPartition, tuple[int, int]]:
         """First offset and end of every input partition, asked of the broker."""
         ask, doing = self._consumer.get_watermark_offsets, "asking for watermarks"
-        return {place: self._ask(doing, ask, ClientPartition(*place)) for place in self._places}
+        return {
+            partition: self._ask(doing, ask, ClientPartition(*partition))
+            for partition in self._input_partitions
+        }
 
-    def lag(self, place: TopicPartition, offset: int) -> int | None:
+    def lag(self, partition: TopicPartition, offset: int) -> int | None:
         """From the watermark that came with the last fetch: costs no request."""
-        _, high = self._consumer.get_watermark_offsets(ClientPartition(*place), cached=True)
+        _, high = self._consumer.get_watermark_offsets(ClientPartition(*partition), cached=True)
         return max(0, high - offset) if high >= 0 else None
 
-    def seek(self, place: TopicPartition, offset: int) -> bool:
+    def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Read from here on; False while the partition's fetcher has not started, or has ended."""
         try:
-            self._consumer.seek(ClientPartition(*place, offset))
+            self._consumer.seek(ClientPartition(*partition, offset))
         except KafkaException as error:
             if not passing(error):
                 raise self._connection.unreachable("seeking", error) from None
@@ -230,13 +232,13 @@ class Consumer:
             return False
         return True
 
-    def pause(self, places: Iterable[TopicPartition]) -> None:
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Paused partitions are still ours, and polling keeps them so."""
-        self._consumer.pause([ClientPartition(*place) for place in places])
+        self._consumer.pause([ClientPartition(*partition) for partition in partitions])
 
-    def resume(self, places: Iterable[TopicPartition]) -> None:
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Fetch again."""
-        self._consumer.resume([ClientPartition(*place) for place in places])
+        self._consumer.resume([ClientPartition(*partition) for partition in partitions])
 
     def membership(self) -> object:
         """Generation and member id as of now (KIP-447)."""
@@ -273,7 +275,7 @@ class Consumer:
 
     def close(self) -> None:
         """Leave the group, when nobody asks any more."""
-        self._asker.close()
+        self._group_offsets.close()
         self._consumer.close()
 
 

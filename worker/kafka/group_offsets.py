@@ -1,12 +1,12 @@
-"""Where the group stands, asked in a thread and with a client of its own.
+"""The group's committed offsets, read in a thread and by a client of its own.
 
-The invariant: no answer is given that a broker may yet correct. What it cannot say now is asked
+The invariant: no answer is given that a broker may yet correct. What it cannot say now is asked for
 again, and so is a commit that seems to lie behind the end of its partition: a broker that has just
 come back may know less of the end than it will, and to take that for a reset would pass over what
 is posted and not yet announced.
 
-The client of its own joins no group. A thread, because a dead worker's open transaction can hide
-the commit for many seconds, and because calls of one client wait for each other.
+A thread, because a dead worker's open transaction can hide the commit for many seconds, and because
+calls of one client wait for each other. The client joins no group.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worker.core.ports import TopicPartition
 from worker.kafka.connection import LEADERLESS, KafkaConnection, passing
 
 TRY_SECONDS: Final = 2.0
-"""How long a broker may take to say where the group stands before it is asked again."""
+"""How long a broker may take for one answer before it is asked again."""
 
 REACHED_EVERY_SECONDS: Final = 0.25
 """How often a drain asks how far its group is."""
@@ -49,54 +49,58 @@ class GroupOffsets:
         self._reached: Future[bool] | None = None
         self._reached_at = 0.0
 
-    def opening(self, place: TopicPartition) -> Opening | None:
+    def opening(self, partition: TopicPartition) -> Opening | None:
         """The group's commit against the partition's watermarks; None: not yet, ask again."""
-        if place not in self._openings:
-            self._openings[place] = self._thread.submit(self._ask_opening, place)
-        if not self._openings[place].done():
+        if partition not in self._openings:
+            self._openings[partition] = self._thread.submit(self._ask_opening, partition)
+        if not self._openings[partition].done():
             return None
-        return self._openings.pop(place).result()
+        return self._openings.pop(partition).result()
 
-    def forget(self, places: Iterable[TopicPartition]) -> None:
-        """They came or went: an answer counts only for the stay it was asked in."""
-        for place in places:
-            self._openings.pop(place, None)
-            self._beyond_since.pop(place, None)
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """They came or went: an answer counts only for the assignment that it was asked in."""
+        for partition in partitions:
+            self._openings.pop(partition, None)
+            self._beyond_since.pop(partition, None)
 
-    def _ask_opening(self, place: TopicPartition) -> Opening | None:
+    def _ask_opening(self, partition: TopicPartition) -> Opening | None:
         try:
-            found, (low, high) = self._stand(place)
+            found, (low, high) = self._commit_and_watermarks(partition)
         except KafkaException as error:
             self._must_pass(error)
             return None
-        if found.offset > high and not self._stays_beyond(place, found.offset, high):
+        if found.offset > high and not self._stays_beyond(partition, found.offset, high):
             return None
         start = opening(committed=found.offset, metadata=found.metadata, low=low, high=high)
         if found.offset >= 0 and start.offset != found.offset:
-            told = {"topic": place[0], "partition": place[1], "committed": found.offset}
-            _log.error("kafka_offsets_reset", **told, first=low, end=high)
+            where = {"topic": partition[0], "partition": partition[1], "committed": found.offset}
+            _log.error("kafka_offsets_reset", **where, first=low, end=high)
         return start
 
-    def _stays_beyond(self, place: TopicPartition, committed: int, high: int) -> bool:
+    def _stays_beyond(self, partition: TopicPartition, committed: int, high: int) -> bool:
         """Has this commit been behind the end for so long that the topic must be another?"""
         now = time.monotonic()
-        if place not in self._beyond_since:
-            told = {"topic": place[0], "partition": place[1], "committed": committed}
-            _log.warning("kafka_commit_beyond_end", **told, end=high)
-        if now - self._beyond_since.setdefault(place, now) < BEYOND_SECONDS:
+        if partition not in self._beyond_since:
+            where = {"topic": partition[0], "partition": partition[1], "committed": committed}
+            _log.warning("kafka_commit_beyond_end", **where, end=high)
+        if now - self._beyond_since.setdefault(partition, now) < BEYOND_SECONDS:
             return False
-        self._beyond_since.pop(place, None)
+        self._beyond_since.pop(partition, None)
         return True
 
-    def _stand(self, place: TopicPartition) -> tuple[ClientPartition, tuple[int, int]]:
-        (found,) = self._client.committed([ClientPartition(*place)], timeout=TRY_SECONDS)
+    def _commit_and_watermarks(
+        self, partition: TopicPartition
+    ) -> tuple[ClientPartition, tuple[int, int]]:
+        (found,) = self._client.committed([ClientPartition(*partition)], timeout=TRY_SECONDS)
         if found.error is not None:
             raise KafkaException(found.error)
         try:
-            marks = self._client.get_watermark_offsets(ClientPartition(*place), timeout=TRY_SECONDS)
+            marks = self._client.get_watermark_offsets(
+                ClientPartition(*partition), timeout=TRY_SECONDS
+            )
         except KafkaException as error:
             if error.args[0].code() == LEADERLESS:  # so it stays until the client looks anew
-                self._client.list_topics(place[0], timeout=TRY_SECONDS)
+                self._client.list_topics(partition[0], timeout=TRY_SECONDS)
             raise
         return found, marks
 
@@ -114,9 +118,9 @@ class GroupOffsets:
         return answer
 
     def _ask_reached(self, ends: dict[TopicPartition, int]) -> bool:
-        asked = [ClientPartition(*place) for place in ends]
+        partitions = [ClientPartition(*partition) for partition in ends]
         try:
-            found = self._client.committed(asked, timeout=TRY_SECONDS) if asked else []
+            found = self._client.committed(partitions, timeout=TRY_SECONDS) if ends else []
         except KafkaException as error:
             self._must_pass(error)
             return False
@@ -125,7 +129,7 @@ class GroupOffsets:
         )
 
     def _must_pass(self, error: KafkaException) -> None:
-        """The broker does not say where the group stands: for now, or it is raised."""
+        """The broker does not tell the offsets: for now, or it is raised."""
         if not passing(error):
             raise self._connection.unreachable("asking for committed offsets", error) from None
         _log.warning("kafka_offsets_unknown", error=error.args[0].name())

@@ -1,7 +1,7 @@
-"""Where a job's own group stands, for jobs that read partitions without sharing them.
+"""Committed offsets of a group without members, for jobs that read partitions without sharing them.
 
-The invariant: offsets travel in the announcer's transaction; the group has no members, so that its
-coordinator takes them from whoever holds the transactional id.
+They travel in the job's transaction: the coordinator of a group without members takes them from
+whoever holds the transactional id.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class JobOffsets:
         self.group = group
         self._consumer = connection.consumer(group, {})
 
-    def committed(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's offsets; negative where it has none."""
-        return {(one.topic, one.partition): one.offset for one in self._ask(places)}
+        return {(one.topic, one.partition): one.offset for one in self._ask(partitions)}
 
-    def metadata(self, place: TopicPartition) -> str:
+    def metadata(self, partition: TopicPartition) -> str:
         """What the group's commit on this partition carries; empty where it has none."""
-        (found,) = self._ask([place])
+        (found,) = self._ask([partition])
         return found.metadata or "" if found.offset >= 0 else ""
 
-    def _ask(self, places: Sequence[TopicPartition]) -> list[ClientPartition]:
-        asked = [ClientPartition(*place) for place in places]
+    def _ask(self, partitions: Sequence[TopicPartition]) -> list[ClientPartition]:
+        asked_for = [ClientPartition(*partition) for partition in partitions]
         return self.connection.request(
-            "asking for committed offsets", self._consumer.committed, asked
+            "asking for committed offsets", self._consumer.committed, asked_for
         )
 
     def membership(self) -> object:

@@ -78,12 +78,12 @@ class TransactionalProducer:
     """Announces in transactions under one transactional id.
 
     side_by_side: topics of which each transaction writes to one partition, another one every time.
-    after_commit: told of every commit; the embedded broker needs it.
+    after_commit: called with every commit; the embedded broker needs it.
     while_waiting: called between tries, so that a long outage is seen to be waited for.
     stopping_seconds: how long ago the process was told to stop; 0.0 while it was not.
     """
 
-    def __init__(  # noqa: PLR0913 - what a producer needs to be told
+    def __init__(  # noqa: PLR0913 - what a producer needs
         self,
         connection: KafkaConnection,
         *,
@@ -112,7 +112,7 @@ class TransactionalProducer:
             raise connection.unreachable("starting the transactional producer", error) from None
         counts = {topic: self._partitions_of(topic) for topic in side_by_side}
         self._spread = {topic: count for topic, count in counts.items() if count}
-        self._turn = 0
+        self._transactions = 0
 
     def _partitions_of(self, topic: str) -> int:
         """How many there are; 0 for a topic that may not be seen: writing to it says why."""
@@ -135,7 +135,7 @@ class TransactionalProducer:
         meanwhile: called while the broker commits, and once more whenever it must be asked again.
         """
         self._since = time.monotonic()
-        self._turn += 1
+        self._transactions += 1
         try:
             self._announce(announcements, commits, membership, meanwhile)
         finally:
@@ -201,7 +201,7 @@ class TransactionalProducer:
     def _produce(self, announcements: Iterable[Announcement]) -> None:
         """A flat loop: it runs for every leg; arguments by place cost the client less."""
         produce: Callable[..., None] = self._producer.produce
-        chosen = {topic: self._turn % count for topic, count in self._spread.items()}
+        chosen = {topic: self._transactions % count for topic, count in self._spread.items()}
         for one in announcements:
             topic, key, value, headers, timestamp_ms, otherwise = one
             if otherwise is not None:

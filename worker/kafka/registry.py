@@ -67,8 +67,8 @@ class Registry:
 
     def id_of(self, subject: str, text: str) -> int | None:
         """The id under which a subject holds this very schema; None when it does not."""
-        asked = self._schema(text)
-        found = self._ask(lambda: self._client.lookup_schema(subject, asked))
+        schema = self._schema(text)
+        found = self._ask(lambda: self._client.lookup_schema(subject, schema))
         return None if found is None else int(found.schema_id)
 
     def versions(self, subject: str) -> dict[int, str]:
@@ -84,8 +84,8 @@ class Registry:
     def register(self, subject: str, text: str) -> int:
         """Set the subject's compatibility, register the schema, and give its id."""
         self._ask(lambda: self._client.set_compatibility(subject, COMPATIBILITY))
-        asked = self._schema(text)
-        found = self._ask(lambda: self._client.register_schema(subject, asked))
+        schema = self._schema(text)
+        found = self._ask(lambda: self._client.register_schema(subject, schema))
         if found is None:
             raise DependencyUnavailable(f"the schema registry did not take {subject}")
         return int(found)
@@ -135,8 +135,8 @@ def open_registry(
     Raises:
         UsageError: its packages are not installed, or a setting of it is wrong.
     """
-    asked = settings.schema_registry
-    if not asked.url:
+    named = settings.schema_registry
+    if not named.url:
         return None
     try:
         from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - optional
@@ -145,7 +145,7 @@ def open_registry(
             "schema_registry.url needs more packages: pip install 'ledger-worker[registry]'"
         ) from None
     try:
-        client = SchemaRegistryClient({**CLIENT_DEFAULTS, **asked.client, "url": asked.url})
+        client = SchemaRegistryClient({**CLIENT_DEFAULTS, **named.client, "url": named.url})
     except (ValueError, TypeError):
         raise UsageError(
             "schema_registry.url or schema_registry.client is not what Confluent's registry client"

@@ -57,7 +57,7 @@ class EmbeddedLedger:
         self._now_ns = now_ns
         self._books = LedgerState()
         self._newest_ns = 0
-        self._turn = Lock()
+        self._one_at_a_time = Lock()
         self._since: float | None = None
         self._closed = False
         self._log = RequestLog(path) if path else None
@@ -116,7 +116,7 @@ class EmbeddedLedger:
 
     def close(self) -> None:
         """Release the file; every later call fails with `LedgerClosed`."""
-        with self._turn:
+        with self._one_at_a_time:
             self._closed = True
             if self._log:
                 self._log.close()
@@ -124,7 +124,7 @@ class EmbeddedLedger:
     @contextmanager
     def _request(self) -> Iterator[LedgerState]:
         """One request at a time, on books without what has expired by now."""
-        with self._turn:
+        with self._one_at_a_time:
             if self._closed:
                 raise LedgerClosed("the embedded ledger is closed")
             self._since = time.monotonic()

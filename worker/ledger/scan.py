@@ -1,7 +1,7 @@
 """Everything the ledger holds, in timestamp order, page by page.
 
-The invariant: memory holds one page; nothing is left out or told twice, because timestamps are
-unique and a page starts after the last one of the page before. Imports the ports and the core only.
+Memory holds one page. Nothing is left out or comes twice, because timestamps are unique and a page
+starts after the last one of the page before.
 """
 
 from __future__ import annotations

@@ -97,10 +97,10 @@ class TigerBeetleLedger:
         self._cluster_id: Final = cluster_id
         self._deadline_seconds: Final = deadline_seconds
         self._batch_max: int | None = None
-        self._turn = Lock()
-        """Held for a whole call: one request is outstanding at a time."""
+        self._one_at_a_time = Lock()
+        """Taken for a whole call: one request is outstanding at a time."""
         self._native = Lock()
-        """Held around calls into the client: none may come after it was closed."""
+        """Taken around calls into the client: none may come after it was closed."""
         self._closed = False
         self._outstanding: _Request | None = None
         self._completion = bindings.OnCompletion(self._completed)
@@ -110,12 +110,12 @@ class TigerBeetleLedger:
     @property
     def batch_max(self) -> int:
         """The most accounts, transfers or ids that one request takes; asks the server once."""
-        with self._turn:
+        with self._one_at_a_time:
             return self._known_batch_max()
 
     @property
     def time_ns(self) -> int:
-        """The cluster's time: an account without an id is refused, at a time that is told."""
+        """The cluster's time: an account without an id is refused, and the answer has a time."""
         (refused,) = self.create_accounts(bytes(ROW_BYTES))
         return refused.timestamp
 
@@ -200,7 +200,7 @@ class TigerBeetleLedger:
 
     def _create(self, operation: int, rows: bytes) -> list[CreateResult]:
         results: list[CreateResult] = []
-        with self._turn:
+        with self._one_at_a_time:
             pending = whole_chains(rows, self._known_batch_max())
             while pending:
                 try:
@@ -214,14 +214,14 @@ class TigerBeetleLedger:
         return results
 
     def _lookup(self, operation: int, ids: Sequence[int]) -> bytes:
-        with self._turn:
+        with self._one_at_a_time:
             return b"".join(
                 self._ask(operation, _packed_ids(part))
                 for part in request_parts(ids, self._known_batch_max())
             )
 
     def _query(self, operation: int, query: QueryFilter | AccountFilter) -> bytes:
-        with self._turn:
+        with self._one_at_a_time:
             limit_max = self._known_batch_max()
             if isinstance(query, AccountFilter):
                 return self._ask(operation, pack_account_filter(query, limit_max=limit_max))

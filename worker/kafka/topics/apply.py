@@ -79,7 +79,9 @@ class TopicAdmin:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         with self._asking("reading the topics' settings"):
             answers = self._client.describe_configs(resources, request_timeout=CALL_SECONDS)
-            found = {asked.name: future.result(CALL_SECONDS) for asked, future in answers.items()}
+            found = {
+                resource.name: future.result(CALL_SECONDS) for resource, future in answers.items()
+            }
         return {
             name: {key: entry.value or "" for key, entry in entries.items()}
             for name, entries in found.items()
@@ -100,8 +102,8 @@ class TopicAdmin:
     def _keeps_grants(self) -> bool:
         """Has it an authorizer? A broker that does not show this setting is taken to have one."""
         brokers = self._client.list_topics(timeout=CALL_SECONDS).brokers
-        asked = ConfigResource(ResourceType.BROKER, str(min(brokers)))
-        answers = self._client.describe_configs([asked], request_timeout=CALL_SECONDS)
+        broker = ConfigResource(ResourceType.BROKER, str(min(brokers)))
+        answers = self._client.describe_configs([broker], request_timeout=CALL_SECONDS)
         entry = next(iter(answers.values())).result(CALL_SECONDS).get(AUTHORIZER)
         return entry is None or bool(entry.value)
 

@@ -174,8 +174,8 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - whatever YAML has
         raise UsageError(f"{path} cannot be read: {why(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark is not None else ""
-        raise UsageError(f"{path}{place} is not YAML") from None
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise UsageError(f"{path}{line} is not YAML") from None
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
@@ -222,11 +222,11 @@ def _grants(
     path: Path, users: Mapping[str, _User], named: Mapping[str, list[str]]
 ) -> Iterator[Grant]:
     for user, may in users.items():
-        asked: tuple[tuple[TopicAccess, tuple[str, ...]], ...] = (
+        declared: tuple[tuple[TopicAccess, tuple[str, ...]], ...] = (
             ("read", may.reads),
             ("write", may.writes),
         )
-        for operation, topics in asked:
+        for operation, topics in declared:
             for topic in topics:
                 if topic not in named:
                     raise UsageError(f"{path}: users.{user}: topic {topic} is not declared")

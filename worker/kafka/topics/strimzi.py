@@ -83,8 +83,8 @@ def _user(
 
 def _acls(grants: list[Grant]) -> Iterator[dict[str, Any]]:
     """One entry per resource, its operations together."""
-    places = dict.fromkeys((grant.resource, grant.name, grant.prefixed) for grant in grants)
-    for resource, name, prefixed in places:
+    resources = dict.fromkeys((grant.resource, grant.name, grant.prefixed) for grant in grants)
+    for resource, name, prefixed in resources:
         operations = [
             grant.operation.capitalize()
             for grant in grants
