@@ -148,7 +148,9 @@ def spoil_events(spoiled: Spoiled) -> None:
     spoiled.change(foreign["event_id"], lambda about: about.update(currency="eur"))
     spoiled.expected.add(("currency_mismatch", foreign["transfer_id"]))
 
-    fee = spoiled.legs(lambda told: told["transaction"] == "fees" and told["leg"] == "processing")
+    fee = spoiled.legs(
+        lambda told: told["transaction"] in {"fees", "settled"} and told["leg"] == "processing"
+    )
     spoiled.change(fee["event_id"], fee_off_by_one)
     spoiled.expected.add(("fee_mismatch", fee["transfer_id"]))
 

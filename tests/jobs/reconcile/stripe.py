@@ -12,7 +12,7 @@ from typing import Any
 from tests.jobs.reports.played import Played
 from worker.config.settings import Settings
 from worker.core.money import major_units
-from worker.jobs.generate.scene import PAYMENTS, Generated
+from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS, Generated
 from worker.jobs.generate.stripe_objects import payout
 from worker.jobs.generate.traffic import generate
 
@@ -42,7 +42,7 @@ def report_rows(day: Played) -> list[Row]:
     seen: set[str] = set()
     for record in day.records["stripe.settlements"]:
         about = json.loads(record.value() or b"")["data"]["object"]
-        if about["id"] in seen:
+        if about["id"] in seen or about["reporting_category"] == "payout":
             continue
         seen.add(about["id"])
         rows[about["currency"]].append(
@@ -104,6 +104,21 @@ def payouts(day: Played) -> Iterable[Generated]:
                 "data": {"object": about},
             }
             yield Generated(PAYMENTS, number.encode(), event, "payout")
+            settled = {
+                "id": one["balance_transaction_id"],
+                "object": "balance_transaction",
+                "amount": one["gross"],
+                "fee": 0,
+                "net": one["net"],
+                "fee_details": [],
+                "currency": one["currency"],
+                "created": PAID_AT,
+                "reporting_category": "payout",
+                "source": number,
+            }
+            feed = {"id": f"bt/{number}", "type": "balance_transaction.created"}
+            told = event | feed | {"data": {"object": settled}}
+            yield Generated(SETTLEMENTS, number.encode(), told, "payout")
 
 
 def paid_out(currency: str, rows: list[Row]) -> Iterable[Row]:

@@ -33,12 +33,12 @@ def test_a_drained_group_agrees_and_what_comes_later_is_in_transit(
             work(worker, stop=Stop(), drain=True)
         monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", servers)
         capsys.readouterr()  # what the worker said
-        assert main(["reconcile", "--json"]) == 0
+        assert main(["reconcile", "--json", "--settle-days", "9999"]) == 0
         clean = json.loads(capsys.readouterr().out)["summary"]
         assert clean["announcements_compared"] is True
         assert sum(clean["records"][topic] for topic in topics.inputs.values()) == EVENTS
         produce(reachable, skip=EVENTS, events=EVENTS + 60)
-        assert main(["reconcile", "--json"]) == 0
+        assert main(["reconcile", "--json", "--settle-days", "9999"]) == 0
         later = json.loads(capsys.readouterr().out)
         assert later["summary"]["differences"] == 0
         assert "in_transit" in {item["class"] for item in later["items"]}

@@ -10,8 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.reconcile.by_hand import CREATED, all_records, charge, event, played, reconciled
-from tests.jobs.reports.played import GROUP
+from tests.jobs.reconcile.by_hand import (
+    CREATED,
+    all_records,
+    charge,
+    event,
+    played,
+    reconciled,
+    settlement,
+)
+from tests.jobs.reports.played import GROUP, Played
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.parked import ParkedEvents
 from worker.core.event import Dead, Reason
@@ -22,11 +30,23 @@ from worker.jobs.generate.scene import PAYMENTS
 OUTBOX = "ledger.transfers.posted"
 
 
+RULES = Path(__file__).with_name("settled.yaml")
+CHARGE = event("charge.succeeded", charge("ch_1", 700), number="e1")
+SETTLED = settlement("txn_1", 700, 20, source="ch_1")
 REFUND = event(
     "refund.created",
     {"id": "re_1", "object": "refund", "amount": 5000, "charge": "ch_never", "status": "succeeded"},
     number="evt_refund",
 )
+
+
+@pytest.fixture(autouse=True)
+def _small_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_WORKER_RULEBOOK", str(RULES))
+
+
+def inputs(day: Played) -> list[ArchivedRecord]:
+    return [*day.records["stripe.payments"], *day.records["stripe.settlements"]]
 
 
 def kinds(items: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
@@ -44,12 +64,11 @@ def test_an_event_without_its_origin_waits_and_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A refund of a charge from before the archive: an item, whether announcements are there."""
-    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1"), REFUND])
-    (payment, refund) = day.records["stripe.payments"]
-    items = reconciled(day, [payment, refund], monkeypatch, capsys, code=0)["items"]
+    day = played(tmp_path, rules=RULES, events=[CHARGE, SETTLED, REFUND])
+    items = reconciled(day, inputs(day), monkeypatch, capsys, code=0)["items"]
     assert kinds(items) == {("parked", "evt_refund")}
     assert all(item["detail"].endswith("is not in the ledger") for item in items)
-    items = reconciled(day, [payment, refund, *day.records[OUTBOX]], monkeypatch, capsys, code=1)[
+    items = reconciled(day, [*inputs(day), *day.records[OUTBOX]], monkeypatch, capsys, code=1)[
         "items"
     ]
     assert kinds(items) == {("not_announced", "evt_refund")}
@@ -59,14 +78,14 @@ def test_what_waited_and_then_died_is_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its letter names the parked topic it died on, and the record it was before that."""
-    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1"), REFUND])
-    (payment, refund) = day.records["stripe.payments"]
+    day = played(tmp_path, rules=RULES, events=[CHARGE, SETTLED, REFUND])
+    (_, refund) = day.records["stripe.payments"]
     dead = DeadLetters(topic="ledger.events.dead", group=GROUP, rulebook_digest="r")
     parked = ParkedEvents(topics=["ledger.events.parked.1"], dead=dead, now_ms=lambda: 1)
     missing = Dead(Reason.PREDECESSOR_MISSING, "charge/ch_never is not in the ledger")
     waiting = letter(parked.park(refund, missing, tries=0, role=PAYMENTS, since=0), 7)
     died = letter(dead.letter(waiting, missing, stage="post"), 9)
-    records = [payment, refund, *day.records[OUTBOX]]
+    records = [*inputs(day), *day.records[OUTBOX]]
     items = reconciled(day, [*records, waiting], monkeypatch, capsys, code=0)["items"]
     assert kinds(items) == {("parked", "evt_refund")}
     items = reconciled(day, [*records, waiting, died], monkeypatch, capsys, code=1)["items"]
@@ -90,7 +109,7 @@ def test_a_broken_announcement_is_an_item(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Junk on the outbox, the rejected and the dead topic: each is named with its place."""
-    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1")])
+    day = played(tmp_path, rules=RULES, events=[CHARGE, SETTLED])
     topics = (OUTBOX, "ledger.events.rejected", "ledger.events.dead", "ledger.events.parked.1")
     junk = [ArchivedRecord(topic, 0, 99, None, value) for topic in topics]
     items = reconciled(day, [*all_records(day), *junk], monkeypatch, capsys, code=1)["items"]
@@ -126,11 +145,11 @@ def test_every_field_of_an_announcement_is_compared(  # noqa: PLR0913, PLR0917 -
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What is out of its range cannot be read; what differs from the ledger is named."""
-    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1")])
+    day = played(tmp_path, rules=RULES, events=[CHARGE, SETTLED])
     first, *others = day.records[OUTBOX]
     told = json.loads(first.value() or b"") | {field: value}
     spoiled = replace(first, value_bytes=json.dumps(told).encode())
-    records = [*day.records["stripe.payments"], spoiled, *others]
+    records = [*inputs(day), spoiled, *others]
     items = reconciled(day, records, monkeypatch, capsys, code=1)["items"]
     assert kind in {item["class"] for item in items}
     assert {item["class"] for item in items} <= {kind, "not_announced"}
@@ -142,7 +161,7 @@ def test_one_fact_under_two_ids_is_found_where_an_event_explains_each(
     """The same charge with another `created` has other ids, and was booked twice."""
     once = event("charge.succeeded", charge("ch_1", 16717), number="e1")
     again = event("charge.succeeded", charge("ch_1", 16717), number="e2", created=CREATED + 60)
-    day = played(tmp_path, [once, again])
+    day = played(tmp_path, rules=RULES, events=[once, again])
     items = reconciled(day, all_records(day), monkeypatch, capsys, code=1)["items"]
     (item,) = [one for one in items if one["differs"]]
     assert (item["class"], item["event_id"], item["actual_amount"]) == ("duplicate", "e2", "167.17")
@@ -153,9 +172,8 @@ def test_two_stories_of_one_facts_money_are_a_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second is a dead letter; both amounts are shown."""
-    first = event("charge.succeeded", charge("ch_1", 700), number="e1")
     second = event("charge.succeeded", charge("ch_1", 900), number="e2")
-    day = played(tmp_path, [first, second])
+    day = played(tmp_path, rules=RULES, events=[CHARGE, SETTLED, second])
     found = reconciled(day, all_records(day), monkeypatch, capsys, code=1)["items"]
     (item,) = [one for one in found if one["differs"]]
     assert (item["class"], item["event_id"]) == ("dead", "e2")
@@ -166,8 +184,8 @@ def test_what_waits_for_too_long_is_a_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As an item that is open for longer than --settle-days is."""
-    day = played(tmp_path, [event("charge.succeeded", charge("ch_1", 700), number="e1"), REFUND])
-    records = day.records["stripe.payments"]
+    day = played(tmp_path, rules=RULES, events=[CHARGE, SETTLED, REFUND])
+    records = inputs(day)
     for days, code in (("3", 0), ("1", 1)):
         options = ("--to", "2026-01-03T12:00", "--settle-days", days)
         found = reconciled(day, records, monkeypatch, capsys, *options, code=code)
