@@ -29,7 +29,8 @@ CREATE TABLE sides AS
     SELECT r.*, CASE WHEN $settled OR r.source = '' THEN r.txn ELSE r.source END AS about,
       coalesce(m.amount, 0) AS own, m.amount IS NOT NULL AS own_known
     FROM report r LEFT JOIN moved m ON m.object_id = r.txn AND m.currency = r.currency)
-  SELECT r.about, r.currency, min(r.line) AS line, min(r.txn) AS txn, min(r.payout) AS payout,
+  SELECT r.about, r.currency, min(r.source) AS source, min(r.line) AS line,
+    min(r.txn) AS txn, min(r.payout) AS payout,
     min(r.day) AS day, string_agg(DISTINCT r.category, ', ') AS category,
     CAST(sum(r.gross) AS HUGEINT) AS gross, CAST(sum(r.fee) AS HUGEINT) AS fee,
     CAST(sum(r.net) AS HUGEINT) AS net, CAST(sum(r.own) AS HUGEINT) AS own,
@@ -53,7 +54,8 @@ judged AS (
 SELECT CASE WHEN NOT known THEN 'missing_in_ledger'
     WHEN same_gross THEN 'fee_mismatch' ELSE 'amount_mismatch' END AS class,
   true AS differs, currency, net AS expected_amount, principal + own AS actual_amount,
-  about AS event_id, category AS event_type, txn AS transfer_id,
+  CASE WHEN source = '' THEN about ELSE source END AS event_id, category AS event_type,
+  txn AS transfer_id,
   'report line ' || line AS place, epoch_ms(try_cast(day AS TIMESTAMP)) AS time_ms,
   CASE WHEN NOT known THEN 'Stripe reports it, and nothing of it is on the clearing account'
     WHEN same_gross THEN 'the fee that Stripe reports is not the one in the books'
