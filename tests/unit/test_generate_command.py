@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import subprocess
 import sys
 import time
@@ -18,7 +17,6 @@ from confluent_kafka import Message, Producer
 
 from worker.codecs.avro import PACKAGED_IDS
 from worker.commands import generate as command
-from worker.commands.progress import tracked
 from worker.config.settings import PACKAGED_RULEBOOK, Settings
 from worker.core.errors import UsageError
 from worker.jobs.generate.encode import avro_value, json_value
@@ -121,17 +119,3 @@ def _consumed(
         read += [message for message in consumer.consume(count, 0.5) if message.error() is None]
     consumer.close()
     return [(message.topic(), message.key(), message.value()) for message in read]
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_shows_on_terminals_only() -> None:
-    """A terminal sees a bar that ends full; a pipe sees nothing; items pass either way."""
-    terminal, pipe = Terminal(), io.StringIO()
-    for stream in (terminal, pipe):
-        assert list(tracked(range(100), total=100, label="x", stream=stream)) == list(range(100))
-    assert terminal.getvalue().endswith("100% 100/100\n")
-    assert pipe.getvalue() == ""

@@ -11,7 +11,7 @@ from typing import Final
 
 from worker.config.settings import load_settings
 from worker.jobs.reports.balances import balances
-from worker.jobs.text_tables import Column, write_json, write_table
+from worker.jobs.text_tables import Column, write_json, write_lines, write_table
 from worker.ledger.books import open_named_ledger
 
 HELP: Final = "list what each account holds now"
@@ -52,5 +52,5 @@ def run(arguments: argparse.Namespace) -> int:
             write_json(sys.stdout, {}, "accounts", rows)
             return 0
         count = write_table(sys.stdout, COLUMNS, rows)
-        sys.stdout.write(f"{count:,} accounts, amounts in major units\n")
+        write_lines(sys.stdout, [f"{count:,} accounts, amounts in major units"])
     return 0

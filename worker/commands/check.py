@@ -8,13 +8,14 @@ with every mistake as `file:line: message` on standard error. Writes only what i
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from worker.core.errors import UsageError
 from worker.core.rulebook import Rulebook
+from worker.jobs.text_tables import write_document, write_lines
 from worker.rulebooks.adr_rules import open_decisions
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import Changed, Lock, changes, lock_path, lock_text, read_lock
@@ -60,10 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
         return error.exit_code
     lock = read_lock(lock_path(path))
     found = changes(rulebook, lock) if lock else []
-    show = _as_json if arguments.json else _as_text
     decisions = (RuleWarning(each.line, each.message) for each in open_decisions(path))
     warnings = sorted((*find_warnings(rulebook), *decisions))
-    sys.stdout.write(show(path, rulebook, warnings, found, lock) + "\n")
+    if arguments.json:
+        result = _as_json(path, rulebook, warnings, found, lock)
+        write_document(sys.stdout, result, indent=2)
+    else:
+        write_lines(sys.stdout, _as_text(path, rulebook, warnings, found, lock))
     if arguments.html:
         said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]
         _write(arguments.html, _page(arguments, rulebook, path.name, said))
@@ -113,9 +117,9 @@ def rulebook_in_force(arguments: argparse.Namespace) -> Path:
 def _print_mistakes(text: str, *, as_json: bool) -> None:
     if as_json:
         result = {"valid": False, "mistakes": text.split("\n")}
-        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        write_document(sys.stdout, result, indent=2)
     else:
-        sys.stderr.write(text + "\n")
+        write_lines(sys.stderr, text.split("\n"))
 
 
 def _as_text(
@@ -124,7 +128,7 @@ def _as_text(
     warnings: list[RuleWarning],
     found: list[Changed],
     lock: Lock | None,
-) -> str:
+) -> list[str]:
     lines = _said(path, warnings, found)
     counts = (
         f"{len(rulebook.ledgers)} ledgers, {len(rulebook.accounts)} accounts, "
@@ -132,7 +136,7 @@ def _as_text(
     )
     lines.append(f"{path}: valid, {len(warnings)} warnings: {counts}; digest {rulebook.digest}")
     lines += [f"{lock_path(path)}: {each}" for each in _lock_state(rulebook, lock)]
-    return "\n".join([*lines, "", draw(rulebook)])
+    return [*lines, "", *draw(rulebook).split("\n")]
 
 
 def _said(path: Path | str, warnings: list[RuleWarning], found: list[Changed]) -> list[str]:
@@ -156,8 +160,8 @@ def _as_json(
     warnings: list[RuleWarning],
     found: list[Changed],
     lock: Lock | None,
-) -> str:
-    result = {
+) -> dict[str, Any]:
+    return {
         "valid": True,
         "file": str(path),
         "digest": rulebook.digest,
@@ -168,4 +172,3 @@ def _as_json(
         "locked": [{"line": each.line, "message": each.message} for each in found],
         "lock": None if lock is None else {"digest": lock.digest, "approver": lock.approver},
     }
-    return json.dumps(result, indent=2, ensure_ascii=False)

@@ -152,7 +152,9 @@ def _log_to_stderr() -> None:
 
 
 def _say(message: str) -> None:
-    print(f"{NAME}: {message}", file=sys.stderr)  # noqa: T201 - this is the command line
+    from worker.jobs.text_tables import write_lines  # noqa: PLC0415 - not for --help
+
+    write_lines(sys.stderr, f"{NAME}: {message}".split("\n"))
 
 
 def _explain_internal(error: Exception) -> None:

@@ -7,13 +7,13 @@ form; comments say where a person must decide.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
 from worker.core.errors import UsageError
+from worker.jobs.text_tables import write_document
 from worker.rulebooks.adr_fields import AdrNote
 from worker.rulebooks.adr_lines import is_adr_text
 from worker.rulebooks.adr_rules import AdrRulebook, read_adr
@@ -95,4 +95,4 @@ def _print_json(arguments: argparse.Namespace, notes: list[AdrNote], written: st
         "yaml": written,
         "notes": listed,
     }
-    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    write_document(sys.stdout, result, indent=2)

@@ -8,7 +8,6 @@ back from them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -16,7 +15,6 @@ from typing import Final
 
 from worker.commands.demo_page import DemoResults
 from worker.commands.demo_stripe import stripe_side
-from worker.commands.progress import tracked
 from worker.config.settings import Settings, load_settings
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.jobs.generate.encode import json_value
@@ -24,6 +22,8 @@ from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS
 from worker.jobs.generate.traffic import generate
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
+from worker.jobs.progress import Progress
+from worker.jobs.text_tables import write_document
 from worker.kafka.plain_producer import open_plain_producer
 from worker.kafka.topic_reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(level="error", format="console")
     page = _play(settings, events=arguments.events, seed=arguments.seed)
     if arguments.json:
-        sys.stdout.write(json.dumps(page.figures(), indent=2) + "\n")
+        write_document(sys.stdout, page.figures(), indent=2)
     else:
         sys.stdout.write(page.text())
     return 0 if page.agrees else 1
@@ -96,7 +96,7 @@ def _produce(settings: Settings, *, events: int, seed: int) -> Counter[str]:
     notes: Counter[str] = Counter()
     publisher = open_plain_producer(settings)
     inputs = settings.topics.inputs
-    for one in tracked(generate(events, seed), total=events, label="generate"):
+    for one in Progress().over(generate(events, seed), "events", total=events):
         publisher.publish(
             topic=inputs[one.role], key=one.key, value=json_value(one), timestamp_ms=0
         )

@@ -27,6 +27,7 @@ from worker.core.errors import UsageError, WorkerError
 from worker.core.rulebook import Rulebook
 from worker.core.translate import ANY_ACCOUNT
 from worker.jobs.sync.run import target_problems
+from worker.jobs.text_tables import BAD, GOOD, Styled, write_document, write_lines
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.schema_rules import subjects
@@ -66,14 +67,20 @@ def print_checks(checks: list[Finding], *, as_json: bool) -> None:
     """The findings on standard output, for a person or as one JSON object."""
     if as_json:
         found = {"ok": all(check.ok for check in checks), "checks": [*map(asdict, checks)]}
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        write_document(sys.stdout, found, indent=2)
         return
+    write_lines(sys.stdout, _lines(checks))
+
+
+def _lines(checks: list[Finding]) -> Iterator[str | Styled]:
     width = max(len(check.name) for check in checks)
     for check in checks:
-        detail = check.detail.replace("\n", "\n" + " " * (width + 7))
-        sys.stdout.write(f"{'ok' if check.ok else 'FAIL':<5} {check.name:<{width}} {detail}\n")
+        state, style = ("ok", GOOD) if check.ok else ("FAIL", BAD)
+        first, *more = check.detail.split("\n")
+        yield Styled(f"{state:<5} {check.name:<{width}} {first}", style)
+        yield from (f"{'':<{width + 6}} {line}" for line in more)
         if check.advice:
-            sys.stdout.write(f"{'':<5} {'':<{width}} → {check.advice}\n")
+            yield f"{'':<{width + 6}} → {check.advice}"
 
 
 def examine(config: Path | None) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ same decoder and translator answer. Reads one event; the ledger only with --bala
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from worker.core.money import major_units
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
+from worker.jobs.text_tables import write_document, write_lines
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
         translator = translator_of(settings, rulebook)
         with _held(settings, translator, wanted=arguments.balances) as held:
             found = explain(translator, event, role=role, attempt=arguments.attempt, held=held)
-    as_json = arguments.json
-    text = json.dumps(found, indent=2, ensure_ascii=True) if as_json else "\n".join(lines(found))
-    sys.stdout.write(text + "\n")
+    if arguments.json:
+        write_document(sys.stdout, found, indent=2)
+    else:
+        write_lines(sys.stdout, lines(found))
     return 0
 
 

@@ -6,14 +6,16 @@ The invariant: it writes nothing to the ledger, and an export that says it is co
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from worker.commands.options import positive
 from worker.config.settings import load_settings
 from worker.jobs.export.files import write_avro, write_parquet
 from worker.jobs.export.run import MANIFEST, finish, open_export
+from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import iso_time
 from worker.ledger.books import open_named_ledger
 
@@ -28,16 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the files go")
     parser.add_argument("--format", choices=sorted(WRITERS), default="parquet", help="of the files")
     parser.add_argument(
-        "--part-rows", type=_positive, default=PART_ROWS, metavar="N", help="rows of one file"
+        "--part-rows", type=positive, default=PART_ROWS, metavar="N", help="rows of one file"
     )
     parser.add_argument("--json", action="store_true", help="print the manifest")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,9 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
         manifest = finish(export, books, written=_show)
     if arguments.json:
-        sys.stdout.write(json.dumps(manifest) + "\n")
+        write_document(sys.stdout, manifest)
     else:
-        _print_text(arguments.folder, manifest)
+        write_lines(sys.stdout, _text(arguments.folder, manifest))
     return 0
 
 
@@ -63,13 +58,11 @@ def _show(kind: str, rows: int) -> None:
         sys.stderr.write(f"{rows:,} {kind} written\n")
 
 
-def _print_text(folder: Path, manifest: dict[str, Any]) -> None:
+def _text(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     for kind in ("transfers", "accounts"):
         found = manifest[kind]
-        sys.stdout.write(
-            f"{found['rows']:,} {kind} in {len(found['parts'])} files, digest {found['digest']}\n"
-        )
-    sys.stdout.write(f"up to {iso_time(int(manifest['cut']))}; digest {manifest['digest']}\n")
+        yield f"{found['rows']:,} {kind} in {len(found['parts'])} files, digest {found['digest']}"
+    yield f"up to {iso_time(int(manifest['cut']))}; digest {manifest['digest']}"
     if not manifest["balances_are_of_the_cut"]:
-        sys.stdout.write("the ledger went on meanwhile: balances are later than the transfers\n")
-    sys.stdout.write(f"{folder / MANIFEST} names every file\n")
+        yield "the ledger went on meanwhile: balances are later than the transfers"
+    yield f"{folder / MANIFEST} names every file"

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
-from worker.commands.progress import tracked
+from worker.commands.options import positive
 from worker.core.errors import UsageError
 from worker.jobs.generate.encode import SCHEMAS, avro_value, json_value, line
 from worker.jobs.generate.scene import TREASURY, Generated
 from worker.jobs.generate.stripe_report import write_report
 from worker.jobs.generate.traffic import Traffic
+from worker.jobs.progress import Progress
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -56,7 +57,7 @@ Write = Callable[[str, Generated, bytes], None]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--events", type=_positive, required=True, help="how many records")
+    parser.add_argument("--events", type=positive, required=True, help="how many records")
     parser.add_argument("--seed", type=int, required=True, help="which traffic: any whole number")
     parser.add_argument(
         "--to",
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     traffic = Traffic(seed=arguments.seed, roles=topics)
     with _opened(arguments.to, settings) as write:
         records = islice(traffic, arguments.events)
-        for record in tracked(records, total=arguments.events, label="generate"):
+        for record in Progress().over(records, "events", total=arguments.events):
             write(topics[record.role], record, encode(record))
             notes[record.note] += 1
             roles[topics[record.role]] += 1
@@ -101,13 +102,6 @@ def _write_stripe_report(path: Path, traffic: Traffic) -> int:
             return write_report(file, traffic.stripe_rows())
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def _topics(settings: Settings) -> Mapping[str, str]:

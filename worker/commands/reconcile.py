@@ -7,7 +7,6 @@ with 2 or 3 and leaves no report.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -22,6 +21,7 @@ from worker.jobs.reconcile.run import SETTLE_DAYS, Comparison, ReconcileResult, 
 from worker.jobs.reconcile.shards import part_files, write_part
 from worker.jobs.reconcile.summary import BALANCE_LINES, verdict
 from worker.jobs.shard import shard_of
+from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import time_range
 
 HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             json_document(result, sys.stdout)
         else:
-            sys.stdout.writelines(f"{line}\n" for line in _text(result))
+            write_lines(sys.stdout, _text(result))
         return 1 if result.differs else 0
 
 
@@ -147,11 +147,10 @@ def _part(arguments: argparse.Namespace, start_ns: int, end_ns: int) -> int:
     )
     if arguments.json:
         document = {"part": str(path), "records": dict(sorted(manifest.taken.items()))}
-        sys.stdout.write(json.dumps(document) + "\n")
+        write_document(sys.stdout, document)
         return 0
-    sys.stdout.write(f"part {manifest.number} of {manifest.of} is in {path}\n")
-    for topic, count in sorted(manifest.taken.items()):
-        sys.stdout.write(f"  {count:>12,}  {topic}\n")
+    counts = (f"  {count:>12,}  {topic}" for topic, count in sorted(manifest.taken.items()))
+    write_lines(sys.stdout, [f"part {manifest.number} of {manifest.of} is in {path}", *counts])
     return 0
 
 

@@ -7,7 +7,6 @@ of them is named.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -19,6 +18,7 @@ from worker.jobs.progress import Progress
 from worker.jobs.redrive.filter import NAMES, LetterFilter
 from worker.jobs.redrive.run import RedriveResult, redrive
 from worker.jobs.redrive.select import RedriveRequest, Selected
+from worker.jobs.text_tables import write_document, write_lines
 
 HELP: Final = "send chosen dead letters, rejections or parked events through again"
 
@@ -75,9 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("an embedded broker is new and holds no letters: name a running one")
     result = redrive(settings, request, progress=Progress())
     if arguments.json:
-        sys.stdout.write(json.dumps(_document(result, request)) + "\n")
+        write_document(sys.stdout, _document(result, request))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _text(result, request))
+        write_lines(sys.stdout, _text(result, request))
     return 1 if result.lost else 0
 
 

@@ -8,7 +8,6 @@ announced, or when two ledgers differ.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from worker.jobs.replay.planner import CLASSES
 from worker.jobs.replay.range import Moment, moment
 from worker.jobs.replay.reannounce import Reannounced, announce_again
 from worker.jobs.shard import ALL, shard_of
+from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import iso_time, time_range
 from worker.observe.logs import configure_logging
 
@@ -113,9 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _apply(settings, request, arguments)
     planned = plan_replay(settings, request, progress=Progress())
     if arguments.json:
-        sys.stdout.write(json.dumps(_plan_document(planned)) + "\n")
+        write_document(sys.stdout, _plan_document(planned))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _plan_text(planned))
+        write_lines(sys.stdout, _plan_text(planned))
     return 1 if planned.plan.items else 0
 
 
@@ -198,9 +198,9 @@ def _apply(settings: Settings, request: ReplayRequest, arguments: argparse.Names
     started_from = f"{arguments.start or ''}\0{arguments.end or ''}"
     applied = apply_replay(settings, request, started_from=started_from, stop=stop)
     if arguments.json:
-        sys.stdout.write(json.dumps(_applied_document(applied)) + "\n")
+        write_document(sys.stdout, _applied_document(applied))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _applied_text(applied))
+        write_lines(sys.stdout, _applied_text(applied))
     return 0
 
 
@@ -244,9 +244,9 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
         progress=Progress(),
     )
     if arguments.json:
-        sys.stdout.write(json.dumps(_announced_document(result)) + "\n")
+        write_document(sys.stdout, _announced_document(result))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _announced_text(result))
+        write_lines(sys.stdout, _announced_text(result))
     return 1 if result.unannounced else 0
 
 

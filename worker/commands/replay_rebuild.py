@@ -6,7 +6,6 @@ The invariant: 1 when the two ledgers differ; every difference is counted, and l
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,6 +15,7 @@ from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.compare_ledgers import LedgersCompared, compare_ledgers
 from worker.jobs.rebuild.run import Rebuilt, rebuild
+from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import iso_time
 
 LISTED: Final = 20
@@ -60,10 +60,10 @@ def rebuild_and_verify(settings: Settings, arguments: argparse.Namespace) -> int
         document = (_rebuilt_document(rebuilt) if rebuilt else {}) | (
             {"verified": _verified_document(verified)} if verified else {}
         )
-        sys.stdout.write(json.dumps(document) + "\n")
+        write_document(sys.stdout, document)
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _rebuilt_text(rebuilt))
-        sys.stdout.writelines(f"{line}\n" for line in _verified_text(verified))
+        write_lines(sys.stdout, _rebuilt_text(rebuilt))
+        write_lines(sys.stdout, _verified_text(verified))
     return 1 if verified and verified.differences else 0
 
 

@@ -7,18 +7,19 @@ never with an outcome committed that was not announced.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from typing import Final
 
 import structlog
 
+from worker.commands.options import positive
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core import fast_path
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
+from worker.jobs.text_tables import write_document, write_lines
 from worker.kafka.admin import require_topics
 from worker.observe.logs import configure_logging
 from worker.rulebooks.load import load
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " and the parked events that were due then",
     )
     parser.add_argument(
-        "--max-events", type=_positive, default=0, metavar="N", help="stop after N events"
+        "--max-events", type=positive, default=0, metavar="N", help="stop after N events"
     )
     parser.add_argument(
         "--accept-unlocked",
@@ -49,13 +50,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="run a rulebook that changed since its lock was written",
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,8 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
 def print_summary(settings: Settings, outcomes: Mapping[str, int], *, as_json: bool) -> None:
     """What became of the events, for a person or a program."""
     if as_json:
-        print(json.dumps({"group": settings.kafka.group_id, "outcomes": outcomes}))  # noqa: T201
+        write_document(sys.stdout, {"group": settings.kafka.group_id, "outcomes": outcomes})
         return
     total = sum(outcomes.values())
-    told = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in outcomes.items())
-    sys.stdout.write(f"{total} events: {told or 'none came'}\n")
+    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in outcomes.items())
+    write_lines(sys.stdout, [f"{total} events: {counts or 'none came'}"])

@@ -6,12 +6,12 @@ The invariant: `check` changes nothing; `register` writes nothing that `check` w
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.core.errors import UsageError
+from worker.jobs.text_tables import BAD, GOOD, Styled, write_document, write_lines
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -98,10 +98,12 @@ def _register(settings: Settings, registry: Registry | None, *, as_json: bool) -
         for subject, name in wanted.items()
     }
     if as_json:
-        sys.stdout.write(json.dumps({"registered": done}, indent=2) + "\n")
+        write_document(sys.stdout, {"registered": done}, indent=2)
         return 0
-    for subject, one in done.items():
-        sys.stdout.write(f"{subject}: {one['schema']} has the id {one['id']}\n")
+    write_lines(
+        sys.stdout,
+        (f"{subject}: {each['schema']} has the id {each['id']}" for subject, each in done.items()),
+    )
     return 0
 
 
@@ -112,9 +114,9 @@ def _print_check(found: list[SchemaDifference], *, compared: bool, as_json: bool
             "registry_compared": compared,
             "differences": [one._asdict() for one in found],
         }
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        write_document(sys.stdout, result, indent=2)
         return
-    for one in found:
-        sys.stdout.write(f"{one.schema} {one.what}\n")
+    write_lines(sys.stdout, (f"{each.schema} {each.what}" for each in found))
     where = "their history and the registry" if compared else "their history; no registry was asked"
-    sys.stdout.write(f"{len(found)} differences between the packaged schemas and {where}\n")
+    count = f"{len(found)} differences between the packaged schemas and {where}"
+    write_lines(sys.stdout, [Styled(count, BAD if found else GOOD)])

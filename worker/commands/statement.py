@@ -14,7 +14,7 @@ from worker.core.errors import UsageError
 from worker.core.money import major_units
 from worker.jobs.reports.balances import stored_accounts
 from worker.jobs.reports.statement import Statement, StatementLine, statement
-from worker.jobs.text_tables import Column, write_json, write_table
+from worker.jobs.text_tables import TITLE, Column, Styled, write_json, write_lines, write_table
 from worker.jobs.times import iso_time, time_range
 from worker.ledger.books import NamedLedger, open_named_ledger
 
@@ -106,13 +106,14 @@ def _print_text(books: NamedLedger, made: Statement) -> None:
     currency, scale = books.currency(made.account.ledger)
     about = _about(books, made)
     closing = _Closing(made)
-    sys.stdout.write(f"{made.title}, {currency}\n")
-    sys.stdout.write(
+    opening = (
         f"opening balance {about['opening_balance']} ({made.source})"
-        f"{', from ' + about['from'] if about['from'] else ''}\n"
+        f"{', from ' + about['from'] if about['from'] else ''}"
     )
+    write_lines(sys.stdout, [Styled(f"{made.title}, {currency}", TITLE), opening])
     write_table(sys.stdout, COLUMNS, map(closing.fields, made.lines()))
-    sys.stdout.write(
+    end = (
         f"closing balance {major_units(closing.balance, scale)} after {closing.count:,} transfers"
-        f"{', before ' + about['to'] if about['to'] else ''}\n"
+        f"{', before ' + about['to'] if about['to'] else ''}"
     )
+    write_lines(sys.stdout, [end])

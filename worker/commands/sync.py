@@ -7,7 +7,6 @@ nothing in anybody's database.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from typing import Final
@@ -17,6 +16,7 @@ from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
 from worker.jobs.live.run import Stop
 from worker.jobs.sync.run import Synced, sync, target_problems
+from worker.jobs.text_tables import write_document, write_lines
 from worker.observe.logs import configure_logging
 
 HELP: Final = "follow the outbox and keep a balance cache in PostgreSQL"
@@ -54,18 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         counts = done.tally.counts()
-        sys.stdout.write(json.dumps({"group": done.group, "made": done.made, **counts}) + "\n")
+        write_document(sys.stdout, {"group": done.group, "made": done.made, **counts})
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _text(done))
+        write_lines(sys.stdout, _text(done))
     return 0
 
 
 def _print_statements(settings: Settings, *, as_json: bool) -> int:
     found = [lack.statement for lack in target_problems(settings)]
     if as_json:
-        sys.stdout.write(json.dumps({"statements": found}) + "\n")
+        write_document(sys.stdout, {"statements": found})
     else:
-        sys.stdout.writelines(f"{statement};\n" for statement in found)
+        write_lines(sys.stdout, (f"{statement};" for statement in found))
     return 0
 
 

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.commands.options import positive
 from worker.core.errors import DependencyUnavailable, UsageError
+from worker.jobs.text_tables import write_document, write_lines
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -38,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, metavar="FILE", help="default: the packaged one")
     parser.add_argument(
         "--replication",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="instead of the declared one, for clusters of fewer brokers",
     )
@@ -54,13 +56,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="render: how users prove who they are",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -150,13 +145,11 @@ def _print(plan: TopicsPlan, *, as_json: bool, applied: bool) -> None:
             "acls_compared": plan.acls_compared,
             "changes": [{"do": word, "what": what} for word, what in lines],
         }
-        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        write_document(sys.stdout, result, indent=2)
         return
-    for word, what in lines:
-        sys.stdout.write(f"{word:<8}{what}\n")
+    write_lines(sys.stdout, (f"{word:<8}{what}" for word, what in lines))
     if not plan.acls_compared:
-        sys.stdout.write(
-            "grants were not compared: not asked for, or the broker has no authorizer\n"
-        )
+        without = "grants were not compared: --topics-only, or the broker has no authorizer"
+        write_lines(sys.stdout, [without])
     done = "done" if applied else "to do"
-    sys.stdout.write(f"{len(lines)} {done}; nothing is ever deleted\n")
+    write_lines(sys.stdout, [f"{len(lines)} {done}; nothing is ever deleted"])

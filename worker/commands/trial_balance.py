@@ -12,7 +12,7 @@ from typing import Final
 from worker.config.settings import load_settings
 from worker.core.money import major_units
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
-from worker.jobs.text_tables import Column, write_json, write_table
+from worker.jobs.text_tables import BAD, GOOD, Column, Styled, write_json, write_lines, write_table
 from worker.jobs.times import in_the_past
 from worker.ledger.books import open_named_ledger
 
@@ -70,12 +70,13 @@ def _print_json(found: TrialBalance) -> None:
 
 
 def _print_text(found: TrialBalance) -> None:
-    sys.stdout.write(f"trial balance before {found.as_of} ({found.source})\n")
+    write_lines(sys.stdout, [f"trial balance before {found.as_of} ({found.source})"])
     write_table(sys.stdout, COLUMNS, found.lines())
     for currency, (debits, credits_) in found.balanced().items():
         scale = _scale(found, currency)
         sign = "=" if debits == credits_ else "DIFFERS FROM"
-        sys.stdout.write(
+        sums = (
             f"{currency}: debits {major_units(debits, scale)} {sign}"
-            f" credits {major_units(credits_, scale)}\n"
+            f" credits {major_units(credits_, scale)}"
         )
+        write_lines(sys.stdout, [Styled(sums, GOOD if debits == credits_ else BAD)])
