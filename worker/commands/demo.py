@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_document(sys.stdout, page.figures(), indent=2)
     else:
-        sys.stdout.write(page.text())
+        page.write(sys.stdout)
     return 0 if page.agrees else 1
 
 
@@ -95,10 +95,12 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
 def _produce(settings: Settings, *, events: int, seed: int) -> Counter[str]:
     notes: Counter[str] = Counter()
     publisher = open_plain_producer(settings)
-    inputs = settings.topics.inputs
     for one in Progress().over(generate(events, seed), "events", total=events):
         publisher.publish(
-            topic=inputs[one.role], key=one.key, value=json_value(one), timestamp_ms=0
+            topic=settings.topics.topic_of(one.role),
+            key=one.key,
+            value=json_value(one),
+            timestamp_ms=0,
         )
         notes[one.note] += 1
     publisher.flush(FLUSH_SECONDS)

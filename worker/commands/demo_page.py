@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, TextIO
 
 from worker.codecs.dead_letters import REASON_HEADER
 from worker.commands.demo_stripe import StripeSide
@@ -21,9 +22,21 @@ from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account, Transfer
 from worker.jobs.reconcile.stripe_side import UNSETTLED
+from worker.jobs.text_tables import (
+    BAD,
+    GOOD,
+    TITLE,
+    Column,
+    Styled,
+    write_lines,
+    write_table,
+)
 
 OPEN_SHOWN: Final = 3
 MESSAGE_HEADER: Final = "__connect.errors.exception.message"
+INDENT: Final = "  "
+LISTED: Final = 10
+"""Differences that the page names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +82,15 @@ class DemoResults:
         """Transfers that the ledger and the outbox do not tell alike, one line each."""
         announced: Counter[tuple[str, str, str]] = Counter()
         for record in self.posted:
-            told = json.loads(record.value() or b"{}")
-            announced[told["transfer_id"], told["amount"], told["ledger_timestamp"]] += 1
-        held = Counter(
-            (f"{one.id:032x}", str(one.amount), str(one.timestamp)) for one in self.transfers
+            leg = json.loads(record.value() or b"{}")
+            announced[leg["transfer_id"], leg["amount"], leg["ledger_timestamp"]] += 1
+        posted = Counter(
+            (f"{each.id:032x}", str(each.amount), str(each.timestamp)) for each in self.transfers
         )
-        missing = [f"not announced: {one[0]}" for one in (held - announced)]
-        return missing + [f"announced, not in the ledger: {one[0]}" for one in (announced - held)]
+        missing = [f"not announced: {transfer_id}" for transfer_id, *_ in posted - announced]
+        return missing + [
+            f"announced, not in the ledger: {transfer_id}" for transfer_id, *_ in announced - posted
+        ]
 
     def balances(self) -> list[tuple[str, str, int, int]]:
         """(account, currency, keys, balance in minor units, credits positive), by account."""
@@ -117,30 +132,29 @@ class DemoResults:
             "seconds": round(self.seconds, 1),
         }
 
-    # The page as text
-
-    def text(self) -> str:
-        """For a terminal of 80 columns or more."""
-        return "\n".join(self._lines()) + "\n"
-
-    def _lines(self) -> Iterator[str]:
+    def write(self, out: TextIO) -> None:
+        """The page, for a person."""
         total = sum(self.notes.values())
-        yield f"ledger-worker demo: {total:,} records in {self.seconds:.1f} s"
-        yield "(embedded broker and ledger in this process; nothing is left behind)"
-        yield from ("", "What came in")
-        for kind, count in self._kinds().most_common():
-            yield f"  {kind:<32}{count:>9,}"
-        yield from ("", "What became of it")
-        for kind, count in sorted(self.outcomes.items(), key=lambda one: -one[1]):
-            yield f"  {kind.replace('_', ' '):<32}{count:>9,}   {_MEANING.get(kind, '')}".rstrip()
-        yield from ("", "For example")
-        yield from self._examples()
-        yield from ("", f"  {'Balances':<26}{'accounts':>9}{'credits - debits':>22}")
+        what = f"ledger-worker demo: {total:,} records in {self.seconds:.1f} s"
+        note = "(embedded broker and ledger in this process; nothing is left behind)"
+        write_lines(out, [Styled(what, TITLE), note, "", Styled("What came in", TITLE)])
+        rows = [(kind, f"{count:,}", "") for kind, count in self._kinds().most_common()]
+        _write_rows(out, COUNTS, rows)
+        write_lines(out, ["", Styled("What became of it", TITLE)])
+        most = sorted(self.outcomes.items(), key=itemgetter(1), reverse=True)
+        rows = [(_words(kind), f"{count:,}", _MEANING.get(kind, "")) for kind, count in most]
+        _write_rows(out, COUNTS, rows)
+        write_lines(out, ["", Styled("For example", TITLE)])
+        _write_rows(out, EXAMPLES, self._examples())
+        write_lines(out, ["", Styled("Balances", TITLE)])
+        _write_rows(out, BALANCES, self._balance_rows())
+        write_lines(out, ["", Styled("Reconciliation", TITLE)])
+        write_lines(out, self._checks())
+
+    def _balance_rows(self) -> Iterator[Row]:
         for name, currency, keys, balance in self.balances():
-            amount = major_units(balance, self._scale(currency))
-            yield f"  {name:<26}{keys:>9,}{amount:>18} {currency}"
-        yield from ("", "Reconciliation")
-        yield from self._checks()
+            amount = f"{major_units(balance, self._scale(currency))} {currency}"
+            yield name, f"{keys:,}", amount
 
     def _kinds(self) -> Counter[str]:
         """The notes by kind: what came late or again, was bad or carries no money, and the feed."""
@@ -150,34 +164,33 @@ class DemoResults:
             kinds["settlement feed" if note.endswith(" settled") else kind] += count
         return kinds
 
-    def _examples(self) -> Iterator[str]:
+    def _examples(self) -> Iterator[Row]:
         if self.rejected:
-            told = json.loads(self.rejected[0].value() or b"{}")
-            yield f"  overdraft    {told['event_id']}: {told['event_type']} refused at leg"
-            yield f"               {told['leg']}: {told['reason']}; nothing of it was posted"
-        if self.outcomes.get("redelivered"):
-            count = self.outcomes["redelivered"]
-            yield f"  duplicates   {count} events came again: found in the ledger, not posted"
+            event = json.loads(self.rejected[0].value() or b"{}")
+            refused = f"{event['event_type']} refused at leg {event['leg']}: {event['reason']}"
+            yield "overdraft", event["event_id"], f"{refused}; nothing of it was posted"
+        if count := self.outcomes.get("redelivered"):
+            yield "duplicates", f"{count} events", "came again: found in the ledger, not posted"
         if self.dead:
             headers = {
                 name: (value or b"").decode() for name, value in self.dead[0].headers() or ()
             }
-            yield f"  poison       dead-lettered as {headers[REASON_HEADER]}:"
-            yield f"               {headers[MESSAGE_HEADER]}"
+            yield "poison", headers[REASON_HEADER], f"dead letter: {headers[MESSAGE_HEADER]}"
 
-    def _checks(self) -> Iterator[str]:
+    def _checks(self) -> Iterator[str | Styled]:
         for currency, (debits, credits_) in sorted(self.sums().items()):
             scale = self._scale(currency)
             sign = "=" if debits == credits_ else "DIFFERS FROM"
             amounts = f"{major_units(debits, scale)} {sign} {major_units(credits_, scale)}"
             yield f"  debits = credits   {currency} {amounts}"
-        held, announced = len(self.transfers), len(self.posted)
-        yield f"  ledger = outbox    {held:,} transfers held, {announced:,} announced"
+        posted, announced = len(self.transfers), len(self.posted)
+        yield f"  ledger = outbox    {posted:,} transfers posted, {announced:,} announced"
         if self.compares:
             yield from self._stripe_lines()
         differences = self.differences()
-        yield from (f"  DIFFERS            {one}" for one in differences[:10])
-        yield f"  {'clean' if self.agrees else f'NOT CLEAN: {len(differences)} differences'}"
+        yield from (f"  DIFFERS            {each}" for each in differences[:LISTED])
+        verdict = "clean" if self.agrees else f"NOT CLEAN: {len(differences)} differences"
+        yield Styled(f"  {verdict}", GOOD if self.agrees else BAD)
 
     def _stripe_lines(self) -> Iterator[str]:
         """Clearing beside Stripe's balance, and what payments or settlements alone have told."""
@@ -194,6 +207,33 @@ class DemoResults:
 
     def _scale(self, name: str) -> int:
         return self.rulebook.ledgers[name].scale
+
+
+Row = tuple[str, str, str]
+COUNTS: Final = (
+    Column("0", "", 30),
+    Column("1", "", 9, right=True),
+    Column("2", "", 0),
+)
+EXAMPLES: Final = (Column("0", "", 10), Column("1", "", 28), Column("2", "", 0))
+BALANCES: Final = (
+    Column("0", "account", 28),
+    Column("1", "keys", 8, right=True),
+    Column("2", "credits - debits", 24, right=True),
+)
+
+
+def _write_rows(out: TextIO, columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    write_table(
+        out,
+        columns,
+        ({str(number): text for number, text in enumerate(row)} for row in rows),
+        indent=INDENT,
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 _MEANING: Final = {
