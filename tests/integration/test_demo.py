@@ -16,5 +16,6 @@ def test_the_demo_agrees(capsys: pytest.CaptureFixture[str]) -> None:
     assert figures["agrees"]
     assert figures["differences"] == []
     assert figures["announced"] == figures["transfers"] > 200
+    assert figures["rejected"] == figures["events"]["overdraft"]
     assert {"posted", "redelivered", "rejected", "dead"} <= set(figures["outcomes"])
     assert set(figures["stripe_balance"]) == {"usd", "eur", "gbp", "jpy"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.commands.demo import _produce
+from tests.produced import produce
 from worker.config.settings import PACKAGED_RULEBOOK, load_settings
 from worker.core.errors import UsageError
 from worker.core.ids import account_id
@@ -140,7 +140,7 @@ def test_a_worker_shows_them() -> None:
     ledger = EmbeddedLedger()
     outputs = [settings.topics.outbox, settings.topics.rejected, settings.topics.dead]
     with with_broker(settings, outputs) as reachable:
-        _produce(reachable, events=200, seed=3)
+        produce(reachable, skip=0, events=200)
         with open_worker(reachable, ledger=ledger, embedded_broker=True) as worker:
             work(worker, stop=Stop(), drain=True)
             registry = worker.observer._metrics.registry

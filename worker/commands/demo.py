@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from itertools import islice
 from typing import Final
 
 from worker.commands.demo_page import DemoResults
@@ -20,7 +21,8 @@ from worker.core.wire import Account, QueryFilter, Transfer
 from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS
 from worker.jobs.generate.traffic import generate
-from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.generate.wallets import SETTLING_TICKS
+from worker.jobs.live.compose import Worker, open_worker, with_broker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.progress import Progress
 from worker.jobs.text_tables import write_document
@@ -33,6 +35,7 @@ from worker.rulebooks.load import load
 HELP: Final = "show the whole worker on an embedded broker and ledger, in under a minute"
 
 FLUSH_SECONDS: Final = 30.0
+PORTION: Final = SETTLING_TICKS // 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +71,9 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
     ledger = EmbeddedLedger()
     started = time.monotonic()
     with with_broker(settings, outputs) as reachable:
-        notes = _produce(reachable, events=events, seed=seed)
         with open_worker(reachable, ledger=ledger, embedded_broker=True) as worker:
-            work(worker, stop=Stop(), drain=True)
+            feeder = _Feeder(reachable, worker, events=events, seed=seed)
+            work(worker, stop=Stop(), done=feeder)
             outcomes = dict(worker.observer.outcomes)
         posted, rejected, dead = (read_all(reachable, topic) for topic in outputs)
         told = [
@@ -80,7 +83,7 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
         ]
     return DemoResults(
         rulebook=load(settings.rulebook),
-        notes=notes,
+        notes=feeder.notes,
         outcomes=outcomes,
         accounts=_all_accounts(ledger),
         transfers=_all_transfers(ledger),
@@ -92,19 +95,33 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
     )
 
 
-def _produce(settings: Settings, *, events: int, seed: int) -> Counter[str]:
-    notes: Counter[str] = Counter()
-    publisher = open_plain_producer(settings)
-    for one in Progress().over(generate(events, seed), "events", total=events):
-        publisher.publish(
-            topic=settings.topics.topic_of(one.role),
-            key=one.key,
-            value=json_value(one),
-            timestamp_ms=0,
-        )
-        notes[one.note] += 1
-    publisher.flush(FLUSH_SECONDS)
-    return notes
+class _Feeder:
+    """Writes the traffic in portions, each when the one before is drained: as it would come live.
+
+    Money that is spent in one portion came in an earlier one, whatever topic is read first.
+    """
+
+    def __init__(self, settings: Settings, worker: Worker, *, events: int, seed: int) -> None:
+        self.notes: Counter[str] = Counter()
+        self._topic_of = settings.topics.topic_of
+        self._publisher = open_plain_producer(settings)
+        self._worker = worker
+        self._records = Progress().over(generate(events, seed), "events", total=events)
+        self._written = 0
+
+    def __call__(self) -> bool:
+        """Is all of it written and drained?"""
+        observed = self._worker.observer.outcomes
+        if not self._worker.pipeline.idle or sum(observed.values()) < self._written:
+            return False
+        portion = list(islice(self._records, PORTION))
+        for one in portion:
+            topic, value = self._topic_of(one.role), json_value(one)
+            self._publisher.publish(topic=topic, key=one.key, value=value, timestamp_ms=0)
+            self.notes[one.note] += 1
+        self._publisher.flush(FLUSH_SECONDS)
+        self._written += len(portion)
+        return not portion
 
 
 def _all_accounts(ledger: EmbeddedLedger) -> list[Account]:
