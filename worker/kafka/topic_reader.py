@@ -124,7 +124,8 @@ class TopicReader:
     def _refuse_compacted(self, topics: Sequence[str]) -> None:
         """Compaction removes records from the middle, which no reader can see."""
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
-        answers: Mapping[ConfigResource, Future[Any]] = self._connection.admin().describe_configs(
+        admin = self._connection.admin()  # it must live until its futures have their answers
+        answers: Mapping[ConfigResource, Future[Any]] = admin.describe_configs(
             resources, request_timeout=REACH_SECONDS
         )
         for resource, answer in answers.items():
