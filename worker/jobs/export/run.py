@@ -35,7 +35,10 @@ WritePart = Callable[[Path, str, list[ExportRow]], None]
 
 @dataclass(slots=True)
 class Export:
-    """One export in a folder. manifest: as it is on disk."""
+    """One export in a folder.
+
+    manifest: as it is on disk.
+    """
 
     folder: Path
     manifest: dict[str, Any]

@@ -67,7 +67,10 @@ class AnnouncedLeg(NamedTuple):
 
 
 class CandidateRecord(NamedTuple):
-    """A record that may have been posted. offset: -1 where its archive does not say."""
+    """A record that may have been posted.
+
+    offset: -1 where its archive does not say.
+    """
 
     topic: str
     partition: int

@@ -84,8 +84,9 @@ SELECT count(*) FROM (
 class FieldDifference(NamedTuple):
     """One field of a transfer or account.
 
-    field: `missing` where this ledger lacks it, `added` where the other does. ours: in the ledger
-    of the settings. theirs: in the one it is compared with.
+    field: `missing` where this ledger lacks it, `added` where the other does.
+    ours: in the ledger of the settings.
+    theirs: in the one it is compared with.
     """
 
     what: str
@@ -97,7 +98,10 @@ class FieldDifference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LedgersCompared:
-    """What was compared. idle: accounts on one side only that nothing ever moved on."""
+    """What was compared.
+
+    idle: accounts on one side only that nothing ever moved on.
+    """
 
     other: str
     transfers: int

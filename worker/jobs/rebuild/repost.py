@@ -39,7 +39,10 @@ BEGIN_ANEW: Final = (
 
 
 class Reposted(NamedTuple):
-    """A chain to post, where its record is, and how it was announced. spent: ids refused before."""
+    """A chain to post, where its record is, and how it was announced.
+
+    spent: ids refused before.
+    """
 
     chain: Chain
     position: int
@@ -52,9 +55,12 @@ class Reposted(NamedTuple):
 class Reposter:
     """Posts chains again.
 
-    roles: topic to role. group: the live one, whose positions the transfers get. now_ns: what has
-    expired by then is posted last. expired: how many chains that was. unfit: the events of those
-    that no longer fit into the balance. spent: ids that were spent.
+    roles: topic to role.
+    group: the live one, whose positions the transfers get.
+    now_ns: what has expired by then is posted last.
+    expired: how many chains that was.
+    unfit: the events of those that no longer fit into the balance.
+    spent: ids that were spent.
     """
 
     ledger: Ledger

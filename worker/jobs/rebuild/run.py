@@ -34,9 +34,11 @@ from worker.stages.decode import Decoder
 class Rebuilt:
     """What a rebuilding posted.
 
-    found: chains that were there already. expired: reservations that had expired, posted last.
-    unfit: events of those that the balance does not cover any more. spent: ids that the lost ledger
-    had refused. last_expiry_ns: when the last open reservation expires; 0 where none does.
+    found: chains that were there already.
+    expired: reservations that had expired, posted last.
+    unfit: events of those that the balance does not cover any more.
+    spent: ids that the lost ledger had refused.
+    last_expiry_ns: when the last open reservation expires; 0 where none does.
     forgotten: rejections that their topic does not tell any more.
     """
 

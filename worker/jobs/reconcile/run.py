@@ -48,10 +48,13 @@ LATER: Final = "UPDATE actual SET in_transit = true WHERE posted_ns > $newest"
 class Comparison:
     """What to reconcile.
 
-    Times are in nanoseconds, 0 leaves a side open. files: archives instead of
-    Kafka; topic: of events in them that name none. parts: files that parts of the work have
-    written, which say the times. stripe_balances: as given, `usd=1.00`. settle_days: how long an
-    item of `stripe_unsettled` may be open.
+    Times are in nanoseconds, 0 leaves a side open.
+
+    files: archives instead of Kafka.
+    topic: of events in them that name none.
+    parts: files that parts of the work have written, which say the times.
+    stripe_balances: as given, `usd=1.00`.
+    settle_days: how long an item of `stripe_unsettled` may be open.
     """
 
     start_ns: int = 0

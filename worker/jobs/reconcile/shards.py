@@ -51,8 +51,9 @@ WHERE split_part(origin, '@', 1) = r.place
 class Manifest:
     """What a part is of, and what it saw before it read.
 
-    newest_ns: the ledger's newest transfer. reach: [topic, partition, committed]. about: what all
-    parts must share.
+    newest_ns: the ledger's newest transfer.
+    reach: [topic, partition, committed].
+    about: what all parts must share.
     """
 
     number: int

@@ -37,7 +37,8 @@ WRITTEN_DIGITS: Final = 2
 class ReportRow(NamedTuple):
     """One balance transaction as Stripe paid it out; amounts in minor units.
 
-    payout: empty while it is not in one. day: as the report has it, its date part.
+    payout: empty while it is not in one.
+    day: as the report has it, its date part.
     """
 
     line: int

@@ -51,7 +51,10 @@ class RedriveRequest:
 
 
 class Selected(NamedTuple):
-    """One letter that is meant. record: what to write; None when it cannot be, for `why`."""
+    """One letter that is meant.
+
+    record: what to write; None when it cannot be, for `why`.
+    """
 
     letter: str
     fields: LetterFields
@@ -71,8 +74,9 @@ class _Wanted(NamedTuple):
 class LetterSelection:
     """Chooses letters and finds their records.
 
-    roles: input topic to role. parked: the topics where events wait. highest: the highest attempt
-    that was refused, by event, for rejections that get a new one.
+    roles: input topic to role.
+    parked: the topics where events wait.
+    highest: the highest attempt that was refused, by event, for rejections that get a new one.
     """
 
     request: RedriveRequest

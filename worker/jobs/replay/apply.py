@@ -31,7 +31,10 @@ def replay_name(request: ReplayRequest, started_from: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AppliedReplay:
-    """What became of the records. whole: everything up to the bounds; else it was told to stop."""
+    """What became of the records.
+
+    whole: everything up to the bounds; else it was told to stop.
+    """
 
     group: str
     ranges: Mapping[TopicPartition, OffsetRange]

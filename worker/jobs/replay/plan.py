@@ -31,7 +31,10 @@ from worker.stages.post.ledger_status import LedgerStatus
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What a person asked for. topic: of events in archives that name none."""
+    """What a person asked for.
+
+    topic: of events in archives that name none.
+    """
 
     start: Moment
     end: Moment

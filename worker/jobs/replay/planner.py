@@ -83,7 +83,8 @@ class _Read(NamedTuple):
 class ReplayPlanner:
     """Plans a replay.
 
-    roles: input topic to role. rejected: the ids of events that the ledger refused.
+    roles: input topic to role.
+    rejected: the ids of events that the ledger refused.
     """
 
     reader: EventReader

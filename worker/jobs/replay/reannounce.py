@@ -53,7 +53,10 @@ class Unannounced(NamedTuple):
 
 @dataclass(slots=True)
 class Reannounced:
-    """What was announced again. since: where an earlier, interrupted one stood; 0 at a start."""
+    """What was announced again.
+
+    since: where an earlier, interrupted one stood; 0 at a start.
+    """
 
     group: str
     outbox: str

@@ -17,7 +17,10 @@ from worker.ledger.scan import all_accounts
 
 
 class ReportedBalance(NamedTuple):
-    """One account's figures, in minor units. balance: positive on the side that it grows by."""
+    """One account's figures, in minor units.
+
+    balance: positive on the side that it grows by.
+    """
 
     account: str
     key: str

@@ -22,8 +22,9 @@ NAMED_TOGETHER: Final = 1000
 
 
 class StatementLine(NamedTuple):
-    """One transfer. change: of the posted balance, in minor units, positive on the normal side.
+    """One transfer.
 
+    change: of the posted balance, in minor units, positive on the normal side.
     reserved: what a pending transfer holds back; its post or void says so by its kind.
     """
 
@@ -40,7 +41,8 @@ class StatementLine(NamedTuple):
 class Statement:
     """One account in one currency from `start_ns` to before `end_ns`; 0 leaves a side open.
 
-    opening: minor units on the normal side. source: where the opening balance comes from.
+    opening: minor units on the normal side.
+    source: where the opening balance comes from.
     """
 
     books: NamedLedger

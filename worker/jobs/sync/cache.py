@@ -13,10 +13,11 @@ from worker.jobs.sync.targets import SyncTarget
 
 
 class BalanceRow(NamedTuple):
-    """One balance. currency: empty where a key has one row.
+    """One balance.
 
-    balance: minor units, positive on the side that the account grows by. timestamp: of the transfer
-    after which it was true, in the ledger's nanoseconds.
+    currency: empty where a key has one row.
+    balance: minor units, positive on the side that the account grows by.
+    timestamp: of the transfer after which it was true, in the ledger's nanoseconds.
     """
 
     key: str
@@ -28,7 +29,8 @@ class BalanceRow(NamedTuple):
 class WriteResult(NamedTuple):
     """What became of some rows. The others were as new already.
 
-    moved: written. without_row: keys that have no row and get none (`sync.add_rows = false`).
+    moved: written.
+    without_row: keys that have no row and get none (`sync.add_rows = false`).
     """
 
     moved: int = 0

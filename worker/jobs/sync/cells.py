@@ -40,7 +40,10 @@ class AccountSide(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """Where an account's balance goes. debit_normal: it is positive when debits are more."""
+    """Where an account's balance goes.
+
+    debit_normal: it is positive when debits are more.
+    """
 
     target: SyncTarget
     key: str

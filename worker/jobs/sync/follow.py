@@ -46,7 +46,10 @@ class Outbox(Protocol):
 
 @dataclass(slots=True)
 class SyncCounts:
-    """What was done. unnamed: a long key told by its hash only, and in no row yet."""
+    """What was done.
+
+    unnamed: a long key told by its hash only, and in no row yet.
+    """
 
     records: int = 0
     unreadable: int = 0

@@ -36,7 +36,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What was done. made: statements that were run by `--create`."""
+    """What was done.
+
+    made: statements that were run by `--create`.
+    """
 
     group: str
     tally: SyncCounts

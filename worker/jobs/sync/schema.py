@@ -28,8 +28,8 @@ TIME_TYPE: Final = "bigint"
 class Table:
     """Facts of a table.
 
-    columns: name to type without its length. unique: sets of columns of which no two rows have the
-    same.
+    columns: name to type without its length.
+    unique: sets of columns of which no two rows have the same.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)

@@ -18,7 +18,10 @@ from worker.core.rulebook import DeclaredAccount, Rulebook
 
 
 class SyncTarget(NamedTuple):
-    """One balance column and the columns beside it. currency: empty where a key has one row."""
+    """One balance column and the columns beside it.
+
+    currency: empty where a key has one row.
+    """
 
     table: str
     key: str
@@ -36,8 +39,8 @@ class SyncTarget(NamedTuple):
 class SyncTargets:
     """All that is copied.
 
-    accounts: declared account and its column, by the account's name. currencies: by ledger; an
-    account on a ledger that is not here is not copied.
+    accounts: declared account and its column, by the account's name.
+    currencies: by ledger; an account on a ledger that is not here is not copied.
     """
 
     accounts: Mapping[str, tuple[DeclaredAccount, SyncTarget]]
