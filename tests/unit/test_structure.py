@@ -44,7 +44,7 @@ ROOMS: dict[str, str] = {
     " jobs.reports",
     "worker.jobs.replay": "core config rulebooks codecs ledger stages stages.post kafka jobs"
     " jobs.archive jobs.live",
-    "worker.jobs.rebuild": "core config rulebooks codecs ledger stages stages.post kafka jobs"
+    "worker.jobs.rebuild": "core config rulebooks codecs ledger stages.post kafka jobs"
     " jobs.archive",
     "worker.jobs.redrive": "core core.expressions config rulebooks codecs stages kafka jobs",
     "worker.jobs.sync": "core config rulebooks codecs ledger kafka",

@@ -7,32 +7,18 @@ Pure but for the decoder it is given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
+from worker.codecs.decode import Decoder
 from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
-from worker.core.event import ATTEMPT_MAX, Bodies, Dead, Event, Reason, Skipped
+from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
 from worker.core.ports import Headers, Record
+from worker.core.translate import Translator
 from worker.stages.item import Item
 
 ATTEMPT_HEADER: Final = "ledger_worker.attempt"
-
-
-class Decoder(Bodies, Protocol):
-    """Bytes to events."""
-
-    def decode_all(self, values: Sequence[bytes | None]) -> list[Event | Dead]:
-        """The event in each value, or why there is none."""
-        ...
-
-
-class Translator(Protocol):
-    """Events to chains."""
-
-    def translate(self, event: Event, *, role: str, attempt: int = 0) -> Chain | Skipped | Dead:
-        """The chain of an event, or what became of it without one."""
-        ...
 
 
 class EventReader:

@@ -1,44 +1,17 @@
-"""What the pipeline is made of: the stages between the ports, as Protocols.
-
-Imports the pure core, the ports and the batch's items only.
-"""
+"""What the pipeline needs of rooms above it, and of stages that have more than one kind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from worker.core.assignment import Assignment
-from worker.core.event import Dead, Event
 from worker.core.outcome import Outcome
 from worker.core.ports import Announcement, Record, StageName, TopicPartition
 from worker.stages.item import Item
 
 
-class Reader(Protocol):
-    """From bytes to what a record asks for."""
-
-    def decode(self, records: Sequence[Record]) -> Sequence[Event | Dead]:
-        """The event in each record, or why there is none."""
-        ...
-
-    def due_ms(self, record: Record, *, delay_ms: int) -> int:
-        """When a parked record has waited so long, in milliseconds since 1970."""
-        ...
-
-    def items(
-        self,
-        ready: Sequence[tuple[Record, Assignment]],
-        found: Sequence[Event | Dead],
-        *,
-        group: str,
-    ) -> Sequence[Item]:
-        """What the rulebook makes of each, as items of a batch."""
-        ...
-
-
 class Posting(Protocol):
-    """The ledger's side of a batch; blocks."""
+    """The ledger's side of a batch; blocks. The Poster, or a replay's RepostGuard before it."""
 
     def post(self, items: Sequence[Item]) -> list[Outcome]:
         """The outcome of every item, in order."""
@@ -50,7 +23,7 @@ class Posting(Protocol):
 
 
 class Writer(Protocol):
-    """From outcomes to records."""
+    """From outcomes to records. The simulation's auditor has one that uses no codec of ours."""
 
     def write(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Announcement]:
         """What is written to Kafka about these items."""
@@ -58,7 +31,7 @@ class Writer(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what happened; quick, and never fails."""
+    """Is told what happened; quick, and never fails. `worker.observe` stands above the pipeline."""
 
     def beat(self) -> None:
         """The loop is alive."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from worker.codecs.decode import Decoder
 from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, Leg
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.event import Event
@@ -23,7 +24,6 @@ from worker.core.translate import Translator
 from worker.core.wire import CreateTransferStatus, Transfer, pack_transfer
 from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLeg, CandidateRecord, Refusal
 from worker.jobs.times import NANOSECONDS
-from worker.stages.decode import Decoder
 from worker.stages.post.account_creator import AccountCreator
 from worker.stages.post.variants import variants
 

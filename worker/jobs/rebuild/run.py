@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.codecs.decode import Decoder
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
@@ -27,7 +28,6 @@ from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.open import open_ledger
 from worker.ledger.scan import all_transfers, newest_timestamp
 from worker.rulebooks.load import load
-from worker.stages.decode import Decoder
 
 
 @dataclass(frozen=True, slots=True)

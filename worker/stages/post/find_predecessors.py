@@ -14,8 +14,9 @@ from worker.core.event import Dead, Reason
 from worker.core.ports import Ledger
 from worker.core.predecessors import candidate_ids, recomputes, with_accounts, with_stored_accounts
 from worker.core.rulebook import Side
+from worker.core.translate import Translator
 from worker.core.wire import QueryFilter, Transfer
-from worker.stages.post.readback import PostedLegs, PostingRules
+from worker.stages.post.readback import PostedLegs
 
 OriginAccounts = dict[tuple[str, Side], int]
 """Account ids of a found chain by leg and side."""
@@ -26,7 +27,7 @@ Waiter = TypeVar("Waiter")
 class PredecessorLookup:
     """Looks chains up in one ledger: by id where the rule knows the time, else by query."""
 
-    def __init__(self, ledger: Ledger, rules: PostingRules, holdings: PostedLegs) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator, holdings: PostedLegs) -> None:
         self._ledger = ledger
         self._rules = rules
         self._holdings = holdings

@@ -19,9 +19,10 @@ from worker.core.outcome import (
     Verdict,
 )
 from worker.core.ports import Ledger
+from worker.core.translate import Translator
 from worker.core.wire import Transfer
 from worker.stages.item import Item
-from worker.stages.post.readback import PostedLegs, PostingRules
+from worker.stages.post.readback import PostedLegs
 
 
 class Submission:
@@ -46,7 +47,7 @@ class Submission:
 class Judge:
     """Says what became of the chains of one request."""
 
-    def __init__(self, ledger: Ledger, rules: PostingRules, holdings: PostedLegs) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator, holdings: PostedLegs) -> None:
         self._ledger = ledger
         self._rules = rules
         self._holdings = holdings

@@ -14,9 +14,10 @@ from worker.core.chain import Chain
 from worker.core.event import Dead, Reason
 from worker.core.outcome import same_money
 from worker.core.ports import Ledger
+from worker.core.translate import Translator
 from worker.core.wire import QueryFilter, Transfer
 from worker.stages.post.find_predecessors import PredecessorLookup
-from worker.stages.post.readback import PostedLegs, PostingRules
+from worker.stages.post.readback import PostedLegs
 from worker.stages.post.variants import variants
 
 
@@ -41,7 +42,7 @@ class RequestedChain(NamedTuple):
 class LedgerStatus:
     """Asks one ledger about chains, many at a time."""
 
-    def __init__(self, ledger: Ledger, rules: PostingRules) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator) -> None:
         self._ledger = ledger
         self._rules = rules
         self._predecessors = PredecessorLookup(ledger, rules, PostedLegs(ledger, rules))

@@ -17,12 +17,13 @@ from worker.core.event import Dead, Reason
 from worker.core.outcome import Outcome, OutcomeKind, Verdict
 from worker.core.packing import flaw, pack_chain
 from worker.core.ports import Ledger
+from worker.core.translate import Translator
 from worker.core.wire import ROW_BYTES, QueryFilter, Transfer
 from worker.stages.item import Item
 from worker.stages.post.account_creator import AccountCreator
 from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.judge import Judge, Submission
-from worker.stages.post.readback import PostedLegs, PostingRules
+from worker.stages.post.readback import PostedLegs
 
 
 class Poster:
@@ -31,7 +32,7 @@ class Poster:
     parked_max: how often an event may be parked before it is given up.
     """
 
-    def __init__(self, ledger: Ledger, rules: PostingRules, *, parked_max: int) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator, *, parked_max: int) -> None:
         self._ledger = ledger
         self._parked_max = parked_max
         self._accounts = AccountCreator(ledger)

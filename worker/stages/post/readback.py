@@ -7,47 +7,24 @@ what was asked. Asks the ledger; knows neither Kafka nor bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from worker.core.chain import LINKED, AccountRef, Chain, Leg, leg_spec
 from worker.core.errors import BrokenInvariant
-from worker.core.event import Dead, Event, Skipped
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
 from worker.core.ports import Ledger
-from worker.core.predecessors import FoundAccounts
-from worker.core.wire import Account, QueryFilter, Transfer, kind_of
+from worker.core.translate import Translator
+from worker.core.wire import QueryFilter, Transfer, kind_of
 
 NAMED_MAX: Final = 250_000
 """How many accounts' names are remembered."""
 
 
-class PostingRules(Protocol):
-    """What posting needs of the rulebook."""
-
-    def translate(
-        self, event: Event, *, role: str, attempt: int = 0, diverted: bool = False
-    ) -> Chain | Skipped | Dead:
-        """The chain of an event at an attempt; diverted: to its suspense accounts."""
-        ...
-
-    def fill(self, chain: Chain, found: FoundAccounts) -> Chain | Dead:
-        """The chain with the accounts of its origin in place."""
-        ...
-
-    def name_account(self, account: Account) -> AccountRef:
-        """The declared name and key of an account that the ledger holds."""
-        ...
-
-    def currency_of(self, ledger: int) -> Currency | None:
-        """The currency of a ledger; None where the rulebook does not declare it."""
-        ...
-
-
 class PostedLegs:
     """Reads posted legs back from one ledger."""
 
-    def __init__(self, ledger: Ledger, rules: PostingRules) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator) -> None:
         self._ledger = ledger
         self._rules = rules
         self._named: dict[int, AccountRef] = {}

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
-from worker.stages.post.readback import PostingRules
+from worker.core.translate import Translator
 
 
 def variants(
-    rules: PostingRules,
+    rules: Translator,
     event: Event,
     *,
     role: str,
