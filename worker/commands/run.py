@@ -16,7 +16,7 @@ import structlog
 from worker.commands.options import positive
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
-from worker.core import fast_path
+from worker.core import translate
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.text_tables import write_document, write_lines
@@ -27,7 +27,7 @@ from worker.rulebooks.lock import approved
 
 HELP: Final = "read events from Kafka, post them to the ledger, announce what became of them"
 
-COMPILED: Final = not fast_path.__file__.endswith(".py")
+COMPILED: Final = not translate.__file__.endswith(".py")
 """Are the hot modules compiled (setup.py), as in an image?"""
 
 _log = structlog.get_logger(__name__)

@@ -58,6 +58,7 @@ def _print_json(found: TrialBalance) -> None:
         "before": found.as_of,
         "source": found.source,
         "balanced": found.agrees,
+        "open_memos": [" ".join(each) for each in found.open_memos()],
         "totals": {
             currency: {
                 "debits": major_units(debits, _scale(found, currency)),
@@ -80,3 +81,5 @@ def _print_text(found: TrialBalance) -> None:
             f" credits {major_units(credits_, scale)}"
         )
         write_lines(sys.stdout, [Styled(sums, GOOD if debits == credits_ else BAD)])
+    for name, currency in found.open_memos():
+        sys.stdout.write(f"{name} is a memo account and must be at zero, but is not in {currency}\n")

@@ -6,7 +6,7 @@ an account without `per` has the key "". Imports the core only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from worker.core import wire
@@ -63,11 +63,6 @@ class AccountRefs:
         except TypeError:  # a list or an object cannot be looked up
             raise BadKey("is not a string") from None
         return found if found is not None else self._miss(account, place)
-
-    @property
-    def known(self) -> Mapping[tuple[int, int, Value], AccountRef]:
-        """The accounts met lately, by code, ledger and key; `ref` finds the others."""
-        return self._young
 
     def declared(self, code: int) -> DeclaredAccount | None:
         """The declared account of a code; None where the rulebook has none."""

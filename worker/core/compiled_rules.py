@@ -44,13 +44,16 @@ class TranslationRefused(Exception):
 class CompiledExpression:
     """One expression at its place.
 
-    text: the place and the expression, to begin a message. path: see `Expression`.
+    text: the place and the expression, to begin a message.
     """
 
-    def __init__(self, run: Evaluate, text: str, path: tuple[str, ...]) -> None:
-        self.run = run
+    def __init__(self, run: Evaluate, text: str) -> None:
+        self._run = run
         self.text = text
-        self.path = path
+
+    def value(self, body: Value, items: tuple[Value, ...] = ()) -> Value:
+        """What it is for an event and the items of the loops around it."""
+        return self._run(body, *items) if items else self._run(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class CompiledLeg:
     """One transfer block. without_amount: what to ask for where the rule gives no amount."""
 
     spec: LegSpec
-    when: Evaluate | None
+    when: CompiledExpression | None
     currency: CompiledExpression | None
     amount: CompiledExpression | None
     without_amount: int
@@ -261,13 +264,13 @@ class _Compiler:
 
     def _needed(self, expression: Expression, place: str) -> CompiledExpression:
         text = f"{place}: {expression.text}"
-        return CompiledExpression(self._function(expression, place), text, expression.path)
+        return CompiledExpression(self._function(expression, place), text)
 
     def _leg(self, transaction: str, leg: LegRule) -> CompiledLeg:
         place = f"{transaction}.{leg.name}"
         return CompiledLeg(
             spec=self._spec(transaction, leg, ""),
-            when=self.condition(leg.when, f"{place} when"),
+            when=self._reading(leg.when, f"{place} when"),
             currency=self._reading(leg.currency, f"{place} currency"),
             amount=self._reading(leg.amount, f"{place} amount"),
             without_amount=AMOUNT_MAX if leg.kind == "post" else 0,

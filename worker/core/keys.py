@@ -31,7 +31,7 @@ def idempotency_of(plan: CompiledTransaction, body: Value) -> str:
     """The key of the fact that an event tells, for a rule that names one."""
     if plan.key is None:
         raise TranslationRefused(Reason.BAD_KEY, f"{plan.name} has no idempotency_key")
-    return fact_key(plan.name, fact_value(plan.key, plan.key.run(body)))
+    return fact_key(plan.name, fact_value(plan.key, plan.key.value(body)))
 
 
 def fact_value(reading: CompiledExpression, value: Value) -> str | int:
@@ -68,8 +68,8 @@ def seconds(value: Value, reading: CompiledExpression | None) -> int:
 
 def need(plan: CompiledPredecessor, body: Value) -> Need:
     """The keys of the chains that may be the predecessor."""
-    value = fact_value(plan.key, plan.key.run(body))
-    time_ms = None if plan.time is None else seconds(plan.time.run(body), plan.time) * 1000
+    value = fact_value(plan.key, plan.key.value(body))
+    time_ms = None if plan.time is None else seconds(plan.time.value(body), plan.time) * 1000
     sought = []
     for source in plan.sources:
         key = fact_key(source.transaction, value) if source.fact else event_key(str(value))
@@ -81,10 +81,10 @@ def pending_ids(
     plan: CompiledPending, body: Value, items: tuple[Value, ...], index: str
 ) -> tuple[int, ...]:
     """The id that the reservation has at each attempt."""
-    value = fact_value(plan.key, plan.key.run(body, *items))
+    value = fact_value(plan.key, plan.key.value(body, items))
     key = fact_key(plan.transaction, value) if plan.fact else event_key(str(value))
     key_field = field(key)
-    time_ms = seconds(plan.time.run(body, *items), plan.time) * 1000
+    time_ms = seconds(plan.time.value(body, items), plan.time) * 1000
     return tuple(
         transfer_id(
             time_ms=time_ms,

@@ -15,7 +15,7 @@ from typing import Final
 
 from worker.core import predecessors, wire
 from worker.core.account_ids import AccountRefs, BadKey
-from worker.core.chain import AccountRef, Chain, Fill, Leg, LegSpec, Needs
+from worker.core.chain import AccountRef, Chain, Fill, Leg, LegSpec, Needs, new
 from worker.core.compiled_rules import (
     CompiledAccount,
     CompiledExpression,
@@ -31,7 +31,6 @@ from worker.core.compiled_rules import (
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
 from worker.core.expressions.compiler import NamedValues
 from worker.core.expressions.operators import ExpressionError, Value
-from worker.core.fast_path import NotPlain, PlainChains, plain_legs
 from worker.core.ids import event_key, fact_tag, transfer_id
 from worker.core.keys import cached_suffix, hashed, idempotency_of, need, pending_ids, seconds
 from worker.core.leg_specs import leg_specs
@@ -44,7 +43,7 @@ from worker.core.rulebook import Rulebook
 ITEMS_MAX: Final = 16_384
 """Items of all `for_each` of an event together: twice what any ledger takes in one batch."""
 
-UNTIDY: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey, NotPlain)
+UNTIDY: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey)
 """What the fast plans trip over; the precise ones then say what it is."""
 
 ANY_ACCOUNT: Final = "*"
@@ -74,8 +73,6 @@ class Translator:
         self._specs = leg_specs(rulebook)
         self._fast = compile_rulebook(rulebook, self._specs, precise=False)
         self._precise = compile_rulebook(rulebook, self._specs, precise=True)
-        self._plain = PlainChains(self._accounts, rulebook.ledgers)
-        self._plain_legs = tuple(map(plain_legs, self._fast.transactions))
         self._fills: list[Fill] = []
         """What the chain in the making takes from its origin."""
 
@@ -143,11 +140,6 @@ class Translator:
                 continue
             body = NamedValues(event.body, plan.lets) if plan.lets else event.body
             if plan.when is None or plan.when(body):
-                if plans is self._fast and not attempt and not diverted:
-                    legs = self._plain_legs[place]
-                    if legs:
-                        chain = self._plain.chain(plan, legs, event, body)
-                        return chain if chain.legs else NOTHING_TO_POST
                 return self._chain(plan, event, body, attempt, diverted=diverted)
         for place in answers.ignore:
             when = plans.ignore[place]
@@ -163,7 +155,7 @@ class Translator:
         if plan.waits:
             self._fills.clear()
         key = event_key(event.id) if plan.key is None else idempotency_of(plan, body)
-        created = event.created if plan.time is None else plan.time.run(body)
+        created = event.created if plan.time is None else plan.time.value(body)
         draft = _Draft(
             body=body,
             key_field=hashed(key),
@@ -171,7 +163,7 @@ class Translator:
             attempt=attempt,
         )
         if plan.currency is not None:
-            draft.currency = self._currency(plan.currency, plan.currency.run(body))
+            draft.currency = self._currency(plan.currency, plan.currency.value(body))
         for leg in plan.diverted if diverted else plan.legs:
             if leg.loops:
                 self._each(leg, draft, (), "")
@@ -185,10 +177,10 @@ class Translator:
         needs = self._needs(plan, body) if plan.waits else None
         suspends = plan.suspends and not diverted
         # fmt: off
-        return Chain(
+        return new(Chain, (
             event, plan.name, key, fact_tag(key), attempt, legs, plan.sync, needs, suspends,
             diverted, plan.alert,
-        )
+        ))
 
     def _needs(self, plan: CompiledTransaction, body: Value) -> Needs:
         origin = need(plan.origin, body) if plan.origin is not None else None
@@ -198,7 +190,7 @@ class Translator:
     def _each(self, leg: CompiledLeg, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
         """The leg for each item; index: the items' places, joined by dots (`3.0`)."""
         reading = leg.loops[len(items)]
-        found = reading.run(draft.body, *items)
+        found = reading.value(draft.body, items)
         if type(found) is not list:
             raise TranslationRefused(Reason.MISSING_FIELD, f"{reading.text} is not a list")
         draft.items += len(found)
@@ -215,16 +207,16 @@ class Translator:
 
     def _leg(self, leg: CompiledLeg, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
         body = draft.body
-        if leg.when is not None and not leg.when(body, *items):
+        if leg.when is not None and not leg.when.value(body, items):
             return
         currency = draft.currency
         if leg.currency is not None:
-            currency = self._currency(leg.currency, leg.currency.run(body, *items))
+            currency = self._currency(leg.currency, leg.currency.value(body, items))
         if currency is None:
             raise TranslationRefused(Reason.UNKNOWN_CURRENCY, f"{leg.text} has no currency")
         amount = leg.without_amount
         if leg.amount is not None:
-            amount = _amount(leg, leg.amount.text, leg.amount.run(body, *items))
+            amount = _amount(leg, leg.amount.text, leg.amount.value(body, items))
         if amount == 0 and not leg.keeps_zero:
             return
         if leg.pending is not None:
@@ -246,7 +238,7 @@ class Translator:
     ) -> AccountRef:
         if type(plan) is not CompiledAccount:
             return self._from_origin(plan, currency, body, items)
-        key = "" if plan.key is None else plan.key.run(body, *items)
+        key = "" if plan.key is None else plan.key.value(body, items)
         if key is None:
             raise TranslationRefused(Reason.MISSING_FIELD, f"{plan.text} is null")
         try:
@@ -344,7 +336,7 @@ class _Draft:
         if index or self.attempt:
             suffix = cached_suffix(spec.leg, index, spec.part, self.attempt)
         made = transfer_id(time_ms=self.time_ms, key_field=self.key_field, suffix=suffix)
-        self.legs.append(Leg(spec, currency, made, debit, credit, amount, pending_ids))
+        self.legs.append(new(Leg, (spec, currency, made, debit, credit, amount, pending_ids)))
 
 
 def _stranger(books: str, account: Value, context: Value) -> str:

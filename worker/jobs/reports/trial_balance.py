@@ -46,10 +46,31 @@ class TrialBalance:
     source: str
     totals: Totals
 
+    @property
+    def shown(self) -> Totals:
+        """Without the memo accounts that are at zero, as they must be: they are in no statement."""
+        return {
+            place: total
+            for place, total in self.totals.items()
+            if total.debits != total.credits or not self._is_memo(place[0])
+        }
+
+    def _is_memo(self, name: str) -> bool:
+        declared = self.books.rulebook.accounts.get(name)
+        return declared is not None and declared.type == "memo"
+
+    def open_memos(self) -> list[tuple[str, str]]:
+        """Name and currency of every memo account that is not at zero."""
+        return [
+            (name, self.books.currency(ledger)[0])
+            for name, ledger in self.shown
+            if self._is_memo(name)
+        ]
+
     def balanced(self) -> dict[str, tuple[int, int]]:
         """Posted debits and credits by currency."""
         sums: dict[str, tuple[int, int]] = {}
-        for (_, ledger), total in self.totals.items():
+        for (_, ledger), total in self.shown.items():
             name = self.books.currency(ledger)[0]
             debits, credits_ = sums.get(name, (0, 0))
             sums[name] = (debits + total.debits, credits_ + total.credits)
@@ -57,14 +78,15 @@ class TrialBalance:
 
     @property
     def agrees(self) -> bool:
-        """Do debits equal credits in every currency?"""
-        return all(debits == credits_ for debits, credits_ in self.balanced().values())
+        """Do debits equal credits in every currency, and are memo accounts at zero?"""
+        equal = all(debits == credits_ for debits, credits_ in self.balanced().values())
+        return equal and not self.open_memos()
 
     def lines(self) -> Iterator[dict[str, str]]:
         """Each account and currency, in the rulebook's order of codes; major units."""
         codes = {declared.name: declared.code for declared in self.books.rulebook.accounts.values()}
         for name, ledger in sorted(
-            self.totals,
+            self.shown,
             key=lambda declared: (self.books.currency(declared[1])[0], codes.get(declared[0], 0)),
         ):
             total = self.totals[name, ledger]
