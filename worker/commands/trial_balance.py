@@ -82,4 +82,4 @@ def _print_text(found: TrialBalance) -> None:
         )
         write_lines(sys.stdout, [Styled(sums, GOOD if debits == credits_ else BAD)])
     for name, currency in found.open_memos():
-        sys.stdout.write(f"{name} is a memo account and must be at zero, but is not in {currency}\n")
+        sys.stdout.write(f"{name} is a memo account, and is not at zero in {currency}\n")

@@ -267,7 +267,7 @@ class Translator:
         self, plan: CompiledNamed, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
         """The account that the event names, with a key where it is a family's and only there."""
-        name, key = plan.name.run(body, *items), plan.key.run(body, *items)
+        name, key = plan.name.value(body, items), plan.key.value(body, items)
         if name is None:
             raise TranslationRefused(Reason.MISSING_FIELD, f"{plan.name.text} is null")
         account = plan.accounts.get(name) if type(name) is str else None
