@@ -220,6 +220,8 @@ def test_keda_scales_on_lag_above_what_rests() -> None:
         "stripe.payments",
         "stripe.settlements",
         "wallet.commands",
+        "wallet.treasury",
+        "ledger.journal",
     }
     declared = yaml.safe_load((ROOT / "topics" / "topics.yaml").read_text())["topics"]
     for trigger in scaled["triggers"]:

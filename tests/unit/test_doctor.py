@@ -11,6 +11,7 @@ import pytest
 
 from worker.commands.cli import main
 from worker.commands.doctor import examine, exit_code
+from worker.config.sections import ROLE_TOPICS
 from worker.config.settings import PREFIX
 from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
 
@@ -114,6 +115,34 @@ def test_both_modes_in_one_book_are_warned_of(
     found = next(each for each in examine(None) if each.name == "events")
     assert found.ok
     assert ("LEDGER_WORKER_EVENTS__LIVEMODE" in found.advice) is warned
+
+
+ALL_ROLES = json.dumps(ROLE_TOPICS)
+READ = [
+    # inputs                                     nobody reads
+    (None,                                       "treasury, journal"),
+    (ALL_ROLES,                                  ""),
+    ('{"payments": "p", "settlements": "s", "commands": "c", "journal": "j"}', "treasury"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "unread"), READ)
+def test_roles_that_nobody_reads_are_told(
+    inputs: str | None,
+    unread: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A role of the rulebook without a topic here is told, with the setting that reads it."""
+    if inputs is not None:
+        monkeypatch.setenv("LEDGER_WORKER_TOPICS__INPUTS", inputs)
+    code, checks = doctor(capsys)
+    assert code == 0
+    if not unread:
+        assert "topic roles" not in checks
+        return
+    assert f"nobody here reads {unread}, which" in checks["topic roles"].detail
+    assert '"treasury":"wallet.treasury"' in checks["topic roles"].advice
 
 
 def test_a_taken_port_is_a_finding(

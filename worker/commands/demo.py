@@ -20,7 +20,7 @@ from worker.config.settings import Settings, load_settings
 from worker.core.wire import Account, QueryFilter, Transfer
 from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS
-from worker.jobs.generate.traffic import generate
+from worker.jobs.generate.traffic import ROLES, generate
 from worker.jobs.generate.wallets import SETTLING_TICKS
 from worker.jobs.live.compose import Worker, open_worker, with_broker
 from worker.jobs.live.run import Stop, work
@@ -52,7 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
         update={
             "kafka": settings.kafka.model_copy(update={"bootstrap_servers": "embedded"}),
             "ledger": settings.ledger.model_copy(update={"addresses": "embedded"}),
-            "topics": settings.topics.with_every_role(),
             "http": settings.http.model_copy(update={"host": "127.0.0.1", "port": 0}),
         }
     )
@@ -66,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
-    topics = settings.topics
+    topics = settings.topics.with_roles(ROLES)
+    settings = settings.model_copy(update={"topics": topics})
     outputs = [topics.outbox, topics.rejected, topics.dead]
     ledger = EmbeddedLedger()
     started = time.monotonic()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -130,9 +130,10 @@ class TopicSettings(Section):
         """The topic of a role, as `topics.yaml` declares it where no input has the role."""
         return self.inputs.get(role) or ROLE_TOPICS[role]
 
-    def with_every_role(self) -> TopicSettings:
-        """These topics, and those of the packaged rulebook's other roles."""
-        return self.model_copy(update={"inputs": {**ROLE_TOPICS, **self.inputs}})
+    def with_roles(self, roles: Iterable[str]) -> TopicSettings:
+        """These topics, and the declared ones of roles that they lack."""
+        found = {role: self.topic_of(role) for role in sorted(roles)}
+        return self.model_copy(update={"inputs": {**self.inputs, **found}})
 
     @property
     def parked_topics(self) -> list[str]:
