@@ -308,7 +308,7 @@ def test_names_are_read_anew_when_the_memory_of_them_is_full(
         outcome = posting.post("taken_back", of=f"p{number}")
         (leg,) = outcome.legs
         assert (leg.debit.name, leg.debit.key) == ("wallet", f"c{number}")
-        assert len(posting.poster._predecessors._holdings._named) <= 4
+        assert len(posting.poster._predecessors._posted_legs._named) <= 4
 
 
 def test_every_field_of_a_posted_leg_is_what_the_ledger_holds(posting: Posting) -> None:

@@ -1,6 +1,6 @@
 """One finding of `doctor`: what was looked at, how it is, and what to do.
 
-The invariant: a detail never shows a secret. Imports the standard library only.
+A detail never shows a secret.
 """
 
 from __future__ import annotations

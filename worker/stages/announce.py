@@ -1,7 +1,7 @@
-"""Encode: what is written to Kafka about each outcome.
+"""Announce: what is written to Kafka about each outcome.
 
-The invariant: a posted event is announced leg by leg, a rejected one once, a dead or parked one
-with its original bytes; everything else is silent, and counted only. No I/O.
+A posted event is announced leg by leg, a rejected one once, a dead or parked one
+with its original bytes; everything else is counted only.
 """
 
 from __future__ import annotations

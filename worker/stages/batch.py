@@ -2,7 +2,7 @@
 
 The invariant: an item is never posted ahead of an earlier item of its partition, and no request
 holds an event together with a chain that it waits for: the pending transfer that it settles, its
-origin, or what it comes after. Pure: no I/O, no clock. Imports the core and the ports only.
+origin, or what it comes after.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Decode and translate: from a record's bytes to what it asks for.
 
-The invariant: every record gets an answer; what cannot be posted is a dead letter with its reason.
-Pure but for the decoder it is given.
+Every record gets an answer; what cannot be posted is a dead letter with its reason.
 """
 
 from __future__ import annotations

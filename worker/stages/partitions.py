@@ -252,7 +252,7 @@ class Partitions:
         self._resting = frozenset()
         if round_number is not None:
             ranked = {each: self._topics[each[0]].priority for each in self.opened()}
-            self._resting = resting(ranked, behind=self._behind, turn=round_number)
+            self._resting = resting(ranked, behind=self._behind, round_number=round_number)
         self._source.pause(self._resting - before)
         self._source.resume([each for each in self.awake() if each in before])
 

@@ -1,7 +1,7 @@
-"""Whose turn it is: partitions of less urgent topics rest while more urgent ones are behind.
+"""Topic priority: pause low-priority partitions while higher ones lag.
 
-The invariant: nobody starves; in the last turn of every round nobody rests. No I/O, and no clock of
-its own. Resting drops what a client has fetched ahead, so turns are long against a batch.
+The invariant: nobody starves; in every fourth round nobody rests. Resting drops what a client has
+fetched ahead, so rounds are long against a batch.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from typing import Final
 from worker.core.ports import TopicPartition
 from worker.core.rulebook import Priority
 
-TURN_SECONDS: Final = 0.5
-"""How long one turn lasts."""
+ROUND_SECONDS: Final = 0.5
+"""How long one round lasts."""
 
-ROUND_TURNS: Final = 4
-"""The last of so many turns is everybody's."""
+EVERYBODYS_ROUND: Final = 4
+"""The last of so many rounds is everybody's."""
 
 RANKS: Final[Mapping[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
 
 
 class PriorityRounds:
-    """Counts turns, and sees whether the last one had full batches."""
+    """Counts rounds, and sees whether the last one had full batches."""
 
     def __init__(self) -> None:
-        self._turn = 0
+        self._round = 0
         self._until = 0.0
         self._full_batches = 0
         self._saturated = False
 
     def begins(self, now: float) -> bool:
-        """Does a turn begin? now: seconds of a clock that never goes back."""
+        """Does a round begin? now: seconds of a clock that never goes back."""
         if now < self._until:
             return False
-        self._until = now + TURN_SECONDS
-        self._turn += 1
+        self._until = now + ROUND_SECONDS
+        self._round += 1
         self._saturated = self._full_batches > 0
         self._full_batches = 0
         return True
@@ -46,23 +46,23 @@ class PriorityRounds:
 
     @property
     def number(self) -> int | None:
-        """Of this turn; None: there is time for all."""
-        return self._turn if self._saturated else None
+        """Of this round; None: there is time for all."""
+        return self._round if self._saturated else None
 
 
 def resting(
     priorities: Mapping[TopicPartition, Priority],
     *,
     behind: Callable[[TopicPartition], bool],
-    turn: int,
+    round_number: int,
 ) -> frozenset[TopicPartition]:
-    """Those that rest in this turn: all below the most urgent priority that is behind.
+    """Those that rest in this round: all below the most urgent priority that is behind.
 
-    behind: has this partition records that were not taken yet? turn: counts up from 0.
+    behind: has this partition records that were not taken yet? round_number: counts up from 0.
     """
-    if turn % ROUND_TURNS == ROUND_TURNS - 1:
+    if round_number % EVERYBODYS_ROUND == EVERYBODYS_ROUND - 1:
         return frozenset()
-    ranks = {place: RANKS[priority] for place, priority in priorities.items()}
+    ranks = {partition: RANKS[priority] for partition, priority in priorities.items()}
     lowest = max(ranks.values(), default=0)
-    urgent = min((rank for place, rank in ranks.items() if behind(place)), default=lowest)
-    return frozenset(place for place, rank in ranks.items() if rank > urgent)
+    urgent = min((rank for partition, rank in ranks.items() if behind(partition)), default=lowest)
+    return frozenset(partition for partition, rank in ranks.items() if rank > urgent)

@@ -1,6 +1,6 @@
 """The composition root: settings become one running worker.
 
-The invariant: everything is built here and nowhere else; importing it opens nothing.
+Everything is built here and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
 """Python's garbage collector and the C library's allocator, out of the hot path's way.
 
-The invariant: nothing is kept that would be given back without this; only when that happens
-changes.
-
 Reference counts free what a batch leaves behind, for nothing on the hot path makes cycles. The
 collector would walk the batches in flight again and again: a third of the worker's CPU. And glibc
 puts small pieces that are freed into bins of their own, which it merges at the next large request:

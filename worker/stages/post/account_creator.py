@@ -1,7 +1,7 @@
 """Accounts are made before the transfers that name them.
 
 The invariant: a transfer is never sent to an account that was not made or found, because a missing
-account burns the transfer's id for good. Asks the ledger; knows neither Kafka nor bytes.
+account burns the transfer's id for good.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds the earlier chains that a batch's chains need, and fills in the accounts they give.
 
-The invariant: nothing but accounts is filled in, and a chain goes on only when every predecessor
-that it must have is in the ledger. Asks the ledger; knows neither Kafka nor bytes.
+Nothing but accounts is filled in, and a chain goes on only when every predecessor that it must have
+is in the ledger.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ Waiter = TypeVar("Waiter")
 class PredecessorLookup:
     """Looks chains up in one ledger: by id where the rule knows the time, else by query."""
 
-    def __init__(self, ledger: Ledger, rules: Translator, holdings: PostedLegs) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator, posted_legs: PostedLegs) -> None:
         self._ledger = ledger
         self._rules = rules
-        self._holdings = holdings
+        self._posted_legs = posted_legs
 
     def resolve(self, chains: Sequence[Chain]) -> list[Chain | Dead]:
         """Each chain with its accounts in place, or why it cannot be posted."""
-        stored = self._by_id(_asked_ids(chains))
-        return [self._one(chain, stored) for chain in chains]
+        stored = self._by_id(_sought_ids(chains))
+        return [self._resolved(chain, stored) for chain in chains]
 
     def _by_id(self, ids: Iterable[int]) -> Mapping[int, Transfer]:
         wanted = list(dict.fromkeys(ids))
         return {held.id: held for held in self._ledger.lookup_transfers(wanted)} if wanted else {}
 
-    def _one(self, chain: Chain, stored: Mapping[int, Transfer]) -> Chain | Dead:
+    def _resolved(self, chain: Chain, stored: Mapping[int, Transfer]) -> Chain | Dead:
         needs = chain.needs
         if needs is None:
             return chain
@@ -57,8 +57,8 @@ class PredecessorLookup:
         return self._rules.fill(chain, self._named(found))
 
     def _named(self, numbers: Mapping[Waiter, int]) -> dict[Waiter, AccountRef]:
-        refs = self._holdings.named(numbers.values())
-        return {place: refs[number] for place, number in numbers.items()}
+        refs = self._posted_legs.named(numbers.values())
+        return {filled: refs[number] for filled, number in numbers.items()}
 
     def _look(self, need: Need, stored: Mapping[int, Transfer]) -> OriginAccounts:
         """The first chain that is there; empty when none is."""
@@ -74,7 +74,7 @@ class PredecessorLookup:
         return {}
 
 
-def _asked_ids(chains: Sequence[Chain]) -> Iterable[int]:
+def _sought_ids(chains: Sequence[Chain]) -> Iterable[int]:
     """The ids of all predecessors of known time, and of the chains that may be there already."""
     for chain in chains:
         if chain.needs is None:

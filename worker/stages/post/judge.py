@@ -47,10 +47,10 @@ class Submission:
 class Judge:
     """Says what became of the chains of one request."""
 
-    def __init__(self, ledger: Ledger, rules: Translator, holdings: PostedLegs) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator, posted_legs: PostedLegs) -> None:
         self._ledger = ledger
         self._rules = rules
-        self._holdings = holdings
+        self._posted_legs = posted_legs
 
     def again(self, work: Submission, attempt: int, *, diverted: bool = False) -> Chain:
         """The event's chain at another attempt, or to its suspense accounts."""
@@ -131,7 +131,7 @@ class Judge:
             stamp = work.timestamps[number]
             flags = spec.flags
             if debit is None or credit is None or flags & BALANCING:
-                posted.append(self._holdings.leg(leg, _present(held, leg_id)))
+                posted.append(self._posted_legs.leg(leg, _present(held, leg_id)))
                 continue
             if number < last:
                 flags |= LINKED
@@ -160,12 +160,12 @@ class Judge:
         )
         match rule:
             case ExistingChain.ANNOUNCE:
-                return self._posted(chain, self._holdings.legs(chain, stored))
+                return self._posted(chain, self._posted_legs.legs(chain, stored))
             case ExistingChain.COUNT:
                 return Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
             case ExistingChain.ANNOUNCE_AS_HELD:
-                legs = self._holdings.legs(
-                    chain, self._holdings.posted_by(chain, stored[0].user_data_64)
+                legs = self._posted_legs.legs(
+                    chain, self._posted_legs.posted_by(chain, stored[0].user_data_64)
                 )
                 return self._posted(chain, legs, _OTHER_RULEBOOK)
             case ExistingChain.COUNT_AS_HELD:

@@ -1,7 +1,7 @@
-"""What the ledger already has of some chains: as asked, otherwise, or nothing.
+"""Is a chain in the ledger: as the rulebook has it, otherwise, or not at all?
 
-The invariant: nothing is written; an answer is true of the moment in which it was asked. A fact
-that the ledger holds under other ids is found by its tag, so that it is never posted twice.
+Nothing is written. A fact that the ledger holds under other ids is found by its tag, so that it is
+never posted twice.
 """
 
 from __future__ import annotations

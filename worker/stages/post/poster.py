@@ -1,9 +1,7 @@
-"""From chains to outcomes: what is asked of the ledger for one batch, and what its answers mean.
+"""Post: a batch's chains go to the ledger in one request, and come back as outcomes.
 
-The invariant: nothing is posted before its accounts exist and its predecessors were found,
-so that no id is burned by our own haste. Decisions are in `core.outcome`; this module asks the
-ledger and puts the answers together. It knows neither Kafka nor bytes, and blocks: the pipeline
-runs it in a thread of its own.
+The invariant: nothing is posted before its accounts exist and its predecessors were found, so that
+no id is burned by our own haste. It blocks: the pipeline runs it in a thread of its own.
 """
 
 from __future__ import annotations
@@ -36,9 +34,9 @@ class Poster:
         self._ledger = ledger
         self._parked_max = parked_max
         self._accounts = AccountCreator(ledger)
-        holdings = PostedLegs(ledger, rules)
-        self._predecessors = PredecessorLookup(ledger, rules, holdings)
-        self._judge = Judge(ledger, rules, holdings)
+        posted_legs = PostedLegs(ledger, rules)
+        self._predecessors = PredecessorLookup(ledger, rules, posted_legs)
+        self._judge = Judge(ledger, rules, posted_legs)
 
     def newest_timestamp(self) -> int:
         """The ledger's newest transfer timestamp in nanoseconds; 0 when it is empty."""
@@ -62,7 +60,7 @@ class Poster:
         while asked:
             self._request([work for _, work in asked])
             asked = [again for one in asked if (again := self._settle(one, outcomes))]
-        return [_told(outcome) for outcome in outcomes]
+        return [_decided(outcome) for outcome in outcomes]
 
     def _settle(
         self, one: tuple[int, Submission], outcomes: list[Outcome | None]
@@ -72,7 +70,7 @@ class Poster:
         That is the same chain to its suspense accounts, else the next attempt of a redriven event.
         """
         number, work = one
-        outcome = _told(work.outcome)
+        outcome = _decided(work.outcome)
         if outcome.kind is OutcomeKind.POSTED:
             outcomes[number] = outcome
             return None
@@ -204,7 +202,7 @@ def _without_ledger(item: Item, limit: int) -> Outcome | None:
     return Outcome(OutcomeKind(asked.outcome))
 
 
-def _told(outcome: Outcome | None) -> Outcome:
+def _decided(outcome: Outcome | None) -> Outcome:
     if outcome is None:
         raise BrokenInvariant("an event was left without an outcome")
     return outcome

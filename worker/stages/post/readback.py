@@ -1,7 +1,7 @@
-"""What the ledger holds, told in the rulebook's words.
+"""Posted legs read back: what the ledger holds, with the rulebook's names.
 
 The invariant: amounts, flags, codes and timestamps come from the ledger's own record, never from
-what was asked. Asks the ledger; knows neither Kafka nor bytes.
+what was asked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Posting that never books a fact twice: what the ledger holds under other ids is a conflict.
 
-The invariant: such an event does not reach the ledger. The live worker needs no such guard, because
-an event's ids never change under one rulebook; a replay meets events of other years' rulebooks.
+The live worker needs no such guard, because an event's ids never change under one rulebook; a
+replay meets events of other years' rulebooks.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ DETAIL = "the ledger holds this fact under other ids: a replay does not post it 
 class RepostGuard:
     """Stands before another Posting."""
 
-    def __init__(self, posting: Posting, standings: LedgerStatus) -> None:
+    def __init__(self, posting: Posting, ledger_status: LedgerStatus) -> None:
         self._posting = posting
-        self._standings = standings
+        self._ledger_status = ledger_status
 
     def newest_timestamp(self) -> int:
         """The ledger's newest transfer timestamp, in nanoseconds."""
@@ -33,7 +33,7 @@ class RepostGuard:
     def post(self, items: Sequence[Item]) -> list[Outcome]:
         """The outcome of every item, in order."""
         chains = [(item, item.asked) for item in items if isinstance(item.asked, Chain)]
-        astray = self._standings.under_other_ids(
+        astray = self._ledger_status.under_other_ids(
             [RequestedChain(chain, item.role) for item, chain in chains]
         )
         refused = {

@@ -1,7 +1,6 @@
-"""Every form in which an event's chain may have been posted: at each attempt, and to suspense.
+"""All chains that one event may have been posted as: at each attempt, and to suspense.
 
-The invariant: these are the chains that the worker itself sends for an event, in the order in which
-it tries them. Asks nothing but the rules.
+They come in the order in which the worker itself tries them.
 """
 
 from __future__ import annotations
