@@ -10,7 +10,7 @@ from worker.core.chain import AccountRef, Chain, Leg, LegSpec, Sought, leg_spec
 from worker.core.event import ATTEMPT_MAX, Event
 from worker.core.ids import FAMILY_KEY_BYTES, account_key, account_user_data, field
 from worker.core.money import Currency
-from worker.core.outcome import account_conflict, same_money
+from worker.core.outcome import account_conflict, same_chain, same_money
 from worker.core.packing import flaw, pack_chain
 from worker.core.predecessors import candidate_ids, recomputes, with_stored_accounts
 from worker.core.rulebook import OriginLeg
@@ -158,6 +158,18 @@ def test_what_settles_a_reservation_holds_what_was_asked_of_it(
     assert not same_money(
         of.legs[0], stored._replace(amount=holds), number=0, count=1, tag=of.tag, reserved=None
     )
+
+
+def test_a_chain_is_the_same_when_each_of_its_legs_is() -> None:
+    """All legs, each as asked, and what a post settles among what was looked up."""
+    of = chain(leg("plain"), leg("post"))
+    stored = stored_legs(of)
+    found = {RESERVED: RESERVATION}
+    stored[1] = stored[1]._replace(amount=RESERVATION.amount)
+    assert same_chain(of, stored, found)
+    assert not same_chain(of, stored, {})
+    assert not same_chain(of, stored[:1], found)
+    assert not same_chain(of, [stored[0]._replace(code=9), stored[1]], found)
 
 
 def test_an_account_conflicts_in_every_field_but_closed() -> None:

@@ -178,6 +178,27 @@ def diverts(answer: ChainResult) -> bool:
     return answer.verdict is Verdict.FAILED_BEFORE or answer.status in _ACCOUNT_CLOSED
 
 
+def same_chain(chain: Chain, stored: Sequence[Transfer], found: Mapping[int, Transfer]) -> bool:
+    """Does the ledger hold this whole chain as the rulebook says, position aside?
+
+    stored: its transfers that are in the ledger, in the order of its legs. found: by id, the
+    transfers that were looked up, those among them that its posts and voids settle.
+    """
+    if len(stored) != len(chain.legs):
+        return False
+    return all(
+        same_money(
+            leg,
+            transfer,
+            number=number,
+            count=len(stored),
+            tag=chain.tag,
+            reserved=next((found[each] for each in leg.pending_ids if each in found), None),
+        )
+        for number, (leg, transfer) in enumerate(zip(chain.legs, stored, strict=True))
+    )
+
+
 def same_money(  # noqa: PLR0913 - a leg, its place, and what the ledger holds
     leg: Leg,
     held: Transfer,

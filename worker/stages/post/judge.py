@@ -151,7 +151,7 @@ class Judge:
         if not stored:
             raise BrokenInvariant("a chain that exists was not found")
         rule = table.existing_verdict(
-            same=len(stored) == len(chain.legs) and _same(work, stored, reserved),
+            same=table.same_chain(chain, stored, reserved),
             held_position=stored[0].user_data_64,
             held_at=stored[0].timestamp,
             position=work.position,
@@ -203,18 +203,3 @@ def _present(held: Mapping[int, Transfer], number: int) -> Transfer:
     if number not in held:
         raise BrokenInvariant("a transfer that was just created was not found")
     return held[number]
-
-
-def _same(work: Submission, stored: list[Transfer], reserved: Mapping[int, Transfer]) -> bool:
-    count = len(stored)
-    return all(
-        table.same_money(
-            leg,
-            held,
-            number=number,
-            count=count,
-            tag=work.chain.tag,
-            reserved=reserved.get(work.pending.get(number, 0)),
-        )
-        for number, (leg, held) in enumerate(zip(work.chain.legs, stored, strict=True))
-    )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from worker.core.chain import Chain
 from worker.core.event import Dead, Reason
-from worker.core.outcome import same_money
+from worker.core.outcome import same_chain
 from worker.core.ports import Ledger
 from worker.core.translate import Translator
 from worker.core.wire import QueryFilter, Transfer
@@ -97,20 +97,4 @@ def _held(found: Chain | Dead | ChainStatus, held: Mapping[int, Transfer]) -> Ch
             for leg in found.legs
         )
         return ChainStatus.WAITING if waits else ChainStatus.NEW
-    if len(stored) < len(found.legs):
-        return ChainStatus.CONFLICT
-    return ChainStatus.EXISTS if _same(found, stored, held) else ChainStatus.CONFLICT
-
-
-def _same(chain: Chain, stored: Sequence[Transfer], held: Mapping[int, Transfer]) -> bool:
-    return all(
-        same_money(
-            leg,
-            transfer,
-            number=number,
-            count=len(stored),
-            tag=chain.tag,
-            reserved=next((held[one] for one in leg.pending_ids if one in held), None),
-        )
-        for number, (leg, transfer) in enumerate(zip(chain.legs, stored, strict=True))
-    )
+    return ChainStatus.EXISTS if same_chain(found, stored, held) else ChainStatus.CONFLICT
