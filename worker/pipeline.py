@@ -135,7 +135,7 @@ class Pipeline:
         if self.partitions.follow(polled):
             self._in_hand.drop_lost(self.partitions.all())
             assigned = self.partitions.assigned()
-            self._observer.rebalanced(lost=polled.lost, gained=polled.gained, held=assigned)
+            self._observer.rebalanced(lost=polled.lost, gained=polled.gained, assigned=assigned)
         return polled.records
 
     def _open_partitions(self) -> None:

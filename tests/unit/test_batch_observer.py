@@ -51,12 +51,12 @@ def test_a_lost_session_is_no_handover() -> None:
         requests=dict,
         deadline_seconds=10,
     )
-    observer.rebalanced(lost=[PLACE], gained=[], held=[])
+    observer.rebalanced(lost=[PLACE], gained=[], assigned=[])
     source._expired(source._consumer, [ClientPartition(*PLACE)])
     polled = source.poll(records_max=1, timeout_seconds=0)
     assert polled.lost == [PLACE]
-    observer.rebalanced(lost=polled.lost, gained=[], held=[])
-    observer.rebalanced(lost=[PLACE], gained=[PLACE], held=[PLACE])
+    observer.rebalanced(lost=polled.lost, gained=[], assigned=[])
+    observer.rebalanced(lost=[PLACE], gained=[PLACE], assigned=[PLACE])
     source.close()
     counted = {
         kind: metrics.registry.get_sample_value(f"{PREFIX}rebalances_total", {"kind": kind})

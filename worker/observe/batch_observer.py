@@ -58,7 +58,7 @@ class BatchObserver:
         self._requests = requests
         self._deadline_seconds = deadline_seconds
         self._stages: dict[StageName, float] = {}
-        self._held: Sequence[TopicPartition] = ()
+        self._assigned: Sequence[TopicPartition] = ()
         self._parked_since_ms: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._beat_at = self._lag_at = time.monotonic()
@@ -84,36 +84,36 @@ class BatchObserver:
 
     def _show_lag(self) -> None:
         found = {
-            place: self._source.lag(place, self._committed[place])
-            for place in self._held
-            if place in self._committed
+            partition: self._source.lag(partition, self._committed[partition])
+            for partition in self._assigned
+            if partition in self._committed
         }
-        self._metrics.lag({place: lag for place, lag in found.items() if lag is not None})
+        self._metrics.lag({partition: lag for partition, lag in found.items() if lag is not None})
 
     def _show_parked(self) -> None:
-        ages = {place[0]: 0.0 for place in self._parked_since_ms}
+        ages = {partition[0]: 0.0 for partition in self._parked_since_ms}
         for (topic, _), since_ms in self._parked_since_ms.items():
             if since_ms:
                 ages[topic] = max(ages[topic], time.time() - since_ms / 1000)
         self._metrics.parked(ages)
 
-    def parked(self, place: TopicPartition, record: Record | None) -> None:
+    def parked(self, partition: TopicPartition, record: Record | None) -> None:
         """Remember since when the next parked record has been waiting."""
-        self._parked_since_ms[place] = waiting_since_ms(record) if record is not None else 0
+        self._parked_since_ms[partition] = waiting_since_ms(record) if record is not None else 0
 
     def rebalanced(
         self,
         *,
         lost: Sequence[TopicPartition],
         gained: Sequence[TopicPartition],
-        held: Sequence[TopicPartition],
+        assigned: Sequence[TopicPartition],
     ) -> None:
         """Count and log what the group moved."""
-        self._held = held
-        for place in (*lost, *gained):
-            self._committed.pop(place, None)
-            if place in self._parked_since_ms:
-                self._parked_since_ms[place] = 0
+        self._assigned = assigned
+        for partition in (*lost, *gained):
+            self._committed.pop(partition, None)
+            if partition in self._parked_since_ms:
+                self._parked_since_ms[partition] = 0
         sessions_lost = self._sessions_lost()
         if lost:
             expired = sessions_lost > self._sessions_lost_before
@@ -121,11 +121,11 @@ class BatchObserver:
         self._sessions_lost_before = sessions_lost
         if gained:
             self._metrics.rebalance("assigned")
-        _log.info("rebalanced", lost=_names(lost), gained=_names(gained), held=len(held))
+        _log.info("rebalanced", lost=_names(lost), gained=_names(gained), held=len(assigned))
 
-    def opened(self, places: Sequence[TopicPartition]) -> None:
+    def opened(self, partitions: Sequence[TopicPartition]) -> None:
         """Log which partitions are read now."""
-        _log.info("partitions_opened", partitions=_names(places))
+        _log.info("partitions_opened", partitions=_names(partitions))
 
     def aborted(self, reason: str) -> None:
         """Count and log an abort."""
@@ -260,5 +260,5 @@ class _Tally:
             self._run = 0
 
 
-def _names(places: Sequence[TopicPartition]) -> list[str]:
-    return [f"{topic}/{partition}" for topic, partition in places]
+def _names(partitions: Sequence[TopicPartition]) -> list[str]:
+    return [f"{topic}/{number}" for topic, number in partitions]

@@ -65,9 +65,9 @@ class Batch:
         for item in items:
             self.add(item)
 
-    def drop_lost(self, held: Iterable[Assignment]) -> None:
+    def drop_lost(self, assignments: Iterable[Assignment]) -> None:
         """Forget items of partitions that are no longer ours, or are ours anew."""
-        keep = set(map(id, held))
+        keep = set(map(id, assignments))
         self._refill([item for item in self.items if id(item.assignment) in keep])
 
     def cut(self) -> list[Item]:
@@ -97,7 +97,7 @@ def _split(items: list[Item], legs_max: int) -> tuple[list[Item], list[Item]]:
     while True:
         cut = _Cut(legs_max, offered, hasty)
         for item in items:
-            cut.place(item)
+            cut.add(item)
         circle = cut.circle()
         if circle is None:
             return cut.now, cut.later
@@ -144,7 +144,7 @@ class _Cut:
     legs: int = 0
     closed: bool = False
 
-    def place(self, item: Item) -> None:
+    def add(self, item: Item) -> None:
         partition = id(item.assignment)
         if partition in self.waiting:
             self.later.append(item)

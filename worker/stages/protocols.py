@@ -42,16 +42,16 @@ class Observer(Protocol):
         *,
         lost: Sequence[TopicPartition],
         gained: Sequence[TopicPartition],
-        held: Sequence[TopicPartition],
+        assigned: Sequence[TopicPartition],
     ) -> None:
-        """The group moved partitions; held: what is ours now."""
+        """The group moved partitions; assigned: what is ours now."""
         ...
 
-    def opened(self, places: Sequence[TopicPartition]) -> None:
+    def opened(self, partitions: Sequence[TopicPartition]) -> None:
         """These partitions' records are taken from now on."""
         ...
 
-    def parked(self, place: TopicPartition, record: Record | None) -> None:
+    def parked(self, partition: TopicPartition, record: Record | None) -> None:
         """The next record of this partition is not due yet; None: it may be now."""
         ...
 
