@@ -133,7 +133,8 @@ def _refund(life: Life, paid: dict[str, Any]) -> None:
     for _ in range(life.rng.randint(1, 2)):
         part = life.rng.randint(1, max(left - 1, 1))
         left -= part
-        refund = life.made("re", part, paid["currency"], charge=paid["id"])
+        why = {"reason": "requested_by_customer"}
+        refund = life.made("re", part, paid["currency"], charge=paid["id"], **why)
         life.tell("refund.created", refund)
         life.tell("charge.refunded", paid | {"amount_refunded": paid["amount_captured"] - left})
         _converted(life, "refund", refund, -1)
@@ -177,11 +178,12 @@ def _parts(rng: Random, dispute: dict[str, Any]) -> list[int]:
 
 
 def _disputed(life: Life, category: str, dispute: dict[str, Any], amount: int) -> dict[str, Any]:
-    """Stripe names no exchange rate for disputes, and the feed did not expand them."""
+    """Stripe names no exchange rate for disputes; the feed expands them."""
     currency = dispute["currency"]
     fee = life.rng.choice([0, 1500 if amount < 0 else -1500])
     if currency == "eur":
-        return life.settle(category, life.exchange(amount), "usd", fee=fee, source=dispute["id"])
+        source = {"id": dispute["id"], "amount": dispute["amount"], "currency": "eur"}
+        return life.settle(category, life.exchange(amount), "usd", fee=fee, source=source)
     return life.settle(category, amount, currency, fee=fee, source=dispute["id"])
 
 
@@ -249,8 +251,8 @@ def _transfer(life: Life) -> None:
     life.settle("transfer", -sent["amount"], "usd")
     if life.rng.random() < 0.5:
         part = life.rng.randint(1, sent["amount"])
-        before = {"previous_attributes": {"amount_reversed": 0}}
-        life.tell("transfer.reversed", sent | {"amount_reversed": part}, **before)
+        reversal = life.made("trr", part, "usd")
+        life.tell("transfer.reversed", sent | {"reversals": {"data": [reversal]}})
         life.settle("transfer_reversal", part, "usd")
 
 
@@ -260,6 +262,6 @@ def _application_fee(life: Life) -> None:
     life.settle("platform_earning", earned["amount"], "usd")
     if life.rng.random() < 0.5:
         part = life.rng.randint(1, earned["amount"])
-        before = {"previous_attributes": {"amount_refunded": 0}}
-        life.tell("application_fee.refunded", earned | {"amount_refunded": part}, **before)
+        refund = life.made("fr", part, "usd")
+        life.tell("application_fee.refunded", earned | {"refunds": {"data": [refund]}})
         life.settle("platform_earning_refund", -part, "usd")

@@ -44,7 +44,7 @@ class WaitingThread(Executor):
 def _ledger() -> EmbeddedLedger:
     """Clearing holds 12.34 usd against fee income, and 500 jpy."""
     ledger = EmbeddedLedger(path=None)
-    clearing, income = BOOK.accounts["stripe_clearing"], BOOK.accounts["fee_income"]
+    clearing, income = BOOK.accounts["stripe_clearing"], BOOK.accounts["fee_revenue"]
     for number, (currency, amount) in enumerate([(USD, 1234), (JPY, 500)], start=1):
         ids = [account_id(ledger=currency, name=one.name, key="") for one in (clearing, income)]
         rows = [
@@ -67,7 +67,7 @@ def test_asked_for_accounts_are_shown_as_the_ledger_holds_them(ledger: EmbeddedL
     gauges = BalanceGauges(
         ledger=ledger,
         thread=thread,
-        accounts=asked_accounts(BOOK, ["stripe_clearing", "fee_income", "bank"]),
+        accounts=asked_accounts(BOOK, ["stripe_clearing", "fee_revenue", "bank"]),
         show=lambda account, currency, value: shown.update({(account, currency): value}),
         every_seconds=30,
     )
@@ -78,8 +78,8 @@ def test_asked_for_accounts_are_shown_as_the_ledger_holds_them(ledger: EmbeddedL
     assert shown == {
         ("stripe_clearing", "usd"): 12.34,
         ("stripe_clearing", "jpy"): 500,
-        ("fee_income", "usd"): 12.34,
-        ("fee_income", "jpy"): 500,
+        ("fee_revenue", "usd"): 12.34,
+        ("fee_revenue", "jpy"): 500,
     }
 
 

@@ -25,7 +25,7 @@ ORIGINS = [
     # what stands there              what is put instead               line  says
     ("origin.gross.credit else", "origin.gros.credit else", 56,
      "charge has no leg 'gros'; did you mean 'gross'?"),
-    ('origin.gross.credit else owed["x"]', "origin.gross.credit", 56, "the origin is optional"),
+    ('origin.gross.credit else owed["x"]', "origin.gross.credit", 56, "the origin may be missing"),
     ('else owed["x"]', "else nobody", 56, "there is no account 'nobody'"),
     ('else owed["x"]', "else owed", 56, "owed is a family"),
     ("origin.gross.credit else", "clearing[origin.gross.credit.key] else", 56, "no family"),

@@ -8,7 +8,7 @@ plain tuples because four to eight of them are made for every event.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from worker.core.event import Event
@@ -125,6 +125,7 @@ class Need(NamedTuple):
 
     sought: the first of them that is found counts. time_ms: of its ids, where the rule knows it.
     optional: the chain goes on without. text: for messages. or_nothing: see `Dead`.
+    or_else: what waited for it in vain goes on without.
     """
 
     sought: tuple[Sought, ...]
@@ -132,6 +133,7 @@ class Need(NamedTuple):
     optional: bool
     text: str
     or_nothing: bool = False
+    or_else: bool = False
 
 
 class Fill(NamedTuple):
@@ -165,7 +167,14 @@ class Needs:
     @property
     def optional(self) -> bool:
         """May the accounts depend on when the ledger is asked?"""
-        return self.origin is not None and self.origin.optional
+        origin = self.origin
+        return origin is not None and (origin.optional or origin.or_else)
+
+    def given_up(self) -> Needs:
+        """The same of an event that waited long enough: what may go on without, does."""
+        if self.origin is None or not self.origin.or_else:
+            return self
+        return replace(self, origin=self.origin._replace(optional=True))
 
 
 class Chain(NamedTuple):

@@ -72,7 +72,7 @@ class CompiledOrigin:
     leg: str
     side: Side
     family: DeclaredAccount | None
-    otherwise: CompiledAccount | None
+    otherwise: SidePlan | None
     text: str
 
 
@@ -136,6 +136,8 @@ class CompiledPredecessor:
     time: CompiledExpression | None
     optional: bool
     or_nothing: bool
+    or_else: bool
+    needless: bool
     text: str
 
 
@@ -252,6 +254,8 @@ class _Compiler:
             time=self._reading(rule.time, f"{place} time"),
             optional=rule.optional,
             or_nothing=rule.missing == "nothing",
+            or_else=rule.missing == "else",
+            needless=place.endswith(" after"),
             text=f"{place} {' or '.join(each.transaction for each in rule.sources)}",
         )
 
@@ -315,7 +319,7 @@ class _Compiler:
         )
 
     def _origin(self, use: OriginUse, place: str) -> CompiledOrigin:
-        otherwise = self._account(use.otherwise, place) if use.otherwise else None
+        otherwise = self._side(use.otherwise, place) if use.otherwise else None
         return CompiledOrigin(use.leg, use.side, use.family, otherwise, use.text)
 
     def _account(self, use: AccountUse, place: str) -> CompiledAccount:

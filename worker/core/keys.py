@@ -66,15 +66,18 @@ def seconds(value: Value, reading: CompiledExpression | None) -> int:
     raise TranslationRefused(Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}")
 
 
-def need(plan: CompiledPredecessor, body: Value) -> Need:
-    """The keys of the chains that may be the predecessor."""
-    value = fact_value(plan.key, plan.key.value(body))
+def need(plan: CompiledPredecessor, body: Value) -> Need | None:
+    """The keys of the chains that may be the predecessor; None where `after` has no key."""
+    key_read = plan.key.value(body)
+    if key_read is None and plan.needless:
+        return None
+    value = fact_value(plan.key, key_read)
     time_ms = None if plan.time is None else seconds(plan.time.value(body), plan.time) * 1000
     sought = []
     for source in plan.sources:
         key = fact_key(source.transaction, value) if source.fact else event_key(str(value))
         sought.append(Sought(source.transaction, fact_tag(key), field(key), source.held))
-    return Need(tuple(sought), time_ms, plan.optional, plan.text, plan.or_nothing)
+    return Need(tuple(sought), time_ms, plan.optional, plan.text, plan.or_nothing, plan.or_else)
 
 
 def pending_ids(

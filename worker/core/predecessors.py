@@ -70,7 +70,7 @@ def fill(chain: Chain, found: FoundAccounts, accounts: AccountRefs) -> Chain | D
         return chain
     refs: dict[int, AccountRef] = {}
     for number, each in enumerate(chain.needs.fills):
-        ref = _filled(each, found, accounts)
+        ref = _filled(each, found, accounts, refs)
         if isinstance(ref, Dead):
             return ref
         refs[-number - 1] = ref
@@ -101,11 +101,14 @@ def with_accounts(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
     return _with(chain, {number: _open(ref) for number, ref in refs.items()})
 
 
-def _filled(each: Fill, found: FoundAccounts, accounts: AccountRefs) -> AccountRef | Dead:
+def _filled(
+    each: Fill, found: FoundAccounts, accounts: AccountRefs, filled: Mapping[int, AccountRef]
+) -> AccountRef | Dead:
+    """filled: the sides before it; what stands after its `else` is among them, if an origin's."""
     held = found.get((each.leg, each.side))
     if held is None or (each.family is not None and not held.key):
         if each.otherwise is not None:
-            return each.otherwise
+            return filled.get(each.otherwise.id, each.otherwise)
         return Dead(Reason.MISSING_FIELD, f"{each.text}: the origin has no such account")
     if each.family is None and held.ledger == each.ledger:
         return _open(held)

@@ -24,7 +24,7 @@ from worker.core.wire import TransferKind
 Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "revenue", "expense", "memo"]
 Side = Literal["debit", "credit"]
-Missing = Literal["dead", "nothing"]
+Missing = Literal["dead", "nothing", "else"]
 
 DEBIT_NORMAL: Final[frozenset[AccountType]] = frozenset({"asset", "expense"})
 """Account types that grow by debits.
@@ -107,7 +107,7 @@ class OriginUse:
     leg: str
     side: Side
     family: DeclaredAccount | None = None
-    otherwise: AccountUse | None = None
+    otherwise: Use | None = None
 
     @property
     def text(self) -> str:
@@ -160,7 +160,8 @@ class Predecessor:
 
     key: the value of its idempotency_key, or its event's id. time: seconds, the idempotency_time
     or `created` of its event; without it the chain is found by query, with it by id.
-    missing: what an event becomes that waited for it in vain: a dead letter, or nothing to post.
+    missing: what an event becomes that waited for it in vain: a dead letter, nothing to post, or
+        posted with the accounts that its legs name after `else`.
     """
 
     sources: tuple[OriginTransaction, ...]

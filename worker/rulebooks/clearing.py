@@ -115,7 +115,7 @@ def _accounts(
         yield use.account
         return
     if use.otherwise is not None:
-        yield use.otherwise.account
+        yield from _accounts(by_name, rule, use.otherwise, deep + 1)
     if use.family is not None:
         yield use.family
         return

@@ -185,9 +185,15 @@ class _LegReader:
         if parsed.family and (family is None or not family.per):
             hint = "" if family else near(parsed.family, self._declared.accounts)
             fields.wrong(key, f"`{key}`: there is no family of accounts {parsed.family!r}{hint}")
-        otherwise = None
+        otherwise: Use | None = None
         if parsed.otherwise is not None:
-            otherwise = self._declared_account(key, fields, parsed.otherwise.strip(), None)
+            text = parsed.otherwise.strip()
+            inner = parse_use(text)
+            otherwise = (
+                self._of_origin(key, inner)
+                if inner
+                else self._declared_account(key, fields, text, None)
+            )
         return OriginUse(parsed.leg, parsed.side, family, otherwise)
 
     def _declared_account(

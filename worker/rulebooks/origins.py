@@ -147,8 +147,8 @@ def origin_problem(parsed: ParsedUse, origin: Predecessor | None) -> str:
         if parsed.leg not in legs:
             hint = near(parsed.leg, legs) or " that is without `for_each`"
             return f"{source.transaction} has no leg {parsed.leg!r}{hint}"
-    if origin.optional and parsed.otherwise is None:
-        return "the origin is optional: say which account without it, `… else ACCOUNT`"
+    if (origin.optional or origin.missing == "else") and parsed.otherwise is None:
+        return "the origin may be missing: say which account without it, `… else ACCOUNT`"
     return ""
 
 

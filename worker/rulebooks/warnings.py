@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from worker.core.compiled_rules import FOREVER
 from worker.core.matching import carries, matches
-from worker.core.rulebook import CONTROL, AccountUse, LegRule, OriginUse, Rulebook, Transaction
+from worker.core.rulebook import (
+    CONTROL,
+    AccountUse,
+    LegRule,
+    OriginUse,
+    Rulebook,
+    Transaction,
+    Use,
+)
 from worker.rulebooks.clearing import never_balanced
 
 
@@ -120,12 +128,16 @@ def _accounts(rulebook: Rulebook) -> Iterator[RuleWarning]:
 
 def _used_by(leg: LegRule) -> Iterator[str]:
     for use in (leg.debit, leg.credit, leg.shortfall, leg.repay_first):
-        if isinstance(use, AccountUse):
-            yield use.account.name
-        elif isinstance(use, OriginUse):
-            yield from (each.name for each in (use.family,) if each)
-            yield from (each.account.name for each in (use.otherwise,) if each)
+        yield from _named(use)
     if leg.suspense:
         yield leg.suspense.use.account.name
     if leg.shortfall or leg.repay_first:
         yield CONTROL
+
+
+def _named(use: Use | None) -> Iterator[str]:
+    if isinstance(use, AccountUse):
+        yield use.account.name
+    elif isinstance(use, OriginUse):
+        yield from (each.name for each in (use.family,) if each)
+        yield from _named(use.otherwise)

@@ -42,7 +42,12 @@ ARITHMETIC: Final = {
     "+": "plus", "-": "less", "*": "times", "//": "divided, rounded down, by",
     "%": "the rest divided by",
 }  # fmt: skip
-OF_LIST: Final = {"sum": "the sum of", "count": "the number of", "abs": "the size of"}
+OF_LIST: Final = {
+    "sum": "the sum of",
+    "count": "the number of",
+    "abs": "the size of",
+    "text": "the digits of",
+}
 OF_SEVERAL: Final = {"min": "the smallest of", "max": "the largest of"}
 
 

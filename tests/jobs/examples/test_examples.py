@@ -19,7 +19,8 @@ from worker.rulebooks.worked_example import WorkedExample
 
 WITHOUT = {
     *("transfer", "transfer_reversed", "application_fee_refunded", "charge_failed"),
-    *("dispute_withdrawn_converted", "dispute_reinstated_converted", "journal_entry"),
+    *("adjustment", "climate", "financing", "issuing", "reserve", "reserve_hold"),
+    *("unknown_category", "journal_entry"),
 }
 """Rules of the packaged rulebook that the generated traffic does not reach yet."""
 

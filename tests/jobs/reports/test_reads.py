@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_one_balance_as_text(day: Played, capsys: pytest.CaptureFixture[str]) ->
     assert lines[2] == "1 accounts, amounts in major units"
 
 
-@pytest.mark.parametrize("account", ["customer_wallet", "stripe_clearing"])
+@pytest.mark.parametrize("account", ["customer_wallet", "stripe_unsettled"])
 def test_a_statement_adds_up(account: str, day: Played, capsys: pytest.CaptureFixture[str]) -> None:
     """Opening plus changes is closing; two halves meet; history and summing tell the same."""
     key, currency = busiest(day)
@@ -83,7 +84,7 @@ def test_a_statement_adds_up(account: str, day: Played, capsys: pytest.CaptureFi
     assert second["closing_balance"] == whole["closing_balance"]
     assert first["lines"] + second["lines"] == whole["lines"]
     assert ("history of the account" in second["opening_source"]) == (account == "customer_wallet")
-    assert ("keeps no history" in second["opening_source"]) == (account == "stripe_clearing")
+    assert ("keeps no history" in second["opening_source"]) == (account == "stripe_unsettled")
     held = told(capsys, "balances", account, *keys, "--currency", currency)["accounts"]
     assert [one["balance"] for one in held] == [whole["closing_balance"]]
 
@@ -196,16 +197,23 @@ def test_an_export_is_whole(
         "offset",
         "expires_at",
     )
-    expected = sorted(tuple(one[name] for name in fields) for one in announced(day))
-    assert sorted(tuple(row[name] for name in fields) for row in rows) == expected
+    expected = sorted(tuple(one[name] for name in fields) for one in announced(day) if short(one))
+    found = sorted(tuple(row[name] for name in fields) for row in rows if short(row))
+    assert found == expected
+    assert len(rows) == len(announced(day))
     assert manifest["complete"] is True
     assert manifest["balances_are_of_the_cut"] is True
-    assert manifest["transfers"]["rows"] == len(expected)
-    assert len(manifest["transfers"]["parts"]) == -(-len(expected) // 250)
+    assert manifest["transfers"]["rows"] == len(rows)
+    assert len(manifest["transfers"]["parts"]) == -(-len(rows) // 250)
     assert len(rows_of(folder, "accounts", encoding)) == manifest["accounts"]["rows"]
     other = tmp_path / "again"
     same = told(capsys, "export", str(other), "--format", "avro", "--part-rows", "250")
     assert same["digest"] == manifest["digest"]
+
+
+def short(row: Mapping[str, Any]) -> bool:
+    """Whether the ledger holds the debited account's key whole: 28 bytes, else its hash."""
+    return len(row["debit_key"]) <= 28 and not row["debit_key"].startswith("#")
 
 
 def test_an_interrupted_export_goes_on(

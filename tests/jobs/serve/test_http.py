@@ -67,7 +67,7 @@ def test_a_closed_wallet_has_nothing_available(money: Money, served: Served) -> 
     """The ledger refuses every transfer of a closed account, so nothing can leave."""
     money.charged("cus_1", 10_000)
     wallet = account_id(ledger=840, name="customer_wallet", key="cus_1")
-    clearing = account_id(ledger=840, name="stripe_clearing", key="")
+    clearing = account_id(ledger=840, name="stripe_unsettled", key="")
     flags = TransferFlags.PENDING | TransferFlags.CLOSING_DEBIT
     closing_leg = Moved(1, wallet, clearing, ledger=840, code=1, flags=flags)
     money.ledger.create_transfers(pack_transfer(closing_leg))
@@ -86,7 +86,7 @@ def test_before_the_first_payment(served: Served) -> None:
 def test_an_account_without_a_key(money: Money, served: Served) -> None:
     """A single account is asked for by its name; each currency has its own scale."""
     money.charged("cus_1", 700, "jpy")
-    found = served.get("/v1/accounts/stripe_clearing?currency=JPY").json
+    found = served.get("/v1/accounts/stripe_unsettled?currency=JPY").json
     figures = ("key", "currency", "scale", "side", "posted", "limit")
     assert [found[name] for name in figures] == ["", "jpy", 0, "debit", "700", None]
 

@@ -53,6 +53,7 @@ NAMESPACE: Final[dict[str, Any]] = {
     "abs": operators.absolute,
     "sum": operators.total,
     "count": operators.number_of,
+    "text": operators.in_digits,
     "latest": operators.latest,
     "==": operators.equal,
     "<": operators.less,

@@ -46,7 +46,12 @@ DEPTH_MAX: Final = 20
 DIGITS_MAX: Final = 39
 """Decimal digits of an integer: enough for 2^128 - 1."""
 
-ONE_OPERAND: Final = {"abs": "one value", "sum": "one list", "count": "one list"}
+ONE_OPERAND: Final = {
+    "abs": "one value",
+    "sum": "one list",
+    "count": "one list",
+    "text": "one value",
+}
 INDEX: Final = "a number, a string, * or a condition"
 COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 

@@ -214,6 +214,13 @@ def number_of(values: Value, text: str) -> int:
     raise IllTyped(f"{text} needs a list")
 
 
+def in_digits(value: Value, text: str) -> str:
+    """A whole number in decimal digits, to be joined with strings."""
+    if type(value) is int:
+        return str(value)
+    raise IllTyped(f"{text} needs a whole number")
+
+
 def latest(values: Value, field: Callable[[Value], Value], text: str) -> Value:
     """The element whose field is greatest, the first of several; null where there is none."""
     if type(values) is not list:

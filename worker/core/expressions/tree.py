@@ -22,7 +22,7 @@ ENVELOPE: Final = frozenset(
 )
 """The fields of Stripe's event envelope: what a path may start with."""
 
-FUNCTIONS: Final = frozenset({"min", "max", "abs", "sum", "count", "latest", "coalesce"})
+FUNCTIONS: Final = frozenset({"min", "max", "abs", "sum", "count", "latest", "text", "coalesce"})
 CONSTANTS: Final = {"true": True, "false": False, "null": None}
 WORDS: Final = frozenset({"and", "or", "not", "in", "if", "else", "where", *CONSTANTS})
 NO_CONDITION: Final = frozenset(

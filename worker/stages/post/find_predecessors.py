@@ -49,12 +49,18 @@ class PredecessorLookup:
             return with_accounts(chain, self._named(held))
         if needs.after is not None and not self._look(needs.after, stored):
             return _missing(needs.after)
-        if needs.origin is None:
-            return chain
-        found = self._look(needs.origin, stored)
-        if not found and not needs.origin.optional:
-            return _missing(needs.origin)
-        return self._rules.fill(chain, self._named(found))
+        return self._with_origin(chain, needs.origin, stored) if needs.origin else chain
+
+    def _with_origin(
+        self, chain: Chain, origin: Need, stored: Mapping[int, Transfer]
+    ) -> Chain | Dead:
+        found = self._look(origin, stored)
+        if not found and not origin.optional:
+            return _missing(origin)
+        filled = self._rules.fill(chain, self._named(found))
+        if found or not origin.or_else or isinstance(filled, Dead):
+            return filled
+        return filled._replace(alert=f"{origin.text} never came: posted without it")
 
     def _named(self, numbers: Mapping[Waiter, int]) -> dict[Waiter, AccountRef]:
         refs = self._posted_legs.named(numbers.values())

@@ -112,13 +112,20 @@ class Poster:
         waiting = [work for work in works if work.chain.needs is not None]
         if not waiting:
             return
-        resolved = self._predecessors.resolve([work.chain for work in waiting])
+        resolved = self._predecessors.resolve([self._patient(work) for work in waiting])
         for work, found in zip(waiting, resolved, strict=True):
             if isinstance(found, Dead):
                 work.outcome = self._unready(work, found)
             else:
                 self._accounts.remember(_read_back(work.chain, found))
                 work.chain = found
+
+    def _patient(self, work: Submission) -> Chain:
+        """The chain, which no longer waits for an origin that was waited for long enough."""
+        chain = work.chain
+        if chain.needs is None or work.item.assignment.tries < self._parked_max:
+            return chain
+        return chain._replace(needs=chain.needs.given_up())
 
     def _find_pending(self, works: list[Submission]) -> Mapping[int, Transfer]:
         """The pending transfers that these chains settle, all attempts in one request."""

@@ -1,0 +1,199 @@
+"""What Stripe's payment events become: one row for each, made from Stripe's own object shapes."""
+# ruff: noqa: E501 - a row of the table shows all legs of an event
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.delivered import OBJECTS
+
+CHARGE = OBJECTS["charge"] | {"captured": True, "amount_captured": 100}
+WALLET = CHARGE | {"customer": "cus_1"}
+ORIGIN = "origin.gross.credit"
+OWED = "user_receivable[origin.gross.credit.key] else unallocated"
+AGAIN = "origin.principal.debit"
+OWED_AGAIN = "user_receivable[origin.principal.debit.key] else unallocated"
+CTL = "shortfall_control"
+TRANSFER = OBJECTS["transfer"]
+CONNECTED = "connected_accounts[acct_1PgafTB7WZ01zgkW]"
+PAYOUT = OBJECTS["payout"] | {"id": "po_1"}
+PARTLY = TRANSFER | {"amount_reversed": 400}
+
+
+def moved(*steps: tuple[int, int], currency: str = "usd") -> dict[str, Any]:
+    """A dispute's balance transactions: when, and how much."""
+    listed = [
+        {"id": f"txn_{number}", "amount": amount, "created": created, "currency": currency}
+        for number, (created, amount) in enumerate(steps)
+    ]
+    return {"balance_transactions": listed}
+
+
+DISPUTE = OBJECTS["dispute"] | {"amount": 1000, "created": 5}
+OLD = {name: value for name, value in DISPUTE.items() if name != "balance_transactions"}
+LOST = DISPUTE | {"status": "lost"}
+
+
+def taken(wallet: str, other: str, from_: str, into: str, amount: int) -> str:
+    """The three transfers of a shortfall."""
+    return f"{from_}>{into} {amount} usd, {wallet}>{CTL} {amount} usd, {other}>{CTL} {amount} usd"
+
+
+EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    # type                  object                  the rest of data    legs
+    ("charge.succeeded", WALLET, {}, "stripe_unsettled>customer_wallet[cus_1] 100 usd"),
+    ("charge.succeeded", CHARGE, {}, "stripe_unsettled>unallocated 100 usd"),
+    ("charge.succeeded", WALLET | {"currency": "jpy"}, {},
+     "stripe_unsettled>customer_wallet[cus_1] 100 jpy"),
+    ("charge.succeeded", WALLET | {"currency": "kwd", "amount": 12340}, {},
+     "stripe_unsettled>customer_wallet[cus_1] 12340 kwd"),
+    ("charge.succeeded", WALLET | {"captured": False}, {}, "ignored"),
+    ("charge.captured", WALLET | {"amount_captured": 60}, {},
+     ("stripe_unsettled>customer_wallet[cus_1] 60 usd, "
+      "authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/40]>never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/40] 40 usd")),
+    ("charge.failed", WALLET | {"paid": False, "failure_balance_transaction": "txn_9"}, {},
+     ("shortfall_control>stripe_unsettled 100 usd, "
+      "origin.gross.credit>shortfall_control 100 usd, "
+      "user_receivable[origin.gross.credit.key] else origin.gross.credit>shortfall_control 100 usd")),
+    ("charge.failed", WALLET | {"paid": False, "balance_transaction": None}, {}, "ignored"),
+    ("refund.created", OBJECTS["refund"], {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, "
+                                               "shortfall_control>stripe_unsettled 100 usd, "
+                                               "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
+                                               "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
+                                               "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/100] 100 usd")),
+    ("refund.created", OBJECTS["refund"] | {"status": "pending", "amount": 30}, {},
+     ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/30]>origin.gross.credit else opening_balances 30 usd, "
+      "shortfall_control>stripe_unsettled 30 usd, "
+      "origin.gross.credit else opening_balances>shortfall_control 30 usd, "
+      "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 30 usd, "
+      "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/30] 30 usd")),
+    ("refund.created", OBJECTS["refund"] | {"status": "failed"}, {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, "
+                                                                      "shortfall_control>stripe_unsettled 100 usd, "
+                                                                      "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
+                                                                      "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
+                                                                      "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/100] 100 usd")),
+    ("refund.created", OBJECTS["refund"] | {"charge": None}, {}, ("suspense>stripe_unsettled 100 usd")),
+    ("refund.failed", OBJECTS["refund"] | {"status": "failed"}, {},
+     ("stripe_unsettled>shortfall_control 100 usd, "
+      "shortfall_control>user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances 100 usd, "
+      "shortfall_control>origin.gross.credit else opening_balances 100 usd")),
+    ("refund.updated", OBJECTS["refund"] | {"status": "canceled"}, {},
+     ("stripe_unsettled>shortfall_control 100 usd, "
+      "shortfall_control>user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances 100 usd, "
+      "shortfall_control>origin.gross.credit else opening_balances 100 usd")),
+    ("charge.refund.updated", OBJECTS["refund"] | {"status": "failed"}, {},
+     ("stripe_unsettled>shortfall_control 100 usd, "
+      "shortfall_control>user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances 100 usd, "
+      "shortfall_control>origin.gross.credit else opening_balances 100 usd")),
+    ("refund.updated", OBJECTS["refund"], {}, "ignored"),
+    ("charge.refund.updated", OBJECTS["refund"], {}, "ignored"),
+    ("charge.refunded", CHARGE | {"amount_refunded": 100}, {}, "ignored"),
+    ("charge.dispute.created", DISPUTE, {}, "ignored"),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000)), {},
+     ("shortfall_control>stripe_unsettled 1000 usd, "
+      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
+      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE, {}, ("shortfall_control>stripe_unsettled 1000 usd, "
+                                                     "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
+                                                     "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
+    ("charge.dispute.funds_withdrawn", OLD, {}, ("shortfall_control>stripe_unsettled 1000 usd, "
+                                                 "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
+                                                 "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (8, -600)), {},
+     ("shortfall_control>stripe_unsettled 600 usd, "
+      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 600 usd, "
+      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 600 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((8, -600), (6, -400), (8, -3)), {},
+     ("shortfall_control>stripe_unsettled 603 usd, "
+      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 603 usd, "
+      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 603 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000), (7, 1000), (9, -990)), {},
+     ("shortfall_control>stripe_unsettled 990 usd, "
+      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 990 usd, "
+      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 990 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="eur"), {},
+     ("shortfall_control>stripe_unsettled 1000 usd, "
+      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
+      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (7, -528), currency="eur"), {},
+     ("shortfall_control>stripe_unsettled 1000 usd, "
+      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
+      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="xau"), {},
+     ("shortfall_control>stripe_unsettled 1000 usd, "
+      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
+      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 1000)), {},
+     ("stripe_unsettled>shortfall_control 1000 usd, "
+      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000)), {},
+     ("stripe_unsettled>shortfall_control 1000 usd, "
+      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
+    ("charge.dispute.funds_reinstated", OLD, {}, ("stripe_unsettled>shortfall_control 1000 usd, "
+                                                  "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+                                                  "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 300), (9, 200)), {},
+     ("stripe_unsettled>shortfall_control 200 usd, "
+      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 200 usd, "
+      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 200 usd")),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -928), (9, 930), currency="eur"), {},
+     ("stripe_unsettled>shortfall_control 1000 usd, "
+      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
+    ("charge.dispute.closed", LOST | moved((6, -1000)), {},
+     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
+    ("charge.dispute.closed", LOST | moved((6, -1000), (8, 300)), {},
+     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
+    ("charge.dispute.closed", LOST | moved((6, -928), currency="eur"), {},
+     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
+    ("charge.dispute.closed", OLD | {"status": "lost"}, {},
+     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
+    ("charge.dispute.closed", LOST, {}, ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+                                         "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+                                         "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
+    ("charge.dispute.closed", LOST | moved((6, -9), (7, 9), currency="eur"), {}, ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+                                                                                  "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
+                                                                                  "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
+    ("charge.dispute.closed", LOST | {"status": "won"}, {}, "ignored"),
+    ("charge.dispute.closed", LOST | {"status": "warning_closed"}, {}, "ignored"),
+    ("charge.dispute.closed", LOST | {"status": "never_heard_of"}, {}, "ignored"),
+    ("payout.created", PAYOUT, {}, "payouts_in_transit[po_1]>stripe_unsettled 1100 usd"),
+    ("payout.paid", PAYOUT, {}, ("origin.returned.credit else bank>shortfall_control 1100 usd, "
+                                 "shortfall_control>payouts_in_transit[po_1] 1100 usd")),
+    ("payout.failed", PAYOUT, {},
+     "stripe_unsettled>origin.arrived.debit else payouts_in_transit[data.object.id] 1100 usd"),
+    ("payout.canceled", PAYOUT, {},
+     "stripe_unsettled>origin.arrived.debit else payouts_in_transit[data.object.id] 1100 usd"),
+    ("payout.created", PAYOUT | {"amount": -5}, {}, ("stripe_unsettled>payouts_in_transit[po_1] 5 usd")),
+    ("payout.updated", PAYOUT, {}, "ignored"),
+    ("payout.reconciliation_completed", PAYOUT, {}, "ignored"),
+    ("application_fee.created", OBJECTS["application_fee"], {},
+     "stripe_unsettled>fee_revenue 100 usd"),
+    ("application_fee.refunded", OBJECTS["application_fee"] | {"amount_refunded": 90},
+     {"previous_attributes": {"amount_refunded": 20}}, "ignored"),
+    ("application_fee.refunded", OBJECTS["application_fee"], {}, "ignored"),
+    ("application_fee.refund.updated", OBJECTS["fee_refund"], {}, "ignored"),
+    ("transfer.created", TRANSFER, {}, ("seller_payable[acct_1PgafTB7WZ01zgkW]>stripe_unsettled 1100 usd")),
+    ("transfer.reversed", PARTLY, {"previous_attributes": {"amount_reversed": 0}},
+     "ignored"),
+    ("transfer.reversed", PARTLY, {"previous_attributes": {"amount_reversed": 100}},
+     "ignored"),
+    ("topup.succeeded", OBJECTS["topup"] | {"source": None}, {}, ("stripe_unsettled>bank 1000 usd")),
+    ("topup.reversed", OBJECTS["topup"] | {"source": None}, {}, "bank>stripe_unsettled 1000 usd"),
+    ("topup.failed", OBJECTS["topup"], {}, "ignored"),
+    ("topup.canceled", OBJECTS["topup"], {}, "ignored"),
+    ("topup.created", OBJECTS["topup"] | {"source": None}, {}, "ignored"),
+    ("reserve.hold.created", OBJECTS["reserve.hold"], {}, "ignored"),
+    ("reserve.release.created", OBJECTS["reserve.release"], {}, "ignored"),
+    ("charge.teleported", CHARGE, {}, "no_rule"),
+]  # fmt: skip
