@@ -15,7 +15,10 @@ from worker.commands import cli
 from worker.commands.cli import COMMANDS, main
 from worker.core.errors import BrokenInvariant, DependencyUnavailable, UsageError
 
-HEAVY = {"pydantic", "confluent_kafka", "tigerbeetle", "fastavro", "structlog", "yaml", "orjson"}
+HEAVY = {
+    *("pydantic", "confluent_kafka", "tigerbeetle", "fastavro", "structlog", "yaml", "orjson"),
+    *("rich", "fastapi", "starlette", "uvicorn", "duckdb", "prometheus_client"),
+}
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +83,7 @@ class FakeCommand:
     def __init__(self, raises: BaseException | None = None) -> None:
         self._raises = raises
         self.config: object = None
+        self.INTERRUPTED = cli.NOTHING_DONE
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--loud", action="store_true")
@@ -108,7 +112,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (UsageError("no such topic"),             2,   "ledger-worker: no such topic\n"),
         (DependencyUnavailable("broker is down"), 3,   "ledger-worker: broker is down\n"),
         (BrokenInvariant("debits are not credits"), 70, "ledger-worker: debits are not credits\n"),
-        (KeyboardInterrupt(),                     130, ""),
+        (UsageError("no topic a\x1b[31m\nnor b"), 2, "ledger-worker: no topic a\\x1b[31m\nnor b\n"),
     ],
 )  # fmt: skip
 def test_failures_are_sentences(
@@ -122,6 +126,31 @@ def test_failures_are_sentences(
     install.command(FakeCommand(raised))
     assert main(["doctor"]) == code
     assert capsys.readouterr().err == says
+
+
+@pytest.mark.parametrize(
+    ("leaves", "says"),
+    [(None, cli.NOTHING_DONE), ("two files stay; the same command goes on", "two files stay; the")],
+)
+def test_ctrl_c_says_what_was_done_and_how_to_go_on(
+    leaves: str | None, says: str, install: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence on standard error, the command's own where it writes something."""
+    fake = install.command(FakeCommand(KeyboardInterrupt()))
+    if leaves:
+        fake.INTERRUPTED = leaves
+    assert main(["doctor"]) == 130
+    said = capsys.readouterr().err
+    assert said.startswith(f"ledger-worker: interrupted: {says}")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["generate", "export", "redrive", "topics", "schemas", "replay", "journal"]
+)
+def test_what_writes_says_what_ctrl_c_leaves(name: str) -> None:
+    """A command that may have written something does not say that nothing was changed."""
+    assert "so far" in import_module(f"worker.commands.{name}").INTERRUPTED
 
 
 def test_an_internal_error_shows_no_content(

@@ -22,18 +22,30 @@ COLUMNS: Final = (
     Column("currency", "ccy", 3),
     Column("debits", "debits", 16, right=True),
     Column("credits", "credits", 16, right=True),
-    Column("debits_pending", "held debits", 14, right=True),
-    Column("credits_pending", "held credits", 14, right=True),
+    Column("debits_pending", "pending debits", 14, right=True),
+    Column("credits_pending", "pending credits", 14, right=True),
     Column("balance", "balance", 16, right=True),
 )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("account", nargs="?", default="", metavar="ACCOUNT", help="only this one")
-    parser.add_argument("key", nargs="?", default="", metavar="KEY", help="only this key of it")
-    parser.add_argument("--currency", default="", help="only this currency")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "account",
+        nargs="?",
+        default="",
+        metavar="ACCOUNT",
+        help="only this account of the rulebook (default: all)",
+    )
+    parser.add_argument(
+        "key",
+        nargs="?",
+        default="",
+        metavar="KEY",
+        help="only this member of a family, as a customer's id",
+    )
+    parser.add_argument("--currency", default="", metavar="CUR", help="only this currency, as usd")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The command line: finds the command, runs it, and turns every failure into one sentence.
 
 The invariant: `--help` imports nothing but this module, so that it answers at once; a command's
-module is imported only when it is chosen. Imports the ports only; commands by name.
+module is imported only when it is chosen.
 """
 
 from __future__ import annotations
@@ -55,8 +55,16 @@ EXIT_BROKEN_PIPE: Final = 141
 """128 + the signal's number, as a shell shows it."""
 
 
+NOTHING_DONE: Final = "nothing was changed; the same command can be given again"
+"""What Ctrl-C leaves behind, for a command that does not say so itself."""
+
+
 class Command(Protocol):
-    """What a module in `worker.commands` has."""
+    """What a module in `worker.commands` has.
+
+    One that writes something has `INTERRUPTED` as well: what Ctrl-C leaves behind, and how to go
+    on. `run`, `sync`, `serve` and `replay --apply` take the first Ctrl-C as an order to finish.
+    """
 
     HELP: str
 
@@ -98,7 +106,11 @@ def _run(argv: list[str]) -> int:
     command = _load(given.command)
     arguments = _command_parser(given.command, command, config=given.config).parse_args(given.rest)
     _log_to_stderr()
-    code = command.run(arguments)
+    try:
+        code = command.run(arguments)
+    except KeyboardInterrupt:
+        _say(f"interrupted: {getattr(command, 'INTERRUPTED', NOTHING_DONE)}")
+        return EXIT_INTERRUPTED
     sys.stdout.flush()  # a closed pipe is noticed here, not after the exit code is chosen
     return code
 

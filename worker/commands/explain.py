@@ -37,7 +37,9 @@ HELP = "show the transfers that an event makes, without posting"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("event", metavar="EVENT.json", help="the event's file, or - for stdin")
-    parser.add_argument("--rulebook", type=Path, metavar="FILE", help="default: the one set")
+    parser.add_argument(
+        "--rulebook", type=Path, metavar="FILE", help="instead of the one that is set"
+    )
     parser.add_argument("--role", help="the role of the topic it comes on, where that is not clear")
     parser.add_argument("--attempt", type=int, default=0, choices=range(8), help=argparse.SUPPRESS)
     parser.add_argument(

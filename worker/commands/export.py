@@ -20,6 +20,7 @@ from worker.jobs.times import iso_time
 from worker.ledger.books import open_named_ledger
 
 HELP: Final = "write all accounts and transfers to Parquet or Avro files, with a digest"
+INTERRUPTED: Final = "the files written so far stay; the same command goes on after them"
 
 PART_ROWS: Final = 500_000
 WRITERS: Final = {"parquet": write_parquet, "avro": write_avro}
@@ -28,11 +29,20 @@ WRITERS: Final = {"parquet": write_parquet, "avro": write_avro}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the files go")
-    parser.add_argument("--format", choices=sorted(WRITERS), default="parquet", help="of the files")
     parser.add_argument(
-        "--part-rows", type=positive, default=PART_ROWS, metavar="N", help="rows of one file"
+        "--format",
+        choices=sorted(WRITERS),
+        default="parquet",
+        help="of the files (default parquet)",
     )
-    parser.add_argument("--json", action="store_true", help="print the manifest")
+    parser.add_argument(
+        "--part-rows",
+        type=positive,
+        default=PART_ROWS,
+        metavar="N",
+        help=f"rows of one file (default {PART_ROWS})",
+    )
+    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

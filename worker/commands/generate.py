@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from worker.config.settings import Settings
 
 HELP: Final = "make realistic, deterministic Stripe traffic, for Kafka or a file"
+INTERRUPTED: Final = (
+    "the records written so far stay; the same command writes the same ones from the start"
+)
 
 KAFKA: Final = "kafka"
 STDOUT: Final = "-"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from worker.core.rulebook import Rulebook
 
 HELP: Final = "send opening balances and corrections, with two names on each, from a CSV file"
+INTERRUPTED: Final = "what was sent so far stays; the same command sends the rest"
 ROLE: Final = "journal"
 SENT: Final = "sent"
 THERE: Final = "there_already"

@@ -25,6 +25,7 @@ from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import time_range
 
 HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
+INTERRUPTED: Final = "no report is complete; the same command makes it from the start"
 
 LISTED: Final = 20
 DIGITS_MAX: Final = 4

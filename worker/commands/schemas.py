@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worker.kafka.schema_rules import SchemaDifference
 
 HELP: Final = "the packaged schemas: check what may change in them, register them"
+INTERRUPTED: Final = "what was registered so far stays; the same command registers the rest"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", nargs="?", default="", metavar="KEY", help="which one of a family")
     parser.add_argument("--from", dest="start", metavar="TIME", help="first moment (UTC)")
     parser.add_argument("--to", dest="end", metavar="TIME", help="first moment after it")
-    parser.add_argument("--currency", default="", help="only this currency")
+    parser.add_argument("--currency", default="", metavar="CUR", help="only this currency, as usd")
     parser.add_argument(
         "--group",
         action="append",
@@ -46,7 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a replay's group, as replay --apply prints it: find the records that it posted, too;"
         " may be given again",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, one document per currency")
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON, one document per currency"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

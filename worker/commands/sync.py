@@ -26,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     made = parser.add_mutually_exclusive_group()
     made.add_argument(
-        "--create", action="store_true", help="make the tables, columns and indexes that lack"
+        "--create",
+        action="store_true",
+        help="make the tables, columns and indexes that are missing",
     )
     made.add_argument(
         "--sql", action="store_true", help="print the statements that --create would run, and stop"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from worker.kafka.topics.plan import TopicsPlan
 
 HELP: Final = "the declared topics and grants: compare with the broker, make, or render"
+INTERRUPTED: Final = "what was made so far stays; the same command makes the rest"
 
 SETTLE_SECONDS: Final = 30.0
 """How long the cluster may take until what was made shows."""
@@ -37,7 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="plan: print the differences, exit 1 when there are any; apply: make them;"
         " render: Strimzi resources",
     )
-    parser.add_argument("--file", type=Path, metavar="FILE", help="default: the packaged one")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="the declared topics and grants (default: the packaged ones)",
+    )
     parser.add_argument(
         "--replication",
         type=positive,

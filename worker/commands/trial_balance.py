@@ -23,8 +23,8 @@ COLUMNS: Final = (
     Column("currency", "ccy", 3),
     Column("debits", "debits", 18, right=True),
     Column("credits", "credits", 18, right=True),
-    Column("debits_pending", "held debits", 14, right=True),
-    Column("credits_pending", "held credits", 14, right=True),
+    Column("debits_pending", "pending debits", 14, right=True),
+    Column("credits_pending", "pending credits", 14, right=True),
     Column("debit_balance", "debit balance", 18, right=True),
     Column("credit_balance", "credit balance", 18, right=True),
 )
@@ -32,8 +32,12 @@ COLUMNS: Final = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--at", metavar="TIME", help="before this moment (UTC); default: now")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        help="what was posted before this moment (UTC), as 2026-01-31; default: now",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
