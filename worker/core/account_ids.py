@@ -1,7 +1,7 @@
 """Accounts as legs name them: their ids, made once and kept in a bounded cache.
 
 The invariant: a key that reached an id was a non-empty string without NUL or lone surrogates, and
-an account without `per` has the key "". Imports the core only.
+an account without `per` has the key "".
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What an event asks the ledger to do: one atomic chain of legs, and its 128-byte rows.
 
 The invariant: a chain's rows depend on the event and the rulebook alone, but for `user_data_64`,
-the position of the record that posts it. Imports the pure core only. Leg, Chain and AccountRef are
-plain tuples because four to eight of them are made for every event.
+the position of the record that posts it. Leg, Chain and AccountRef are plain tuples because four to
+eight of them are made for every event.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rules made ready to run: each expression as a function, each leg with its fixed part.
 
-The invariant: the fast and the precise plans of a rulebook make the same chains; they differ only
-in how they read paths and in what a failure says. Imports the core only.
+The fast and the precise kind of a rulebook make the same chains; they differ only in how they read
+paths and in what a failure says.
 """
 
 from __future__ import annotations

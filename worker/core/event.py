@@ -2,7 +2,7 @@
 
 An event is Stripe's envelope `{id, type, created, data: {object: …}}`, whatever encoding it came
 in. A bad record is a value (`Dead`), never an exception: it goes to the dead-letter topic and the
-stream goes on. Imports nothing but the standard library.
+stream goes on.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 The invariant: the same event makes the same ids on every machine, for ever. A golden-file test
 pins them; nothing here may read a clock, a random number or the rulebook's version. Every hash is
-BLAKE2b over length-prefixed UTF-8 fields, read as a little-endian number. Imports nothing but the
-standard library.
+BLAKE2b over length-prefixed UTF-8 fields, read as a little-endian number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Facts: the keys, times and ids by which chains are known, read from events.
+"""Idempotency keys, and the times and ids that follow from them, read from events.
 
-The invariant: what comes out identifies a fact for ever; a value that cannot is Refused, which
-never leaves the translator. Imports the core only.
+What comes out identifies a fact for ever; a value that cannot is a dead letter.
 """
 
 from __future__ import annotations

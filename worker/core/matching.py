@@ -1,7 +1,6 @@
 """Which rules answer a type of event.
 
-The invariant: a type is decided once and then remembered; what is remembered is bounded, because
-types come from outside. Imports the core only.
+A type is decided once and then remembered, within a bound, because types come from outside.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Amounts: whole minor units, checked, and written in major units for people.
 
-The invariant: an amount is an int of at most 2^63 - 1 minor units; no float or Decimal is ever
-made. Imports the standard library only.
+An amount is an int of at most 2^63 - 1 minor units; no float or Decimal is ever made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What became of an event: the table of the ledger's answers, and the rule of announcing once.
 
-The invariant: every status of the ledger has exactly one verdict here, and every function is pure,
-so that tests can try all histories against it. Imports the pure core only.
+The invariant: every status of the ledger has exactly one verdict here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Predecessors: the earlier chains that a chain needs, and the accounts that it takes from them.
 
 The invariant: what is looked up fills accounts only. Ids, legs and amounts are fixed before, and a
-transfer found in the ledger counts only if its id recomputes from the key that was asked for.
-Imports the core only.
+transfer found in the ledger counts only if its id recomputes from the requested key.
 
 A side that is taken from an origin is an AccountRef with a negative id until it is filled: -1 is
 the first of `Needs.fills`, -2 the second.

@@ -1,7 +1,7 @@
 """The rulebook as the loader has read and checked it: which events make which transfers.
 
-The invariant: what stands here is valid; the loader refuses everything else, so nothing downstream
-checks a rule again. Everything is frozen. Imports the core only, and nothing of YAML.
+What stands here is valid: the loader refuses everything else, so nothing downstream checks a rule
+again.
 """
 
 from __future__ import annotations

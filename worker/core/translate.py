@@ -1,11 +1,10 @@
 """Translation: what an event means in money, by the rulebook.
 
-The invariant: pure and total. The same event and rulebook give the same chain on every machine, and
-whatever the event holds, the answer is a Chain, Skipped or Dead, never an exception. Imports the
-core only.
+The invariant: the same event and rulebook give the same chain on every machine, and whatever the
+event holds, the answer is a Chain, Skipped or Dead, never an exception.
 
-An event is translated by the fast plans; where those trip over a missing or ill-typed field, the
-precise plans run once more and say which one. The code from `_chain` down is hot and therefore
+An event is translated by the fast rules; where those trip over a missing or ill-typed field, the
+precise ones run once more and say which one. The code from `_chain` down is hot and therefore
 plain; the benchmarks guard it.
 """
 

@@ -2,7 +2,7 @@
 
 The invariant: an operand of the wrong kind is an `IllTyped`, never a Python surprise: booleans are
 no numbers, numbers are whole, nothing is compared across kinds, and strings are never repeated.
-Every function takes the expression's text last, for the message. Imports the core only.
+Every function takes the expression's text last, for the message.
 """
 
 from __future__ import annotations
