@@ -89,17 +89,18 @@ def test_a_sentence_leaves_out_the_control_account() -> None:
     def moved(leg: str, debit: ExampleAccount, credit: ExampleAccount) -> ExampleMovement:
         return ExampleMovement(leg, debit, credit, "1.00", "USD", "posted")
 
+    accounts = load(PACKAGED).accounts
     movements = (
         moved("taken", control, bank),
         moved("taken.account", wallet, control),
         moved("taken.shortfall", loss, control),
     )
-    assert [(each.debit, each.credit) for each in direct(movements)] == [
+    assert [(each.debit, each.credit) for each in direct(movements, accounts)] == [
         (wallet, bank),
         (loss, bank),
     ]
     repaid = (moved("back", bank, control), moved("back.account", control, wallet))
-    assert [(each.debit, each.credit) for each in direct(repaid)] == [(bank, wallet)]
+    assert [(each.debit, each.credit) for each in direct(repaid, accounts)] == [(bank, wallet)]
 
 
 def test_a_sentence_has_the_numbers_of_its_example() -> None:

@@ -240,7 +240,7 @@ def test_the_page_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path.write_text(RULES.replace("when: data.object.paid", 'when: data.object.paid != "<b>"'))
     assert run(str(path), "--html", str(page)) == 0
     text = page.read_text()
-    assert "<caption>Wallet · customer_example</caption>" in text
+    assert "<caption>Wallet · customer_other</caption>" in text
     assert "&lt;b&gt;" in text
     assert '<a href="#charge">Charge</a>' in text
     assert "<li>rules.yaml:15: warning: leg charge.gross debits clearing" in text

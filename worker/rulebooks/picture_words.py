@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from worker.core.rulebook import (
-    CONTROL,
     AccountUse,
     DeclaredAccount,
     LegRule,
@@ -27,6 +26,7 @@ from worker.rulebooks.words import (
 from worker.rulebooks.worked_example import ExampleMovement, WorkedExample
 
 KEY_SHOWN_MAX: Final = 16
+MEMO: Final = "memo"
 
 
 def title_of(name: str, accounts: Mapping[str, DeclaredAccount]) -> str:
@@ -48,24 +48,32 @@ def sentence(
     if example is None:
         moves = [_leg_moves(leg, accounts) for leg in rule.legs]
     else:
-        moved = direct(example.movements)
+        moved = direct(example.movements, accounts)
         moves = [_moves(each, accounts) for each in moved if _counts(each)]
     return f"{when_it_books(rule, example)}, {'; and '.join(moves)}."
 
 
-def direct(movements: Sequence[ExampleMovement]) -> Iterator[ExampleMovement]:
-    """The movements past the control account: each part from where it came to where it went."""
-    through: dict[str, ExampleMovement] = {}
-    for each in movements:
-        leg = each.leg.partition(".")[0]
-        if CONTROL not in {each.debit.name, each.credit.name}:
-            yield each
-        elif each.leg == leg:
-            through[leg] = each
-        elif each.credit.name == CONTROL:
-            yield replace(each, credit=through[leg].credit)
-        else:
-            yield replace(each, debit=through[leg].debit)
+def direct(
+    movements: Sequence[ExampleMovement], accounts: Mapping[str, DeclaredAccount]
+) -> Iterator[ExampleMovement]:
+    """The movements past the control accounts: each from where it came to where it went.
+
+    | movements | told as |
+    |---|---|
+    | control to bank 5, wallet to control 3, loss to control 2 | wallet to bank 3, loss to bank 2 |
+    | bank to control 5, control to debt 2, control to wallet 3 | bank to debt 2, bank to wallet 3 |
+    """
+    control = {name for name, account in accounts.items() if account.type == MEMO}
+    to_control = [each for each in movements if each.credit.name in control]
+    from_control = [each for each in movements if each.debit.name in control]
+    yield from (each for each in movements if not control & {each.debit.name, each.credit.name})
+    if len(from_control) == 1:
+        yield from (replace(each, credit=from_control[0].credit) for each in to_control)
+    elif len(to_control) == 1:
+        yield from (replace(each, debit=to_control[0].debit) for each in from_control)
+    else:
+        for source, target in zip(to_control, from_control, strict=False):
+            yield replace(source, credit=target.credit)
 
 
 def _counts(movement: ExampleMovement) -> bool:
@@ -106,11 +114,11 @@ def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> s
         if use.otherwise:
             found += f" (where there is none, {account_words(use.otherwise, accounts)})"
         return found
+    if isinstance(use, NamedUse):
+        return f"the account that {expression_in_words(use.name.text)} names"
     if isinstance(use, AccountUse):
         title = title_of(use.account.name, accounts)
         return f"{title} of {expression_in_words(use.key.text)}" if use.key else title
-    if isinstance(use, NamedUse):
-        return "the account that the event names"
     return "the account that was reserved"
 
 
@@ -118,6 +126,8 @@ def conditions_in_words(rule: Transaction) -> Iterator[str]:
     """What must be so for the rule to book, a sentence each."""
     if rule.when:
         yield f"Only where {condition_in_words(rule.when.text)}."
+    for let in rule.lets:
+        yield f"“{plain(let.name)}” is {expression_in_words(let.value.text)}."
     for each in rule.require:
         yield f"Refused unless {each.sentence}."
     for second, word in ((rule.start, "from"), (rule.end, "until")):
@@ -135,6 +145,8 @@ def conditions_in_words(rule: Transaction) -> Iterator[str]:
     if rule.idempotency_key:
         key = expression_in_words(rule.idempotency_key.text)
         yield f"Booked once for each {key}, however many events tell it."
+    if rule.alert:
+        yield f"Somebody is told: {rule.alert}."
 
 
 def leg_in_words(leg: LegRule, accounts: Mapping[str, DeclaredAccount]) -> Iterator[str]:

@@ -37,6 +37,7 @@ def paths(node: Node) -> Iterator[Path]:
 
 def expressions(rule: Transaction) -> Iterator[Expression]:
     """All that a rule computes, in the order of its keys."""
+    yield from (each.value for each in rule.lets)
     for each in (rule.when, rule.idempotency_key, rule.currency):
         if each is not None:
             yield each

@@ -169,7 +169,7 @@ def _function(name: str, words: list[str]) -> str:
         return said[name]()
     if name in OF_SEVERAL:
         return f"{OF_SEVERAL[name]} {' and '.join(words)}"
-    return f"{OF_LIST[name]} {first}"
+    return f"{OF_LIST.get(name, f'{name} of')} {' and '.join(words)}"
 
 
 def _negated(node: Node) -> str:

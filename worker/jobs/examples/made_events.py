@@ -5,6 +5,7 @@ It is a guess: the translator then says whether the rule answers it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from worker.core.expressions.compiler import Expression
@@ -24,14 +25,38 @@ CREATED: Final = 1_767_225_600
 AMOUNT: Final = 10_000
 CURRENCIES: Final = ("usd", "eur", "gbp")
 
+JOURNAL: Final = "journal.entry"
+
 Fields = dict[str, Any]
 
 
 def made_event(rule: Transaction, rulebook: Rulebook) -> Fields:
     """An event of the rule's first type with all fields that the rule reads."""
-    currency = next((each for each in CURRENCIES if each in rulebook.ledgers), "")
-    maker = _EventMaker(rule, currency or next(iter(rulebook.ledgers)))
-    return maker.event()
+    usual = next((each for each in CURRENCIES if each in rulebook.ledgers), "")
+    currency = usual or next(iter(rulebook.ledgers))
+    if rule.on[0] == JOURNAL:
+        return _journal_entry(rulebook, currency)
+    return _EventMaker(rule, currency).event()
+
+
+def _journal_entry(rulebook: Rulebook, currency: str) -> Fields:
+    """An entry between the first two accounts that are no families and stand in a statement."""
+    single = [
+        each.name for each in rulebook.accounts.values() if not each.per and each.type != "memo"
+    ]
+    lines = [
+        {"account": name, "key": None, "side": side, "currency": currency, "amount": AMOUNT}
+        for name, side in zip(single, ("debit", "credit"), strict=False)
+    ]
+    entry = {
+        "id": "je_example",
+        "created": CREATED,
+        "reason": "opening balance",
+        "requested_by": "ann",
+        "approved_by": "ben",
+        "lines": lines,
+    }
+    return {"id": "evt_example", "type": JOURNAL, "created": CREATED, "data": {"object": entry}}
 
 
 class _EventMaker:
@@ -45,6 +70,7 @@ class _EventMaker:
             "data": {"object": {}},
         }
         self._items: dict[str, Fields] = {}
+        self._lets = {let.name: tree_of(let.value) for let in rule.lets}
 
     def event(self) -> Fields:
         """Loops first, because items stand in what they go over; conditions last."""
@@ -52,7 +78,7 @@ class _EventMaker:
             for loop in leg.loops:
                 self._loop(loop.name, loop.items)
         for expression in expressions(self._rule):
-            for path in paths(tree_of(expression)):
+            for path in self._paths(tree_of(expression)):
                 self._set(path, self._guess(path), only_missing=True)
         for leg in self._rule.legs:
             self._numbers(leg.amount)
@@ -71,15 +97,32 @@ class _EventMaker:
             self._set(tree, [self._items[name]])
 
     def _numbers(self, expression: Expression | None, value: int = AMOUNT) -> None:
-        for path in paths(tree_of(expression)) if expression is not None else ():
+        for path in self._paths(tree_of(expression)) if expression is not None else ():
             if path.root != "type":
                 self._set(path, value)
+
+    def _paths(self, node: Node) -> Iterator[Path]:
+        """The paths into the event, those of a `let` in its place."""
+        for path in paths(node):
+            let = self._lets.get(path.root)
+            if let is None:
+                yield path
+            else:
+                yield from self._paths(let)
+
+    def _first(self, node: Node) -> Node:
+        """What a `let` or the first choice of a coalesce stands for."""
+        if isinstance(node, Call) and node.name == "coalesce":
+            return self._first(node.operands[0])
+        if isinstance(node, Path) and not node.steps and node.root in self._lets:
+            return self._first(self._lets[node.root])
+        return node
 
     def _guess(self, path: Path) -> object:
         last = str(keys_of(path)[-1]) if keys_of(path) else path.root
         if last == "currency":
             return self._currency
-        return CREATED if last in {"created", "date"} else f"{last}_example"
+        return CREATED if last in {"created", "date"} else f"{last}_{self._rule.name}"
 
     def _set(self, path: Path, value: object, *, only_missing: bool = False) -> None:
         """Put a value where a plain path leads."""
@@ -98,6 +141,7 @@ class _EventMaker:
 
     def _meet(self, node: Node, *, wanted: bool) -> None:
         """Make a condition true, or false, one part after the other."""
+        node = self._first(node)
         if isinstance(node, Path):
             self._set(node, wanted)
         elif isinstance(node, Call) and node.name == "not":
@@ -110,8 +154,7 @@ class _EventMaker:
             self._compare(node.name, *node.operands, wanted=wanted)
 
     def _compare(self, name: str, left: Node, right: Node, *, wanted: bool) -> None:
-        if isinstance(left, Call) and left.name == "coalesce":
-            left = left.operands[0]
+        left, right = self._first(left), self._first(right)
         if not isinstance(left, Path) or left.root == "type":
             return
         if name == "in" and isinstance(right, Call) and right.operands and wanted:

@@ -47,7 +47,7 @@ def work_examples(translator: Translator) -> dict[str, WorkedExample]:
         if len(found) == len(rulebook.transactions):
             break
         name, movements = books.post(event, role, refused=False)
-        if movements and name not in found:
+        if name not in found and any(each.amount.strip("0.") for each in movements):
             found[name] = _example(books.rule(name), event, movements)
     for rule in rulebook.transactions:
         if rule.name not in found:
