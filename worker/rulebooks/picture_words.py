@@ -123,7 +123,9 @@ def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> s
 
 
 def conditions_in_words(rule: Transaction) -> Iterator[str]:
-    """What must be so for the rule to book, a sentence each."""
+    """What the rule's names mean, and what must be so for it to book, a sentence each."""
+    for let in rule.lets:
+        yield f"“{plain(let.name)}” means {expression_in_words(let.value.text)}."
     if rule.when:
         yield f"Only where {condition_in_words(rule.when.text)}."
     for let in rule.lets:

@@ -1,11 +1,15 @@
-"""`alert:` on a transaction: what is posted by it, a person is told of."""
+"""What a rule says to people: its alert, and what its names mean."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tests.unit.books import Books
+from tests.unit.test_let import RULES
 from tests.unit.test_postings import close
+from tests.unit.test_rulebook_load import written
+from worker.rulebooks.load import load
+from worker.rulebooks.picture_words import conditions_in_words
 
 ALERTING = """\
 version: 1
@@ -42,3 +46,12 @@ def test_a_rule_s_alert(tmp_path: Path) -> None:
     close(books, "a")
     (diverted,) = books.tell(books.event("odd", {"customer": "a", "amount": 6}))
     assert diverted.alert == "an account is closed: the money went to suspense; look at this"
+
+
+def test_the_page_says_what_names_mean(tmp_path: Path) -> None:
+    """An accountant reads what each name stands for before the conditions that use it."""
+    sentences = list(conditions_in_words(load(written(tmp_path, RULES)).transactions[-1]))
+    assert sentences[1:3] == [
+        "“rows” means rows of the about whose amount is less than 0.",
+        "“newest” means the latest of rows by at.",
+    ]
