@@ -15,7 +15,6 @@ AGAIN = "origin.principal.debit"
 OWED_AGAIN = "user_receivable[origin.principal.debit.key] else unallocated"
 CTL = "shortfall_control"
 TRANSFER = OBJECTS["transfer"]
-CONNECTED = "connected_accounts[acct_1PgafTB7WZ01zgkW]"
 PAYOUT = OBJECTS["payout"] | {"id": "po_1"}
 PARTLY = TRANSFER | {"amount_reversed": 400}
 
