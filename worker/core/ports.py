@@ -84,6 +84,12 @@ class Ledger(Protocol):
         ...
 
 
+def newest_timestamp(ledger: Ledger) -> int:
+    """The newest transfer's timestamp in nanoseconds; 0 when there is none."""
+    newest = ledger.query_transfers(QueryFilter(limit=1, reversed=True))
+    return newest[0].timestamp if newest else 0
+
+
 class Record(Protocol):
     """One consumed Kafka record; confluent_kafka's Message has this shape."""
 

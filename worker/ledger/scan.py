@@ -68,12 +68,6 @@ def account_transfers(
     )
 
 
-def newest_timestamp(ledger: Ledger) -> int:
-    """The newest transfer's timestamp in nanoseconds; 0 when there is none."""
-    newest = ledger.query_transfers(QueryFilter(limit=1, reversed=True))
-    return newest[0].timestamp if newest else 0
-
-
 def _pages(ask: Callable[[int], Sequence[Row]], start_ns: int) -> Iterator[Row]:
     low = start_ns
     while page := ask(low):

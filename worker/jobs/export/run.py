@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from worker.core.errors import UsageError
+from worker.core.ports import newest_timestamp
 from worker.core.wire import Account, Transfer, pack_account, pack_transfer
 from worker.jobs.export.rows import ExportRow, account_fields, transfer_fields
 from worker.ledger.books import NamedLedger
-from worker.ledger.scan import all_accounts, all_transfers, newest_timestamp
+from worker.ledger.scan import all_accounts, all_transfers
 
 MANIFEST: Final = "manifest.json"
 VERSION: Final = 1

@@ -18,7 +18,7 @@ from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
 from worker.core.event import Event
-from worker.core.ports import Ledger, Record
+from worker.core.ports import Ledger, Record, newest_timestamp
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLegs, open_announced
@@ -26,7 +26,7 @@ from worker.jobs.rebuild.repost import Reposter
 from worker.kafka.registry import open_decoder
 from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.open import open_ledger
-from worker.ledger.scan import all_transfers, newest_timestamp
+from worker.ledger.scan import all_transfers
 from worker.rulebooks.load import load
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.core.ports import TopicPartition
+from worker.core.ports import TopicPartition, newest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, quoted
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.expected import Period
@@ -23,7 +23,6 @@ from worker.jobs.reconcile.sources import Reach, read_inputs, read_outputs
 from worker.jobs.reconcile.staging import Staging, open_staging
 from worker.jobs.shard import Shard
 from worker.ledger.books import open_named_ledger
-from worker.ledger.scan import newest_timestamp
 
 SUFFIX: Final = ".part"
 VERSION: Final = 2

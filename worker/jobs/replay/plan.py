@@ -15,7 +15,7 @@ from worker.codecs.letters import rejection
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
-from worker.core.ports import Record, TopicPartition
+from worker.core.ports import Record, TopicPartition, newest_timestamp
 from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.replay.planner import ReplayPlan, ReplayPlanner
@@ -24,7 +24,6 @@ from worker.jobs.shard import ALL, Shard
 from worker.kafka.registry import open_decoder
 from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
 from worker.ledger.books import open_named_ledger
-from worker.ledger.scan import newest_timestamp
 from worker.stages.decode import EventReader
 from worker.stages.post.ledger_status import LedgerStatus
 

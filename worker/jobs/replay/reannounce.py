@@ -23,7 +23,7 @@ from worker.config.translator import translator_of
 from worker.core.chain import Chain
 from worker.core.event import Event
 from worker.core.ids import hex_id
-from worker.core.ports import Announcement, Commit, Ledger, Record, RecordPosition
+from worker.core.ports import Announcement, Commit, Ledger, Record, RecordPosition, newest_timestamp
 from worker.core.wire import Transfer
 from worker.jobs.live.encoders import outbox_encoder
 from worker.jobs.progress import Progress
@@ -33,7 +33,7 @@ from worker.kafka.job_transactions import JobTransactions
 from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.books import NamedLedger, open_named_ledger
-from worker.ledger.scan import all_transfers, newest_timestamp
+from worker.ledger.scan import all_transfers
 from worker.rulebooks.load import load
 from worker.stages.post.readback import PostedLegs
 from worker.stages.post.variants import variants

@@ -14,9 +14,9 @@ from worker.core.errors import BrokenInvariant
 from worker.core.event import Dead, Reason
 from worker.core.outcome import Outcome, OutcomeKind, Verdict
 from worker.core.packing import flaw, pack_chain
-from worker.core.ports import Ledger
+from worker.core.ports import Ledger, newest_timestamp
 from worker.core.translate import Translator
-from worker.core.wire import ROW_BYTES, QueryFilter, Transfer
+from worker.core.wire import ROW_BYTES, Transfer
 from worker.stages.item import Item
 from worker.stages.post.account_creator import AccountCreator
 from worker.stages.post.find_predecessors import PredecessorLookup
@@ -40,8 +40,7 @@ class Poster:
 
     def newest_timestamp(self) -> int:
         """The ledger's newest transfer timestamp in nanoseconds; 0 when it is empty."""
-        newest = self._ledger.query_transfers(QueryFilter(limit=1, reversed=True))
-        return newest[0].timestamp if newest else 0
+        return newest_timestamp(self._ledger)
 
     def post(self, items: Sequence[Item]) -> list[Outcome]:
         """The outcome of every item, in order.
