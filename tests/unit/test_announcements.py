@@ -274,7 +274,6 @@ def test_each_attempt_is_a_rejection_of_its_own() -> None:
 
 
 TRACES = [
-    (None, None),
     ([], None),
     ([("traceparent", None)], None),
     ([("traceparent", b"")], None),
@@ -288,7 +287,7 @@ TRACES = [
 
 @pytest.mark.parametrize(("headers", "trace"), TRACES)
 def test_traces_are_passed_on_only_when_they_are_traces(
-    headers: Headers | None, trace: bytes | None
+    headers: Headers, trace: bytes | None
 ) -> None:
     """The newest well-formed traceparent goes on; whatever else is called so does not."""
     assert traceparent(headers) == trace

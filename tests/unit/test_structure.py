@@ -265,6 +265,19 @@ def test_one_place_builds_translators() -> None:
     assert builders == {"worker.config.translator"}
 
 
+def test_one_function_reads_headers() -> None:
+    """Kafka's client may fail there, so whatever is to be done about it is done once."""
+    readers = {
+        module_name(path)
+        for path in sources("worker")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and not node.args
+        and ast.unparse(node.func).endswith(".headers")
+    }
+    assert readers == {"worker.codecs.headers"}
+
+
 def test_importing_does_nothing(tmp_path: Path) -> None:
     """Every module can be imported without a word, a file, a thread, or the TigerBeetle client."""
     wanted = [

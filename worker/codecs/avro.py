@@ -1,7 +1,7 @@
 """Avro bodies in Confluent's frame: a zero byte, the schema's id in four bytes, the body.
 
-The invariant: a body is read to its last byte or not at all; fastavro would ignore what trails.
-Imports no Kafka and no ledger. Which id means which schema is the caller's: settings or a registry.
+A body is read to its last byte or not at all; fastavro would ignore what trails. Which id means
+which schema is the caller's to say: by the settings or a registry.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Dead letters: the original record, untouched, and why it is one in headers after its own.
 
-The invariant: key, value, headers and timestamp stay as they were, but for a value that is redacted
-because the settings say so, or too large. A letter that was redriven and died again keeps its
-earlier headers; the newest of a name is the last. Parked events are carried the same way. Header
-names are Kafka Connect's where it has them. No I/O.
+Key, value, headers and timestamp stay as they were, but for a value that is redacted because the
+settings say so, or too large. A letter that was redriven and died again keeps its earlier headers;
+the newest of a name is the last. Parked events are carried the same way. Header names are Kafka
+Connect's where it has them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from worker.codecs.headers import RULEBOOK_HEADER
+from worker.codecs.headers import RULEBOOK_HEADER, headers_of
 from worker.core.event import Dead, Reason
 from worker.core.ports import Announcement, Headers, Record
 
@@ -45,7 +45,7 @@ def carry(record: Record, *, topic: str, headers: Headers) -> Announcement:
         topic,
         record.key(),
         record.value(),
-        [*(record.headers() or ()), *headers],
+        [*(headers_of(record)), *headers],
         timestamp_ms(record),
     )
 
@@ -76,7 +76,7 @@ class DeadLetters:
         """
         value = record.value() or b""
         marks: Headers = [*_marks(value), (LEFT_OUT_HEADER, b"value")]
-        own = record.headers() or []
+        own = headers_of(record)
         return Announcement(
             self._topic, record.key(), b"", [*own, *headers, *marks], timestamp_ms(record)
         )
@@ -92,7 +92,7 @@ class DeadLetters:
         detail = f"the record is too large for the broker; it was {dead.reason}: {dead.detail}"
         headers = self.headers(record, Dead(Reason.TOO_LARGE, detail), stage)
         headers += _marks(value)
-        key, own = record.key(), record.headers() or []
+        key, own = record.key(), headers_of(record)
         if _size(key, own) > ENVELOPE_BYTES_MAX:
             key, own = None, []
             headers.append((LEFT_OUT_HEADER, b"key, headers"))

@@ -1,9 +1,8 @@
 """Bytes to events: the first byte tells Avro from JSON, and what is neither is a dead letter.
 
 The invariant: whatever the bytes, `decode` returns an Event or a Dead; it never raises for them. (A
-registry that is away is no fault of the bytes.)
-A Dead names fields, positions and kinds, never values: a card or a name could be in those. No I/O
-and no ledger here; the amounts and keys that rules need are checked where rules read them.
+registry that is away is no fault of the bytes.) A Dead names fields, positions and kinds, never
+values: a card or a name could be in those. Amounts and keys are checked where rules read them.
 """
 
 from __future__ import annotations

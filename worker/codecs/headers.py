@@ -1,8 +1,7 @@
-"""What all announcements share: CloudEvents headers, the trace, and times as text.
+"""Headers of records and announcements, and times as text.
 
-The invariant: an announcement is a function of the event, the ledger's answer and the rulebook;
-no clock is read. CloudEvents headers follow its Kafka binding, binary mode. Imports the core and
-the ports only.
+An announcement is a function of the event, the ledger's answer and the rulebook; no clock is read.
+CloudEvents headers follow its Kafka binding, binary mode.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from worker.core.ports import Headers
+from worker.core.ports import Headers, Record
 
 JSON_TYPE: Final = b"application/json"
 AVRO_TYPE: Final = b"application/avro"
@@ -24,10 +23,17 @@ TRACEPARENT_FORM: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0
 NANOSECONDS: Final = 1_000_000_000
 
 
-def traceparent(headers: Headers | None) -> bytes | None:
+def headers_of(record: Record) -> Headers:
+    """A record's headers in order; empty where it has none.
+
+    The only call of a record that can fail: Kafka's client raises SystemError for a header whose
+    name is not UTF-8.
+    """
+    return record.headers() or []
+
+
+def traceparent(headers: Headers) -> bytes | None:
     """The trace that a record belongs to: its newest well-formed `traceparent`."""
-    if not headers:
-        return None
     for name, value in reversed(headers):
         if name == TRACEPARENT and value is not None and TRACEPARENT_FORM.fullmatch(value):
             return value

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from worker.codecs.dead_letters import BLOCK, CONNECT, REASON_HEADER, SHA256_HEADER, timestamp_ms
-from worker.codecs.headers import iso_seconds
+from worker.codecs.headers import headers_of, iso_seconds
 from worker.core.ports import Headers, Record, RecordPosition
 
 INT64_DIGITS: Final = 19
@@ -80,7 +80,7 @@ def of_carried(
     record: Record, *, parked: Collection[str]
 ) -> OriginalRecord | OtherGroup | UnusableLetter:
     """The record in a dead letter or a parked event. parked: the topics where events wait."""
-    outer = _taken_off(record.headers() or [])
+    outer = _taken_off(headers_of(record))
     if outer is None:
         return UnusableLetter("its headers do not say where it came from")
     inner = outer
@@ -112,7 +112,7 @@ def read_back(
         )
     if topic not in parked:
         return OriginalRecord(
-            letter.at, found.key(), found.value(), found.headers() or [], timestamp_ms(found)
+            letter.at, found.key(), found.value(), headers_of(found), timestamp_ms(found)
         )
     back = of_carried(found, parked=parked)
     return (
@@ -140,7 +140,7 @@ def rejection(record: Record) -> RejectedRecord | None:
 
 def reason_of(record: Record) -> str:
     """Why a carried record is a letter: the newest header that says so."""
-    headers = dict(record.headers() or [])
+    headers = dict(headers_of(record))
     return (headers.get(REASON_HEADER) or b"").decode(errors="replace")
 
 

@@ -20,6 +20,7 @@ from worker.codecs.headers import (
     JSON_TYPE,
     TRACEPARENT,
     cloud_headers,
+    headers_of,
     iso_created,
     iso_nanoseconds,
     traceparent,
@@ -112,7 +113,7 @@ class OutboxEncoder:
         begin, before_pending, before_amount, after_amount, before_time, before_stamp, after = (
             self._between
         )
-        headers = record.headers()
+        headers = headers_of(record)
         trace = traceparent(headers) if headers else None
         if trace is not None:
             fixed = [*fixed, (TRACEPARENT, trace)]

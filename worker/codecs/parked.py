@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from worker.codecs.dead_letters import CONNECT, GROUP_HEADER, DeadLetters, carry
+from worker.codecs.headers import headers_of
 from worker.core.event import Dead
 from worker.core.ids import position_base
 from worker.core.ports import Announcement, Record
@@ -71,7 +72,7 @@ def earlier_positions(record: Record, *, group: str) -> Mapping[int, int]:
     """
     found: dict[int, int] = {}
     headers: dict[str, bytes] = {}
-    for name, value in record.headers() or ():
+    for name, value in headers_of(record):
         headers[name] = value or b""
         if name == PARKED_AT_HEADER and headers.get(GROUP_HEADER) == group.encode():
             topic, partition, offset = (headers.get(f"{CONNECT}.{part}", b"") for part in _POSITION)
@@ -93,7 +94,7 @@ def waiting_since_ms(record: Record) -> int:
 
 
 def _header_values(record: Record, name: str) -> list[bytes]:
-    return [value or b"" for header, value in record.headers() or () if header == name]
+    return [value or b"" for header, value in headers_of(record) if header == name]
 
 
 def _number(digits: bytes) -> int:

@@ -1,8 +1,8 @@
 """Rejected events: one JSON record for each, keyed by the event.
 
-The invariant: the fields are those of `schemas/rejected_event.avsc`. A rejection can be written
-again after a replay; its `ce_id` (event id and attempt) is what to de-duplicate by. Its `ce_time`
-is the event's: a refusal leaves no time in the ledger. No I/O.
+The fields are those of `schemas/rejected_event.avsc`. A rejection can be written again after a
+replay; its `ce_id` (event id and attempt) is what to de-duplicate by. Its `ce_time` is the event's:
+a refusal leaves no time in the ledger.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import Final
 
 import orjson
 
-from worker.codecs.headers import JSON_TYPE, TRACEPARENT, cloud_headers, iso_created, traceparent
+from worker.codecs.headers import (
+    JSON_TYPE,
+    TRACEPARENT,
+    cloud_headers,
+    headers_of,
+    iso_created,
+    traceparent,
+)
 from worker.core.event import Event
 from worker.core.ports import Announcement, Headers, Record
 
@@ -66,7 +73,7 @@ class RejectedEncoder:
             ("ce_time", created.encode()),
             *self._fixed_headers,
         ]
-        trace = traceparent(record.headers())
+        trace = traceparent(headers_of(record))
         if trace is not None:
             headers.append((TRACEPARENT, trace))
         return Announcement(self._topic, event.id.encode(), value, headers)

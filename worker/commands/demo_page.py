@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, Final, TextIO
 
 from worker.codecs.dead_letters import REASON_HEADER
+from worker.codecs.headers import headers_of
 from worker.commands.demo_stripe import StripeSide
 from worker.core.account_ids import AccountRefs
 from worker.core.errors import BrokenInvariant
@@ -172,9 +173,7 @@ class DemoResults:
         if count := self.outcomes.get("redelivered"):
             yield "duplicates", f"{count} events", "came again: found in the ledger, not posted"
         if self.dead:
-            headers = {
-                name: (value or b"").decode() for name, value in self.dead[0].headers() or ()
-            }
+            headers = {name: (value or b"").decode() for name, value in headers_of(self.dead[0])}
             yield "poison", headers[REASON_HEADER], f"dead letter: {headers[MESSAGE_HEADER]}"
 
     def _checks(self) -> Iterator[str | Styled]:

@@ -2,7 +2,7 @@
 
 The invariant: no settings object exists that was not wholly understood. An unknown key, in the
 file or in a `LEDGER_WORKER_` variable, stops the start and is named, and no message ever shows a
-value, because it could be a secret. Imports the ports only; never an adapter.
+value, because it could be a secret.
 """
 
 from __future__ import annotations

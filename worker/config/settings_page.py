@@ -1,7 +1,4 @@
-"""The page docs/configuration.md, made from the settings themselves: `make docs` writes it.
-
-The invariant: the page says what the code does; a test compares them. Imports the settings only.
-"""
+"""The page docs/configuration.md, made from the settings themselves: `make docs` writes it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """How a setting is written: as TOML, as a variable's text, or in a file of its own.
 
-The invariant: no error shows the value that it refuses, because it could be a secret. Imports no
-module of the worker.
+No error shows the value that it refuses, because it could be a secret.
 """
 
 from __future__ import annotations

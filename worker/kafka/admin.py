@@ -1,7 +1,4 @@
-"""Looks at a broker for `doctor`: is it there, and are the topics?
-
-The invariant: it changes nothing.
-"""
+"""Looks at a broker for `doctor` and before a start: does it answer, and are the topics there?"""
 
 from __future__ import annotations
 

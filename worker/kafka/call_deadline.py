@@ -1,6 +1,6 @@
 """Calls of the Kafka client that must end, whatever their own time limit does.
 
-The invariant: the caller goes on after the limit. The thread of a call that hangs is left behind,
+The caller goes on after the limit. The thread of a call that hangs is left behind,
 and whoever left it must not use that client again. Source: librdkafka#5456, where
 `send_offsets_to_transaction` never returned after its group's coordinator was gone.
 """

@@ -1,7 +1,4 @@
-"""A plain producer, for generated traffic.
-
-The invariant: `flush` returns only when every record was acknowledged.
-"""
+"""Writes records outside any transaction: generated traffic, journal entries."""
 
 from __future__ import annotations
 

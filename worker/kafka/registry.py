@@ -1,8 +1,7 @@
 """A Confluent-compatible schema registry: what an id in a frame means, and what is registered.
 
-The invariant: a registry that does not answer never makes a dead letter: it is asked again for a
-while, and then the process ends with nothing committed. Answers are kept, so that a registry is
-asked once for each id. No message shows its address, which can hold a password.
+A registry that does not answer never makes a dead letter: it is asked again for a while, and then
+the process ends with nothing committed. No message shows its address, which can hold a password.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Which schema belongs on which topic, and what may change in one: checked against its history.
 
-The invariant: every generation of a schema reads what any other wrote (Confluent's
-FULL_TRANSITIVE), because topics are replayed years later and producers change before readers do.
-Reads the packaged files; no network.
+Every generation of a schema reads what any other wrote (Confluent's FULL_TRANSITIVE): topics are
+replayed years later, and producers change before readers do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads topics from a time or from their start to the end seen now, in no group.
 
-The invariant: read-committed, it commits nothing, and it gives every record of the range or says
-which offsets are gone. A transaction's markers leave holes in the offsets that are no records.
+The invariant: it gives every record of a range, or says which offsets are gone. A transaction's
+markers leave holes in the offsets that are no records.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ledger as people read it: opened read-only, with the rulebook's names on everything.
 
-The invariant: nothing here writes to the ledger, and no ledger file is made by looking at it.
+Nothing here writes to the ledger, and no ledger file is made by looking at it.
 """
 
 from __future__ import annotations

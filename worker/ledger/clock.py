@@ -3,7 +3,7 @@
 How long a parked event has waited is measured by it: the worker that parks and the one that takes
 the event up again may disagree by hours, and the event must neither lose its tries nor wait on.
 
-The invariant: it never goes back, and goes on between the ledger's answers, and in an outage.
+It never goes back, and goes on between the ledger's answers, and in an outage.
 """
 
 from __future__ import annotations

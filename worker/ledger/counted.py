@@ -1,7 +1,4 @@
-"""A ledger that counts the requests it is asked, by operation.
-
-The invariant: it changes nothing about the ledger behind it.
-"""
+"""A ledger that counts the requests made of it, by operation, and changes nothing about them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Opening the ledger that a configuration names.
-
-The invariant: the TigerBeetle client is imported only when a TigerBeetle ledger is opened.
-"""
+"""Opens the ledger that a configuration names, and imports TigerBeetle's client only for it."""
 
 from __future__ import annotations
 

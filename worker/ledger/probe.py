@@ -3,8 +3,7 @@
 Without it an idle worker would show ready in an outage, and would be the first whose session a
 cluster with more than 64 of them ends, which is the one that was used least recently.
 
-The invariant: it asks in the ledger's own thread, so never beside another request, and changes
-nothing.
+It asks in the ledger's own thread, so never beside another request.
 """
 
 from __future__ import annotations

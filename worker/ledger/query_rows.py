@@ -1,7 +1,7 @@
 """The filters of queries as TigerBeetle's packed records.
 
-The invariant: byte for byte what the official client would send; a contract test compares both.
-Source of the layouts: TigerBeetle 0.17.9's Python bindings. Imports the pure core only.
+Byte for byte what the official client would send; a contract test compares both. Source of the
+layouts: TigerBeetle 0.17.9's Python bindings.
 """
 
 from __future__ import annotations

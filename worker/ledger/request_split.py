@@ -1,7 +1,4 @@
-"""Cutting many rows or ids into requests that the ledger takes.
-
-The invariant: a linked chain is never cut. Imports the pure core and the ports' errors.
-"""
+"""Cuts many rows or ids into requests that the ledger takes, never through a linked chain."""
 
 from __future__ import annotations
 

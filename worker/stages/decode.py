@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from worker.codecs.decode import Decoder
+from worker.codecs.headers import headers_of
 from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
@@ -67,7 +68,7 @@ class EventReader:
         """The chain at attempt 0, and the highest attempt that the record's header allows."""
         if isinstance(found, Dead):
             return found, 0
-        headers = record.headers()
+        headers = headers_of(record)
         attempts = asked_attempt(headers) if headers else 0
         if attempts is None:
             detail = f"the header {ATTEMPT_HEADER} is not a whole number from 1 to {ATTEMPT_MAX}"

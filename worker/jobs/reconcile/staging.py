@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from worker.codecs.dead_letters import CONNECT
+from worker.codecs.headers import headers_of
 from worker.codecs.letters import UnusableLetter, of_carried, reason_of, rejection
 from worker.codecs.outbox_reader import place_of, posted_fields
 from worker.config.settings import Settings
@@ -118,7 +119,7 @@ class Staging:
         """The topics of waiting events that a letter's headers name."""
         names = {
             (value or b"").decode(errors="replace")
-            for name, value in record.headers() or ()
+            for name, value in headers_of(record)
             if name == f"{CONNECT}.topic"
         }
         return {name for name in names if name.startswith(f"{self.settings.topics.parked}.")}

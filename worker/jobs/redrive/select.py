@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
+from worker.codecs.headers import headers_of
 from worker.codecs.letters import (
     OriginalRecord,
     OtherGroup,
@@ -123,7 +124,7 @@ class LetterSelection:
             "topic": topic,
             "partition": partition,
             "offset": offset,
-            "attempt": (asked_attempt(letter.headers() or []) or 0),
+            "attempt": (asked_attempt(headers_of(letter)) or 0),
             "time": time_of(letter),
         }
         if isinstance(found, OriginalRecord):

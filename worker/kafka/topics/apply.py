@@ -1,7 +1,6 @@
 """A broker's topics and grants: looked at, and brought to what is declared.
 
-The invariant: nothing is deleted, and no setting is touched that the plan does not name. Every call
-has a deadline.
+Nothing is deleted, and no setting is touched that the plan does not name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Topics and grants as `topics/topics.yaml` declares them.
 
-The invariant: a file is understood whole or refused; an unknown key, a user of an undeclared topic
-or a Kafka setting given twice stops with the file's name and the key. No I/O but reading the file.
+A file is understood whole or refused: an unknown key, a user of an undeclared topic or a Kafka
+setting given twice stops with the file's name and the key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What it takes to bring a broker to what is declared: decided here, done elsewhere.
 
-The invariant: a plan deletes nothing, and what would lose records or weaken their safety is
-refused, never planned. Pure: plain values in, plain values out.
+A plan deletes nothing; what would lose records or weaken their safety is refused, never planned.
 """
 
 from __future__ import annotations

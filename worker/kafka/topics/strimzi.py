@@ -1,7 +1,7 @@
 """The declared topics and users as Strimzi resources: KafkaTopic and KafkaUser.
 
-The invariant: the same file makes the same text, and what `topics apply` would make, Strimzi makes
-too. Pure. Field names are those of Strimzi's API v1, which takes `operations` as a list.
+They ask for what `topics apply` would make. Field names are those of Strimzi's API v1, which takes
+`operations` as a list.
 """
 
 from __future__ import annotations

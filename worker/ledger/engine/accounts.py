@@ -1,6 +1,5 @@
 """Creating one account: its checks, in the order that decides which status wins.
 
-The invariant: an account is stored only after every check. Imports the pure core and the books.
 Source of the order: TigerBeetle 0.17.9's state machine and its reference for `create_accounts`.
 """
 

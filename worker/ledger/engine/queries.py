@@ -1,8 +1,4 @@
-"""Looking up and querying: what the ledger tells of what it holds.
-
-The invariant: nothing here changes the books. Zero means no filter, time bounds are inclusive, an
-invalid filter answers nothing. Imports the pure core and the books.
-"""
+"""Lookups and queries. Zero means no filter, times are inclusive, a wrong filter finds nothing."""
 
 from __future__ import annotations
 

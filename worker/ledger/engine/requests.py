@@ -1,7 +1,7 @@
 """One request of creates: chains, rollback, burned ids, and one result for every event.
 
 The invariant: a chain leaves all of its events or none, and every event gets exactly one result.
-Imports the pure core and the books. Source: TigerBeetle 0.17.9's state machine.
+Source: TigerBeetle 0.17.9's state machine.
 """
 
 from __future__ import annotations

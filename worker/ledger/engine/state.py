@@ -2,7 +2,6 @@
 
 The invariant: whatever is stored can be taken back exactly, newest first, so that a broken chain
 leaves nothing behind but its burned ids. Transfers and accounts are each kept in timestamp order.
-Knows nothing of statuses; imports the pure core only.
 """
 
 from __future__ import annotations
