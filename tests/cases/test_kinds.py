@@ -1,0 +1,125 @@
+"""Other cases of the same kinds: other amounts, versions, parts and ends, in every order."""
+
+# ruff: noqa: E501 - a row of the table holds the events of a case
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cases.orders import every_end
+from tests.cases.told import Told, decoded
+
+Event1 = tuple[str, dict[str, Any], dict[str, Any]]
+
+
+def charged(amount: int = 900, **more: Any) -> dict[str, Any]:
+    about = {"id": "ch_1", "created": 5, "amount": amount, "amount_captured": amount, "paid": True,
+             "amount_refunded": 0, "captured": True, "currency": "usd", "customer": "ann"}  # fmt: skip
+    return about | more
+
+
+def refund(amount: int, n: int = 1, **more: Any) -> dict[str, Any]:
+    about = {"id": f"re_{n}", "created": 9 + n, "amount": amount, "currency": "usd", "charge": "ch_1",
+             "balance_transaction": f"txn_{n}", "reason": "duplicate", "status": "succeeded"}  # fmt: skip
+    return about | more
+
+
+def refunded(total: int, before: int, *listed: dict[str, Any], version: str) -> Event1:
+    """charge.refunded, with a list of refunds where the version has one."""
+    about = charged(amount_refunded=total)
+    if listed:
+        about["refunds"] = {"data": list(listed)}
+    changed = {"data": {"previous_attributes": {"amount_refunded": before}}}
+    return "charge.refunded", about, changed | {"api_version": version}
+
+
+def disputed(kind: str, *moved: int, status: str = "lost") -> Event1:
+    listed = [{"id": f"t{n}", "amount": amount, "created": 20 + n, "currency": "usd"}
+              for n, amount in enumerate(moved)]  # fmt: skip
+    about = {"id": "dp_1", "created": 20, "amount": 900, "currency": "usd", "charge": "ch_1",
+             "status": status, "balance_transactions": listed}  # fmt: skip
+    return f"charge.dispute.{kind}", about, {}
+
+
+def payout(kind: str, amount: int) -> Event1:
+    return f"payout.{kind}", {"id": "po_1", "created": 7, "amount": amount, "currency": "usd"}, {}
+
+
+CHARGE: Event1 = ("charge.succeeded", charged(), {})
+HELD: Event1 = ("charge.succeeded", charged(captured=False, amount_captured=0), {})
+
+
+def captured(total: int, before: int | None = None, kind: str = "charge.captured") -> Event1:
+    more = {} if before is None else {"data": {"previous_attributes": {"amount_captured": before}}}
+    return kind, charged(amount_captured=total), more
+
+
+KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
+    # what happens          events    balances, usd
+    "no list of refunds": (
+        [CHARGE, refunded(200, 0, version="2023-10-16"), refunded(500, 200, version="2023-10-16")],
+        {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "a list, and refund.created": (
+        [CHARGE, refunded(200, 0, refund(200), version="2020-08-27"),
+         refunded(500, 200, refund(300, 2), refund(200), version="2020-08-27"),
+         ("refund.created", refund(200), {}), ("refund.created", refund(300, 2), {})],
+        {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "a new version tells both": (
+        [CHARGE, refunded(200, 0, version="2024-10-28.acacia"), ("refund.created", refund(200), {})],
+        {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "one of two refunds fails": (
+        [CHARGE, ("refund.created", refund(200), {}), ("refund.created", refund(300, 2), {}),
+         ("refund.failed", refund(300, 2, status="failed"), {})],
+        {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "a partial capture, its refund, and another": (
+        [HELD, captured(600), ("refund.created", refund(300, reason=None), {}),
+         ("refund.created", refund(100, 2, reason=None), {})],
+        {"customer_wallet": 500, "stripe_unsettled": 500}),
+    "a partial capture whose refund is not told, and another": (
+        [HELD, captured(600), ("refund.created", refund(100, 2, reason=None), {})],
+        {"customer_wallet": 500, "stripe_unsettled": 500, "authorised_only": 300,
+         "never_captured": 300}),
+    "three captures": (
+        [HELD, captured(100, 0, "charge.updated"), captured(350, 100, "charge.updated"),
+         captured(900, 350)],
+        {"customer_wallet": 900, "stripe_unsettled": 900}),
+    "withdrawn in parts, lost, partly back": (
+        [CHARGE, disputed("funds_withdrawn", -400), disputed("funds_withdrawn", -400, -500),
+         disputed("closed", -400, -500), disputed("funds_reinstated", -400, -500, 70)],
+        {"customer_wallet": 70, "stripe_unsettled": 70}),
+    "a guest's dispute, lost and overturned": (
+        [("charge.succeeded", charged(customer=None), {}), disputed("funds_withdrawn", -900),
+         disputed("closed", -900), disputed("funds_reinstated", -900, 900, status="won")],
+        {"unallocated": 900, "stripe_unsettled": 900}),
+    "lost for a charge that never came": (
+        [disputed("funds_withdrawn", -900), disputed("closed", -900)],
+        {"chargeback_losses": 900, "stripe_unsettled": -900}),
+    "paid, then failed": ([payout("created", 50), payout("paid", 50), payout("failed", 50)], {}),
+    "taken from the bank, then failed": (
+        [payout("created", -50), payout("paid", -50), payout("failed", -50)], {}),
+    "paid, but never created": ([payout("paid", 50)], {"bank": 50, "payouts_in_transit": -50}),
+}  # fmt: skip
+
+
+def bodies(told: list[Event1]) -> list[dict[str, Any]]:
+    return [
+        {"id": f"evt_{n}", "type": kind, "created": 100 + n, "api_version": "2025-03-31.basil"}
+        | more
+        | {"data": {"object": about, **more.get("data", {})}}
+        for n, (kind, about, more) in enumerate(told)
+    ]
+
+
+@pytest.mark.parametrize("avro", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_order(kind: str, avro: bool) -> None:  # noqa: FBT001 - how the events come
+    """In every order of the events the balances are these, and nothing is dead."""
+    told, left = KINDS[kind]
+
+    def judge(end: Told) -> None:
+        assert end.totals() == {f"{account} usd": balance for account, balance in left.items()}
+        assert not end.dead
+
+    every_end(decoded(bodies(told), avro=avro), judge)
