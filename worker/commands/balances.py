@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the balances."""
     with open_named_ledger(load_settings(arguments.config)) as books:
         rows = (
-            one.fields()
-            for one in balances(
+            balance.fields()
+            for balance in balances(
                 books,
                 account=arguments.account,
                 key=arguments.key,

@@ -174,9 +174,9 @@ def _explain_internal(error: Exception) -> None:
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error)
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    position = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     _say(
-        f"internal error: {type(error).__name__}{place};"
+        f"internal error: {type(error).__name__}{position};"
         f" set {DEBUG_VARIABLE}=1 to see the traceback"
     )
 

@@ -77,7 +77,7 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
             work(worker, stop=Stop(), done=feeder)
             outcomes = dict(worker.observer.outcomes)
         posted, rejected, dead = (read_all(reachable, topic) for topic in outputs)
-        told = [
+        sent = [
             record
             for role in (PAYMENTS, SETTLEMENTS)
             for record in read_all(reachable, topics.inputs[role])
@@ -91,7 +91,7 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
         posted=posted,
         rejected=rejected,
         dead=dead,
-        stripe=stripe_side(told, posted),
+        stripe=stripe_side(sent, posted),
         seconds=time.monotonic() - started,
     )
 
@@ -116,10 +116,10 @@ class _Feeder:
         if not self._worker.pipeline.idle or sum(observed.values()) < self._written:
             return False
         portion = list(islice(self._records, PORTION))
-        for one in portion:
-            topic, value = self._topic_of(one.role), json_value(one)
-            self._publisher.publish(topic=topic, key=one.key, value=value, timestamp_ms=0)
-            self.notes[one.note] += 1
+        for record in portion:
+            topic, value = self._topic_of(record.role), json_value(record)
+            self._publisher.publish(topic=topic, key=record.key, value=value, timestamp_ms=0)
+            self.notes[record.note] += 1
         self._publisher.flush(FLUSH_SECONDS)
         self._written += len(portion)
         return not portion

@@ -205,8 +205,8 @@ def _schemas(settings: Settings) -> list[Finding]:
     registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
     if registry is None:
         return checks
-    held = schema_ids(settings, registry).values()
-    missing = sorted(set(subjects(settings).values()) - set(held))
+    registered = schema_ids(settings, registry).values()
+    missing = sorted(set(subjects(settings).values()) - set(registered))
     advice = "ledger-worker schemas register" if missing else ""
     detail = f"answers; not registered: {', '.join(missing)}" if missing else "answers, holds all"
     return [*checks, Finding("registry", ok=True, detail=detail, advice=advice)]

@@ -64,8 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         role = arguments.role if arguments.role is not None else only_role(rulebook, event)
         translator = translator_of(settings, rulebook)
-        with _held(settings, translator, wanted=arguments.balances) as held:
-            found = explain(translator, event, role=role, attempt=arguments.attempt, held=held)
+        with _opened_ledger(settings, translator, wanted=arguments.balances) as ledger:
+            found = explain(translator, event, role=role, attempt=arguments.attempt, ledger=ledger)
     if arguments.json:
         write_document(sys.stdout, found, indent=2)
     else:
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _held(
+def _opened_ledger(
     settings: Settings, translator: Translator, *, wanted: bool
 ) -> Iterator[ExplainLedger | None]:
     """The ledger that settings name, when it is asked for."""
@@ -101,15 +101,15 @@ def explain(
     *,
     role: str,
     attempt: int = 0,
-    held: ExplainLedger | None = None,
+    ledger: ExplainLedger | None = None,
 ) -> dict[str, Any]:
     """What becomes of an event, and why, as plain values for people and for JSON.
 
-    held: the ledger, to fill in the accounts of an origin and to show balances.
+    ledger: to fill in the accounts of an origin and to show balances.
     """
-    asked = translator.translate(event, role=role, attempt=attempt)
-    if held is not None and isinstance(asked, Chain):
-        asked = held.resolve(asked)
+    made = translator.translate(event, role=role, attempt=attempt)
+    if ledger is not None and isinstance(made, Chain):
+        made = ledger.resolve(made)
     found: dict[str, Any] = {
         "event": {"id": event.id, "type": event.type, "created": in_words(event.created)},
         "role": role,
@@ -119,26 +119,26 @@ def explain(
         ],
         "transactions": len(translator.rulebook.transactions),
     }
-    if isinstance(asked, Dead):
-        return {**found, "outcome": "dead", **_dead(asked)}
-    if isinstance(asked, Skipped):
-        ignored = ignored_by(translator.rulebook, event) if asked.outcome == "ignored" else ""
-        return {**found, "outcome": asked.outcome, "ignored_by": ignored}
-    told = {**found, "outcome": "posts", **_chain(translator.rulebook, asked)}
-    if held is not None:
-        told["in_ledger"] = held.posted(asked)
-        _show_balances(translator.rulebook, asked, told["legs"], held)
-    return told
+    if isinstance(made, Dead):
+        return {**found, "outcome": "dead", **_dead(made)}
+    if isinstance(made, Skipped):
+        ignored = ignored_by(translator.rulebook, event) if made.outcome == "ignored" else ""
+        return {**found, "outcome": made.outcome, "ignored_by": ignored}
+    result = {**found, "outcome": "posts", **_chain(translator.rulebook, made)}
+    if ledger is not None:
+        result["in_ledger"] = ledger.posted(made)
+        _show_balances(translator.rulebook, made, result["legs"], ledger)
+    return result
 
 
 def _show_balances(
-    rulebook: Rulebook, chain: Chain, told: list[dict[str, Any]], held: ExplainLedger
+    rulebook: Rulebook, chain: Chain, legs: list[dict[str, Any]], ledger: ExplainLedger
 ) -> None:
     """Put each account's balance beside it."""
     from worker.commands.explain_ledger import balance  # noqa: PLC0415 - only when the ledger is asked
 
-    accounts = held.accounts(chain)
-    for leg, shown in zip(chain.legs, told, strict=True):
+    accounts = ledger.accounts(chain)
+    for leg, shown in zip(chain.legs, legs, strict=True):
         for side, ref in (("debit", leg.debit), ("credit", leg.credit)):
             if ref is not None:
                 found = balance(rulebook, ref, accounts.get(ref.id), leg.currency)

@@ -47,18 +47,22 @@ class ExplainLedger:
     def accounts(self, chain: Chain) -> dict[int, Account]:
         """Those of the chain's accounts that exist, by id."""
         wanted = list(dict.fromkeys(ref.id for ref in chain.accounts() if ref.id > 0))
-        return {one.id: one for one in self._ledger.lookup_accounts(wanted)} if wanted else {}
+        return (
+            {account.id: account for account in self._ledger.lookup_accounts(wanted)}
+            if wanted
+            else {}
+        )
 
 
 def balance(
-    rulebook: Rulebook, ref: AccountRef, held: Account | None, currency: Currency
+    rulebook: Rulebook, ref: AccountRef, stored: Account | None, currency: Currency
 ) -> ShownBalance | None:
     """An account's balance; None where it does not exist yet."""
-    if held is None:
+    if stored is None:
         return None
     declared = rulebook.accounts.get(ref.name)
-    posted = held.credits_posted - held.debits_posted
+    posted = stored.credits_posted - stored.debits_posted
     if declared is not None and declared.type in DEBIT_TYPES:
         posted = -posted
-    amounts = (posted, held.debits_pending, held.credits_pending)
+    amounts = (posted, stored.debits_pending, stored.credits_pending)
     return ShownBalance(*(major_units(amount, currency.scale) for amount in amounts))

@@ -88,15 +88,15 @@ def _leg_words(leg: dict[str, Any]) -> Iterator[str]:
     yield from (words for flag, words in CLOSES.items() if leg["flags"] & flag)
 
 
-def _balance(held: dict[str, str] | None, currency: str) -> str:
-    if held is None:
+def _balance(account: dict[str, str] | None, currency: str) -> str:
+    if account is None:
         return "not there yet: made on first use"
     reserved = [
-        f", {held[f'pending_{side}']} pending {side}"
+        f", {account[f'pending_{side}']} pending {side}"
         for side in ("debits", "credits")
-        if held[f"pending_{side}"].strip("0.")
+        if account[f"pending_{side}"].strip("0.")
     ]
-    return f"holds {held['posted']} {currency.upper()}{''.join(reserved)}"
+    return f"holds {account['posted']} {currency.upper()}{''.join(reserved)}"
 
 
 def _count(number: int, thing: str) -> str:

@@ -92,8 +92,8 @@ def _register(settings: Settings, registry: Registry | None, *, as_json: bool) -
     for subject, name in wanted.items():
         wrong += _misfits(registry, subject, name)
     if wrong:
-        told = "\n".join(f"{one.schema} {one.what}" for one in wrong)
-        raise UsageError(f"nothing was registered, because not all of it fits:\n{told}")
+        lines = "\n".join(f"{each.schema} {each.what}" for each in wrong)
+        raise UsageError(f"nothing was registered, because not all of it fits:\n{lines}")
     done: dict[str, Any] = {
         subject: {"schema": name, "id": registry.register(subject, schema_text(name))}
         for subject, name in wanted.items()
@@ -113,7 +113,7 @@ def _print_check(found: list[SchemaDifference], *, compared: bool, as_json: bool
         result = {
             "compatible": not found,
             "registry_compared": compared,
-            "differences": [one._asdict() for one in found],
+            "differences": [each._asdict() for each in found],
         }
         write_document(sys.stdout, result, indent=2)
         return

@@ -1,6 +1,6 @@
 """Jobs that share the partitions of topics: `--partitions 0/4` is the first of four.
 
-The invariant: every partition belongs to exactly one of the parts. Imports the ports only.
+The invariant: every partition belongs to exactly one shard.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from worker.core.errors import UsageError
 
-_PART: Final = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
+_SHARD: Final = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 
 
 class Shard(NamedTuple):
@@ -20,7 +20,7 @@ class Shard(NamedTuple):
     of: int
 
     def takes(self, index: int) -> bool:
-        """Is the partition at this place of the sorted list ours?"""
+        """Is the partition at this index of the sorted list ours?"""
         return index % self.of == self.number
 
 
@@ -28,12 +28,12 @@ ALL: Final = Shard(0, 1)
 
 
 def shard_of(text: str) -> Shard:
-    """`0/4` as a Part.
+    """`0/4` as a Shard.
 
     Raises:
         UsageError: it is none.
     """
-    found = _PART.fullmatch(text)
+    found = _SHARD.fullmatch(text)
     if found is None or int(found[1]) >= int(found[2]):
         raise UsageError(f"--partitions {text!r} is no part: the first of four jobs is 0/4")
     return Shard(int(found[1]), int(found[2]))

@@ -1,7 +1,7 @@
 """Times as people give them on the command line, and as results show them.
 
 The invariant: a time without a zone is UTC, on every machine; a range takes its start in and leaves
-its end out. Imports the ports only.
+its end out.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def time_range(start: str | None, end: str | None) -> tuple[int, int]:
 
 def in_the_past(text: str, *, option: str, now_ns: int | None = None) -> int:
     """A time that has come already, because nobody knows a balance of tomorrow."""
-    asked = nanoseconds(text, option=option)
-    if asked > (time.time_ns() if now_ns is None else now_ns):
+    moment = nanoseconds(text, option=option)
+    if moment > (time.time_ns() if now_ns is None else now_ns):
         raise UsageError(f"{option} {text} lies in the future: the ledger cannot know that yet")
-    return asked
+    return moment
 
 
 def iso_time(timestamp: int) -> str:
