@@ -18,4 +18,5 @@ def test_the_demo_agrees(capsys: pytest.CaptureFixture[str]) -> None:
     assert figures["announced"] == figures["transfers"] > 200
     assert figures["rejected"] == figures["events"]["overdraft"]
     assert {"posted", "redelivered", "rejected", "dead"} <= set(figures["outcomes"])
+    assert figures["stripe_balance"] == figures["stripe_clearing"]
     assert set(figures["stripe_balance"]) == {"usd", "eur", "gbp", "jpy"}

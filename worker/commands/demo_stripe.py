@@ -14,7 +14,6 @@ from worker.core.event import Dead, Event
 from worker.core.ports import Record
 from worker.jobs.reconcile.stripe_side import (
     CLEARING,
-    RESERVE,
     SETTLEMENT,
     UNSETTLED,
     balance_transaction,
@@ -42,7 +41,8 @@ class OpenItem:
 class StripeSide:
     """By currency, in minor units.
 
-    balance: Σ net of the settlement events that came. booked: clearing and reserve in the ledger.
+    balance: Σ net of the settlement events that came, what Stripe holds back taken off. booked: the
+    clearing account in the ledger.
     """
 
     balance: Mapping[str, int]
@@ -71,7 +71,7 @@ def stripe_side(inputs: Iterable[Record], posted: Iterable[Record]) -> StripeSid
         balance[row.currency] += row.net
     booked: Counter[str] = Counter()
     for leg in legs:
-        booked[leg["currency"]] += sum(_moved(leg, name) for name in (CLEARING, RESERVE))
+        booked[leg["currency"]] += _moved(leg, CLEARING)
     return StripeSide(balance, booked, tuple(_open_items(legs, events)))
 
 
