@@ -128,8 +128,6 @@ def conditions_in_words(rule: Transaction) -> Iterator[str]:
         yield f"“{plain(let.name)}” means {expression_in_words(let.value.text)}."
     if rule.when:
         yield f"Only where {condition_in_words(rule.when.text)}."
-    for let in rule.lets:
-        yield f"“{plain(let.name)}” is {expression_in_words(let.value.text)}."
     for each in rule.require:
         yield f"Refused unless {each.sentence}."
     for second, word in ((rule.start, "from"), (rule.end, "until")):
