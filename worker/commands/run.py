@@ -18,6 +18,7 @@ from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core import translate
 from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.live.posted_types import require_posted_types
 from worker.jobs.live.run import Stop, work
 from worker.jobs.text_tables import write_document, write_lines
 from worker.kafka.admin import require_topics
@@ -49,6 +50,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run a rulebook that changed since its lock was written",
     )
+    parser.add_argument(
+        "--accept-smaller",
+        action="store_true",
+        help="run a rulebook that no longer books types which the group has posted before",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -64,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     with with_broker(settings) as reachable:
         if not embedded:
             require_topics(reachable, reachable.ledger.deadline_seconds)
+            require_posted_types(reachable, rulebook, accept_smaller=arguments.accept_smaller)
         with open_worker(
             reachable,
             events_limit=arguments.max_events,

@@ -19,7 +19,7 @@ def announcement_writer(
 ) -> AnnouncementWriter:
     """Writes every outcome to its topic. digest: of the rulebook in force. schemas: name by id."""
     topics = settings.topics
-    source = _ce_source(settings)
+    source = ce_source(settings)
     dead = DeadLetters(
         topic=topics.dead,
         group=settings.kafka.group_id,
@@ -42,12 +42,13 @@ def outbox_encoder(
         encoding=settings.outbox.format,
         schema_id=_posted_schema(settings, schemas),
         topic=topic,
-        source=_ce_source(settings),
+        source=ce_source(settings),
         rulebook_digest=digest,
     )
 
 
-def _ce_source(settings: Settings) -> str:
+def ce_source(settings: Settings) -> str:
+    """Who announces, as CloudEvents names it: the consumer group."""
     return f"/ledger-worker/{settings.kafka.group_id}"
 
 
