@@ -13,8 +13,9 @@ import yaml
 from worker.commands.cli import main
 from worker.config.sections import ROLE_TOPICS
 from worker.config.settings import load_settings
-from worker.core.errors import UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.kafka.embedded_broker import EmbeddedBroker
+from worker.kafka.topics.apply import open_topic_admin
 from worker.kafka.topics.declared import (
     PACKAGED,
     Grant,
@@ -253,13 +254,23 @@ def test_plan_on_an_empty_broker_prints_everything_and_ends_with_1(
 
 
 @pytest.mark.usefixtures("embedded")
-def test_a_cluster_that_cannot_create_topics_is_one_sentence(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """`topics apply` on a cluster that refuses ends with 3 and says what was being done."""
+def test_a_cluster_that_cannot_create_topics_is_one_sentence() -> None:
+    """A cluster that takes no topics in time is an error that says what was being done."""
+    admin = open_topic_admin(load_settings(), call_seconds=0.2)
+    wanted = load_topics(replication=1)
+    plan = plan_topics(wanted, admin.topics([topic.name for topic in wanted.topics]), None)
+    with pytest.raises(DependencyUnavailable, match="while creating topics") as raised:
+        admin.apply(plan)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("embedded")
+def test_fewer_brokers_than_replicas_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """`topics apply` on one broker ends with 3, and says which option makes it work."""
     assert main(["topics", "apply", "--topics-only"]) == 3
     said = capsys.readouterr().err
-    assert "while creating topics" in said
+    assert "3 replicas of each topic are declared, and the cluster has 1 broker:" in said
+    assert "give --replication 1, or start more brokers" in said
     assert said.count("\n") == 1
 
 

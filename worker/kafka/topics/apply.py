@@ -49,9 +49,10 @@ T = TypeVar("T")
 class TopicAdmin:
     """Looks at one cluster's topics and changes them; made by `open_topic_admin`."""
 
-    def __init__(self, connection: KafkaConnection) -> None:
+    def __init__(self, connection: KafkaConnection, call_seconds: float = CALL_SECONDS) -> None:
         self._connection = connection
         self._client = connection.admin()
+        self._seconds = call_seconds
 
     def topics(self, names: Collection[str]) -> dict[str, BrokerTopic]:
         """Those of the named topics that exist.
@@ -60,7 +61,7 @@ class TopicAdmin:
             DependencyUnavailable: no broker answered in time, or it refused us.
         """
         with self._asking("listing the topics"):
-            listed = self._client.list_topics(timeout=CALL_SECONDS)
+            listed = self._client.list_topics(timeout=self._seconds)
         there = sorted(set(names) & listed.topics.keys())
         configs = self._configs(there)
         return {
@@ -77,9 +78,9 @@ class TopicAdmin:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         with self._asking("reading the topics' settings"):
-            answers = self._client.describe_configs(resources, request_timeout=CALL_SECONDS)
+            answers = self._client.describe_configs(resources, request_timeout=self._seconds)
             found = {
-                resource.name: future.result(CALL_SECONDS) for resource, future in answers.items()
+                resource.name: future.result(self._seconds) for resource, future in answers.items()
             }
         return {
             name: {key: entry.value or "" for key, entry in entries.items()}
@@ -100,10 +101,10 @@ class TopicAdmin:
 
     def _keeps_grants(self) -> bool:
         """Has it an authorizer? A broker that does not show this setting is taken to have one."""
-        brokers = self._client.list_topics(timeout=CALL_SECONDS).brokers
+        brokers = self._client.list_topics(timeout=self._seconds).brokers
         broker = ConfigResource(ResourceType.BROKER, str(min(brokers)))
-        answers = self._client.describe_configs([broker], request_timeout=CALL_SECONDS)
-        entry = next(iter(answers.values())).result(CALL_SECONDS).get(AUTHORIZER)
+        answers = self._client.describe_configs([broker], request_timeout=self._seconds)
+        entry = next(iter(answers.values())).result(self._seconds).get(AUTHORIZER)
         return entry is None or bool(entry.value)
 
     def _bindings(self, principal: str) -> list[AclBinding]:
@@ -116,18 +117,19 @@ class TopicAdmin:
             AclOperation.ANY,
             AclPermissionType.ALLOW,
         )
-        answer = self._client.describe_acls(of_principal, request_timeout=CALL_SECONDS)
-        bindings: list[AclBinding] = answer.result(CALL_SECONDS)
+        answer = self._client.describe_acls(of_principal, request_timeout=self._seconds)
+        bindings: list[AclBinding] = answer.result(self._seconds)
         return bindings
 
     def apply(self, plan: TopicsPlan) -> None:
         """Do what the plan names: topics first, so that nobody waits for a grant on nothing.
 
         Raises:
-            DependencyUnavailable: the cluster refused a part, or did not answer in time; what was
-                done before stays done, and a new plan shows the rest.
+            DependencyUnavailable: the cluster has too few brokers, refused a part, or did not
+                answer in time; what was done before stays done, and a new plan shows the rest.
         """
         with self._asking("creating topics"):
+            self._require_brokers(plan)
             self._create(plan)
         with self._asking("adding partitions"):
             self._repartition(plan)
@@ -135,6 +137,19 @@ class TopicAdmin:
             self._configure(plan)
         with self._asking("granting"):
             self._allow(plan)
+
+    def _require_brokers(self, plan: TopicsPlan) -> None:
+        """Kafka keeps each replica on a broker of its own."""
+        replicas = max((topic.replication for topic in plan.create), default=0)
+        if not replicas:
+            return
+        brokers = len(self._client.list_topics(timeout=self._seconds).brokers)
+        if replicas > brokers:
+            raise DependencyUnavailable(
+                f"{replicas} replicas of each topic are declared, and the cluster has {brokers}"
+                f" broker{'s' if brokers > 1 else ''}: give --replication {brokers}, or start more"
+                " brokers; no topic was created"
+            )
 
     def _create(self, plan: TopicsPlan) -> None:
         wanted = [
@@ -146,11 +161,11 @@ class TopicAdmin:
             )
             for one in plan.create
         ]
-        _all(wanted, self._client.create_topics, operation_timeout=CALL_SECONDS)
+        self._all(wanted, self._client.create_topics, operation_timeout=self._seconds)
 
     def _repartition(self, plan: TopicsPlan) -> None:
         wanted = [NewPartitions(one.topic, one.after) for one in plan.repartition]
-        _all(wanted, self._client.create_partitions, operation_timeout=CALL_SECONDS)
+        self._all(wanted, self._client.create_partitions, operation_timeout=self._seconds)
 
     def _configure(self, plan: TopicsPlan) -> None:
         topics = dict.fromkeys(one.topic for one in plan.configure)
@@ -166,11 +181,19 @@ class TopicAdmin:
             )
             for topic in topics
         ]
-        _all(wanted, self._client.incremental_alter_configs, request_timeout=CALL_SECONDS)
+        self._all(wanted, self._client.incremental_alter_configs, request_timeout=self._seconds)
 
     def _allow(self, plan: TopicsPlan) -> None:
         wanted = [_binding(grant) for grant in plan.grant]
-        _all(wanted, self._client.create_acls, request_timeout=CALL_SECONDS)
+        self._all(wanted, self._client.create_acls, request_timeout=self._seconds)
+
+    def _all(
+        self, wanted: list[T], ask: Callable[..., Mapping[Any, Future[Any]]], **limits: float
+    ) -> None:
+        """Ask for all in one request and wait for each answer; the first refusal is raised."""
+        if wanted:
+            for answer in ask(wanted, **limits).values():
+                answer.result(self._seconds + 1)
 
     @contextmanager
     def _asking(self, doing: str) -> Any:  # noqa: ANN401 - a context
@@ -180,20 +203,16 @@ class TopicAdmin:
             raise self._connection.unreachable(doing, error) from None
         except TimeoutError:
             raise DependencyUnavailable(
-                f"Kafka did not answer within {CALL_SECONDS:g} s while {doing}"
+                f"Kafka did not answer within {self._seconds:g} s while {doing}"
             ) from None
 
 
-def open_topic_admin(settings: Settings) -> TopicAdmin:
-    """The admin of the cluster that the settings name."""
-    return TopicAdmin(connection_of(settings))
+def open_topic_admin(settings: Settings, call_seconds: float = CALL_SECONDS) -> TopicAdmin:
+    """The admin of the cluster that the settings name.
 
-
-def _all(wanted: list[T], ask: Callable[..., Mapping[Any, Future[Any]]], **limits: float) -> None:
-    """Ask for all in one request and wait for each answer; the first refusal is raised."""
-    if wanted:
-        for answer in ask(wanted, **limits).values():
-            answer.result(CALL_SECONDS + 1)
+    call_seconds: how long the cluster may take for one request about all topics.
+    """
+    return TopicAdmin(connection_of(settings), call_seconds)
 
 
 def _replication(partitions: Mapping[int, Any]) -> int:
