@@ -30,11 +30,12 @@ def test_every_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check.configure(parser)
     drawn = tmp_path / "tips.html"
     assert check.run(parser.parse_args([str(rules), "--html", str(drawn)])) == 0
-    assert capsys.readouterr().out.endswith("\n" + block("text"))
+    assert capsys.readouterr().out.endswith(f"\n{block('text')}\n{drawn}: written\n")
     assert drawn.exists()
     lock = ["--lock", "--approver", "Ada Lovelace"]
     assert check.run(parser.parse_args([str(rules), *lock])) == 0
-    capsys.readouterr()
+    written = f"{tmp_path / 'rulebook.lock'}: written, approved by Ada Lovelace"
+    assert capsys.readouterr().out.endswith(f"\n{written}\n")
     parser = argparse.ArgumentParser()
     explain.configure(parser)
     assert explain.run(parser.parse_args([str(event), "--rulebook", str(rules)])) == 0

@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]
         _write(arguments.html, _page(arguments, rulebook, path.name, said))
+        _say(f"{arguments.html}: written", arguments)
     if arguments.require_lock and not arguments.lock and not _locked(rulebook, lock, path):
         return DIFFERENT
     if found:
@@ -78,7 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.lock:
         text = lock_text(rulebook, date=int(time.time()), approver=arguments.approver.strip())
         _write(lock_path(path), text)
+        _say(f"{lock_path(path)}: written, approved by {arguments.approver.strip()}", arguments)
     return 0
+
+
+def _say(line: str, arguments: argparse.Namespace) -> None:
+    """What was written, unless a program reads the output."""
+    if not arguments.json:
+        write_lines(sys.stdout, ["", line])
 
 
 def _page(arguments: argparse.Namespace, rulebook: Rulebook, name: str, said: list[str]) -> str:

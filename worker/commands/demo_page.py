@@ -94,13 +94,18 @@ class DemoResults:
         ]
 
     def balances(self) -> list[tuple[str, str, int, int]]:
-        """(account, currency, keys, balance in minor units, credits positive), by account."""
+        """(account, currency, keys, balance in minor units), by account.
+
+        A balance is positive on the side that the account grows by.
+        """
         named = AccountRefs(self.rulebook.accounts.values()).named
         totals: dict[tuple[str, int], list[int]] = {}
         for account in self.accounts:
-            entry = totals.setdefault((named(account).name, account.ledger), [0, 0])
+            name = named(account).name
+            net = account.credits_posted - account.debits_posted
+            entry = totals.setdefault((name, account.ledger), [0, 0])
             entry[0] += 1
-            entry[1] += account.credits_posted - account.debits_posted
+            entry[1] += -net if self.rulebook.accounts[name].debit_normal else net
         return [
             (name, *self._currency(ledger)[:1], keys, balance)
             for (name, ledger), (keys, balance) in sorted(totals.items())
@@ -147,7 +152,7 @@ class DemoResults:
         _write_rows(out, COUNTS, rows)
         write_lines(out, ["", Styled("For example", TITLE)])
         _write_rows(out, EXAMPLES, self._examples())
-        write_lines(out, ["", Styled("Balances", TITLE)])
+        write_lines(out, ["", Styled("Balances", TITLE), BALANCES_NOTE])
         _write_rows(out, BALANCES, self._balance_rows())
         write_lines(out, ["", Styled("Reconciliation", TITLE)])
         write_lines(out, self._checks())
@@ -215,10 +220,11 @@ COUNTS: Final = (
     Column("2", "", 0),
 )
 EXAMPLES: Final = (Column("0", "", 10), Column("1", "", 28), Column("2", "", 0))
+BALANCES_NOTE: Final = "  assets and expenses: debits less credits; all others: credits less debits"
 BALANCES: Final = (
     Column("0", "account", 28),
     Column("1", "keys", 8, right=True),
-    Column("2", "credits - debits", 24, right=True),
+    Column("2", "balance", 24, right=True),
 )
 
 

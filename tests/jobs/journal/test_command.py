@@ -193,5 +193,6 @@ def test_what_is_sent_is_posted() -> None:
         "stripe_clearing usd": 157_956, "stripe_reserve usd": 5_000, "bank usd": 998_800,
         "customer_wallet[cus_ann] usd": -81_730, "customer_wallet[cus_ben] usd": -9_000,
         "opening_balances usd": -1_072_726, "stripe_clearing jpy": 25_000,
-        "opening_balances jpy": -25_000, "adjustments usd": 500, "chargeback_losses usd": 1_200,
+        "opening_balances jpy": -25_000, "adjustments usd": 500,
+        "chargeback_losses[py_ben_1] usd": 1_200,
     }  # fmt: skip
