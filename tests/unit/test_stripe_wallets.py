@@ -119,9 +119,11 @@ OUTCOMES = {
     "charge.failed": "ignored",
     "charge.refund.updated": "ignored",
     "charge.refunded": (
-        "refund: shortfall_control>stripe_unsettled 100 usd, "
+        "refund: never_captured[ch_000000000000000000000000/100]>origin.gross.credit else opening_balances 100 usd, "
+        "shortfall_control>stripe_unsettled 100 usd, "
         "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
-        "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd"
+        "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
+        "stripe_unsettled>authorised_only[ch_000000000000000000000000/100] 100 usd"
     ),
     "charge.succeeded": "guest_charge: stripe_unsettled>unallocated 2000 usd",
     "charge.updated": "ignored",
@@ -184,7 +186,7 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("charge.succeeded", CHARGE, {}, "charge: stripe_unsettled>customer_wallet[cus_1] 250 usd"),
     ("charge.succeeded", CHARGE, {"amount": -1}, "bad_amount"),
     ("charge.succeeded", CHARGE, {"captured": False}, "ignored"),
-    ("charge.succeeded", CHARGE, {"paid": False}, "no_rule"),
+    ("charge.succeeded", CHARGE, {"paid": False}, "ignored"),
     ("charge.succeeded", CHARGE, {"currency": "xau"}, "unknown_currency"),
     ("charge.captured", CHARGE, {"amount_captured": 100},
      ("charge: stripe_unsettled>customer_wallet[cus_1] 100 usd, "
