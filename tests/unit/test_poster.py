@@ -29,8 +29,8 @@ from worker.core.wire import (
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
 from worker.stages.item import Item
-from worker.stages.post import readback
 from worker.stages.post.poster import Poster
+from worker.stages.post.readback import PostedLegs
 
 RULES = """
 version: 1
@@ -297,18 +297,15 @@ def test_what_never_comes_is_waited_for_so_often(posting: Posting, tries: int, k
     assert posting.post("taken_back", of="nobody").kind == kind
 
 
-def test_names_are_read_anew_when_the_memory_of_them_is_full(
-    posting: Posting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However few names are remembered, each posted leg is announced with its own accounts."""
-    monkeypatch.setattr(readback, "NAMED_MAX", 4)
+def test_names_are_read_anew_when_the_memory_of_them_is_full(posting: Posting) -> None:
+    """However few names are remembered, every account is named as it is."""
     for number in range(9):
         posting.post("paid_in", id=f"p{number}", customer=f"c{number}", amount=10)
-    for number in (0, 8, 1, 7, 0):
-        outcome = posting.post("taken_back", of=f"p{number}")
-        (leg,) = outcome.legs
-        assert (leg.debit.name, leg.debit.key) == ("wallet", f"c{number}")
-        assert len(posting.poster._predecessors._posted_legs._named) <= 4
+    legs = PostedLegs(posting.ledger, posting.translator, named_max=4)
+    for number in (0, 8, 1, 7, 0, 0, 3):
+        wanted = {_wallet(f"c{number}"): f"c{number}", _bank(): ""}
+        assert {one: ref.key for one, ref in legs.named(wanted).items()} == wanted
+        assert len(legs._named) <= 4
 
 
 def test_every_field_of_a_posted_leg_is_what_the_ledger_holds(posting: Posting) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class WorkerError(Exception):
     """Something a person must act on. The message is one clear sentence without secrets."""
 
-    exit_code = 70
+    exit_code: ClassVar[int] = 70
 
 
 class UsageError(WorkerError):
     """Bad usage or configuration."""
 
-    exit_code = 2
+    exit_code: ClassVar[int] = 2
 
 
 class DependencyUnavailable(WorkerError):
     """A broker, ledger or database could not be reached in time, or refused us."""
 
-    exit_code = 3
+    exit_code: ClassVar[int] = 3
 
 
 class LedgerClosed(DependencyUnavailable):
@@ -36,4 +38,4 @@ class Unsettled(Exception):
 class BrokenInvariant(WorkerError):
     """Something that cannot happen did: the process must stop and commit nothing."""
 
-    exit_code = 70
+    exit_code: ClassVar[int] = 70

@@ -24,7 +24,8 @@ NAMED_MAX: Final = 250_000
 class PostedLegs:
     """Reads posted legs back from one ledger."""
 
-    def __init__(self, ledger: Ledger, rules: Translator) -> None:
+    def __init__(self, ledger: Ledger, rules: Translator, *, named_max: int = NAMED_MAX) -> None:
+        self._named_max = named_max
         self._ledger = ledger
         self._rules = rules
         self._named: dict[int, AccountRef] = {}
@@ -84,7 +85,7 @@ class PostedLegs:
         found = self._ledger.lookup_accounts(missing) if missing else []
         if len(found) != len(missing):
             raise BrokenInvariant("a transfer names an account that does not exist")
-        if len(self._named) + len(missing) > NAMED_MAX:
+        if len(self._named) + len(missing) > self._named_max:
             kept = [(number, self._named[number]) for number in wanted if number in self._named]
             self._named = dict(kept)
         self._named.update((account.id, self._rules.name_account(account)) for account in found)
