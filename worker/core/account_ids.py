@@ -1,8 +1,4 @@
-"""Accounts as legs name them: their ids, made once and kept in a bounded cache.
-
-The invariant: a key that reached an id was a non-empty string without NUL or lone surrogates, and
-an account without `per` has the key "".
-"""
+"""Ids of the accounts that legs name, kept in a bounded cache."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""Where a partition stands: what may be submitted, committed and announced again.
+"""One partition's assignment to this worker: what may be submitted, committed and announced again.
 
-The invariant: nothing beyond `until` is submitted before the commit that raises it, and `since`
-is set once and carried unchanged. An Assignment is one partition's stay with this worker: when the
-partition leaves and comes back, that is another Assignment, and work of the old one is dropped.
-Imports the pure core only.
+Nothing beyond `until` is submitted before the commit that raises it; `since` is set once.
 """
 
 from __future__ import annotations
@@ -19,8 +16,8 @@ EXPECTS_NOTHING: Final = -1
 class CommittedPosition(NamedTuple):
     """What an offset commit carries as metadata.
 
-    since: ledger timestamp in nanoseconds. until: the highest offset that may be submitted before
-    the next commit.
+    since: ledger timestamp, nanoseconds.
+    until: the highest offset that may be submitted before the next commit.
     """
 
     since: int
@@ -50,8 +47,9 @@ def parse_metadata(metadata: str | None) -> CommittedPosition | None:
 class Opening(NamedTuple):
     """How a partition starts after it was assigned.
 
-    offset: the next offset to commit. stand: None at a first start or reset: then `since` is the
-    ledger's newest timestamp, committed before the first post.
+    offset: the next offset to commit.
+    stand: the committed metadata; None at a first start or a reset. Then `since` is the ledger's
+        newest timestamp, committed before the first post.
     """
 
     offset: int
@@ -71,14 +69,20 @@ def opening(*, committed: int, metadata: str | None, low: int, high: int) -> Ope
 
 @dataclass(slots=True, eq=False)
 class Assignment:
-    """One partition's stay with this worker. Compared by identity.
+    """One partition's time with this worker. Compared by identity.
 
-    role: of its topic, empty on a parked topic, where each record has its own. tries: how often its
-    records were parked before. delay_ms: how long they wait here.
-    base: the upper bits of its positions. committed: everything below has its outcome committed.
+    Work of an earlier assignment of the same partition is dropped.
+
+    role: of its topic; empty on a parked topic, where each record has its own.
+    tries: how often its records were parked before.
+    delay_ms: how long they wait on this topic, milliseconds.
+    base: the upper bits of its positions.
+    committed: everything below has its outcome committed.
     redo: see `announce_rejected_before`.
-    placed_at: where the source was told to read on, placed: how often, and expects: an offset that
-    was read before and must come again after that; EXPECTS_NOTHING when it came, or none is known.
+    placed_at: the offset that the source was last sent to.
+    placed: how often that was.
+    expects: the offset that must be read again after that; EXPECTS_NOTHING when it was, or when none
+        is known.
     """
 
     topic: str

@@ -1,8 +1,6 @@
-"""What an event asks the ledger to do: one atomic chain of legs, and its 128-byte rows.
+"""What an event asks the ledger to do: one atomic chain of legs.
 
-The invariant: a chain's rows depend on the event and the rulebook alone, but for `user_data_64`,
-the position of the record that posts it. Leg, Chain and AccountRef are plain tuples because four to
-eight of them are made for every event.
+Legs, chains and accounts are plain tuples, because every event makes four to eight of them.
 """
 
 from __future__ import annotations
@@ -52,12 +50,12 @@ class AccountRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LegSpec:
-    """What the rulebook fixes about a leg, or one part of it. Compared by identity.
+    """What the rulebook fixes about a leg. Compared by identity.
 
-    leg: the rulebook's name of the leg: identity, because it is hashed into ids.
+    leg: the rulebook's name of the leg; hashed into ids.
     part: "" for the leg itself; "account" and "shortfall" for the parts of a shortfall; with
         "suspense" at the end where the chain was diverted.
-    flags: TransferFlags without LINKED, which depends on the place in the chain.
+    flags: TransferFlags without LINKED, which depends on the position in the chain.
     timeout: seconds, for a pending leg; 0 means none.
     code: 0 for a post or void without one: the ledger then takes the pending transfer's.
     """
@@ -97,7 +95,7 @@ class Leg(NamedTuple):
     """One transfer of a chain.
 
     debit, credit: None for a post or void, which takes the accounts of its pending transfer.
-    amount: minor units asked for; a balancing leg may hold less. AMOUNT_MAX posts all that was
+    amount: minor units requested; a balancing leg may move less. AMOUNT_MAX posts all that was
         reserved, 0 voids all.
     pending_ids: for a post or void, the ids its pending transfer may have, by attempt.
     """
@@ -123,9 +121,12 @@ class Sought(NamedTuple):
 class Need(NamedTuple):
     """A chain that must be in the ledger first.
 
-    sought: the first of them that is found counts. time_ms: of its ids, where the rule knows it.
-    optional: the chain goes on without. text: for messages. or_nothing: see `Dead`.
-    or_else: what waited for it in vain goes on without.
+    sought: the first of these ids that is found counts.
+    time_ms: of the ids, milliseconds, where the rule knows it.
+    optional: this chain is posted without it.
+    text: for messages.
+    or_nothing: see `Dead`.
+    or_else: after the last wait the event is posted without it.
     """
 
     sought: tuple[Sought, ...]
@@ -137,9 +138,10 @@ class Need(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """One account that the origin gives. family: take its member with that account's key.
+    """One account that the origin gives.
 
-    otherwise: where there is no such account or key.
+    family: take this family's account with the origin account's key.
+    otherwise: the account where the origin gives no such account or key.
     """
 
     leg: str
@@ -180,11 +182,12 @@ class Needs:
 class Chain(NamedTuple):
     """The legs of one event: all or none.
 
-    key: what makes the event unique (`event/evt_1`, `charge/ch_1`); tag: BLAKE2b-128 of it.
+    key: what makes the event unique (`event/evt_1`, `charge/ch_1`).
+    tag: BLAKE2b-128 of the key.
     sync: flush the batch at once (`execution: sync`, `priority: high`).
     needs: earlier chains that must be in the ledger, and the accounts to take from them.
     suspends: may be sent again to suspense accounts when the ledger has closed one of its own.
-    diverted: this is that chain.
+    diverted: this is that second chain.
     alert: one sentence for the log when it is posted; empty for nearly all.
     """
 

@@ -1,8 +1,4 @@
-"""Rules made ready to run: each expression as a function, each leg with its fixed part.
-
-The fast and the precise kind of a rulebook make the same chains; they differ only in how they read
-paths and in what a failure says.
-"""
+"""A rulebook's rules compiled: each expression as a function, each leg with its fixed part."""
 
 from __future__ import annotations
 
@@ -42,9 +38,9 @@ class TranslationRefused(Exception):
 
 
 class CompiledExpression:
-    """One expression at its place.
+    """One compiled expression.
 
-    text: the place and the expression, to begin a message.
+    text: its path in the rulebook and its source, for the start of a message.
     """
 
     def __init__(self, run: Evaluate, text: str) -> None:
@@ -143,12 +139,15 @@ class CompiledPredecessor:
 
 @dataclass(frozen=True, slots=True)
 class CompiledTransaction:
-    """One rule, ready to run. start, end: seconds, end excluded.
+    """One compiled rule.
 
-    lets: what `let:` names; where it names anything, every expression is given `NamedValues`.
+    start, end: seconds since 1970, end excluded.
+    lets: the values of `let:`; where there are any, every expression gets `NamedValues`.
     alert: one sentence for the log when an event is posted by this rule.
-    waits: it has an origin or comes after another. suspends: some leg names a suspense account;
-    diverted: its legs with all of them in place. memo: codes; see `requirements.memo_codes`.
+    waits: it has an origin or comes after another.
+    suspends: some leg names a suspense account.
+    diverted: its legs with all suspense accounts filled in.
+    memo: codes; see `requirements.memo_codes`.
     """
 
     name: str
@@ -197,7 +196,7 @@ def _precise(expression: Expression, place: str) -> Evaluate:
 def compile_rulebook(
     rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], *, precise: bool
 ) -> CompiledRules:
-    """Every rule, ready to run; specs: from `leg_specs`.
+    """Every rule, compiled; specs: from `leg_specs`.
 
     precise: with readings that say what is wrong; else with fast ones.
     """

@@ -1,4 +1,4 @@
-"""Errors: what can go wrong outside of an event, each with what the caller should do."""
+"""Errors outside of an event, each with what the caller should do."""
 
 from __future__ import annotations
 

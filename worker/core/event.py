@@ -1,7 +1,6 @@
-"""What the worker reads: one event, or the reason why a record is not one.
+"""A decoded event, or the reason why a record cannot be one.
 
-An event is Stripe's envelope `{id, type, created, data: {object: …}}`, whatever encoding it came
-in. A bad record is a value (`Dead`), never an exception: it goes to the dead-letter topic and the
+A bad record is a value (`Dead`), never an exception: it goes to the dead-letter topic and the
 stream goes on.
 """
 
@@ -77,10 +76,7 @@ class Event:
         return self._body
 
     def set_aside(self, bodies: Bodies, value: bytes) -> None:
-        """Free the body; whoever needs it once more has it read anew from these bytes.
-
-        Most of a batch's memory would be bodies that were translated and are never looked at again.
-        """
+        """Free the body, most of a batch's memory; it is decoded again when needed."""
         self._body, self._bodies, self._value = None, bodies, value
 
     def __repr__(self) -> str:
@@ -89,11 +85,11 @@ class Event:
 
 
 class Dead(NamedTuple):
-    """A record that can never be posted, and one sentence for the person who finds it.
+    """A record that can never be posted.
 
-    The detail names fields and positions, never values that a card or a customer could be in.
-    or_nothing: only for a predecessor that is not in the ledger: when it was waited for in vain,
-        the event has nothing to post, and is no dead letter.
+    detail: one sentence that names fields and positions, never values, which could hold a card.
+    or_nothing: for a missing predecessor only: after the last wait the event has nothing to post,
+        and is no dead letter.
     """
 
     reason: Reason

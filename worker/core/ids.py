@@ -1,8 +1,7 @@
-"""Identity: which transfer, which account, which fact, which record.
+"""Ids of transfers, accounts, facts and records: the same for ever, on every machine.
 
-The invariant: the same event makes the same ids on every machine, for ever. A golden-file test
-pins them; nothing here may read a clock, a random number or the rulebook's version. Every hash is
-BLAKE2b over length-prefixed UTF-8 fields, read as a little-endian number.
+No clock, random number or rulebook version is read. Every hash is BLAKE2b over length-prefixed
+UTF-8 fields, read as a little-endian number.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ def position_base(*, group: str, topic: str, partition: int) -> int:
 def account_user_data(key: str) -> tuple[int, int, int]:
     """The family key as an account's user data of 128, 64 and 32 bits.
 
-    A key over 28 bytes is held as a zero byte and BLAKE2b-216 of it.
+    A key over 28 bytes is stored as a zero byte and its BLAKE2b-216.
     """
     encoded = key.encode()
     if len(encoded) > FAMILY_KEY_BYTES:

@@ -1,7 +1,4 @@
-"""Idempotency keys, and the times and ids that follow from them, read from events.
-
-What comes out identifies a fact for ever; a value that cannot is a dead letter.
-"""
+"""Idempotency keys of events, and the times and ids derived from them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def leg_specs(rulebook: Rulebook) -> dict[tuple[str, str], LegSpec]:
 def diverted_legs(transaction: Transaction) -> list[LegRule]:
     """The legs of the chain that is sent when the ledger has closed an account of the first one.
 
-    A leg with a suspense account is one plain transfer from or to it, without helping accounts.
+    A leg with a suspense account is one plain transfer from or to it, without helper accounts.
     """
     if not transaction.suspends:
         return []

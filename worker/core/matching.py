@@ -1,7 +1,4 @@
-"""Which rules answer a type of event.
-
-A type is decided once and then remembered, within a bound, because types come from outside.
-"""
+"""Which rules answer a type of event, cached within a bound."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Amounts: whole minor units, checked, and written in major units for people.
-
-An amount is an int of at most 2^63 - 1 minor units; no float or Decimal is ever made.
-"""
+"""Amounts: whole minor units, at most 2^63 - 1, and their text in major units. Never a float."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What became of an event: the table of the ledger's answers, and the rule of announcing once.
-
-The invariant: every status of the ledger has exactly one verdict here.
-"""
+"""What became of an event: the verdict of each ledger status, and the rule of announcing once."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ class Outcome(NamedTuple):
     transaction: the rulebook's, empty where no rule was reached.
     legs: to announce on the outbox; empty where they were announced before.
     rejection: to announce on the rejected topic.
-    dead: why it goes to the dead-letter topic or, parked, to the topic where it waits.
+    dead: why it goes to the dead-letter topic or, parked, to a parked topic.
     alert: one sentence for the log where a person should look, else empty.
     """
 
@@ -180,8 +177,8 @@ def diverts(answer: ChainResult) -> bool:
 def same_chain(chain: Chain, stored: Sequence[Transfer], found: Mapping[int, Transfer]) -> bool:
     """Does the ledger hold this whole chain as the rulebook says, position aside?
 
-    stored: its transfers that are in the ledger, in the order of its legs. found: by id, the
-    transfers that were looked up, those among them that its posts and voids settle.
+    stored: its transfers that are in the ledger, in the order of its legs. found: the transfers
+    looked up, by id, among them those that its posts and voids settle.
     """
     if len(stored) != len(chain.legs):
         return False
@@ -209,8 +206,8 @@ def same_money(  # noqa: PLR0913 - a leg, its place, and what the ledger holds
 ) -> bool:
     """Does the ledger hold this leg as the rulebook says, position aside?
 
-    reserved: the pending transfer of a post or void, as looked up. A balancing leg may hold less
-    than was asked, because what it takes depends on the balance at that moment.
+    reserved: the pending transfer of a post or void, as looked up. A balancing leg may have moved
+    less than requested, because that depends on the balance at that moment.
     """
     spec = leg.spec
     flags = spec.flags | (LINKED if number < count - 1 else 0)
@@ -267,8 +264,8 @@ def existing_verdict(  # noqa: PLR0913 - both positions and their times
     """The announcing rule for a chain that exists.
 
     held_position: `user_data_64` of the stored chain. held_at: its ledger timestamp, nanoseconds.
-    position: of the record at hand. since: when this group's answer for the partition began.
-    earlier: where a parked record was before, position to `since`: it is answered for as well.
+    position: of the record being processed. since: from when on this group announces for the
+    partition. earlier: a parked record's earlier positions, each with its `since`.
     """
     answered = {position: since, **(earlier or {})}
     ours = held_position in answered
@@ -284,8 +281,8 @@ def announce_rejected_before(*, offset: int, redo: int, tries: int = 0) -> bool:
     """Is an `id_already_failed` announced, because its first announcement may be missing?
 
     redo: the highest offset that may have been submitted before this assignment or the last abort
-    without its commit; -1 when there is none. tries: how often the event was parked; who had it
-    before may have been refused without telling.
+    without its commit; -1 when there is none. tries: how often the event was parked; an earlier
+    worker may have had it refused without announcing it.
     """
     return tries > 0 or offset <= redo
 
@@ -303,7 +300,7 @@ def account_conflict(held: Account, row: Account) -> bool:
 
 
 def missing_predecessor(chain: Chain, missing: Dead, *, tries: int, tries_max: int) -> Outcome:
-    """What must come first is not in the ledger: wait for it, unless it was waited for enough.
+    """The predecessor is not in the ledger: park the event, or give up after the last wait.
 
     tries: how often the event was parked before.
     """
@@ -322,7 +319,7 @@ def ledger_dead_letter(chain: Chain, reason: Reason, detail: str) -> Outcome:
 
 
 class PostedLeg(NamedTuple):
-    """One leg as the ledger holds it: what is announced.
+    """One posted leg as stored in the ledger: what is announced.
 
     amount: minor units.
     pending_id: of the reservation that a post or void settles; 0 for any other leg.

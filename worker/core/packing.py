@@ -1,4 +1,4 @@
-"""Packing: a chain's legs as the ledger's 128-byte rows, checked once more before they are sent."""
+"""A chain's legs as the ledger's 128-byte rows, checked once more before they are sent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pack_chain(chain: Chain, *, position: int, pending: dict[int, int]) -> bytes
 def flaw(chain: Chain) -> str:
     """What is wrong with a chain about to be posted; empty when it is sound.
 
-    The second check of every leg: translation made the first. A flaw here is our bug.
+    The second check of every leg, after translation's; a flaw here is our bug.
     """
     for spec, currency, _, debit, credit, amount, pending_ids in chain.legs:
         if not 0 <= amount <= AMOUNT_MAX:

@@ -1,7 +1,4 @@
-"""The ports: what the pipeline needs of the world, as Protocols with plain data.
-
-An adapter may fail only with the exceptions named here. Imports the pure core only.
-"""
+"""The ports: what the pipeline needs of ledger and Kafka, and the errors that adapters may raise."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ Headers = list[tuple[str, bytes | None]]
 class Ledger(Protocol):
     """A double-entry ledger with TigerBeetle's semantics.
 
-    Calls block; one request is under way at a time. With a deadline they raise
+    Calls block; one request is outstanding at a time. With a deadline they raise
     `DependencyUnavailable` when it passes; without, they wait until `close()` is called from
     another thread, which makes them raise `LedgerClosed`.
     """
@@ -133,10 +130,11 @@ RecordPosition = tuple[str, int, int]
 
 
 class Polled(NamedTuple):
-    """What one poll brought. Facts only: the loop acts on them.
+    """What one poll brought.
 
-    lost, gained: partitions that left and came, in the order in which the group said so: one that
-    is in both left first. ends: for partitions read to their end, the offset where that is.
+    lost, gained: revoked and assigned partitions, in the group's order; one that is in both was
+        revoked first.
+    ends: end offsets of partitions that were read to their end.
     """
 
     records: Sequence[Record]
@@ -157,8 +155,8 @@ class Commit(NamedTuple):
 class Announcement(NamedTuple):
     """One record to write.
 
-    timestamp_ms: 0 leaves it to the broker. otherwise: makes the form to write when the broker
-    finds this one too large.
+    timestamp_ms: 0 leaves it to the broker.
+    otherwise: makes the record to write when the broker finds this one too large.
     """
 
     topic: str

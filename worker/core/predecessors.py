@@ -1,10 +1,8 @@
-"""Predecessors: the earlier chains that a chain needs, and the accounts that it takes from them.
+"""The earlier chains that a chain needs, and the accounts that it takes from them.
 
-The invariant: what is looked up fills accounts only. Ids, legs and amounts are fixed before, and a
-transfer found in the ledger counts only if its id recomputes from the requested key.
-
-A side that is taken from an origin is an AccountRef with a negative id until it is filled: -1 is
-the first of `Needs.fills`, -2 the second.
+Ids, legs and amounts never depend on what is looked up; a found transfer counts only if its id
+recomputes from the requested key. An account still to be filled has a negative id: -1 is the first
+of `Needs.fills`, -2 the second.
 """
 
 from __future__ import annotations
@@ -61,9 +59,9 @@ def recomputes(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str,
 
 
 def fill(chain: Chain, found: FoundAccounts, accounts: AccountRefs) -> Chain | Dead:
-    """The chain with the origin's accounts in place, or why that cannot be.
+    """The chain with the origin's accounts filled in, or why that cannot be.
 
-    found: empty where an optional origin is not there.
+    found: empty where an optional origin is not in the ledger.
     """
     if chain.needs is None:
         return chain
@@ -79,7 +77,7 @@ def fill(chain: Chain, found: FoundAccounts, accounts: AccountRefs) -> Chain | D
 def with_stored_accounts(chain: Chain, stored: Mapping[int, Transfer]) -> dict[int, int] | None:
     """For a chain that is in the ledger: the account id of each open side; None when it is not.
 
-    An optional origin may have come since: what is in the ledger stands as it was found then.
+    An optional origin may have been posted since; the accounts stored with the chain remain.
     """
     held: dict[int, int] = {}
     for leg in chain.legs:

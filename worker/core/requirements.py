@@ -1,11 +1,4 @@
-"""What must be true of an event and of its chain before anything is posted.
-
-    require: {sentence: condition}  the event is dead unless every condition holds
-    accounts of type memo           the event is dead unless its chain leaves them at zero
-
-A `when` that is false leaves an event to other rules, or to be ignored; a requirement that fails is
-money that must not be posted and must not be lost.
-"""
+"""What must be true of an event and its chain before anything is posted; else the event is dead."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The rulebook as the loader has read and checked it: which events make which transfers.
-
-What stands here is valid: the loader refuses everything else, so nothing downstream checks a rule
-again.
-"""
+"""The rulebook as the loader has read and validated it; nothing downstream checks a rule again."""
 
 from __future__ import annotations
 
@@ -42,9 +38,11 @@ class DeclaredAccount:
     """A declared account; with `per`, a family with one account per key.
 
     code: unique in the rulebook; in the ledger it says which account this is.
-    flags: wire.AccountFlags. sync_to: where `sync` copies balances, as `table.column`.
-    reserved: declared for rules to come, so that its code is never given away. clearing: money only
-    passes through, so there must be a way back to zero. line: in its file.
+    flags: wire.AccountFlags.
+    sync_to: where `sync` copies balances, as `table.column`.
+    reserved: declared for rules to come, so that its code is never given away.
+    clearing: money only passes through, so there must be a way back to zero.
+    line: in its file.
     """
 
     name: str
@@ -98,10 +96,11 @@ class AccountUse:
 
 @dataclass(frozen=True, slots=True)
 class OriginUse:
-    """An account that the origin's chain has, or the member of a family with that account's key.
+    """An account that the origin's chain has, or a family's account with that account's key.
 
-    leg, side: of the origin. family: None takes the account itself. otherwise: taken where the
-    origin was not found, left that leg out, or has an account without a key for the family.
+    leg, side: of the origin.
+    family: None takes the account itself.
+    otherwise: taken where the origin was not found, has no such leg, or its account has no key.
     """
 
     leg: str
@@ -121,8 +120,8 @@ class OriginUse:
 class NamedUse:
     """An account that the event names: any declared one but the memo accounts.
 
-    name: gives a declared account's name. key: gives the member of a family; "" or null for an
-    account without `per`.
+    name: gives a declared account's name.
+    key: gives the family's key; "" or null for an account without `per`.
     """
 
     name: Expression
@@ -156,12 +155,14 @@ class OriginTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """An earlier chain, as `origin` or `after` names it. sources: in order of preference.
+    """An earlier chain, as `origin` or `after` names it.
 
-    key: the value of its idempotency_key, or its event's id. time: seconds, the idempotency_time
-    or `created` of its event; without it the chain is found by query, with it by id.
-    missing: what an event becomes that waited for it in vain: a dead letter, nothing to post, or
-        posted with the accounts that its legs name after `else`.
+    sources: in order of preference.
+    key: the value of its idempotency_key, or its event's id.
+    time: seconds, the idempotency_time or `created` of its event; without it the chain is found by
+        query, with it by id.
+    missing: what the event becomes after the last wait: a dead letter, nothing to post, or posted
+        with the accounts that its legs name after `else`.
     """
 
     sources: tuple[OriginTransaction, ...]
@@ -209,14 +210,19 @@ class ForEach:
 
 @dataclass(frozen=True, slots=True)
 class LegRule:
-    """One transfer block. debit and credit are None for a post or void.
+    """One transfer block.
 
-    amount: None for a post of everything reserved, or a void. currency: None takes the
-    transaction's. flags: wire.TransferFlags that the rule asks for. timeout: seconds. code: 0 takes
-    the pending transfer's. shortfall: makes up what the debited account lacks; repay_first: is
-    repaid before the credited account gets the rest. suspense: where it goes instead when the
-    ledger has closed an account; diverted: this is the leg with that account in place. line: in
-    its file.
+    debit, credit: None for a post or void.
+    amount: minor units; None for a post of everything reserved, or a void.
+    currency: None takes the transaction's.
+    flags: wire.TransferFlags that the rule sets.
+    timeout: seconds.
+    code: 0 takes the pending transfer's.
+    shortfall: makes up what the debited account lacks.
+    repay_first: is repaid before the credited account gets the rest.
+    suspense: takes the money when the ledger has closed an account.
+    diverted: the suspense account is filled in.
+    line: in its file.
     """
 
     name: str
@@ -241,9 +247,10 @@ class LegRule:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What an event must be like to be booked. sentence: the condition in an accountant's words.
+    """What must hold for an event to be posted.
 
-    reason: of the dead letter that the event becomes where the condition is false.
+    sentence: the condition in an accountant's words.
+    reason: of the dead letter where the condition is false.
     """
 
     sentence: str
@@ -262,10 +269,13 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One rule. on: globs of event types. start, end: event `created` in seconds, end excluded.
+    """One rule.
 
-    lets: each may read those before it. alert: one sentence for the log when an event is posted.
-    line: where it stands in its file, for messages.
+    on: globs of event types.
+    start, end: event `created`, seconds, end excluded.
+    lets: each may read those before it.
+    alert: one sentence for the log when an event is posted.
+    line: in its file.
     """
 
     name: str
@@ -307,7 +317,8 @@ class Transaction:
 class Rulebook:
     """Everything that a rulebook file says.
 
-    ledgers: by lower-case currency. transactions: in file order, the first match wins.
+    ledgers: by lower-case currency.
+    transactions: in file order, the first match wins.
     digest: SHA-256 in hex of the content, comments and layout aside.
     """
 

@@ -1,11 +1,7 @@
-"""Translation: what an event means in money, by the rulebook.
+"""Translation: an event becomes a Chain, Skipped or Dead by the rulebook, never an exception.
 
-The invariant: the same event and rulebook give the same chain on every machine, and whatever the
-event holds, the answer is a Chain, Skipped or Dead, never an exception.
-
-An event is translated by the fast rules; where those trip over a missing or ill-typed field, the
-precise ones run once more and say which one. The code from `_chain` down is hot and therefore
-plain; the benchmarks guard it.
+The fast rules run first; where they fail on a missing or ill-typed field, the precise ones run
+once more and name it. The code from `_chain` down is hot and therefore plain.
 """
 
 from __future__ import annotations
@@ -53,11 +49,10 @@ NOTHING_TO_POST: Final = Skipped("nothing_to_post")
 
 
 class Translator:
-    """Turns events into chains by one rulebook.
+    """Turns events into chains by one rulebook. Not thread-safe.
 
-    livemode: None takes any event; else one that says the other mode is dead. account: whose books
-    these are, see `_stranger`. An event that says neither, such as a wallet command, is taken. Not
-    thread-safe: one thread owns it.
+    livemode: an event of the other mode is dead; None takes any.
+    account: whose books these are, see `_stranger`. An event that names neither is taken.
     """
 
     def __init__(

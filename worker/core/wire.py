@@ -1,8 +1,6 @@
-"""TigerBeetle's records as plain data, their 128-byte rows, and every flag and status by number.
+"""TigerBeetle's records as 128-byte rows, byte for byte the official client's, and its constants.
 
-The invariant: what is packed here is byte for byte what the official client would send; a
-contract test compares both. Source of layouts, flags and numbers: TigerBeetle 0.17.9's Python
-bindings and its reference documents. Imports nothing but the standard library; never the client.
+Source: TigerBeetle 0.17.9's Python bindings and its reference documents.
 """
 
 from __future__ import annotations

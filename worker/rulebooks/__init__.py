@@ -1,1 +1,1 @@
-"""The packaged rulebook, its JSON Schema, and the loader that tells file and line."""
+"""The packaged rulebook, its JSON Schema, and the loader."""

@@ -1,6 +1,6 @@
 """The keys of one block of ADR-0015's text form, read with their kinds checked.
 
-A mistake is noted with its line and reading goes on with a stand-in, so that one run tells all.
+After a mistake, reading goes on with a stand-in, so that one run reports them all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ YamlPath = tuple[str, ...]
 class AdrNote(NamedTuple):
     """A comment of the conversion, above the YAML key at `path`.
 
-    line: of the text form. decide: a person must.
+    line: of the text form.
+    decide: a person must.
     """
 
     path: YamlPath

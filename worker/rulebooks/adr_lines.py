@@ -1,8 +1,4 @@
-"""The blocks of a rulebook in ADR-0015's text form: `ledger`, `transaction` and their lines.
-
-What the words mean is the business of `adr_rules`; this module knows lines, quotes and indentation.
-Windows' line ends and a byte order mark are read as if they were not there.
-"""
+"""The blocks of a rulebook in ADR-0015's text form: `ledger`, `transaction` and their lines."""
 
 from __future__ import annotations
 
@@ -36,9 +32,11 @@ NESTED: Final = ("validation", "metadata_mapping", "user_data")
 
 @dataclass(frozen=True, slots=True)
 class AdrValue:
-    """What stands behind a key.
+    """The value of a key.
 
-    line: of the key, from 1. text: without quotes. lines: below a nested key, number and text.
+    line: of the key, from 1.
+    text: without quotes.
+    lines: below a nested key, number and text.
     """
 
     line: int
@@ -50,8 +48,10 @@ class AdrValue:
 class AdrBlock:
     """One `ledger`, `transaction` or `transfer`.
 
-    line: of its header. indent: of its header, in spaces. body: the indent of its keys, 0 until the
-    first. transfers: of a transaction, in order.
+    line: of its header, from 1.
+    indent: of its header, in spaces.
+    body: the indent of its keys, 0 until the first.
+    transfers: of a transaction, in order.
     """
 
     kind: str

@@ -1,8 +1,7 @@
 """A rulebook in ADR-0015's text form as the tree that its YAML would have, with notes.
 
 A `ledger` is an account on TigerBeetle ledger `ledger_id`, a `transaction` answers events of its
-name, and a path starts at the event's object: `sale.amount` is `data.object.sale.amount`. Lines are
-those of the text, so that whatever is wrong later is told where it was written.
+name, and a path starts at the event's object: `sale.amount` is `data.object.sale.amount`.
 """
 
 from __future__ import annotations

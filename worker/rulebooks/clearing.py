@@ -1,12 +1,8 @@
-"""Clearing accounts that can never be cleared: a warning for `check`.
+"""Clearing accounts that can never return to zero: a warning for `check`.
 
-The invariant: a clearing account only passes money through, so whatever debits it waits for
-something that credits it, and the other way round. A leg is told when no leg that is in force at
-the same time or later, in its currency, moves the account back. Pure, and never an error.
-
-Told is what no event could ever balance, not what one event leaves open: a payout in transit waits
-for the bank. A leg whose sides may swap (`signed`) moves both ways; a reservation moves money when
-it is posted; an origin's account is every account that its leg may name.
+A leg is reported when no leg in its currency, in force at the same time or later, moves the account
+back. A `signed` leg moves both ways; a reservation moves money when it is posted; an origin's
+account is every account that its leg may name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The keys of one mapping of a rulebook, read with their kinds checked.
 
-The invariant: a mistake is noted with its line and reading goes on with a stand-in, so that one run
-tells them all; what is read counts only if nothing was noted. Knows no section of the rulebook.
+After a mistake, reading goes on with a stand-in, so that one run reports them all.
 """
 
 from __future__ import annotations
@@ -44,8 +43,9 @@ NO_LETS: Final = LetNames({})
 
 
 class YamlMapping:
-    """One mapping. what: how messages call it (`transaction charge`, `leg charge.gross`).
+    """One mapping.
 
+    what: how messages call it (`transaction charge`, `leg charge.gross`).
     lets: what its expressions may call by name.
     """
 
@@ -191,9 +191,9 @@ class YamlMapping:
         loops: Sequence[str] = (),
         condition: bool = False,
     ) -> Expression | None:
-        """An expression that stands at a key, None where it is wrong.
+        """The expression under a key, None where it is wrong.
 
-        One that is constant is tried at once. line: its own, where it is not the key's.
+        A constant one is evaluated at once. line: its own, where it is not the key's.
         """
         lets = self.lets.values
         try:

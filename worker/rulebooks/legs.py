@@ -1,8 +1,4 @@
-"""One transfer block of a transaction, read from a rulebook file.
-
-The invariant: a leg that is read has two different sides or a reservation to resolve, every family
-is given a key, and no two of its options contradict each other.
-"""
+"""One transfer block of a transaction, read from a rulebook file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Loads a rulebook file, or says all that is wrong with it, file and line.
-
-The file is YAML or ADR-0015's text form, whichever its content is. The invariant: a Rulebook that
-comes out is valid and complete; warnings are the business of `find_warnings`.
-"""
+"""Loads a rulebook file, YAML or ADR-0015's text form, or reports every mistake by file and line."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """`rulebook.lock`: what was in force, since when, and who approved it.
 
-The invariant: a rulebook that passes books every past event as the locked one did: the same ids,
-the same money. What may change is the future: a rule may end, and its successor begin, from a day
-after the lock's date on, so that a rolling deploy is over before the old and the new rule could
-book one event differently. Pure but for reading and writing the file.
+A rulebook that passes books every past event as the locked one did: the same ids, the same money.
+A rule may end, and its successor begin, only from a day after the lock's date on, so that a rolling
+deploy is over before the old and the new rule could book one event differently.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def read_lock(path: Path) -> Lock | None:
     """The lock, None where there is none.
 
     Raises:
-        UsageError: it is there and cannot be read, or was changed by hand.
+        UsageError: the file cannot be read, or was changed by hand.
     """
     if not path.exists():
         return None
@@ -112,7 +111,7 @@ def approved(path: Path, rulebook: Rulebook, *, accept_unlocked: bool) -> Lock |
     it was booked.
 
     Raises:
-        UsageError: the lock does not allow the rulebook, or is not of it.
+        UsageError: the lock does not allow the rulebook, or is of another.
     """
     lock = read_lock(lock_path(path))
     if lock is None:
@@ -155,7 +154,7 @@ def _sources(predecessor: Predecessor | None) -> list[str]:
 def rule_digest(rule: Transaction) -> str:
     """SHA-256 of all that a rule says of ids and money, but for its end and its predecessors.
 
-    Which rules made the chains before it is compared by name: successors of those may be added.
+    Predecessors are compared by name, so that their successors may be added.
     """
     origin = rule.origin and replace(rule.origin, sources=())
     after = rule.after and replace(rule.after, sources=())

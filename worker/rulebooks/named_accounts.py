@@ -23,7 +23,7 @@ def names_account(text: str) -> bool:
 def read_named(text: str, key: str, fields: YamlMapping, loops: Sequence[str]) -> NamedUse | None:
     """`account(item.account, item.key)`; None, with its mistake noted, where it is something else.
 
-    key: where it stands, `debit` or `credit`. loops: the names of `for_each` in force.
+    key: the leg's key, `debit` or `credit`. loops: the names of `for_each` in scope.
     """
     match = FORM.fullmatch(text)
     parts = _arguments(match[1]) if match else []

@@ -1,8 +1,6 @@
 """`origin:` and `after:`, the accounts that an origin gives, and `suspense:`.
 
-The invariant: what is read names transactions, legs and sides that exist, so that a chain found
-in the ledger always says where its accounts are. Only accounts can name an origin: no expression
-can, so neither legs nor amounts depend on what was found.
+Only accounts can name an origin, no expression can: legs and amounts never depend on a lookup.
 """
 
 from __future__ import annotations
@@ -36,8 +34,9 @@ MEMBER: Final = re.compile(
 
 
 class LegShape(NamedTuple):
-    """What other transactions may know of a leg. loops: how many `for_each` are nested.
+    """What other transactions may know of a leg.
 
+    loops: how many `for_each` are nested.
     helped: the side that a shortfall or its mirror makes a part of its own, else empty.
     """
 

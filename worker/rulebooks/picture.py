@@ -1,8 +1,4 @@
-"""The T-account picture of a rulebook: what each transaction debits and credits.
-
-The invariant: every leg stands once on the left and once on the right of the picture, so that an
-accountant sees both sides. Pure text; knows rulebooks, not files.
-"""
+"""The T-account picture of a rulebook: what each transaction debits and credits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """A rulebook as one HTML page for accountants: a sentence, T-accounts and numbers for each rule.
 
-The page needs nothing else, has no scripts, and prints on A4. The invariant: everything that comes
-from the rulebook or an event is escaped.
+Everything that comes from the rulebook or an event is escaped; there are no scripts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Ledgers, topics, ignored types and accounts, read from a rulebook file.
-
-The invariant: no two ledgers share an id, no two accounts a code: the ledger's own records name
-them by those numbers. Transactions are read elsewhere.
-"""
+"""Ledgers, topics, ignored types and accounts, read from a rulebook file."""
 
 from __future__ import annotations
 

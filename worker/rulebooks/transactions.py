@@ -1,8 +1,4 @@
-"""The transactions of a rulebook file.
-
-The invariant: names are identity, because they are hashed into ids: they are plain, unique, and
-none is `event`. Legs are read in their own module.
-"""
+"""The transactions of a rulebook file. Their names are hashed into ids."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is odd about a valid rulebook: warnings for `check`.
-
-The invariant: pure, and never an error: a rulebook with warnings is in force all the same.
-"""
+"""What is odd about a valid rulebook: warnings for `check`."""
 
 from __future__ import annotations
 

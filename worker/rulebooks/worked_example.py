@@ -15,10 +15,12 @@ class ExampleAccount:
 
 @dataclass(frozen=True, slots=True)
 class ExampleMovement:
-    """One transfer as the ledger took it.
+    """One transfer as posted.
 
-    leg: as announced, `loss` or `loss.shortfall`. amount: major units as text. currency: upper
-    case. kind: `posted`, `pending`, `post` or `void`.
+    leg: as announced, `loss` or `loss.shortfall`.
+    amount: major units as text.
+    currency: upper case.
+    kind: `posted`, `pending`, `post` or `void`.
     """
 
     leg: str

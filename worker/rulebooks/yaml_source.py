@@ -1,8 +1,8 @@
 """A rulebook file as a tree of values that know their lines.
 
-The invariant: nothing is guessed. Only `true` and `false` are booleans, only decimal digits are
-integers, only `null`, `~` and nothing are null; everything else is text, so `on`, `no` and dates
-stay what was written. Aliases, tags and duplicate keys are mistakes. Knows YAML, not rulebooks.
+Nothing is guessed: only `true` and `false` are booleans, only decimal digits are integers, only
+`null`, `~` and nothing are null; everything else is text, so `on`, `no` and dates stay as written.
+Aliases, tags and duplicate keys are mistakes.
 """
 
 from __future__ import annotations

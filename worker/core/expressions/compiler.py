@@ -1,9 +1,8 @@
-"""Expressions over an event, compiled once to Python code.
+"""Expressions over an event, compiled once to Python code without builtins.
 
-The invariant: only code that this module builds from its own tree is ever run, in a namespace
-without builtins; no text is evaluated. Each expression is compiled twice: `fast` reads paths by
-plain subscripts and may fail with KeyError or TypeError; `precise` gives the same values and says
-which field is missing. `precise` alone would take twice the time to translate an event.
+Only code that this module builds from its own tree is run; no text is evaluated. `fast` reads paths
+by plain subscripts and may fail with KeyError or TypeError. `precise` gives the same values and
+says which field is missing, at twice the cost of translation.
 """
 
 from __future__ import annotations
@@ -72,12 +71,13 @@ OPPOSITE: Final = {"!=": "==", "not in": "in"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
-    """One compiled expression. fast, precise: called with the envelope, then each loop's item.
+    """One compiled expression.
 
-    roots: the fields of the envelope and the items that its value depends on, also through `let:`.
+    fast, precise: called with the envelope, then each loop's item.
+    roots: the envelope fields and loop items that its value depends on, also through `let:`.
     lets: the names of `let:` that it reads itself.
-    levels: how deep its value's elements lie; see `list_levels`.
-    same: the constant that its value always is, if it is written as one.
+    levels: how deep its value's elements are nested; see `list_levels`.
+    same: its constant, where it is a literal.
     """
 
     text: str
@@ -103,9 +103,8 @@ def compile_expression(
 ) -> Expression:
     """Compile a text once.
 
-    loops: the names of `for_each` items in force, outermost first. lets: the values of `let:` that
-    it may read; it is then called with `NamedValues`. condition: any value but true and false is
-    then ill-typed.
+    loops: the names of `for_each` items in scope, outermost first. lets: the `let:` values that it
+    may read; it is then called with `NamedValues`. condition: the value must be true or false.
 
     Raises:
         ExpressionMistake: when the text is no expression; with the column.
@@ -127,10 +126,10 @@ def compile_expression(
 
 
 class NamedValues(dict[Any, Any]):
-    """The envelope of one event, and the values that a transaction's `let:` names.
+    """The envelope of one event, and the values of a transaction's `let:`.
 
-    Each is worked out when it is first read, and kept; one that has no value fails each time as
-    its expression does. They are called by tuples, so that no key of an event can pass for one.
+    Each is computed when first read, and kept; a failing one fails at each read. Their keys are
+    tuples, which no key of an event can equal.
     """
 
     def __init__(self, envelope: Mapping[str, Any], lets: Mapping[LetKey, Evaluate]) -> None:

@@ -1,8 +1,7 @@
-"""What the operators and functions of expressions do with values of an event.
+"""The operators and functions of expressions, strict about kinds.
 
-The invariant: an operand of the wrong kind is an `IllTyped`, never a Python surprise: booleans are
-no numbers, numbers are whole, nothing is compared across kinds, and strings are never repeated.
-Every function takes the expression's text last, for the message.
+An operand of the wrong kind is an `IllTyped`: booleans are no numbers, numbers are whole, and
+nothing is compared across kinds. Every function takes the expression's text last, for the message.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words and signs of an expression, each with its place in the text."""
+"""The tokens of an expression, each with its column."""
 
 from __future__ import annotations
 

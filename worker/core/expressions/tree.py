@@ -84,7 +84,7 @@ Node = Constant | Path | Steps | Call
 
 
 def list_levels(node: Node, levels: Mapping[str, int]) -> int:
-    """How deep the elements are that a node chose from lists: a key after it is a key of each.
+    """How many lists deep a node's elements are: a key after it is a key of each element.
 
     1 for `lines where …` and `lines[*].amount`, 0 for a plain path, wherever it leads.
     """
