@@ -1,7 +1,6 @@
 """Avro bodies in Confluent's frame: a zero byte, the schema's id in four bytes, the body.
 
-A body is read to its last byte or not at all; fastavro would ignore what trails. Which id means
-which schema is the caller's to say: by the settings or a registry.
+A body is read to its last byte or refused; fastavro would ignore trailing bytes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Dead letters: the original record, untouched, and why it is one in headers after its own.
+"""Dead letters: the original record, with the reason in headers after its own.
 
-Key, value, headers and timestamp stay as they were, but for a value that is redacted because the
-settings say so, or too large. A letter that was redriven and died again keeps its earlier headers;
-the newest of a name is the last. Parked events are carried the same way. Header names are Kafka
-Connect's where it has them.
+Key, value, headers and timestamp are unchanged, but for a value that the settings redact or that is
+too large. A letter that was redriven and died again keeps its earlier headers; the last of a name
+is the newest. Header names are Kafka Connect's where it has them.
 """
 
 from __future__ import annotations

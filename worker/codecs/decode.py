@@ -1,8 +1,6 @@
-"""Bytes to events: the first byte tells Avro from JSON, and what is neither is a dead letter.
+"""Bytes to an Event or a Dead: the first byte tells Avro from JSON. Never raises for the bytes.
 
-The invariant: whatever the bytes, `decode` returns an Event or a Dead; it never raises for them. (A
-registry that is away is no fault of the bytes.) A Dead names fields, positions and kinds, never
-values: a card or a name could be in those. Amounts and keys are checked where rules read them.
+A Dead names fields, positions and kinds, never values: a card or a name could be in those.
 """
 
 from __future__ import annotations

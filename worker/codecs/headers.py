@@ -1,6 +1,5 @@
-"""Headers of records and announcements, and times as text.
+"""Headers of records and announcements, and times as text, without reading a clock.
 
-An announcement is a function of the event, the ledger's answer and the rulebook; no clock is read.
 CloudEvents headers follow its Kafka binding, binary mode.
 """
 

@@ -1,8 +1,7 @@
-"""From a letter back to the record that it is about.
+"""From a letter back to its original record.
 
-The invariant: only headers that the worker wrote are believed. It writes its own last, so they are
-taken off from the end; what a producer put into a record's headers can neither choose the topic
-that a redrive writes to, nor say where a parked record came from.
+Only headers that the worker wrote are believed: it writes its own last, so they are read from the
+end. A producer's headers can neither choose a redrive's topic nor a parked record's origin.
 """
 
 from __future__ import annotations

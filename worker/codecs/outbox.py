@@ -1,9 +1,7 @@
 """Posted legs as outbox records, quickly: what repeats is encoded once and joined.
 
-The invariant: every value equals `outbox_fields.plain_value` byte for byte; a contract test
-compares them. Caches are bounded and hold encoded constants only.
-
-`encode` runs for every transfer that is posted, so it is flat, and the benchmark guards it.
+Every value equals `outbox_fields.plain_value`. `encode` runs for every posted transfer, so it is
+flat.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The outbox record, field by field: what each announcement of a posted leg says.
+"""The outbox record's fields, in the order of `schemas/posted_transfer.avsc`.
 
-Both formats are made of these fields in this order, which is the schema's
-(`schemas/posted_transfer.avsc`). `plain_value` encodes them the obvious way and is what the quick
-encoder in `outbox.py` is compared with.
+`plain_value` encodes them the obvious way, as the reference for the fast encoder in `outbox.py`.
 """
 
 from __future__ import annotations

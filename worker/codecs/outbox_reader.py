@@ -1,4 +1,4 @@
-"""Reads the outbox's records back, JSON or Avro, as the fields that were announced."""
+"""Decodes outbox records, JSON or Avro, into the announced fields."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Parked events: records that wait on a topic of their own for what must come before them.
+"""Parked events: records that wait on a topic of their own for their predecessors.
 
-Each delay has a topic, so that records of one topic fall due in order and none blocks another. Key,
-value, headers and timestamp stay as they were; where the record was, since when it waits and under
-which role it came go into headers after its own, each time anew, so that a record that is given up
-carries its whole history. These headers are believed on parked topics only.
+Each delay has a topic, so that records fall due in order and none blocks another. Key, value,
+headers and timestamp are unchanged; original position, waiting since and role are appended as
+headers at every parking. These headers are believed on parked topics only.
 """
 
 from __future__ import annotations

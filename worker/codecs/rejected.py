@@ -1,8 +1,7 @@
-"""Rejected events: one JSON record for each, keyed by the event.
+"""Rejected events: one JSON record each, keyed by the event, as `schemas/rejected_event.avsc` says.
 
-The fields are those of `schemas/rejected_event.avsc`. A rejection can be written again after a
-replay; its `ce_id` (event id and attempt) is what to de-duplicate by. Its `ce_time` is the event's:
-a refusal leaves no time in the ledger.
+A replay can write a rejection again; de-duplicate by `ce_id` (event id and attempt). `ce_time` is
+the event's: a refusal leaves no time in the ledger.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`balances`: what each account holds now, straight from the ledger.
-
-The invariant: it writes nothing to the ledger.
-"""
+"""`balances`: what each account holds now, read from the ledger."""
 
 from __future__ import annotations
 

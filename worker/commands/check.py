@@ -1,8 +1,7 @@
-"""`ledger-worker check`: validates a rulebook and draws its T-accounts.
+"""`check`: validates a rulebook and draws its T-accounts.
 
-The invariant: exit 0 means that the worker would start with this file and book the past as it was
-booked; 1 that it would not book it so, against the lock beside the file; 2 that it would not start,
-with every mistake as `file:line: message` on standard error. Writes only what it is asked to.
+Exit 0: the worker would start with this file and book the past as it was booked. 1: it would not
+book it so, against the lock beside the file. 2: it would not start.
 """
 
 from __future__ import annotations

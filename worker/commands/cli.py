@@ -1,7 +1,6 @@
 """The command line: finds the command, runs it, and turns every failure into one sentence.
 
-The invariant: `--help` imports nothing but this module, so that it answers at once; a command's
-module is imported only when it is chosen.
+A command's module is imported only when it is chosen, so that `--help` answers at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""`ledger-worker convert`: writes a rulebook in YAML from one in ADR-0015's text form.
+"""`convert`: writes a rulebook in YAML from one in ADR-0015's text form.
 
-What it writes is what `check` and `run` read from the text itself, so nothing changes by it but the
-form; comments say where a person must decide.
+Both forms mean the same to `check` and `run`; comments say where a person must decide.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""`demo`: the whole worker in one process, on generated traffic, and a page about what happened.
+"""`demo`: the whole worker in one process, on generated traffic, and a page about the result.
 
-The invariant: it is the real loop on real codecs, rules and decisions; only the broker is
-librdkafka's mock cluster and the ledger the embedded one, and every figure on the page is read
-back from them.
+Loop, codecs and rules are the real ones; the broker is librdkafka's mock cluster and the ledger the
+embedded one.
 """
 
 from __future__ import annotations

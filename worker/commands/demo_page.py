@@ -1,8 +1,4 @@
-"""The page that the demo ends with.
-
-The invariant: every figure is read back from the ledger and the topics; the two are compared here,
-leg by leg, and the page says when they differ.
-"""
+"""The page that the demo ends with, read from ledger and topics, which are compared leg by leg."""
 
 from __future__ import annotations
 

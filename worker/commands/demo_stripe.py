@@ -1,4 +1,4 @@
-"""Stripe's side of the demo: its balance beside the books', and what only one side has told."""
+"""Stripe's side of the demo: its balance beside the books', and what only one side reported."""
 
 from __future__ import annotations
 

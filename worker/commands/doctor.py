@@ -1,8 +1,4 @@
-"""`doctor`: looks at every setting and dependency, and says what to do about what is wrong.
-
-The invariant: it only looks; nothing is created, posted or committed. Every check is made, also
-after one has failed, so that one run shows all there is to mend.
-"""
+"""`doctor`: checks every setting and dependency, and says how to mend what is wrong."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`ledger-worker explain`: the chain that one event makes, without posting.
-
-The invariant: what is shown is what the worker would do with these bytes under these settings; the
-same decoder and translator answer. Reads one event; the ledger only with --balances, never Kafka.
-"""
+"""`explain`: the chain that the worker would make of one event, without posting it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the ledger holds for a chain that is explained: its origin's accounts and their balances.
-
-The invariant: only looks up and queries; nothing is made or posted.
-"""
+"""What the ledger holds for a chain that is explained: its origin's accounts and their balances."""
 
 from __future__ import annotations
 

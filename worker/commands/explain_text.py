@@ -1,7 +1,4 @@
-"""What `explain` found, as lines for people.
-
-The invariant: says nothing that the JSON does not say. Pure.
-"""
+"""What `explain` found, as lines for people; the JSON says the same."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Why a rulebook's transactions do or do not answer an event, in words.
 
-The invariant: the same conditions in the same order as the translator asks them. Pure.
+The conditions come in the translator's order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`export`: all accounts and transfers as files.
-
-The invariant: it writes nothing to the ledger, and an export that says it is complete is.
-"""
+"""`export`: all accounts and transfers as files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`generate`: realistic, deterministic Stripe traffic, into Kafka or a file.
-
-The invariant: the same `--events` and `--seed` write the same records for ever. Kafka is imported
-only when it is written to.
-"""
+"""`generate`: realistic Stripe traffic, the same for the same seed, into Kafka or a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """`reconcile`: do events, ledger, announcements and Stripe's report agree?
 
-The invariant: 0 only when everything was read and agrees, 1 when something differs; bad input ends
-with 2 or 3 and leaves no report.
+Exit 0: everything was read and agrees. 1: something differs. 2 or 3: bad input, and no report.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`redrive`: chosen dead letters, rejections and parked events go through again.
 
-The invariant: 0 only when every chosen letter went through, or would; 1 when some cannot, and each
-of them is named.
+Exit 0: every chosen letter went through, or would. 1: some cannot, and each is named.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`replay`: what old records would post, posting it, or making a lost side again from the others.
+"""`replay`: what old records would post, posting it, or rebuilding a lost side from the others.
 
-The invariant: without `--apply`, `--announce-only` or `--rebuild` nothing is written. 1 when a
-record meets other money in the ledger, or its fact under other ids, when a transfer cannot be
-announced, or when two ledgers differ.
+Without `--apply`, `--announce-only` or `--rebuild` nothing is written. Exit 1: a record meets other
+money in the ledger, or its fact under other ids, a transfer cannot be announced, or two ledgers
+differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`replay --rebuild` and `--verify-against`: a lost ledger made again, and compared with another.
-
-The invariant: 1 when the two ledgers differ; every difference is counted, and listed.
-"""
+"""`replay --rebuild` and `--verify-against`: a lost ledger rebuilt, and compared with another."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`run`: the worker.
 
-The invariant: it leaves the group cleanly on SIGTERM and SIGINT, within the grace period, and
-never with an outcome committed that was not announced.
+On SIGTERM and SIGINT it leaves the group within the grace period, and never with an outcome
+committed that was not announced.
 """
 
 from __future__ import annotations

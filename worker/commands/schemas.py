@@ -1,6 +1,6 @@
 """`schemas`: is every generation of a schema compatible with every other, and is it registered?
 
-The invariant: `check` changes nothing; `register` writes nothing that `check` would refuse.
+`register` writes nothing that `check` would refuse.
 """
 
 from __future__ import annotations

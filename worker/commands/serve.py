@@ -1,8 +1,4 @@
-"""`serve`: live balances over HTTP, for the app that must refuse an overdraft before it speaks.
-
-The invariant: it writes nothing to the ledger, and nobody beyond this machine reads without a
-token.
-"""
+"""`serve`: live balances over HTTP, read-only; beyond this machine only with a token."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`statement`: one account's transfers between two balances.
-
-The invariant: it writes nothing to the ledger.
-"""
+"""`statement`: one account's transfers between two balances."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`sync`: the balance cache in PostgreSQL.
-
-The invariant: it leaves the group cleanly on SIGTERM and SIGINT, and without `--create` it makes
-nothing in anybody's database.
-"""
+"""`sync`: the balance cache in PostgreSQL."""
 
 from __future__ import annotations
 

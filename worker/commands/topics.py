@@ -1,7 +1,6 @@
 """`topics`: the declared topics and grants against a broker, or as Strimzi resources.
 
-The invariant: `plan` and `render` change nothing; `apply` deletes nothing, and does nothing at all
-while the plan holds something that would lose records.
+`apply` deletes nothing, and does nothing at all while the plan would lose records.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`trial-balance`: every declared account per currency, and whether debits equal credits.
-
-The invariant: it writes nothing to the ledger, and ends with 1 when the books do not balance.
-"""
+"""`trial-balance`: every declared account per currency; exit 1 when debits do not equal credits."""
 
 from __future__ import annotations
 

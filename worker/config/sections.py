@@ -1,7 +1,7 @@
-"""Every section of the settings: its keys, their defaults, and what a value may be.
+"""Every section of the settings: its keys, their defaults and allowed values.
 
-The string under a key is what docs/configuration.md prints. No message shows a value, because it
-could be a secret.
+The string under a key is what docs/configuration.md prints. No message shows a value, which could
+be a secret.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Settings: a TOML file, environment variables over it, and secrets from files.
 
-The invariant: no settings object exists that was not wholly understood. An unknown key, in the
-file or in a `LEDGER_WORKER_` variable, stops the start and is named, and no message ever shows a
-value, because it could be a secret.
+An unknown key, in the file or in a `LEDGER_WORKER_` variable, stops the start and is named. No
+message shows a value, which could be a secret.
 """
 
 from __future__ import annotations

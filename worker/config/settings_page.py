@@ -1,4 +1,4 @@
-"""The page docs/configuration.md, made from the settings themselves: `make docs` writes it."""
+"""The page docs/configuration.md, generated from the settings: `make docs` writes it."""
 
 from __future__ import annotations
 

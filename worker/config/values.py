@@ -1,7 +1,4 @@
-"""How a setting is written: as TOML, as a variable's text, or in a file of its own.
-
-No error shows the value that it refuses, because it could be a secret.
-"""
+"""How a setting is written: as TOML, as a variable's text, or in a file of its own."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ class Assignment:
     redo: see `announce_rejected_before`.
     placed_at: the offset that the source was last sent to.
     placed: how often that was.
-    expects: the offset that must be read again after that; EXPECTS_NOTHING when it was, or when none
-        is known.
+    expects: the offset that must be read again after that; EXPECTS_NOTHING when it was, or
+        when none is known.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""The ports: what the pipeline needs of ledger and Kafka, and the errors that adapters may raise."""
+"""The ports: what the pipeline needs of ledger and Kafka, and the errors that adapters raise."""
 
 from __future__ import annotations
 

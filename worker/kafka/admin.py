@@ -1,4 +1,4 @@
-"""Looks at a broker for `doctor` and before a start: does it answer, and are the topics there?"""
+"""Checks a broker for `doctor` and before a start: does it answer, and do the topics exist?"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Calls of the Kafka client that must end, whatever their own time limit does.
+"""Calls of the Kafka client with a deadline, because some ignore their own time limit.
 
-The caller goes on after the limit. The thread of a call that hangs is left behind,
-and whoever left it must not use that client again. Source: librdkafka#5456, where
-`send_offsets_to_transaction` never returned after its group's coordinator was gone.
+The thread of a call that hangs is left behind; its client must not be used again. Source:
+librdkafka#5456, where `send_offsets_to_transaction` never returned without its group's coordinator.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How every Kafka client of the worker connects: its settings, and what its errors mean.
 
-No secret of the settings reaches a log or an error message. What the worker's guarantees rest on
-cannot be overridden by `LEDGER_WORKER_KAFKA__CLIENT`.
+Settings that the worker's guarantees rest on cannot be overridden by
+`LEDGER_WORKER_KAFKA__CLIENT`. No secret reaches a log or an error message.
 """
 
 from __future__ import annotations

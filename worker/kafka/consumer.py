@@ -1,8 +1,4 @@
-"""A member of the consumer group: records and facts in, pauses and seeks out.
-
-Callbacks only record what happened. Nothing is committed by itself: a worker's offsets travel in
-the producer's transaction. `group_offsets` asks what the group has committed.
-"""
+"""A member of the consumer group. Offsets are committed in the producer's transaction."""
 
 from __future__ import annotations
 

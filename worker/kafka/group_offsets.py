@@ -1,12 +1,10 @@
-"""The group's committed offsets, read in a thread and by a client of its own.
+"""The group's committed offsets, read in a thread by a client that joins no group.
 
-The invariant: no answer is given that a broker may yet correct. What it cannot say now is asked for
-again, and so is a commit that seems to lie behind the end of its partition: a broker that has just
-come back may know less of the end than it will, and to take that for a reset would pass over what
-is posted and not yet announced.
+An answer that a broker may yet correct is requested again, and so is a commit that seems to lie
+behind its partition's end: a broker that has just come back may not know the end yet, and taking
+that for a reset would skip transfers that are posted and not yet announced.
 
-A thread, because a dead worker's open transaction can hide the commit for many seconds, and because
-calls of one client wait for each other. The client joins no group.
+A thread, because a dead worker's open transaction can hide the commit for many seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Committed offsets of a group without members, for jobs that read partitions without sharing them.
 
-They travel in the job's transaction: the coordinator of a group without members takes them from
-whoever holds the transactional id.
+They travel in the job's transaction; the coordinator accepts them from the transactional id.
 """
 
 from __future__ import annotations

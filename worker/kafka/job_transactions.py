@@ -1,6 +1,6 @@
-"""What a job writes, and how far it is, in one Kafka transaction: again after an abort.
+"""A job's records and its offsets in one Kafka transaction, retried after an abort.
 
-An interrupted job goes on where its own group's offsets say, so nothing is written twice.
+An interrupted job resumes from its own group's offsets, so nothing is written twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a broker says of offsets: watermarks, offsets by time, and what a group has committed."""
+"""A broker's offsets: watermarks, offsets by time, and a group's committed ones."""
 
 from __future__ import annotations
 

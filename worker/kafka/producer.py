@@ -1,14 +1,13 @@
 """One transactional producer: announcements and offsets are written together or not at all.
 
-The invariant: `announce` returns only after the transaction's commit, and raises `Aborted` only
-after its abort. When Kafka says neither, `Unsettled` sends the caller to the group for the outcome.
+`announce` returns only after the commit and raises `Aborted` only after the abort. When Kafka says
+neither, the caller learns the outcome of an `Unsettled` from the group's offsets.
 
-A producer whose transaction failed is never used again: the start of the next one, with the same
-id, settles what it left open, and its new epoch keeps out whatever comes late of it. That is also
-how a transaction is aborted. The client's own abort drops messages that were sent and not answered,
-and gives their sequence numbers to the next ones; a broker that had written them takes those for
-repetitions, answers that all is well, and what was committed is nowhere (seen with librdkafka
-2.16.0). Source of the three kinds of error: librdkafka's documentation of its transactions.
+A producer whose transaction failed is never used again, and never aborts by itself: the next one
+with the same id settles what it left open, and its new epoch fences late writes. The client's own
+abort drops unanswered messages and reuses their sequence numbers; a broker that had written them
+takes the next messages for duplicates and confirms them, and committed records are lost (seen with
+librdkafka 2.16.0). Source of the three kinds of error: librdkafka's documentation of transactions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A Confluent-compatible schema registry: what an id in a frame means, and what is registered.
+"""A Confluent-compatible schema registry: the schema of a frame's id, and what is registered.
 
-A registry that does not answer never makes a dead letter: it is asked again for a while, and then
+A registry that does not answer never makes a dead letter: requests are repeated for a while, then
 the process ends with nothing committed. No message shows its address, which can hold a password.
 """
 

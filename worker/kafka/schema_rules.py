@@ -1,7 +1,7 @@
-"""Which schema belongs on which topic, and what may change in one: checked against its history.
+"""Which schema belongs on which topic, and whether each generation can read every other.
 
-Every generation of a schema reads what any other wrote (Confluent's FULL_TRANSITIVE): topics are
-replayed years later, and producers change before readers do.
+That is Confluent's FULL_TRANSITIVE: topics are replayed years later, and producers change before
+readers do.
 """
 
 from __future__ import annotations

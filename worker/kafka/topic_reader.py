@@ -1,7 +1,7 @@
-"""Reads topics from a time or from their start to the end seen now, in no group.
+"""Reads topics from a time or their start to the end seen now, in no group.
 
-The invariant: it gives every record of a range, or says which offsets are gone. A transaction's
-markers leave holes in the offsets that are no records.
+It gives every record of a range, or reports which offsets are gone. A transaction's markers leave
+holes in the offsets that are no records.
 """
 
 from __future__ import annotations

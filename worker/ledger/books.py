@@ -1,7 +1,4 @@
-"""The ledger as people read it: opened read-only, with the rulebook's names on everything.
-
-Nothing here writes to the ledger, and no ledger file is made by looking at it.
-"""
+"""The ledger as people read it: opened read-only, with the rulebook's names."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""The ledger's time, which is the same for every worker, whatever the clocks of their machines say.
+"""The ledger's time, the same for every worker, whatever the clocks of their machines say.
 
-How long a parked event has waited is measured by it: the worker that parks and the one that takes
-the event up again may disagree by hours, and the event must neither lose its tries nor wait on.
-
-It never goes back, and goes on between the ledger's answers, and in an outage.
+It measures how long a parked event has waited, because the worker that parks and the one that
+resumes may disagree by hours. It never goes back, and goes on between answers and in an outage.
 """
 
 from __future__ import annotations

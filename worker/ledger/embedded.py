@@ -1,7 +1,6 @@
 """The embedded ledger: TigerBeetle's semantics in this process, in memory or kept in a file.
 
-The invariant: a request is in the file, and synced, before it is applied and answered; the state
-is a pure function of the requests in the file.
+A request is in the file, and synced, before it is applied and answered.
 """
 
 from __future__ import annotations

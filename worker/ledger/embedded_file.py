@@ -1,8 +1,7 @@
 """The file of an embedded ledger: an append-only log of requests, each with length and checksum.
 
-The invariant: a request is synced to disk before `append` returns, and what was synced is either
-read back as it was or reported as damaged. A record that a crash tore off at the end was never
-answered: it is cut off, with a warning. One process at a time, by an exclusive lock.
+A request is synced before `append` returns; later damage is reported. A record that a crash tore
+off at the end was never answered: it is cut off, with a warning. One process at a time, by a lock.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Asks the ledger now and then what time it is, also when there is nothing to post.
+"""Requests the ledger's time now and then, also when there is nothing to post.
 
-Without it an idle worker would show ready in an outage, and would be the first whose session a
-cluster with more than 64 of them ends, which is the one that was used least recently.
-
-It asks in the ledger's own thread, so never beside another request.
+An idle worker notices an outage this way, and keeps its session: a cluster with more than 64 of
+them ends the least recently used. It runs in the ledger's own thread.
 """
 
 from __future__ import annotations

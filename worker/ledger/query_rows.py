@@ -1,7 +1,6 @@
-"""The filters of queries as TigerBeetle's packed records.
+"""The filters of queries as TigerBeetle's packed records, byte for byte the official client's.
 
-Byte for byte what the official client would send; a contract test compares both. Source of the
-layouts: TigerBeetle 0.17.9's Python bindings.
+Source: TigerBeetle 0.17.9's Python bindings.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Everything the ledger holds, in timestamp order, page by page.
-
-Memory holds one page. Nothing is left out or comes twice, because timestamps are unique and a page
-starts after the last one of the page before.
-"""
+"""Everything the ledger holds, in timestamp order, one page in memory at a time."""
 
 from __future__ import annotations
 

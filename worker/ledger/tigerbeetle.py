@@ -1,8 +1,7 @@
 """TigerBeetle behind the port, by packed 128-byte rows: the official objects cost ten times more.
 
-The invariant: one request is outstanding at a time, and its packet and buffers live until the
-client has answered it, even when nobody waits any more. Source: TigerBeetle 0.17.9's Python client
-and `tb_client.h`.
+One request is outstanding at a time; its packet and buffers live until the client has answered it,
+even when nobody waits any more. Source: TigerBeetle 0.17.9's Python client and `tb_client.h`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Balances as gauges, for the accounts that somebody asked for.
-
-The invariant: money is not read from a gauge. It is a float for a chart, in major units, as old as
-the last look; books, statements and reconciliation ask the ledger. Reads only.
-"""
+"""Balances as gauges for charts: floats in major units, as old as the last look, never books."""
 
 from __future__ import annotations
 

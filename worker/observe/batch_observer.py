@@ -1,7 +1,4 @@
-"""The pipeline's observer: what happened becomes one report per batch, and goes to the outputs.
-
-The invariant: observing never changes what the pipeline does, and no event's content is logged.
-"""
+"""The pipeline's observer: one report per batch to metrics, logs and health, without payloads."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The catalogue of metrics: every name, label and unit that dashboards and alerts may use.
 
-The invariant: no label takes a value from an event. Topics, outcomes, ledgers and transactions
-come from the configuration and the rulebook, so their number is bounded. All names carry the
-prefix `ledger_worker_`, counters end in `_total` when scraped. Imports the standard library only.
+No label takes a value from an event, so the number of series is bounded by the configuration and
+the rulebook. Names carry the prefix `ledger_worker_`; counters end in `_total` when scraped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One finding of `doctor`: what was looked at, how it is, and what to do.
-
-A detail never shows a secret.
-"""
+"""One finding of `doctor`: what was checked, its result, and what to do. Never shows a secret."""
 
 from __future__ import annotations
 

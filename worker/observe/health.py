@@ -1,8 +1,7 @@
-"""Is this worker alive, and is it ready: the state, and the small HTTP server that tells.
+"""Liveness and readiness, and the small HTTP server that answers /livez and /readyz.
 
-The invariant: /livez depends on the loop alone, so that an outage of the ledger or of Kafka never
-gets the worker killed; /readyz shows the outage. Imports the standard library, prometheus_client
-and structlog only.
+/livez depends on the loop alone, so that an outage of the ledger or of Kafka never gets the worker
+killed; /readyz shows the outage.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Logs: one JSON object per line on stderr, never with payloads, card data or secrets.
-
-The invariant: whatever a caller passes, a field whose name says payload or secret, and any bytes,
-are left out before a line is written. The libraries' own logging goes the same way. Imports
-structlog only.
-"""
+"""Logs: one JSON object per line on stderr, never with payloads, card data or secrets."""
 
 from __future__ import annotations
 

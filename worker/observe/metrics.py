@@ -1,8 +1,4 @@
-"""Metrics: the reports, counted up for a scraper.
-
-The invariant: only what the catalogue declares is shown, on a registry of this object's own, never
-on prometheus_client's global one. Imports prometheus_client and this package only.
-"""
+"""Metrics: the reports, counted for a scraper on a registry of the worker's own."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What happened, as plain records: metrics, logs and tests all read these.
-
-The invariant: a report is counted up once per batch, so that observing costs nothing per event.
-Imports the ports only.
-"""
+"""What happened in a batch, as plain records for metrics, logs and tests."""
 
 from __future__ import annotations
 

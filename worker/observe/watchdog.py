@@ -1,13 +1,11 @@
 """Ends the process when a call of its loop never returns.
 
-A client's call can hang for ever, whatever timeout it is given (librdkafka#5456 is one; calls of
-the Kafka transaction are given up in `kafka.bounded`). Nothing in the process can end such a call,
-so the process ends, at once: its successor begins with the same transactional id, which aborts what
-this one left open, and reads again from the last commit.
+A client's call can hang for ever, whatever timeout it is given (librdkafka#5456; calls of the Kafka
+transaction have a deadline of their own). Only the end of the process ends it: its successor uses
+the same transactional id, which aborts the open transaction, and reads from the last commit.
 
-The invariant: a loop that waits is not ended, however long. Whatever waits for the ledger or for
-Kafka beats between its tries, and time in which the process itself stood still is not counted.
-Imports the standard library, structlog and `health` only.
+A loop that waits for the ledger or for Kafka is not ended: it beats between its tries, and time in
+which the process itself was suspended is not counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Loads a rulebook file, YAML or ADR-0015's text form, or reports every mistake by file and line."""
+"""Loads a rulebook file, YAML or ADR-0015's text form, or reports every mistake in it."""
 
 from __future__ import annotations
 

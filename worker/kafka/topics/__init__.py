@@ -1,1 +1,1 @@
-"""What is declared beside the settings: topics and who may use them."""
+"""Topics and their grants, as declared beside the settings."""

@@ -1,7 +1,4 @@
-"""A broker's topics and grants: looked at, and brought to what is declared.
-
-Nothing is deleted, and no setting is touched that the plan does not name.
-"""
+"""Brings a broker's topics and grants to what is declared. It deletes nothing."""
 
 from __future__ import annotations
 

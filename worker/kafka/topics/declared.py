@@ -1,8 +1,4 @@
-"""Topics and grants as `topics/topics.yaml` declares them.
-
-A file is understood whole or refused: an unknown key, a user of an undeclared topic or a Kafka
-setting given twice stops with the file's name and the key.
-"""
+"""Topics and grants as `topics/topics.yaml` declares them; an unknown key is refused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What it takes to bring a broker to what is declared: decided here, done elsewhere.
+"""The steps from a broker's topics and grants to the declared ones.
 
-A plan deletes nothing; what would lose records or weaken their safety is refused, never planned.
+A plan deletes nothing; what would lose records or weaken their safety is refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The declared topics and users as Strimzi resources: KafkaTopic and KafkaUser.
-
-They ask for what `topics apply` would make. Field names are those of Strimzi's API v1, which takes
-`operations` as a list.
-"""
+"""The declared topics and users as Strimzi resources (API v1): KafkaTopic and KafkaUser."""
 
 from __future__ import annotations
 

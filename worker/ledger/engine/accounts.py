@@ -1,6 +1,6 @@
 """Creating one account: its checks, in the order that decides which status wins.
 
-Source of the order: TigerBeetle 0.17.9's state machine and its reference for `create_accounts`.
+Source: TigerBeetle 0.17.9's state machine and its reference for `create_accounts`.
 """
 
 from __future__ import annotations

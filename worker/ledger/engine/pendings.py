@@ -1,7 +1,6 @@
 """Posting and voiding a pending transfer: checks in the order that decides which status wins.
 
-The invariant: a pending transfer is settled once, and what it reserved is released in full.
-Source of the order: TigerBeetle 0.17.9's state machine.
+Source: TigerBeetle 0.17.9's state machine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""One request of creates: chains, rollback, burned ids, and one result for every event.
+"""One request of creates: atomic chains, rollback, burned ids, and one result for every event.
 
-The invariant: a chain leaves all of its events or none, and every event gets exactly one result.
 Source: TigerBeetle 0.17.9's state machine.
 """
 

@@ -1,7 +1,6 @@
-"""What a ledger holds: accounts, transfers, burned ids, pendings, and the indexes to find them.
+"""The embedded ledger's state: accounts, transfers, burned ids, pendings and their indexes.
 
-The invariant: whatever is stored can be taken back exactly, newest first, so that a broken chain
-leaves nothing behind but its burned ids. Transfers and accounts are each kept in timestamp order.
+Every change can be undone exactly, newest first, so that a broken chain leaves only its burned ids.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Creating one transfer: its checks, in the order that decides which status wins.
 
-The invariant: a transfer is stored only after every check, and debits equal credits after it.
-Posts and voids are in `pendings`. Source of the order: TigerBeetle 0.17.9's state machine and its
-reference for `create_transfers`. This is a hot path.
+Source: TigerBeetle 0.17.9's state machine and its reference for `create_transfers`. A hot path.
 """
 
 from __future__ import annotations
