@@ -45,19 +45,18 @@ class StripeBalance:
             self._paid_by[settled["id"]] = payout
 
     def rows(self, told: Collection[str]) -> Iterator[StripeRow]:
-        """The rows before the first that the feed did not tell: what a report of then has.
+        """The rows that the feed has told: what a report of then has.
 
-        A payout that was made later is not known yet, and what it paid out waits.
+        A payout is known once all its rows were told; until then they wait, and its own does.
         """
-        whole: list[dict[str, Any]] = []
-        for settled in self._made:
-            if settled["id"] not in told:
-                break
-            whole.append(settled)
+        whole = [settled for settled in self._made if settled["id"] in told]
+        unfinished = {
+            self._paid_by.get(settled["id"]) for settled in self._made if settled["id"] not in told
+        }
         paid_at = {
             settled["source"]: settled["created"]
             for settled in whole
-            if settled["reporting_category"] == "payout"
+            if settled["reporting_category"] == "payout" and settled["source"] not in unfinished
         }
         for settled in whole:
             payout = self._paid_by.get(settled["id"], "")
