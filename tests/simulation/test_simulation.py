@@ -354,6 +354,7 @@ def test_what_a_failed_commit_took_away_is_not_announced() -> None:
     pipeline._announcer = cast("Announcer", SimpleNamespace(announce=abort_once))
     pipeline.step()
     assert world.kafka.announced == []
+    assert list(pipeline._in_hand.items()) == []  # all of it is read again, nothing sent as it was
     world.settle()
     audit(world)
     assert len(announced(world, "posted")) == 8

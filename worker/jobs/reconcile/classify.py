@@ -26,7 +26,8 @@ CREATE TABLE compared AS
       WHEN l.ledger <> a.ledger THEN 'currency_mismatch'
       WHEN l.debit <> '' AND l.debit <> a.debit THEN 'account_mismatch'
       WHEN l.credit <> '' AND l.credit <> a.credit THEN 'account_mismatch'
-      WHEN l.pendings <> '' AND NOT contains(l.pendings, a.pending_id) THEN 'account_mismatch'
+      WHEN l.pendings <> '' AND (a.pending_id = '' OR NOT contains(l.pendings, a.pending_id))
+        THEN 'account_mismatch'
       WHEN l.amount_rule = 'equal' AND l.amount = a.amount THEN 'matched'
       WHEN l.amount_rule = 'at_most' AND a.amount <= l.amount THEN 'matched'
       WHEN l.amount_rule = 'reserved' AND (p.amount IS NULL OR a.amount = p.amount) THEN 'matched'
