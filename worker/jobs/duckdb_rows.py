@@ -1,8 +1,4 @@
-"""A DuckDB database that spills to disk, and rows staged into it in bulk.
-
-The invariant: memory stays under the limit whatever the number of rows, and nothing is left on disk
-when the database is closed. DuckDB is imported only when one is opened; it never reaches a network.
-"""
+"""A DuckDB database with a memory limit that spills to disk, and rows staged into it in bulk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""How far long work is, and how long it will take, on stderr.
-
-The invariant: a terminal shows a bar that is drawn again; anything else, a Job's log among them,
-gets a line a minute, and nothing of work that takes less.
-"""
+"""Progress and time left of long work, on stderr: a bar on a terminal, else a line a minute."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Jobs that share the partitions of topics: `--partitions 0/4` is the first of four.
-
-The invariant: every partition belongs to exactly one shard.
-"""
+"""Jobs that share the partitions of topics: `--partitions 0/4` is the first of four."""
 
 from __future__ import annotations
 

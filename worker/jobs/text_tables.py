@@ -1,7 +1,6 @@
 r"""Results as text for people and as JSON for programs.
 
-The invariant: control characters that come from data are shown (`\x1b`), never sent. A terminal
-gets colours and tables by rich; anything else gets plain, aligned lines, each when its row comes.
+Control characters that come from data are shown (`\x1b`), never sent to the terminal.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Times as people give them on the command line, and as results show them.
-
-The invariant: a time without a zone is UTC, on every machine; a range takes its start in and leaves
-its end out.
-"""
+"""Times on the command line and in results: UTC without a zone; a range excludes its end."""
 
 from __future__ import annotations
 

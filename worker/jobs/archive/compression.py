@@ -1,7 +1,4 @@
-"""Files as plain bytes: gzip and zstd are found by their first bytes and undone.
-
-The invariant: a compressed file that is cut short is an error at its end, never a shorter file.
-"""
+"""Files as plain bytes: gzip and zstd are found by their first bytes. A truncated one is an error."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
 """Reads archives of topics: JSON lines or Avro container files, plain, gzip or zstd.
 
-The invariant: every record of a file comes out, or one sentence says which could not be read; a
-file that is cut short is never taken for a shorter one. Messages never show what a record holds.
-
-A line is one JSON object, as `ledger-worker generate --to FILE` writes it:
+A file that cannot be read whole is refused. A line is one JSON object, as `ledger-worker generate
+--to FILE` writes it:
 
     {"topic": "stripe.payments", "partition": 3, "offset": 17, "timestamp": 1767225600000,
      "key": "cus_1", "headers": [["traceparent", "00-…"]], "value": {…}}
 
-`topic` and `value` are needed. Bytes that are no JSON object stand in `value_base64`, and in
-`key_base64` and a header's third place where they are no text. A line that is itself an event
+`topic` and `value` are required. A value that is no JSON object is in `value_base64`, and a key or
+header that is no text in `key_base64` or the header's third element. A line that is itself an event
 (`id`, `type`, `created`, `data`) belongs to the topic that the caller names. An Avro container
 holds records of the same fields with `value` as bytes, or events.
 """

@@ -1,7 +1,4 @@
-"""One record as an archive keeps it; it has the shape of a consumed Kafka record.
-
-The invariant: key, value and headers are the bytes that were archived. Imports the ports only.
-"""
+"""One archived record, in the shape of a consumed Kafka record."""
 
 from __future__ import annotations
 

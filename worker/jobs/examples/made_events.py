@@ -1,4 +1,4 @@
-"""An event that a rule answers, made from the rule: for rules that no generated event reaches.
+"""An event made from a rule itself, for rules that no generated event reaches.
 
 It is a guess: the translator then says whether the rule answers it.
 """

@@ -1,8 +1,7 @@
-"""Examples with numbers for the rules of a rulebook, worked by the real translator and poster.
+"""Examples with numbers for the rules of a rulebook, made by the real translator and poster.
 
-Generated Stripe traffic goes to a ledger in memory, and the first event that each rule posts is its
-example: whatever must come before it has come. A rule that none of it reaches gets an event that is
-made from the rule itself.
+Generated traffic goes to a ledger in memory, and the first event that each rule posts is its
+example. A rule that none of it reaches gets an event made from the rule itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Writes the parts of an export: Parquet by DuckDB, Avro by fastavro.
-
-The invariant: a part holds the same rows in either format. DuckDB is imported when it is needed.
-"""
+"""Writes the parts of an export: Parquet by DuckDB, or Avro by fastavro, with the same rows."""
 
 from __future__ import annotations
 

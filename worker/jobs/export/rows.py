@@ -1,7 +1,6 @@
 """Accounts and transfers as flat rows of an export: the ledger's fields and the rulebook's names.
 
-The invariant: every number that may pass 64 bits is text (ids in hex, amounts in minor units as
-decimal strings), so that no reader rounds it. Reads only.
+Numbers over 64 bits are text (ids in hex, amounts in minor units), so that no reader rounds them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""The export: every account and transfer as numbered files, and a manifest that says what is there.
+"""The export: every account and transfer in numbered files, with a manifest.
 
-The invariant: a part is named in the manifest only when it is whole and on disk, so that an export
-that was interrupted goes on where it stopped and leaves nothing out. The cut is fixed when the
-export begins: transfers up to the newest one of that moment, in ledger order.
+A part is in the manifest only when it is whole and on disk, so that an interrupted export resumes
+without a gap. The cut is fixed when the export begins: the newest transfer of that moment.
 
-A part's digest is SHA-256 over its rows as the ledger's 128-byte records, so that it is the same in
-every format; the export's digest is SHA-256 over the parts' digests. Two exports of one ledger with
-one cut and one size of parts have the same transfers' digest.
+A part's digest is SHA-256 over its rows as the ledger's 128-byte records, the same in every format;
+the export's digest is SHA-256 over the parts' digests.
 """
 
 from __future__ import annotations

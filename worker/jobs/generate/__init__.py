@@ -1,1 +1,1 @@
-"""Realistic, deterministic Stripe and wallet traffic. Pure: no clock, no I/O."""
+"""Realistic, deterministic Stripe and wallet traffic, without clock or I/O."""

@@ -1,7 +1,7 @@
-"""What follows from charges: refunds, disputes, and bank debits that fail after they succeeded.
+"""What follows charges: refunds, disputes, and bank debits that fail after they succeeded.
 
-The invariant: what takes money from a wallet takes only what the wallets' model can spare, comes
-after its charge under the charge's key, and has its balance transaction.
+Each comes after its charge under the charge's key, has its balance transaction, and takes from a
+wallet only what the wallets' model can spare.
 """
 
 from __future__ import annotations

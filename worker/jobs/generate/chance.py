@@ -1,7 +1,6 @@
 """Chance from a seed, the same for ever, and ids that look like Stripe's.
 
-The invariant: only `random.Random.random()` is drawn from, the one method whose sequence Python
-promises to keep for a seed; all else is arithmetic on it. Imports the standard library only.
+Only `random.Random.random()` is used, the one method whose sequence Python promises to keep.
 """
 
 from __future__ import annotations

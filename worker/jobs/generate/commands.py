@@ -1,7 +1,6 @@
 """Wallet commands: payments between customers, split bills, withdrawals, exchanges, overdrafts.
 
-The invariant: but for overdrafts nobody spends more than the wallets' model gives, and the outcome
-of a withdrawal comes after it in the stream and under its key. Imports this package only.
+But for overdrafts nobody spends more than the wallets' model gives.
 """
 
 from __future__ import annotations

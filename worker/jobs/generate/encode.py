@@ -1,14 +1,11 @@
 """Generated records as bytes: JSON or Avro values, and lines of a file that holds them all.
 
-The invariant: poison stays what it is in either format; Avro would repair or refuse it. No I/O.
-
-A file has one JSON object a line:
+Poison is never encoded as Avro, which would repair or refuse it. A file has one JSON object a line:
 
     {"topic": "stripe.payments", "key": "cus_1…", "value": {…}, "note": "charge"}
 
-`value` is the event, its bytes being the object's as written; a value that is not a JSON object
-(noise, Avro) is in `value_base64` instead. The key is text. `note` says what the record is; a
-reader does not need it.
+A `value` that is not a JSON object (noise, Avro) is in `value_base64` instead. `note` says what the
+record is, for people.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Payments: charges of customers and guests, captures, and events that carry no money.
-
-Every charge that captures money has its balance transaction with its fee, told later. What may
-follow from it is in `aftermath`.
-"""
+"""Payments: charges of customers and guests, captures, and events that carry no money."""
 
 from __future__ import annotations
 

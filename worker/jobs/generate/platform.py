@@ -1,7 +1,6 @@
-"""Stripe's dealings with the platform itself: fees, Connect, top-ups, reserves and payouts.
+"""Stripe's business with the platform itself: fees, Connect, top-ups, reserves and payouts.
 
-Every movement has its balance transaction. What a reversal gives back comes after what it reverses,
-under the same key.
+Every movement has its balance transaction; a reversal comes after its original, under the same key.
 """
 
 from __future__ import annotations

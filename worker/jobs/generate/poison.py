@@ -1,7 +1,6 @@
-"""Poison: records that can never be posted, one kind after the other.
+"""Poison: records that can never be posted, of each kind in rotation.
 
-Each is a dead letter (docs/runbooks/events.md), whatever the ledger holds; its note says which
-reason. They are bytes or JSON, also where the rest of the traffic is Avro.
+Each is a dead letter (docs/runbooks/events.md); its note names the reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a scenario works with: chance, wallets, Stripe's balance, the time, and what comes later."""
+"""A scenario's surroundings: chance, wallets, Stripe's balance, the time, and later events."""
 
 from __future__ import annotations
 

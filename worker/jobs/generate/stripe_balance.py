@@ -1,7 +1,6 @@
-"""Stripe's balance: every movement is one balance transaction, told later by the settlement feed.
+"""Stripe's balance: every movement is one balance transaction of the settlement feed.
 
-The invariant: the rows of a payout, its own included, add up to zero, because a payout takes all
-that waits in its currency.
+A payout takes all that waits in its currency, so its rows add up to zero, its own included.
 """
 
 from __future__ import annotations

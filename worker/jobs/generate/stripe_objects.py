@@ -1,8 +1,7 @@
-"""Stripe's objects and envelope as webhooks deliver them: the shapes, filled with what varies.
+"""Stripe's objects and envelope as webhooks deliver them.
 
-The invariant: field names and types are those of Stripe's own samples (`tests/stripe/`). Amounts
-are whole minor units. Nested constants are shared between objects and must not be changed.
-Source: Stripe's API reference and its public fixtures. Imports the standard library only.
+Names and types are those of Stripe's own samples (`tests/stripe/`). Nested constants are shared
+between objects and must not be changed. Source: Stripe's API reference and its public fixtures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The traffic: scenarios by chance, what follows from them later, redelivery and disorder.
 
-The invariant: the same seed gives the same records for ever, and fewer records are the beginning
-of more. What must follow another record comes after it under the same key. Pure: no clock, no I/O.
+The same seed gives the same records for ever, and fewer records are the beginning of more. What
+follows a record comes after it under the same key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Who has a wallet and how much is in it, as far as the traffic so far says.
+"""A model of who has a wallet and how much is in it, as far as the traffic so far says.
 
-The invariant: a spend is drawn only from money that came in `SETTLING_TICKS` records ago or
-earlier, so that a worker which reads in about the stream's order rejects none of it. Nothing here
-is true of the ledger: what it holds depends on what was read first. Imports the standard library.
+A spend uses only money that came in `SETTLING_TICKS` records ago or earlier, so that a worker which
+reads roughly in order rejects none of it.
 """
 
 from __future__ import annotations

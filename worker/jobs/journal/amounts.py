@@ -1,4 +1,4 @@
-"""Amounts as people write them, to whole minor units: exactly, or not at all."""
+"""Amounts as people write them, converted exactly to minor units or refused."""
 
 from __future__ import annotations
 

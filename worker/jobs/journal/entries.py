@@ -4,8 +4,8 @@
     je_1,bank,,usd,100.00,,Opening balances,Ada Lovelace,Grace Hopper,2026-01-01
     je_1,customer_wallet,cus_ann,usd,,100.00,,,,
 
-The lines of an entry stand together. What is said of the whole entry (reason, names, date) stands
-on its first line, and again on others only if it is the same.
+The lines of an entry are consecutive. Its reason, names and date are on its first line, and on
+others only if they are the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Entries go to the journal topic, each once however often its file is sent.
+"""Sends entries to the journal topic, each once however often its file is sent.
 
-What is on the topic already is not written again. Two who send one file at the same moment write
-the same bytes; the ledger books an entry once by its name and date.
+Two people who send one file at the same moment write the same bytes, and the ledger books an entry
+once by its name and date.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The composition root: settings become one running worker.
-
-Everything is built here and nowhere else.
-"""
+"""The composition root: settings become one running worker, here and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a drain: inputs to their end and the parked events that are due, all committed."""
+"""When a drain is complete: inputs read to their end, due parked events posted, all committed."""
 
 from __future__ import annotations
 

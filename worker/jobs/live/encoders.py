@@ -1,4 +1,4 @@
-"""The announcement encoders that the settings ask for: the outbox in JSON or Avro, and the rest."""
+"""The announcement encoders that the settings ask for."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Python's garbage collector and the C library's allocator, out of the hot path's way.
+"""Settings of Python's garbage collector and the C allocator for the hot path.
 
-Reference counts free what a batch leaves behind, for nothing on the hot path makes cycles. The
-collector would walk the batches in flight again and again: a third of the worker's CPU. And glibc
-puts small pieces that are freed into bins of their own, which it merges at the next large request:
-thousands of pieces of Kafka's messages at every list that grows, a thirtieth of the worker's CPU.
+Reference counts free every batch, for nothing on the hot path makes cycles; the collector would
+cost a third of the worker's CPU. glibc keeps small freed pieces, thousands of them from Kafka's
+messages, and merges them at each large request: a thirtieth of the CPU.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs the worker until it is told to stop or, draining, until the group has read all there was."""
+"""Runs the worker until it is stopped or, draining, until the group has read everything."""
 
 from __future__ import annotations
 

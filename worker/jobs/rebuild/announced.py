@@ -1,8 +1,7 @@
-"""What the outbox tells, joined with the events it tells of, in the order of the lost ledger.
+"""The outbox joined with the events that it announces, in the order of the lost ledger.
 
-The invariant: nothing is handed on before all of it was found whole: every leg of every chain, and
-an event for each. Rows are in DuckDB and values in a file beside it, so that memory does not grow
-with the topics. A transfer that was announced twice counts with its latest ledger timestamp.
+Nothing is passed on before every chain has all its legs and its event. A transfer that was
+announced twice counts with its latest ledger timestamp.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Two ledgers side by side: everything that both must hold, but for timestamps and positions.
+"""Compares two ledgers, every field of every transfer and account but timestamps and positions.
 
-The invariant: every transfer and account of both is compared in every field; what differs is listed
-field by field. An account that nothing ever moved on may be on one side only: a refused event
-leaves it. Only reads; DuckDB does the comparing, so that memory does not grow with the ledgers.
+An account without any movement may be on one side only: a refused event leaves it.
 """
 
 from __future__ import annotations

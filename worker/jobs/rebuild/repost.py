@@ -1,9 +1,8 @@
-"""Chains posted again in an empty ledger, as their announcements say that they were.
+"""Posts chains again in an empty ledger, exactly as they were announced.
 
-The invariant: a chain is posted at its own attempt, with the amounts and accounts that were
-announced, and what the ledger then holds is what was announced; else it ends with one sentence. Ids
-that the lost ledger had refused are spent here too, so that a redelivery cannot post them. Asks the
-ledger; knows no topic.
+Each is posted at its own attempt, with the announced amounts and accounts, and compared with what
+the ledger then holds. Ids that the lost ledger had refused are burned here too, so that a
+redelivery cannot post them.
 """
 
 from __future__ import annotations

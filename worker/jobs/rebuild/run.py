@@ -1,7 +1,7 @@
-"""A lost ledger made again from the outbox and the events that it tells of; nothing is announced.
+"""Rebuilds a lost ledger from the outbox and its events; nothing is announced.
 
-The invariant: before anything is posted, everything was read to its end and found whole; the ledger
-was empty, or holds a part of the very same. Interrupted, the same command goes on where it stood.
+Before the first post everything was read and found whole, and the ledger was empty or held a part
+of the same. Interrupted, the same command resumes.
 """
 
 from __future__ import annotations

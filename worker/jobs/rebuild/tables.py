@@ -1,7 +1,6 @@
-"""The tables of a rebuilding, in DuckDB, and what is asked of them before anything is posted.
+"""The DuckDB tables of a rebuild, and the queries before anything is posted.
 
-Amounts and 128-bit ids are texts, because they are compared and never summed; a pending_id of "" is
-none.
+Amounts and 128-bit ids are texts, compared and never summed; pending_id "" means none.
 """
 
 from __future__ import annotations

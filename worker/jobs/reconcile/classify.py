@@ -1,8 +1,4 @@
-"""The joins: every difference between the sides becomes an item of exactly one class.
-
-The invariant: an item is in `items` once for each fact about it; what agrees is counted in
-`compared` and listed nowhere. DuckDB does it all; nothing is held in Python.
-"""
+"""The joins, in DuckDB: every difference between the sides becomes an item of exactly one class."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Events become what the ledger should hold: the legs that the worker's rulebook makes of them.
 
-The invariant: every record of an input topic leaves one row in `events`, if its fact is within the
-range; what the worker may have sent for it are its candidates in `expected`.
+Every record of an input topic within the range leaves one row in `events`; the legs that the worker
+may have posted for it are in `expected`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The result as files: CSV, Parquet, JSON, or one HTML page.
-
-The invariant: a file appears under its name only when it is whole; every item is in it, the HTML
-page's list excepted, which says so when it stops early.
-"""
+"""The result as files: CSV, Parquet, JSON or HTML. A file appears only when it is whole."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The reconciliation as one HTML page that needs nothing else: no network, no script, no font.
-
-The invariant: every text from outside is escaped; a list that stops early says so.
-"""
+"""The reconciliation as one self-contained HTML page, with every outside text escaped."""
 
 from __future__ import annotations
 

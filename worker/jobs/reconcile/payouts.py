@@ -1,9 +1,9 @@
 """Stripe's report against the books: every row, and every payout.
 
-The invariant: a payout ties when its rows, its own included, add up to zero; one that does not is
-an item, also where every row of it agrees with the ledger. A row is compared with its own balance
-transaction where only those move the clearing account; in other books its principal is what the
-object it is about moved there, its fee what the balance transaction itself did.
+A payout ties when its rows, its own included, add up to zero; else it is an item, even where every
+row agrees with the ledger. A row is compared with its own balance transaction where only those move
+the clearing account. In other books its principal is what its source object moved there, and its
+fee what the balance transaction moved.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What reports call a record, and the fields of an announcement.
-
-Pure: no I/O.
-"""
+"""The fields of an announcement, and how reports name a record."""
 
 from __future__ import annotations
 

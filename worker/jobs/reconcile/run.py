@@ -1,8 +1,7 @@
 """One reconciliation, from reading the sides to the items and the summary.
 
-The invariant: it ends with every side read to its end, or with an error; there is no result of half
-the data. Order matters: how far the group is, then events, then the ledger, then announcements, so
-that what happens meanwhile is in transit and never a difference.
+Every side is read to its end, or the run fails. The order matters: committed offsets, events,
+ledger, announcements; what happens meanwhile is in transit and never a difference.
 """
 
 from __future__ import annotations

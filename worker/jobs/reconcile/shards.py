@@ -1,8 +1,8 @@
-"""A reconciliation split over machines: what a part has read is a file, and files are joined.
+"""A reconciliation split over machines: each part is a file, and the files are joined.
 
-The invariant: a part decides nothing, so that it does not matter which part has read an event and
-which its announcements. A part notes how far the live group and the ledger were before it read
-anything; joined, the least of these holds: what came later is in transit, and no false alarm.
+A part decides nothing, so events and their announcements may be in different parts. Each part notes
+the committed offsets and ledger time from before it read; joined, the least of them bound what is
+compared, and all later is in transit.
 """
 
 from __future__ import annotations

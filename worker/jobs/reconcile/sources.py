@@ -1,8 +1,7 @@
-"""Where the sides come from: Kafka topics or archive files, and the ledger.
+"""The sides of a reconciliation: Kafka topics or archive files, and the ledger.
 
-The invariant: what is read says what it covers. What the worker has not committed, or posted after
-the reading began, is in transit and no difference; a group that has committed nothing is refused,
-because then everything would be.
+What the worker has not committed, or posted after the reading began, is in transit and no
+difference. A group that has committed nothing is refused, because then everything would be.
 """
 
 from __future__ import annotations

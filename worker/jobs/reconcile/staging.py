@@ -1,8 +1,4 @@
-"""Records and transfers become rows: what was asked, held, announced, refused and given up.
-
-The invariant: every record that is taken leaves a row or is of no topic of ours; the rulebook that
-the worker runs is the one that says what is expected. Writes to the joining database only.
-"""
+"""Records and transfers become rows: expected, posted, announced, rejected and dead."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Stripe's payout reconciliation report as rows of minor units.
+"""Stripe's payout reconciliation report as rows of minor units, understood whole or refused.
 
-The invariant: a report that is not wholly understood is refused with its line; none is read in
-part. Columns: Stripe's page on the report types `payout_reconciliation.itemized.1` to `.5` and
+Columns: Stripe's page on the report types `payout_reconciliation.itemized.1` to `.5` and
 `ending_balance_reconciliation.itemized.1` to `.4`, whose columns people choose, and the balance
 history that the Dashboard exports. Amounts there are in major units.
 """

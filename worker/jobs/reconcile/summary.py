@@ -1,8 +1,4 @@
-"""What a controller signs: per currency the opening, what happened by class, and the closing.
-
-The invariant: closing less opening is what moved within the range, read from the same transfers
-that were compared; amounts are shown in major units.
-"""
+"""The summary that a controller signs: per currency opening, movements by class, and closing."""
 
 from __future__ import annotations
 

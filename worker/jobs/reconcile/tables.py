@@ -1,7 +1,6 @@
 """The tables that reconciliation joins, column by column.
 
-The invariant: ids are 32 hex digits, amounts whole minor units, an empty text means there is none.
-Nothing here is null until the joins make it so.
+Ids are 32 hex digits, amounts whole minor units, and an empty text means none; nothing is null.
 """
 
 from __future__ import annotations

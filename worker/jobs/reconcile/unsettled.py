@@ -1,9 +1,9 @@
-"""Open items of `stripe_unsettled`: what only one side told of a Stripe object, by its age.
+"""Open items of `stripe_unsettled`: Stripe objects that only one side reported, by age.
 
-Payment events and settlement events of the same money stand against each other on that account. An
-object on which they leave something is an item; one that is older than the days that Stripe may
-take to settle is a difference. A row of the feed that names no object, or a partial capture's
-reversal that does not name its charge, is tied to the oldest object that lacks as much.
+Payment and settlement events of the same money offset each other on that account. An object with a
+remainder is an item, and a difference once it is older than the days that Stripe may take to
+settle. A row of the feed that names no object, or a partial capture's reversal that does not name
+its charge, is tied to the oldest object that lacks as much.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The filter of a redrive: the rulebook's expression language over what a letter tells.
+"""The filter of a redrive: the rulebook's expression language over a letter's fields.
 
-The invariant: a filter that cannot be answered with yes or no for a letter stops the redrive; no
-letter is chosen or left by a guess. No I/O.
+A filter that cannot be answered with yes or no for a letter stops the redrive.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Redrive: read letters, choose, and write the chosen records and the place read to, together.
+"""Redrive: reads letters, chooses, and writes the chosen records with the job's own offsets.
 
-The invariant: the records of a portion and the job's own offsets are one Kafka transaction, and one
-process holds the transactional id; so an interrupted redrive that runs again goes on where it
-stood, loses nothing and writes nothing twice. A filter has offsets of its own.
+The records of a portion and its offsets are one Kafka transaction, so an interrupted redrive
+resumes without losing or repeating anything. Each filter has offsets of its own.
 """
 
 from __future__ import annotations

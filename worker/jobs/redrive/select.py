@@ -1,8 +1,6 @@
-"""Which letters a filter means, and what would be written for each.
+"""Which letters a filter means, and what would be written for each, or why it cannot be.
 
-The invariant: every letter that the filter means comes out, as a record to write or with the reason
-why it cannot be one; what is written has the original key, value, headers and time, on an input
-topic. Reads records through the function it is given; no other I/O.
+What is written has the original key, value, headers and time, on an input topic.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Replay: what old records would post, posting it, and making a lost side again from the others."""
+"""Replay: what old records would post, posting it, and rebuilding a lost side from the others."""

@@ -1,7 +1,6 @@
-"""A source that ends: records at or beyond each partition's bound are never handed on.
+"""A Source that ends: records at or beyond each partition's bound are not passed on.
 
-The invariant: what is told of a partition's end is its bound, so that the group's last commit is
-the bound exactly. Wraps a Source; knows nothing of Kafka.
+A partition's bound is reported as its end, so that the group's last commit is exactly the bound.
 """
 
 from __future__ import annotations

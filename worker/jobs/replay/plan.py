@@ -1,7 +1,6 @@
 """A replay: planned from topics or archives, or applied by the ordinary worker up to its bounds.
 
-The invariant: a plan writes nothing anywhere. Applied, each record goes through the worker's own
-loop in a group of the replay's own, never at or beyond what the live group has committed.
+It runs in a group of its own, and never at or beyond what the live group has committed.
 """
 
 from __future__ import annotations

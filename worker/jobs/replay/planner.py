@@ -1,7 +1,6 @@
-"""What a replay would post: each record against the ledger, counted by transaction.
+"""What a replay would post: each record compared with the ledger, counted once under one class.
 
-The invariant: nothing is written; every record is counted once, under one class, and what differs
-from the ledger is listed. What the ledger refused leaves no trace in it: the rejected topic tells.
+What the ledger refused leaves no trace in it: that comes from the rejected topic.
 """
 
 from __future__ import annotations

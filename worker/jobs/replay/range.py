@@ -1,7 +1,6 @@
-"""From where to where each partition is replayed.
+"""The range of offsets that is replayed of each partition.
 
-The invariant: nothing at or beyond the live group's committed offset is replayed, because that is
-the live group's to post; an offset that its topic does not keep any more is refused, by name.
+It ends before the live group's committed offset; an offset that its topic no longer has is refused.
 """
 
 from __future__ import annotations

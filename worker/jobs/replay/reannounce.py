@@ -1,8 +1,8 @@
-"""Announcements of posted transfers, written again from the ledger, for a new copy.
+"""Announcements of posted transfers, written again from the ledger in its order, for a new copy.
 
-The invariant: ledger order; amounts, times and accounts come from the ledger, the event from the
-record that a transfer's position names; what was written and how far that is are one Kafka
-transaction, so that an interrupted rewriting goes on where it stood. What cannot be told is listed.
+Amounts, times and accounts come from the ledger, the event from the record at the transfer's
+position. Records and progress are one Kafka transaction, so that an interrupted job resumes. What
+cannot be announced is listed.
 """
 
 from __future__ import annotations

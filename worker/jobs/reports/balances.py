@@ -1,7 +1,4 @@
-"""Balances: what each account holds now.
-
-The invariant: every figure is the ledger's own, in minor units until it is shown. Reads only.
-"""
+"""Balances: what each account holds now, in the ledger's own figures."""
 
 from __future__ import annotations
 

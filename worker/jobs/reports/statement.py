@@ -1,8 +1,7 @@
 """A statement: one account's opening balance, every transfer, its closing balance.
 
-The invariant: opening plus the lines is the closing balance; nothing is estimated. The opening
-balance comes from the ledger's history where the account keeps one, else it is summed from every
-earlier transfer, and the statement says which. Reads only.
+The opening balance comes from the ledger's history where the account keeps one, else it is the sum
+of every earlier transfer; the statement says which.
 """
 
 from __future__ import annotations

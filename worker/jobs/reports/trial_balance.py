@@ -1,7 +1,7 @@
 """The trial balance: every declared account per currency, and whether debits equal credits.
 
-The invariant: it is of one moment. Accounts read page by page while a worker posts are not, so then
-the transfers up to that moment are summed instead, and so they are for `--at`. Reads only.
+It is of one moment: while a worker posts, and for `--at`, the transfers up to it are summed,
+because accounts read page by page would be of many moments.
 """
 
 from __future__ import annotations

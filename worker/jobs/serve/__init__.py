@@ -1,6 +1,5 @@
-"""Live balances over HTTP, read-only, for the app that must refuse before it speaks.
+"""Live balances over HTTP, read-only, for the app that must refuse before it confirms.
 
 A request goes through: server (limits on connections) → middleware (limits on requests, metrics) →
-api (route, token) → shared_lookups (one ledger request for many readers) → balance (what the
-figures mean). Nothing in here can write to the ledger.
+api (route, token) → shared_lookups (one ledger request for many readers) → balance (the figures).
 """

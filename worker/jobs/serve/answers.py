@@ -1,7 +1,6 @@
 """Answers of the HTTP server, and every reason for which it refuses a request.
 
-A refusal is a problem document (RFC 9457) whose `reason` is a word for programs. Its detail never
-shows a token.
+A refusal is a problem document (RFC 9457) whose `reason` is a word for programs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The routes of the HTTP server, and the OpenAPI document that is made from their types.
 
-The invariant: an account's figures leave only after the token was right.
+An account's figures are sent only after the token was right.
 """
 
 from __future__ import annotations

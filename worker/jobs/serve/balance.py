@@ -1,10 +1,8 @@
-"""What an account's figures mean to the app: posted, pending, available.
+"""An account's figures for the app: posted, pending, available.
 
-The invariant: `available` is never more than the ledger would let leave the account.
-
-An account grows by one side: by credits a wallet, by debits a bank. A limit flag says which; where
-there is none, the account's type does. With that side as "own", and a wallet that took 100 in,
-spent 30, and has 20 reserved for a withdrawal as the example:
+`available` is never more than the ledger would let leave the account. An account's own side is the
+one that its limit flag protects, else its type's: credits for a wallet, debits for a bank. For a
+wallet that took 100 in, spent 30, and has 20 reserved for a withdrawal:
 
 | figure    | is                                                           | the wallet |
 |-----------|--------------------------------------------------------------|------------|

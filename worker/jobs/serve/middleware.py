@@ -1,7 +1,6 @@
-"""What is done with every request before its route is looked for: limits, metrics, the last resort.
+"""What every request passes before its route: limits, metrics, and the last error handler.
 
-The invariant: every failure becomes a problem document, and no log line shows a path, because a key
-is in it.
+No log line shows a path, because an account's key is in it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The HTTP server: uvicorn, with a limit on everything that a client can send or hold open.
-
-The invariant: no client can make the server wait, hold memory or read without a named limit; what
-HTTP itself refuses is a problem document too.
-"""
+"""The HTTP server: uvicorn, with a limit on everything that a client can send or keep open."""
 
 from __future__ import annotations
 

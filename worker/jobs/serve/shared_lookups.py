@@ -1,7 +1,7 @@
-"""Many readers, one request to the ledger: who comes while it is under way shares the next one.
+"""One ledger request for many readers: those who come while one is outstanding share the next.
 
-The invariant: a reader is given what the ledger held at a moment after the reader came, or is
-refused within the deadline. So nobody joins a request that is under way already.
+Nobody joins a request that is outstanding already, so a reader gets what the ledger held after the
+reader came, or is refused within the deadline.
 """
 
 from __future__ import annotations

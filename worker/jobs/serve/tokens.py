@@ -1,7 +1,6 @@
 """Bearer tokens from a file, one on a line, read again when the file changes.
 
-The invariant: while the file cannot be read, or holds no token, nobody is let in; what was in it
-before does not count. No message, log line or exception shows a token.
+While the file cannot be read or has no token, nobody is let in. No message shows a token.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Posted balances with the ledger time at which they were true.
-
-The invariant: balance and timestamp belong together: the balance is what the account held right
-after the transfer of that timestamp. Reads only. Imports the ports and the core only.
-"""
+"""Posted balances, each as it was right after the transfer of its ledger timestamp."""
 
 from __future__ import annotations
 

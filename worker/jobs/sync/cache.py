@@ -1,8 +1,4 @@
-"""The port to the database: rows to write, and what became of them.
-
-The invariant: a row never moves back in ledger time, whoever writes it and in whatever order.
-Imports the targets only.
-"""
+"""The port to the database. A row never moves back in ledger time, whoever writes it."""
 
 from __future__ import annotations
 

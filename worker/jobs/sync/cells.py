@@ -1,8 +1,7 @@
 """From announcements to the cells that they concern.
 
-The invariant: an account is taken only under a key that gives its id, so that nobody's balance is
-written to another's row. The announcement's amount is not used: what an account holds is asked of
-the ledger. No I/O but for the record's bytes.
+An account is taken only under a key that gives its id, so that no balance is written to another's
+row. Balances are read from the ledger; the announcement's amount is not used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Follows the outbox: announcements in, balances out, offsets last.
 
-The invariant: an offset is committed only after every balance that its record may have changed is
-in the database. What is read twice after a crash changes nothing, because rows move forward in
-ledger time only. Imports the ports and the parts of `sync`; no client.
+An offset is committed only after every balance that its record may have changed is in the database.
 """
 
 from __future__ import annotations

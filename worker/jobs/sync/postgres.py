@@ -1,8 +1,7 @@
-"""The cache in PostgreSQL, through psycopg 3.
+"""The cache in PostgreSQL, through psycopg 3, one transaction a batch.
 
-The invariant: a row moves forward in ledger time only, by the statements themselves, so that it
-holds whoever else writes. All of a batch is one transaction. No message shows the connection
-string or a value of a row. The only module that imports psycopg; imported only when `sync` runs.
+The statements themselves move a row forward in ledger time only. No message shows the connection
+string or a value of a row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""One run of `sync`: everything opened, followed, and closed again.
-
-The invariant: nothing is made in the database unless it was asked for, and nothing is read from the
-outbox before the tables are as they must be.
-"""
+"""One run of `sync`. The tables are checked before the outbox is read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What the cache needs of a table, what it lacks, and the statements that would make it.
+"""What the cache needs of a table, what it lacks, and the statements that would add it.
 
-The invariant: nothing that is there is changed, and nothing is added to a table whose rows the
-cache would not fit. Pure: facts of the catalogue in, statements out.
+Nothing that exists is changed, and nothing is added to a table whose rows the cache would not fit.
 """
 
 from __future__ import annotations

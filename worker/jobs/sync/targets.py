@@ -1,7 +1,7 @@
-"""What is copied where: the rulebook's `sync_to` and the settings, read together.
+"""Which balance is copied where: the rulebook's `sync_to` and the settings, read together.
 
-The invariant: no two accounts share a cell. A row is one key, or one key and currency; its balance
-column holds one declared account's balance and nothing else. Pure: no I/O.
+No two accounts share a cell. A row is one key, or one key and currency; its balance column holds
+one declared account's balance.
 """
 
 from __future__ import annotations
