@@ -1,4 +1,4 @@
-"""Files as plain bytes: gzip and zstd are found by their first bytes. A truncated one is an error."""
+"""Files as plain bytes, decompressed by their first bytes. A truncated file is an error."""
 
 from __future__ import annotations
 
