@@ -69,6 +69,32 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
     "a new version tells both": (
         [CHARGE, refunded(200, 0, version="2024-10-28.acacia"), ("refund.created", refund(200), {})],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "a list, and refund.created, without a reason": (
+        [CHARGE, refunded(200, 0, refund(200, reason=None), version="2020-08-27"),
+         refunded(500, 200, refund(300, 2, reason=None), refund(200, reason=None), version="2020-08-27"),
+         ("refund.created", refund(200, reason=None), {}),
+         ("refund.created", refund(300, 2, reason=None), {})],
+        {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "an old partial capture, what was not captured told by the charge": (
+        [HELD, captured(600), refunded(300, 0, version="2023-10-16"),
+         refunded(400, 300, version="2023-10-16")],
+        {"customer_wallet": 500, "stripe_unsettled": 500}),
+    "the same with a list": (
+        [HELD, captured(600), refunded(300, 0, refund(300, reason=None), version="2020-08-27"),
+         refunded(400, 300, refund(100, 2), refund(300, reason=None), version="2020-08-27")],
+        {"customer_wallet": 500, "stripe_unsettled": 500}),
+    "half captured, and that half refunded, with lists": (
+        [HELD, captured(450), refunded(900, 450, refund(450, 2, reason=None), version="2020-08-27")],
+        {"authorised_only": 450, "never_captured": 450}),
+    "a refund under way, of a charge before these books": (
+        [("refund.created", refund(200, status="pending", balance_transaction=None), {})],
+        {"opening_balances": -200, "stripe_unsettled": -200}),
+    "the same, then it fails": (
+        [("refund.created", refund(200, status="pending", balance_transaction=None), {}),
+         ("refund.failed", refund(200, status="failed"), {})], {}),
+    "a charge that has no field for a customer": (
+        [("charge.succeeded", {name: value for name, value in charged().items() if name != "customer"}, {})],
+        {"unallocated": 900, "stripe_unsettled": 900}),
     "one of two refunds fails": (
         [CHARGE, ("refund.created", refund(200), {}), ("refund.created", refund(300, 2), {}),
          ("refund.failed", refund(300, 2, status="failed"), {})],
@@ -123,3 +149,50 @@ def test_every_order(kind: str, avro: bool) -> None:  # noqa: FBT001 - how the e
         assert not end.dead
 
     every_end(decoded(bodies(told), avro=avro), judge)
+
+
+def settled(amount: int, **more: Any) -> list[dict[str, Any]]:
+    about = {"id": "txn_1", "created": 9, "amount": amount, "fee": 10, "net": amount - 10, "currency": "usd",
+             "reporting_category": "charge", "fee_details": [], "source": "ch_1"}  # fmt: skip
+    return bodies([("balance_transaction.created", about | more, {})])
+
+
+@pytest.mark.parametrize("category", ["charge", "dispute"])
+@pytest.mark.parametrize(
+    "details",
+    [
+        [{"amount": 10}],
+        [{"type": None, "amount": 10}],
+        [{"type": "tax"}],
+        [{"type": "tax", "amount": None}],
+    ],
+)
+def test_half_said_fees(category: str, details: list[dict[str, Any]]) -> None:
+    """A fee without a type or an amount is a fee all the same: clearing moves by net."""
+    end = Told().tell_all(decoded(settled(900, fee_details=details, reporting_category=category)))
+    assert not end.dead
+    assert "input_tax usd" not in end.totals()
+
+
+def test_taken_from_the_bank_in_another_currency() -> None:
+    """A payout below zero that settles in another currency: both sides told, nothing is open."""
+    about = {"id": "po_1", "created": 7, "amount": -50, "currency": "eur"}
+    events = bodies([("payout.created", about, {}), ("payout.paid", about, {})])
+    events += [
+        body | {"id": "evt_bt"} for body in settled(55, reporting_category="payout", source=about)
+    ]
+
+    def judge(end: Told) -> None:
+        assert "stripe_unsettled eur" not in end.totals()
+        assert end.totals()["bank eur"] == -50
+
+    every_end(decoded(events), judge)
+
+
+def test_source_whose_capture_is_not_said() -> None:
+    """The rest of a charge in another currency, where its source does not say what was captured."""
+    source = {"id": "ch_1", "amount": 300, "amount_captured": None, "currency": "eur"}
+    told = settled(-330, reporting_category="partial_capture_reversal", source=source)
+    end = Told().tell_all(decoded(told))
+    assert not end.dead
+    assert end.totals()["stripe_unsettled eur"] == 300

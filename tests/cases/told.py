@@ -36,7 +36,10 @@ Balances = dict[tuple[str, str, str], int]
 
 
 class Told:
-    """One ledger and what it was told. dead: reasons; waiting: parked events, in order."""
+    """One ledger and what it was told. dead: reasons; waiting: parked events, in order.
+
+    A conflict is dead as well.
+    """
 
     def __init__(self, *, translator: Translator = TRANSLATOR) -> None:
         self.ledger = EmbeddedLedger()
@@ -63,7 +66,7 @@ class Told:
         kind = str(outcome.kind)
         if outcome.kind is OutcomeKind.PARKED:
             self.waiting.append(event)
-        if outcome.dead is not None and outcome.kind is OutcomeKind.DEAD:
+        if outcome.dead is not None and outcome.kind in {OutcomeKind.DEAD, OutcomeKind.CONFLICT}:
             self.dead.append((event.type, f"{outcome.dead.reason}: {outcome.dead.detail}"))
         if outcome.rejection is not None:
             self.rejected.append(event.type)

@@ -85,7 +85,7 @@ def test_json_of_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     )  # fmt: skip
     assert found["rules"][0] == {
         "transaction": "charge",
-        "verdict": "no: `data.object.customer != null` is false: it is null",
+        "verdict": "no: `coalesce(data.object.customer) != null` is false",
     }
     leg = found["legs"][0]
     assert (leg["amount"], leg["major_amount"], leg["currency"]) == ("1250", "12.50 USD", "usd")
