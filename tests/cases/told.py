@@ -15,7 +15,7 @@ from worker.core.assignment import Assignment
 from worker.core.event import Event
 from worker.core.matching import carries
 from worker.core.outcome import OutcomeKind
-from worker.core.ports import Record
+from worker.core.ports import Ledger, Record
 from worker.core.translate import Translator
 from worker.core.wire import QueryFilter
 from worker.ledger.embedded import EmbeddedLedger
@@ -41,8 +41,10 @@ class Told:
     A conflict is dead as well.
     """
 
-    def __init__(self, *, translator: Translator = TRANSLATOR) -> None:
-        self.ledger = EmbeddedLedger()
+    def __init__(
+        self, *, translator: Translator = TRANSLATOR, ledger: Ledger | None = None
+    ) -> None:
+        self.ledger: Ledger = ledger or EmbeddedLedger()
         self.translator = translator
         self.poster = Poster(self.ledger, translator, parked_max=PARKED_MAX)
         self.dead: list[tuple[str, str]] = []
