@@ -114,7 +114,7 @@ class DeadLetters:
 
 
 def _marks(value: bytes) -> Headers:
-    """What tells a value that is not there."""
+    """The reason why a value is absent."""
     return [
         (SHA256_HEADER, sha256(value).hexdigest().encode()),
         (SIZE_HEADER, b"%d" % len(value)),

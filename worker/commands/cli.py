@@ -169,7 +169,7 @@ def _say(message: str) -> None:
 
 
 def _explain_internal(error: Exception) -> None:
-    """Type and place only: an exception's text could hold what a customer sent."""
+    """Type and line only: an exception's text could hold what a customer sent."""
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error)
     frames = traceback.extract_tb(error.__traceback__)

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def comments(found: AdrRulebook, name: str) -> dict[tuple[str, ...], list[str]]:
-    """What stands above each key of the YAML. name: of the text's file."""
+    """The comments above each key of the YAML. name: of the text's file."""
     above: dict[tuple[str, ...], list[str]] = defaultdict(list)
     above["version",] = [line.format(name=name) for line in HEAD]
     for note in found.notes:

@@ -53,9 +53,9 @@ class DemoResults:
 
     @property
     def agrees(self) -> bool:
-        """Debits equal credits, the outbox tells each transfer once, clearing is Stripe's balance.
+        """Debits equal credits, each transfer is announced once, clearing is Stripe's balance.
 
-        The last where payments stand on an account of their own until they are settled.
+        The last where payments have an account of their own until they are settled.
         """
         sums = self.sums().values()
         balanced = all(debits == credits_ for debits, credits_ in sums)
@@ -76,7 +76,7 @@ class DemoResults:
         return found
 
     def differences(self) -> list[str]:
-        """Transfers that the ledger and the outbox do not tell alike, one line each."""
+        """Transfers that differ between ledger and outbox, one line each."""
         announced: Counter[tuple[str, str, str]] = Counter()
         for record in self.posted:
             leg = json.loads(record.value() or b"{}")
@@ -193,7 +193,7 @@ class DemoResults:
         yield Styled(f"  {verdict}", GOOD if self.agrees else BAD)
 
     def _stripe_lines(self) -> Iterator[str]:
-        """Clearing beside Stripe's balance, and what payments or settlements alone have told."""
+        """Clearing beside Stripe's balance, and what payments or settlements alone reported."""
         for currency, held in sorted(self.stripe.balance.items()):
             booked, scale = self.stripe.booked.get(currency, 0), self._scale(currency)
             sign = "=" if booked == held else "DIFFERS FROM"

@@ -29,7 +29,7 @@ OBJECT_ID: Final = re.compile(r"[a-z]+_\w+", re.ASCII)
 class OpenItem:
     """A Stripe object on which payment and settlement events leave something, in minor units.
 
-    amount: positive where payments told more.
+    amount: positive where payments reported more.
     """
 
     about: str
@@ -93,7 +93,7 @@ def _moved(leg: Mapping[str, Any], account: str) -> int:
 
 
 def _about(leg: Mapping[str, Any], event: Event) -> str:
-    """The Stripe object under which both sides tell the same money."""
+    """The Stripe object under which both sides report the same money."""
     if event.type == SETTLEMENT:
         row = balance_transaction(event)
         return (row.source if row else "") or id_of(object_of(event))

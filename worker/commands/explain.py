@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _opened_ledger(
     settings: Settings, translator: Translator, *, wanted: bool
 ) -> Iterator[ExplainLedger | None]:
-    """The ledger that settings name, when it is asked for."""
+    """The ledger that the settings name, when it is needed."""
     if not wanted:
         yield None
         return

@@ -32,7 +32,7 @@ OPTIONS: Final = {"start": "from", "end": "to"}
 
 
 def rebuild_and_verify(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Rebuild if asked to, then compare if asked to; 1 when the ledgers differ."""
+    """Rebuild, then compare, each if requested; 1 when the ledgers differ."""
     mode = "--rebuild" if arguments.rebuild else "--verify-against"
     refused = OTHERS if arguments.rebuild else (*OTHERS, *READ_FROM)
     given = [name for name in refused if getattr(arguments, name)]

@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until told to stop, drained, or done; then print what became of the events."""
+    """Run until stopped, drained, or done; then print what became of the events."""
     settings = load_settings(arguments.config)
     configure_logging(level=settings.log.level, format=settings.log.format)
     rulebook = load(settings.rulebook)

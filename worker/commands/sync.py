@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Follow until told to stop or drained; then say what was done."""
+    """Follow until stopped or drained; then print what was done."""
     settings = load_settings(arguments.config)
     if arguments.sql:
         return _print_statements(settings, as_json=arguments.json)

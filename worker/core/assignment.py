@@ -29,7 +29,7 @@ class CommittedPosition(NamedTuple):
 
 
 def parse_metadata(metadata: str | None) -> CommittedPosition | None:
-    """The stand in a commit's metadata; None where there is none that is ours and whole."""
+    """The position in a commit's metadata; None where it is absent, damaged or not ours."""
     if not metadata:
         return None
     try:
@@ -108,7 +108,7 @@ class Assignment:
         self.opened = True
 
     def was_placed(self, offset: int, *, expects: int) -> None:
-        """The source was told to read from this offset on; what is known to come."""
+        """The source was sent to this offset; `expects` is set by what was read before."""
         self.placed_at, self.expects, self.placed = offset, expects, 1
 
     def may_submit(self, offset: int) -> bool:
@@ -116,10 +116,10 @@ class Assignment:
         return offset <= self.until
 
     def raised(self, *, next_offset: int, window: int) -> CommittedPosition:
-        """The stand to commit with `next_offset`; window: offsets that may follow it."""
+        """The metadata to commit with `next_offset`; window: offsets that may follow it."""
         return CommittedPosition(self.since, max(self.until, next_offset + window))
 
     def was_committed(self, *, next_offset: int, stand: CommittedPosition) -> None:
-        """The commit of this offset and stand is in."""
+        """This offset and metadata are committed."""
         self.committed = next_offset
         self.until = stand.until

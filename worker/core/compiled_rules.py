@@ -182,7 +182,7 @@ FOREVER: Final = 1 << 62
 
 
 def _precise(expression: Expression, place: str) -> Evaluate:
-    """Reads step by step; a failure says which field at which place of the rulebook."""
+    """Reads step by step; a failure names the field and the line of the rulebook."""
 
     def run(*arguments: Value) -> Value:
         try:

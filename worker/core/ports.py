@@ -53,11 +53,11 @@ class Ledger(Protocol):
         ...
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
-        """The accounts that exist, in the order asked; any number of ids."""
+        """The accounts that exist, in the order of the ids; any number of ids."""
         ...
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
-        """The transfers that exist, in the order asked; any number of ids."""
+        """The transfers that exist, in the order of the ids; any number of ids."""
         ...
 
     def query_accounts(self, query: QueryFilter) -> list[Account]:
@@ -178,7 +178,7 @@ class GroupMember(Protocol):
         ...
 
     def opening(self, place: TopicPartition) -> Opening | None:
-        """Where the group stands on a partition that was just assigned; None: ask again."""
+        """The committed position of a partition that was just assigned; None: call again."""
         ...
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
@@ -194,7 +194,7 @@ class GroupMember(Protocol):
         ...
 
     def seek(self, place: TopicPartition, offset: int) -> bool:
-        """Read an assigned partition from here on; False: it cannot be placed now."""
+        """Read an assigned partition from here on; False: it cannot be done now."""
         ...
 
     def pause(self, places: Iterable[TopicPartition]) -> None:

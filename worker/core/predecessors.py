@@ -94,7 +94,7 @@ def with_stored_accounts(chain: Chain, stored: Mapping[int, Transfer]) -> dict[i
 
 
 def with_accounts(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
-    """The chain with these accounts in place of its open sides."""
+    """The chain with its open sides filled by these accounts."""
     return _with(chain, {number: _open(ref) for number, ref in refs.items()})
 
 

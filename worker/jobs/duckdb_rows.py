@@ -31,7 +31,7 @@ NO_NULL: Final = "\x01NULL"
 def open_database(folder: Path | None = None) -> Iterator[Database]:
     """An empty database in a folder of its own, which is removed afterwards.
 
-    folder: where to make that one; None takes the system's place for temporary files.
+    folder: where to make that one; None takes the system's temporary folder.
 
     Raises:
         UsageError: DuckDB is not installed.

@@ -58,7 +58,7 @@ FOR_GOOD: Final = frozenset(
         KafkaError._FATAL,  # noqa: SLF001
     }
 )
-"""What a consumer is told, and does not pass by itself."""
+"""Errors that a consumer reports and that do not pass by themselves."""
 
 LEADERLESS: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
 """A call is told so also while a partition's leader is gone and its successor not yet elected; that

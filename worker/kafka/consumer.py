@@ -55,7 +55,7 @@ _log = structlog.get_logger(__name__)
 class Consumer:
     """Consumes the input topics as one member of the group.
 
-    while_waiting: called between tries, so that a slow broker is seen to be waited for.
+    while_waiting: called between tries, so that a slow broker does not look like a hang.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Consumer:
         return time.monotonic() - since if since else 0.0
 
     def _look_for_brokers(self) -> None:
-        """All were down: one that answers ends the outage; asked now and then."""
+        """All were down: one that answers ends the outage; tried now and then."""
         now = time.monotonic()
         if now - self._looked_for_brokers_at < LOOK_EVERY_SECONDS:
             return
@@ -205,7 +205,7 @@ class Consumer:
         return self._group_offsets.reached(ends)
 
     def watermarks(self) -> Mapping[TopicPartition, tuple[int, int]]:
-        """First offset and end of every input partition, asked of the broker."""
+        """First offset and end of every input partition, from the broker."""
         ask, doing = self._consumer.get_watermark_offsets, "asking for watermarks"
         return {
             partition: self._ask(doing, ask, ClientPartition(*partition))

@@ -24,13 +24,13 @@ from worker.core.ports import TopicPartition
 from worker.kafka.connection import LEADERLESS, KafkaConnection, passing
 
 TRY_SECONDS: Final = 2.0
-"""How long a broker may take for one answer before it is asked again."""
+"""How long a broker may take for one answer before a retry."""
 
 REACHED_EVERY_SECONDS: Final = 0.25
 """How often a drain asks how far its group is."""
 
 BEYOND_SECONDS: Final = 30.0
-"""How long the end of a partition is asked for again before a commit behind it means a reset."""
+"""How long a partition's end is requested again before a commit behind it means a reset."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class GroupOffsets:
         return self._openings.pop(partition).result()
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """They came or went: an answer counts only for the assignment that it was asked in."""
+        """They came or went: an answer counts only for the assignment of its request."""
         for partition in partitions:
             self._openings.pop(partition, None)
             self._beyond_since.pop(partition, None)
@@ -127,7 +127,7 @@ class GroupOffsets:
         )
 
     def _must_pass(self, error: KafkaException) -> None:
-        """The broker does not tell the offsets: for now, or it is raised."""
+        """The broker does not give the offsets: for now, or it is raised."""
         if not passing(error):
             raise self._connection.unreachable("asking for committed offsets", error) from None
         _log.warning("kafka_offsets_unknown", error=error.args[0].name())

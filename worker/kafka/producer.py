@@ -78,8 +78,8 @@ class TransactionalProducer:
 
     side_by_side: topics of which each transaction writes to one partition, another one every time.
     after_commit: called with every commit; the embedded broker needs it.
-    while_waiting: called between tries, so that a long outage is seen to be waited for.
-    stopping_seconds: how long ago the process was told to stop; 0.0 while it was not.
+    while_waiting: called between tries, so that a long outage does not look like a hang.
+    stopping_seconds: since the process was told to stop; 0.0 while it was not.
     """
 
     def __init__(  # noqa: PLR0913 - what a producer needs
@@ -127,11 +127,11 @@ class TransactionalProducer:
         membership: object,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write it all in one transaction; see the module's invariant.
+        """Write it all in one transaction; see the module.
 
         A partition that a transaction writes to costs it a request and a marker: where every key
         went to a partition of its own, a small transaction took as long as there are partitions.
-        meanwhile: called while the broker commits, and once more whenever it must be asked again.
+        meanwhile: called while the broker commits, and once more at every retry.
         """
         self._since = time.monotonic()
         self._transactions += 1
@@ -198,7 +198,7 @@ class TransactionalProducer:
         return self._stopping_seconds() >= STOPPING_SECONDS_MAX
 
     def _produce(self, announcements: Iterable[Announcement]) -> None:
-        """A flat loop: it runs for every leg; arguments by place cost the client less."""
+        """A flat loop: it runs for every leg; positional arguments cost the client less."""
         produce: Callable[..., None] = self._producer.produce
         chosen = {topic: self._transactions % count for topic, count in self._spread.items()}
         for one in announcements:
@@ -253,7 +253,7 @@ class TransactionalProducer:
         return delivered
 
     def _recover(self, cause: KafkaError) -> NoReturn:
-        """Go on with a new producer; was the transaction aborted, or must the group be asked?"""
+        """Go on with a new producer; aborted, or do the group's offsets decide?"""
         if self._must_stop:
             raise DependencyUnavailable(
                 "Kafka did not answer after the signal to stop: what was under way is dropped, and"
@@ -326,5 +326,5 @@ def _commit(
 
 
 def _name(one: Announcement) -> tuple[str, bytes | None, int]:
-    """What tells a refused record from the others when it is written again after the abort."""
+    """What identifies a refused record when all are written again after the abort."""
     return one.topic, one.key, hash(one.value)

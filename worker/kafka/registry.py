@@ -19,11 +19,11 @@ from worker.core.errors import DependencyUnavailable, UsageError
 from worker.kafka.schema_rules import COMPATIBILITY, schema_text, subjects
 
 ASK_SECONDS_MAX: Final = 60.0
-"""How long a registry is asked again. Well below Kafka's `max.poll.interval.ms` (5 minutes)."""
+"""How long a request is repeated. Well below Kafka's `max.poll.interval.ms` (5 minutes)."""
 
 ASK_AGAIN_SECONDS: Final = 1.0
 UNKNOWN_SECONDS: Final = 60.0
-"""How long an id that the registry does not know is not asked for again."""
+"""How long an id unknown to the registry is not requested again."""
 
 NOT_FOUND: Final = 404
 CLIENT_DEFAULTS: Final[Mapping[str, Any]] = {"timeout": 10, "max.retries": 1}
@@ -96,7 +96,7 @@ class Registry:
         return Schema(text, "AVRO")
 
     def _ask(self, ask: Callable[[], T]) -> T | None:
-        """The answer; None for "not found". What may pass is asked again until the deadline."""
+        """The answer; None for "not found". A passing error is retried until the deadline."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415
         from httpx2 import HTTPError  # noqa: PLC0415 - comes with confluent_kafka's client
 
@@ -158,7 +158,7 @@ def open_decoder(settings: Settings) -> Decoder:
 
     Raises:
         UsageError: a registry is set, and its client is not installed.
-        DependencyUnavailable: from a record whose schema the registry does not tell within the
+        DependencyUnavailable: from a record whose schema the registry does not give within the
             ledger's deadline.
     """
     registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)

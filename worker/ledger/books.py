@@ -23,7 +23,7 @@ from worker.ledger.open import open_ledger
 from worker.rulebooks.load import load
 
 PARTITIONS_KNOWN: Final = 1024
-"""Partitions per topic whose positions are recognised; a position holds a hash of its place."""
+"""Partitions per topic whose positions are recognised; a position holds a hash of them."""
 
 NAMED_MAX: Final = 100_000
 
@@ -62,7 +62,7 @@ class NamedLedger:
         return self._accounts.named(account)
 
     def names(self, numbers: set[int]) -> dict[int, AccountRef]:
-        """The names of these accounts, asked for together; what does not exist is left out."""
+        """The names of these accounts, by one lookup; what does not exist is left out."""
         unknown = [number for number in numbers if number not in self._named]
         if len(self._named) + len(unknown) > NAMED_MAX:
             self._named.clear()
@@ -110,7 +110,7 @@ class NamedLedger:
         return NamedPosition(*found, position & OFFSET_MASK) if found else None
 
     def reason(self, transfer: Transfer) -> str:
-        """What a transfer's code stands for: the rulebook's legs, or the number."""
+        """The meaning of a transfer's code: the rulebook's legs, or the number."""
         return self._legs.get(transfer.code, str(transfer.code))
 
 

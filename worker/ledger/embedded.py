@@ -84,12 +84,12 @@ class EmbeddedLedger:
         return self._create(RequestKind.CREATE_TRANSFERS, rows)
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
-        """The accounts that exist, in the order asked; any number of ids."""
+        """The accounts that exist, in the order of the ids; any number of ids."""
         with self._request() as books:
             return queries.lookup(books.accounts, ids)
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
-        """The transfers that exist, in the order asked; any number of ids."""
+        """The transfers that exist, in the order of the ids; any number of ids."""
         with self._request() as books:
             return queries.lookup(books.transfers, ids)
 

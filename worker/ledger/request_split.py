@@ -35,7 +35,7 @@ def whole_chains(rows: bytes, batch_max: int) -> list[bytes]:
 
 
 def _last_cut(rows: bytes, start: int, end: int) -> int:
-    """The last place not after `end` where a chain ends."""
+    """The last index up to `end` where a chain ends."""
     while end > start and rows[end - ROW_BYTES + FLAGS_AT] & LINKED:
         end -= ROW_BYTES
     if end == start:

@@ -138,11 +138,11 @@ class TigerBeetleLedger:
         return self._create(ClientOperation.CREATE_TRANSFERS, rows)
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
-        """The accounts that exist, in the order asked; any number of ids."""
+        """The accounts that exist, in the order of the ids; any number of ids."""
         return unpack_accounts(self._lookup(ClientOperation.LOOKUP_ACCOUNTS, ids))
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
-        """The transfers that exist, in the order asked; any number of ids."""
+        """The transfers that exist, in the order of the ids; any number of ids."""
         return unpack_transfers(self._lookup(ClientOperation.LOOKUP_TRANSFERS, ids))
 
     def query_accounts(self, query: QueryFilter) -> list[Account]:
@@ -227,7 +227,7 @@ class TigerBeetleLedger:
             return self._ask(operation, pack_query_filter(query, limit_max=limit_max))
 
     def _known_batch_max(self) -> int:
-        """The limit of creates, which the client does not tell, found by lookups of no account.
+        """The limit of creates, which the client does not expose, found by empty lookups.
 
         Too large a lookup is refused by the client itself. Ids are 16 bytes and rows 128, each
         request ends with a trailer of one element, and a reply holds BATCH_MAX rows at most: with

@@ -42,7 +42,7 @@ class BalanceGauges:
         self._asked: Future[list[HeldAccount]] | None = None
 
     def turn(self, now: float | None = None) -> None:
-        """Ask when it is time, show what has come; never waits. Called with every turn of the loop.
+        """Request when due, show what has come; never waits. Called in every round of the loop.
 
         now: in seconds of the monotonic clock, which is the default.
         """

@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BatchObserver:
-    """Feeds metrics, logs and health from what the pipeline tells.
+    """Feeds metrics, logs and health from the pipeline's reports.
 
     deadline_seconds: after so long without an answer the ledger counts as unavailable.
     requests: takes the ledger's requests since the last call, by operation. sessions_lost: how
@@ -63,7 +63,7 @@ class BatchObserver:
         """Committed outcomes since the start, by kind."""
 
     def beat(self) -> None:
-        """Health hears of every turn; membership and lag are looked at now and then."""
+        """Health is set in every round; membership and lag are checked now and then."""
         now = time.monotonic()
         self._health.beat()
         looks = now - self._lag_at > LAG_SECONDS
@@ -150,7 +150,7 @@ class BatchObserver:
             self._tell(items, outcomes)
 
     def _tell(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """One line for each kind of trouble in the batch, with the first place it was seen at."""
+        """One line for each kind of trouble in the batch, with the position of the first."""
         seen: dict[_Trouble, tuple[Item, int]] = {}
         for item, outcome in zip(items, outcomes, strict=True):
             trouble = _trouble(outcome)

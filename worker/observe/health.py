@@ -22,7 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from worker.core.errors import UsageError
 
 HEARTBEAT_SECONDS_MAX: Final = 60.0
-"""A loop that has not turned for so long is stuck. A turn waits for at most one transaction."""
+"""A loop without a round for so long is stuck. A round waits for at most one transaction."""
 
 CONNECTIONS_MAX: Final = 16
 """Probes and a scraper or two; more at once are turned away."""
@@ -38,9 +38,9 @@ def _never() -> float:
 
 
 class Health:
-    """What the loop tells about itself. Single attributes, so any thread may read and write.
+    """The loop's own state. Single attributes, so any thread may read and write.
 
-    beats: how often the loop has turned, or said that it waits.
+    beats: rounds of the loop, and reports that it waits.
     assigned: does the group's coordinator count us in, with or without partitions?
     ledger_waiting_seconds: how long the ledger's request under way has been waiting.
     kafka_waiting_seconds: how long no broker has answered; 0.0 while they do.

@@ -38,10 +38,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """How long the loop has stood still, counted from look to look.
+    """How long the loop has been silent, counted from look to look.
 
     A look adds at most twice the usual time: when the process was stopped (SIGSTOP, a machine that
-    slept or gave no CPU) the loop could not turn, which says nothing about it.
+    slept or gave no CPU) the loop could not run, which says nothing about it.
     """
 
     def __init__(self, *, beats: int, now: float) -> None:
@@ -61,8 +61,8 @@ class Heartbeat:
 class Watchdog:
     """Watches the heartbeat while the loop runs.
 
-    limit_seconds: a loop that has stood still for longer is hung.
-    end: what is done then; it is told for how long, and where the loop stands.
+    limit_seconds: a loop that is silent for longer is hung.
+    end: called then with the seconds of silence and the loop's stack.
     """
 
     def __init__(

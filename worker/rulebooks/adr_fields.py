@@ -23,7 +23,7 @@ RESOLVES: Final = (
 )
 
 YamlPath = tuple[str, ...]
-"""Where a key stands in the YAML: `("accounts", "wallet", "sync_to")`."""
+"""The path of a key in the YAML: `("accounts", "wallet", "sync_to")`."""
 
 
 class AdrNote(NamedTuple):
@@ -163,7 +163,7 @@ def snake_case(name: str) -> str:
 
 
 def new_block(line: int, entries: dict[str, Node]) -> Block:
-    """A mapping whose keys stand where their values do."""
+    """A mapping whose keys have the lines of their values."""
     return Block(line, entries, {key: value.line for key, value in entries.items()})
 
 

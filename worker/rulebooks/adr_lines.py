@@ -90,7 +90,7 @@ def read_blocks(text: str, mistakes: Mistakes) -> list[AdrBlock]:
 
 
 class _BlockReader:
-    """Takes line after line; what stands open is known by indentation."""
+    """Takes line after line; indentation says which block is open."""
 
     def __init__(self, mistakes: Mistakes) -> None:
         self.blocks: list[AdrBlock] = []

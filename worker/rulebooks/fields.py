@@ -79,7 +79,7 @@ class YamlMapping:
         return YamlMapping(node, what, mistakes, known=known, line=line, lets=lets)
 
     def has(self, key: str) -> bool:
-        """Whether the key stands there, whatever its value."""
+        """Whether the key exists, whatever its value."""
         return key in self._block.entries
 
     def line(self, key: str) -> int:
@@ -91,14 +91,14 @@ class YamlMapping:
         self.mistakes.add(self.line(key), f"{self.what}: {message}")
 
     def require(self, *keys: str) -> bool:
-        """Whether all keys stand there; a mistake for each that does not."""
+        """Whether all keys exist; a mistake for each that does not."""
         for key in keys:
             if not self.has(key):
                 self.wrong(key, f"`{key}` is missing")
         return all(map(self.has, keys))
 
     def node(self, key: str) -> Node | None:
-        """The value as it stands, None where the key is missing."""
+        """The value as written, None where the key is missing."""
         return self._block.entries.get(key)
 
     def text(self, key: str) -> str:
@@ -143,7 +143,7 @@ class YamlMapping:
         return text if text in options else options[0]
 
     def texts(self, key: str, *, single: bool = False) -> tuple[str, ...]:
-        """A list of texts; with `single`, one text may stand without its list."""
+        """A list of texts; with `single`, one text needs no list."""
         node = self.node(key)
         if node is None:
             return ()

@@ -50,11 +50,11 @@ class Lock(NamedTuple):
     accounts: Mapping[str, Any]
     ignore: tuple[str, ...]
     transactions: Mapping[str, Any]
-    """By name, in the order in which they are asked."""
+    """By name, in matching order."""
 
 
 def lock_path(rulebook: Path) -> Path:
-    """Where the lock of a rulebook stands: beside it."""
+    """The path of a rulebook's lock: beside it."""
     return rulebook.with_name(LOCK)
 
 

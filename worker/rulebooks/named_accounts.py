@@ -40,7 +40,7 @@ def read_named(text: str, key: str, fields: YamlMapping, loops: Sequence[str]) -
 
 
 def _arguments(text: str) -> list[str]:
-    """The texts between the commas that stand in no brackets of their own."""
+    """The texts between the commas outside of nested brackets."""
     try:
         words = tokens(text)
     except ExpressionMistake:

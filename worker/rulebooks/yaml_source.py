@@ -61,7 +61,7 @@ Node: TypeAlias = Scalar | Listing | Block
 
 @dataclass(slots=True)
 class Mistakes:
-    """Everything that is wrong with one file, told at once."""
+    """Every mistake in one file."""
 
     path: Path
     found: list[tuple[int, str]] = field(default_factory=list)

@@ -11,7 +11,7 @@ from typing import Final
 from worker.rulebooks.yaml_source import WHOLE, WORDS, Block, Listing, Node, Scalar
 
 PLAIN: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9_.()\[\]/*+ -]*[A-Za-z0-9_.()\]])?")
-"""Texts that YAML reads as they stand, whatever is around them."""
+"""Texts that YAML reads unchanged, whatever is around them."""
 LINE_BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 WIDTH: Final = 96
 

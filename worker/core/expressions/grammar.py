@@ -1,6 +1,6 @@
 """The grammar of expressions, from text to a tree.
 
-The invariant: a tree is small (TOKENS_MAX tokens, DEPTH_MAX levels), names only known roots, and
+A tree is small (TOKENS_MAX tokens, DEPTH_MAX levels), names only known roots, and
 holds no float; everything else is an `ExpressionMistake` with its column.
 
     list       := choice {"where" choice}
@@ -302,7 +302,7 @@ class _Parser:
         return token.text
 
     def _index(self) -> PathStep:
-        """A place in a list, a key, `*`, or a condition, in which `each` is an element."""
+        """An index into a list, a key, `*`, or a condition, in which `each` is an element."""
         if self._accept("*"):
             step: PathStep = EACH
         elif self._next.text == "]":

@@ -15,7 +15,7 @@ Value: TypeAlias = Any
 """A decoded JSON or Avro value: its kind is not known before it is looked at."""
 
 Turn = str | int | Callable[[Value], bool] | None
-"""One step of a path: a key, a place in a list, those elements that meet a condition, or all."""
+"""One step of a path: a key, an index, the elements that meet a condition, or all."""
 
 SCALARS: Final = frozenset({int, str, bool, type(None)})
 

@@ -53,7 +53,7 @@ class Numbering:
 def read_archives(paths: Iterable[Path], *, topic: str = "") -> Iterator[ArchivedRecord]:
     """The records of these files, one after the other.
 
-    topic: of events that stand in a file without one.
+    topic: of events in a file that name none.
 
     Raises:
         UsageError: a file cannot be read to its end, or a record of it is broken.

@@ -14,7 +14,7 @@ CREATE_TIME = 1
 class ArchivedRecord:
     """A record out of a file. `worker.core.ports.Record` is its shape.
 
-    placed: whether the archive says where the record was; if not, partition is 0 and offset counts
+    placed: whether the archive has the record's position; if not, partition is 0 and offset counts
     the topic's records in the order in which they were read.
     """
 

@@ -40,7 +40,7 @@ def made_event(rule: Transaction, rulebook: Rulebook) -> Fields:
 
 
 def _journal_entry(rulebook: Rulebook, currency: str) -> Fields:
-    """An entry between the first two accounts that are no families and stand in a statement."""
+    """An entry between the first two statement accounts that are no families."""
     single = [
         each.name for each in rulebook.accounts.values() if not each.per and each.type != "memo"
     ]
@@ -73,7 +73,7 @@ class _EventMaker:
         self._lets = {let.name: tree_of(let.value) for let in rule.lets}
 
     def event(self) -> Fields:
-        """Loops first, because items stand in what they go over; conditions last."""
+        """Loops first, because items are parts of their lists; conditions last."""
         for leg in self._rule.legs:
             for loop in leg.loops:
                 self._loop(loop.name, loop.items)
@@ -102,7 +102,7 @@ class _EventMaker:
                 self._set(path, value)
 
     def _paths(self, node: Node) -> Iterator[Path]:
-        """The paths into the event, those of a `let` in its place."""
+        """The paths into the event, with each `let` replaced by its own."""
         for path in paths(node):
             let = self._lets.get(path.root)
             if let is None:
@@ -111,7 +111,7 @@ class _EventMaker:
                 yield from self._paths(let)
 
     def _first(self, node: Node) -> Node:
-        """What a `let` or the first choice of a coalesce stands for."""
+        """The meaning of a `let` or of the first choice of a coalesce."""
         if isinstance(node, Call) and node.name == "coalesce":
             return self._first(node.operands[0])
         if isinstance(node, Path) and not node.steps and node.root in self._lets:

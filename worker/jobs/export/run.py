@@ -114,7 +114,7 @@ def open_export(
 
 
 def _first_account(books: NamedLedger) -> str:
-    """What tells this ledger from another: its oldest account and when it was made."""
+    """What identifies this ledger: its oldest account and when it was created."""
     first = next(iter(all_accounts(books.ledger)), None)
     return f"{first.id:032x}@{first.timestamp}" if first else ""
 

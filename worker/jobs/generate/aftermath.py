@@ -70,7 +70,7 @@ def _spare(scene: Scene, paid: dict[str, Any], amount: int) -> bool:
 
 
 def _refund(scene: Scene, paid: dict[str, Any], amount: int) -> Generated | None:
-    """Some or all of a charge is given back, told as the account's API version tells it."""
+    """Some or all of a charge is given back, in the events of the account's API version."""
     part = amount // 2 if scene.chance.happens(PARTLY_PER_MILLE) else amount
     if not _spare(scene, paid, part):
         return None

@@ -89,7 +89,7 @@ def receive(scene: Scene, paid: dict[str, Any], amount: int) -> None:
 
 
 def unbooked(scene: Scene) -> Generated:
-    """An event that the rulebook ignores, because no money moves or another event tells it."""
+    """An event that the rulebook ignores, because no money moves or another event reports it."""
     return scene.chance.pick((_declined, _intent_succeeded, _customer_created))(scene)
 
 

@@ -38,7 +38,7 @@ def _own(  # noqa: PLR0913 - one argument per part
 
 
 def _feed_only(scene: Scene, category: str, kind: str, amount: int, currency: str) -> Generated:
-    """A movement that no payment event tells: the feed tells it now."""
+    """A movement without a payment event: the settlement feed reports it now."""
     return scene.feed(
         scene.settled(None, category=category, kind=kind, amount=amount, currency=currency)
     )

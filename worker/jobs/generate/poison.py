@@ -20,7 +20,7 @@ UNKNOWN_SCHEMA_ID: Final = 2_147_483_647
 
 
 def poison(scene: Scene, number: int) -> Generated:
-    """The next kind, in turn. number: how many came before."""
+    """The next kind. number: how many came before."""
     reason, make = KINDS[number % len(KINDS)]
     return make(scene)._replace(note=NOTE + reason)
 

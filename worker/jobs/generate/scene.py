@@ -126,7 +126,7 @@ class Scene:
         fees: Sequence[tuple[str, int]] = (),
         ticks: tuple[int, int] = FEED_TICKS,
     ) -> dict[str, Any]:
-        """The same, and the feed tells it later, with its source as it is now."""
+        """The same, and the feed reports it later, with its source as it is now."""
         made = self.settled(
             source,
             category=category,
@@ -140,7 +140,7 @@ class Scene:
         return made
 
     def feed(self, told: dict[str, Any]) -> Generated:
-        """The settlement feed tells a balance transaction."""
+        """The settlement feed reports a balance transaction."""
         note = f"{told['reporting_category'].replace('_', ' ')} settled"
         return self.event(SETTLEMENTS, FEED, told, key=told["id"], note=note)
 

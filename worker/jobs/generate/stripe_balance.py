@@ -44,9 +44,9 @@ class StripeBalance:
             self._paid_by[settled["id"]] = payout
 
     def rows(self, told: Collection[str]) -> Iterator[StripeRow]:
-        """The rows that the feed has told: what a report of then has.
+        """The rows that the feed has reported: the content of a report at that moment.
 
-        A payout is known once all its rows were told; until then they wait, and its own does.
+        A payout is known once all its rows were reported; until then all of them wait.
         """
         whole = [settled for settled in self._made if settled["id"] in told]
         unfinished = {

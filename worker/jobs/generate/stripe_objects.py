@@ -11,7 +11,7 @@ from typing import Any, Final
 
 API_VERSION: Final = "2025-09-30.clover"
 OLD_API_VERSION: Final = "2020-08-27"
-"""Before 2024-10-28 only charge.refunded tells a card's refund."""
+"""Before 2024-10-28 only charge.refunded reports a card's refund."""
 DAY_SECONDS: Final = 86_400
 SETTLE_SECONDS: Final = 2 * DAY_SECONDS
 
@@ -361,7 +361,7 @@ def payout(*, payout_id: str, amount: int, currency: str, created: int) -> dict[
 def payment_intent(
     *, intent_id: str, customer: str | None, amount: int, currency: str, created: int
 ) -> dict[str, Any]:
-    """A payment intent that succeeded; it repeats what its charge tells."""
+    """A payment intent that succeeded; it repeats what its charge says."""
     return {
         "id": intent_id,
         "object": "payment_intent",

@@ -129,7 +129,7 @@ def _header_problem(header: Sequence[str]) -> str:
 def _groups(
     rows: Sequence[tuple[int, dict[str, str]]],
 ) -> Iterator[list[tuple[int, dict[str, str]]]]:
-    """The rows of each entry, as they stand together."""
+    """The consecutive rows of each entry."""
     group: list[tuple[int, dict[str, str]]] = []
     for row in rows:
         if group and group[0][1]["entry"] != row[1]["entry"]:

@@ -67,7 +67,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a worker differs from the live one: what it reads, and what stands before its ports."""
+    """How a worker differs from the live one: what it reads, and what wraps its ports."""
 
     reads: Callable[[Settings], Mapping[str, InputTopic]]
     source: Callable[[GroupMember], GroupMember]

@@ -15,7 +15,7 @@ from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reade
 
 
 def drain_check(worker: Worker) -> Callable[[], bool]:
-    """Has the group committed everything that there was to do when this was asked for?
+    """Has the group committed everything that there was when the drain began?
 
     The group, not this process: several drain together, and all of them stop.
     """

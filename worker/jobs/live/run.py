@@ -53,9 +53,9 @@ def work(
     events_limit: int = 0,
     done: Callable[[], bool] | None = None,
 ) -> None:
-    """Turn the loop until there is a reason to end, and end it in order.
+    """Run the loop until there is a reason to end, and end it in order.
 
-    done: asked before each turn; without it, `drain` says whether there is an end.
+    done: called before each round; without it, `drain` says whether there is an end.
     """
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline

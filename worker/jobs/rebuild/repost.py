@@ -212,7 +212,7 @@ class Reposter:
         declared = self.rules.rulebook.accounts.get(name)
         if declared and account_id(ledger=announced.ledger, name=name, key=key) == number:
             return AccountRef(number, name, key, announced.ledger, declared.code, declared.flags)
-        # Its key is too long to be told; then the chain that it comes from has made it.
+        # Its key is too long to be announced: the chain that it comes from has created it.
         ref = AccountRef(number, name, key, announced.ledger, 0, 0)
         self._from_origin(ref, announced)
         return ref

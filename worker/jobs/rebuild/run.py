@@ -39,7 +39,7 @@ class Rebuilt:
     unfit: events of those that the balance does not cover any more.
     spent: ids that the lost ledger had refused.
     last_expiry_ns: when the last open reservation expires; 0 where none does.
-    forgotten: rejections that their topic does not tell any more.
+    forgotten: rejections that their topic no longer has.
     """
 
     chains: int
@@ -60,7 +60,7 @@ def rebuild(
     topic: str = "",
     ledger: Ledger | None = None,
 ) -> Rebuilt:
-    """Post again in the configured ledger what the outbox tells.
+    """Post the outbox's transfers again in the configured ledger.
 
     files: archives instead of Kafka; topic: of events in them that name none. ledger: one that is
     open already.

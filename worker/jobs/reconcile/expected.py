@@ -163,7 +163,7 @@ class ExpectedPostings:
         self._event_row(waiting.row | named | posted, chain.event)
 
     def _unsettled(self, waiting: _Waiting, chains: Iterable[Chain], time_ms: int) -> None:
-        """What one side tells of a Stripe object, facts around the range included."""
+        """What one side reports of a Stripe object, facts around the range included."""
         for chain in chains:
             for leg in chain.legs:
                 sign = _sign_on(UNSETTLED, leg)

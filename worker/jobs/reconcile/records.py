@@ -10,10 +10,10 @@ from worker.jobs.archive.records import is_placed
 
 
 def origin_of(record: Record) -> str:
-    """What a dead letter names a record by: its place, or its bytes where that is unknown."""
+    """A dead letter's name for a record: its position, or its bytes where that is unknown."""
     return place_of(record) if is_placed(record) else hash_of(record)
 
 
 def hash_of(record: Record) -> str:
-    """What stands for a record whose place is not known: its bytes."""
+    """The name of a record whose position is unknown: its bytes."""
     return "value:" + blake2b(record.value() or b"", digest_size=16).hexdigest()

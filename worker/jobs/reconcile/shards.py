@@ -145,7 +145,7 @@ def _save(database: Database, manifest: Manifest, path: Path) -> None:
 
 
 def part_files(paths: Iterable[Path]) -> list[Path]:
-    """The files of the parts; a folder stands for those in it.
+    """The files of the parts; a folder means all files in it.
 
     Raises:
         UsageError: there is none.

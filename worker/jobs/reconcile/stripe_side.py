@@ -114,7 +114,7 @@ def told_by(chain: Chain) -> str:
 
 
 def settled_object(chain: Chain) -> str:
-    """The Stripe object under which both sides tell the same money.
+    """The Stripe object under which both sides report the same money.
 
     A settlement event names it as its source. A payment's rule names it by its fact, refund/re_1,
     or by the object that it carries.

@@ -28,7 +28,7 @@ NAMES: Final = (
     "attempt",
     "time",
 )
-"""What a letter tells: `topic`, `partition` and `offset` are the original record's; `time` is the
+"""A letter's fields: `topic`, `partition` and `offset` are the original record's; `time` is the
 letter's, in ISO 8601."""
 
 NUMBERS: Final = frozenset({"partition", "offset", "attempt"})

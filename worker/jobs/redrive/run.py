@@ -75,8 +75,8 @@ def redrive(
     embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
 
     Raises:
-        DependencyUnavailable: Kafka did not go on; running it again goes on where it stood.
-        UsageError: the filter does not fit what letters tell.
+        DependencyUnavailable: Kafka did not go on; running it again resumes.
+        UsageError: the filter does not fit the letters' fields.
     """
     with ExitStack() as stack:
         job = _Job(settings, request, stack, embedded_broker=embedded_broker)
@@ -116,7 +116,7 @@ class _Job:
         )
         self._transactions: JobTransactions | None = None
         if not request.dry_run:
-            # Before the offsets are asked for: it ends what another process has open.
+            # Before the offsets are read: it ends what another process has open.
             self._transactions = stack.enter_context(
                 closing(JobTransactions(self._offsets, embedded_broker=embedded_broker))
             )

@@ -38,7 +38,7 @@ ReadAt = Callable[[Iterable[RecordPosition]], Mapping[RecordPosition, Record]]
 
 @dataclass(frozen=True, slots=True)
 class RedriveRequest:
-    """What a person asked for."""
+    """What a person requested."""
 
     kind: Kind
     where: LetterFilter
@@ -62,7 +62,7 @@ class Selected(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """A letter, what it tells, and its record as far as the letter knows it."""
+    """A letter, its fields, and its record as far as the letter has it."""
 
     letter: str
     fields: dict[str, str | int]
@@ -106,7 +106,7 @@ class LetterSelection:
         """Was the event refused again at a later attempt? Then that letter is the one."""
         return int(letter.fields["attempt"]) < self.highest.get(str(letter.fields["event_id"]), 0)
 
-    # What a letter tells
+    # A letter's fields
 
     def _read(self, letter: Record) -> _Wanted:
         name = f"{letter.topic()}/{letter.partition()}@{letter.offset()}"

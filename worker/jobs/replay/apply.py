@@ -33,7 +33,7 @@ def replay_name(request: ReplayRequest, started_from: str) -> str:
 class AppliedReplay:
     """What became of the records.
 
-    whole: everything up to the bounds; else it was told to stop.
+    whole: everything up to the bounds; else it was stopped.
     """
 
     group: str
@@ -56,7 +56,7 @@ def apply_replay(  # noqa: PLR0913 - what, under which name, and what tests brin
     ledger: one that is open already. embedded_broker: see `open_worker`.
 
     Raises:
-        UsageError: the group stands somewhere and is not to be resumed, or as for a plan.
+        UsageError: the group has committed offsets and is not to be resumed, or as for a plan.
         DependencyUnavailable: a broker or the ledger did not answer in time.
     """
     group = f"{settings.kafka.group_id}-replay-{replay_name(request, started_from)}"
@@ -92,7 +92,7 @@ def _own(settings: Settings, group: str) -> Settings:
 def _commit_starts(
     settings: Settings, group: str, ranges: Mapping[TopicPartition, OffsetRange], *, resume: bool
 ) -> None:
-    """Where the group begins; one that stands somewhere is resumed or refused."""
+    """Where the group begins; one with committed offsets is resumed or refused."""
     with closing(JobOffsets(connection_of(settings), group)) as job_offsets:
         committed = job_offsets.committed(list(ranges))
         known = [partition for partition, offset in committed.items() if offset >= 0]
@@ -130,7 +130,7 @@ def _variant(ends: Mapping[TopicPartition, int]) -> Variant:
 
 
 class _Bounds:
-    """Has the group committed every bound? Asked before each turn of the loop."""
+    """Has the group committed every bound? Called before each round of the loop."""
 
     def __init__(self, worker: Worker, ends: Mapping[TopicPartition, int]) -> None:
         self._worker = worker

@@ -23,7 +23,7 @@ class BoundedSource:
         self._done: set[TopicPartition] = set()
 
     def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
-        """Records before the bounds; a partition that reaches its bound is told as read to it."""
+        """Records before the bounds; a partition at its bound is reported as read to its end."""
         polled = self._source.poll(records_max=records_max, timeout_seconds=timeout_seconds)
         self._done.difference_update(polled.gained)
         records: list[Record] = []
@@ -64,7 +64,7 @@ class BoundedSource:
         self._source.pause(partitions)
 
     def opening(self, partition: TopicPartition) -> Opening | None:
-        """Where the group stands."""
+        """The group's committed position."""
         return self._source.opening(partition)
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:

@@ -29,7 +29,7 @@ from worker.stages.post.ledger_status import LedgerStatus
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What a person asked for.
+    """What a person requested.
 
     topic: of events in archives that name none.
     """
@@ -83,7 +83,7 @@ def plan_replay(settings: Settings, request: ReplayRequest, *, progress: Progres
 def read_ranges(
     settings: Settings, request: ReplayRequest, topics: TopicReader
 ) -> dict[TopicPartition, OffsetRange]:
-    """The offsets that the replay reads: what was asked for, below what the group committed."""
+    """The offsets that the replay reads: the requested ones below what the group committed."""
     return bounds(
         topics,
         group=settings.kafka.group_id,
@@ -97,7 +97,7 @@ def read_ranges(
 def _rejected(
     settings: Settings, request: ReplayRequest, topics: TopicReader | None
 ) -> Iterator[str]:
-    """The events that the ledger refused, as far as their topic still tells."""
+    """The events that the ledger refused, as far as their topic still has them."""
     name = settings.topics.rejected
     records: Iterable[Record] = (
         topics.read(topics.whole([name]))

@@ -55,7 +55,7 @@ class Unannounced(NamedTuple):
 class Reannounced:
     """What was announced again.
 
-    since: where an earlier, interrupted one stood; 0 at a start.
+    since: ledger timestamp, nanoseconds, that an interrupted run had reached; 0 at a start.
     """
 
     group: str
@@ -106,7 +106,7 @@ def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring a
 
 
 def chains_of(transfers: Iterable[Transfer]) -> Iterator[list[Transfer]]:
-    """Transfers in ledger order as whole chains; what belongs to none stands alone."""
+    """Transfers in ledger order as whole chains; one that belongs to none is alone."""
     chain: list[Transfer] = []
     for transfer in transfers:
         number, count = transfer.user_data_32 >> 16, transfer.user_data_32 & 0xFFFF
@@ -174,7 +174,7 @@ class Reannouncer:
     def announce(
         self, chains: Sequence[Sequence[Transfer]]
     ) -> tuple[list[Announcement], list[Unannounced]]:
-        """The announcements in order, and what could not be told."""
+        """The announcements in order, and what could not be announced."""
         positions = [self._books.place(chain[0].user_data_64) for chain in chains]
         found = self._topics.at(position for position in positions if position is not None)
         announcements: list[Announcement] = []

@@ -18,7 +18,7 @@ JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 NO_STORE: Final = ("Cache-Control", "no-store")
 RETRY_SECONDS: Final = 1
-"""What a 503 tells clients to wait. They must not all come at once: let them add jitter."""
+"""How long a 503 tells clients to wait; they should add jitter."""
 
 REASONS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
     {

@@ -330,7 +330,7 @@ def _refusals(*reasons: str) -> dict[int | str, dict[str, Any]]:
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with our refusals in the place of its 422."""
+    """FastAPI's document, with our refusals instead of its 422."""
     found = app.openapi()
     schemas = found["components"]["schemas"]
     schemas["Problem"] = Problem.model_json_schema()

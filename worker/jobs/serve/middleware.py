@@ -132,7 +132,7 @@ def _label(asked: Scope) -> str:
 
 
 def _log_internal(error: Exception) -> None:
-    """Type and position only: an exception's text could hold what was asked for."""
+    """Type and position only: an exception's text could hold the requested key."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     _log.error(
         "internal_error",

@@ -18,7 +18,7 @@ import structlog
 from worker.core.errors import UsageError
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What can stand after `Bearer` (RFC 6750, section 2.1)."""
+"""What may follow `Bearer` (RFC 6750, section 2.1)."""
 
 TOKEN_CHARACTERS_MIN: Final = 20
 TOKENS_MAX: Final = 100
@@ -33,7 +33,7 @@ class TokensUnreadable(Exception):
 
 
 class _Content(NamedTuple):
-    """What the file held.
+    """The content of the file.
 
     stamp: changes when it is written or replaced; None when it cannot be read.
     digests: of the tokens, SHA-256.

@@ -87,7 +87,7 @@ class Cells:
         return AccountSide(number, *found, key, ledger, timestamp)
 
     def cell(self, side: AccountSide) -> Cell | None:
-        """The cell of an account; None where its key is too long for the announcement to tell.
+        """The cell of an account; None where the announcement has only its key's hash.
 
         The ledger keeps a hash of a key over 28 bytes, and an announcement that took the account
         from an earlier chain has that (`#…`) for its key.

@@ -46,7 +46,7 @@ class Outbox(Protocol):
 class SyncCounts:
     """What was done.
 
-    unnamed: a long key told by its hash only, and in no row yet.
+    unnamed: long keys known by their hash only, and in no row yet.
     """
 
     records: int = 0
@@ -64,7 +64,7 @@ class SyncCounts:
 
 @dataclass(slots=True)
 class _Batch:
-    """Accounts by number: their cells, those told by a hash, the newest announced timestamps."""
+    """Accounts by number: their cells, those known by a hash, the newest announced timestamps."""
 
     cells: dict[int, Cell] = field(default_factory=dict)
     hashed: dict[int, AccountSide] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class OutboxFollower:
             batch.newest[number] = max(batch.newest.get(number, 0), side.timestamp)
 
     def _resolve(self, batch: _Batch) -> None:
-        """Find the keys that announcements tell by their hash: in this batch, or in the table.
+        """Find the keys that announcements give as a hash: in this batch, or in the table.
 
         One that is nowhere is left out: the account's first transfer names it by its key, and when
         that comes, its newest balance is read.

@@ -55,7 +55,7 @@ def target_problems(settings: Settings) -> list[SchemaProblem]:
 
 
 def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> Synced:
-    """Follow the outbox until told to stop, or with `drain` to the end that it has now.
+    """Follow the outbox until stopped, or with `drain` to its end as of now.
 
     Raises:
         UsageError: a setting is wrong, something is missing and `create` was not given, the
@@ -131,7 +131,7 @@ def _follow(
     except DependencyUnavailable:
         if not stopped():
             raise
-        # Told to stop while it waited: nothing of the batch is committed, and it comes again.
+        # Stopped while it waited: nothing of the batch is committed, and it is read again.
         _log.warning("stopped_while_waiting")
 
 

@@ -18,7 +18,7 @@ Filter = QueryFilter | AccountFilter
 
 
 def lookup(stored: dict[int, Item], ids: Iterable[int]) -> list[Item]:
-    """Those that exist, in the order asked."""
+    """Those that exist, in the order of the ids."""
     return [stored[number] for number in ids if number in stored]
 
 

@@ -51,7 +51,7 @@ TRANSIENT: Final = frozenset(
         Status.CREDIT_ACCOUNT_ALREADY_CLOSED,
     }
 )
-"""Failures that could turn out otherwise later; so that they never do, they burn the id."""
+"""Failures that could succeed later; they burn the id so that they never do."""
 
 
 def create_transfer(  # noqa: PLR0911 - one line for each status
