@@ -35,8 +35,8 @@ class Decoder:
 
     schemas: schema id to packaged schema name; a name that is not packaged raises
         FileNotFoundError.
-    find: gives the reader for any other id, None when nobody knows it; asked once for each id that
-        it knows. It may raise DependencyUnavailable, and then so does `decode`.
+    find: gives the reader for any other id, None when it is unknown; called once for each known
+        id. It may raise DependencyUnavailable, and then so does `decode`.
     """
 
     def __init__(

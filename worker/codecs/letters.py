@@ -22,8 +22,8 @@ INT64_DIGITS: Final = 19
 class OriginalRecord(NamedTuple):
     """The record as its producer wrote it.
 
-    at: where it was.
-    timestamp_ms: its own, since 1970; 0 where it has none.
+    at: its topic, partition and offset.
+    timestamp_ms: its own, milliseconds since 1970; 0 where it has none.
     """
 
     at: RecordPosition
@@ -34,10 +34,10 @@ class OriginalRecord(NamedTuple):
 
 
 class OtherGroup(NamedTuple):
-    """The letter does not hold the record, which must be read where it was.
+    """The letter does not contain the record, which must be read from its topic.
 
     at: its topic, partition and offset.
-    digest: SHA-256 of its value in hex; empty for a rejection, which tells the event instead.
+    digest: SHA-256 of its value in hex; empty for a rejection, which names the event instead.
     """
 
     at: RecordPosition
@@ -65,8 +65,8 @@ class RejectedRecord(NamedTuple):
 class _Carried(NamedTuple):
     """One layer of headers that the worker added.
 
-    at: where the record was.
-    own: its headers without them.
+    at: the record's topic, partition and offset.
+    own: its headers without the layer.
     added: the layer, by name.
     """
 

@@ -59,10 +59,12 @@ Key = TypeVar("Key")
 
 
 class OutboxEncoder:
-    """Encodes posted legs; one per worker, because a rulebook's names are what it caches.
+    """Encodes posted legs, with caches for one rulebook's names.
 
-    encoding: `json` or `avro`. schema_id: of posted_transfer, for Avro's frame.
-    source: CloudEvents' source, a URI reference. rulebook_digest: of the rulebook in force.
+    encoding: `json` or `avro`.
+    schema_id: of posted_transfer, for Avro's frame.
+    source: CloudEvents' source, a URI reference.
+    rulebook_digest: of the rulebook in force.
     kept_max: the size of each cache.
     """
 

@@ -41,8 +41,8 @@ class OpenItem:
 class StripeSide:
     """By currency, in minor units.
 
-    balance: Σ net of the settlement events that came, what Stripe holds back taken off. booked: the
-    clearing account in the ledger.
+    balance: Σ net of the settlement events that came, less what Stripe holds back.
+    booked: the clearing account in the ledger.
     """
 
     balance: Mapping[str, int]

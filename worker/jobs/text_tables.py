@@ -30,7 +30,8 @@ _NOT_IN_JSON: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\ud
 class Column(NamedTuple):
     """One column of a table.
 
-    field: of the row. title: above it; a table without titles has no heading.
+    field: of the row.
+    title: above it; a table without titles has no heading.
     width: in characters, at least; a longer text pushes its line out.
     right: for figures.
     """

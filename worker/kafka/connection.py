@@ -107,11 +107,11 @@ class ConnectionTrouble:
 
 @dataclass(frozen=True, slots=True)
 class KafkaConnection:
-    """How to reach a cluster; every Kafka client is made of one.
+    """How to reach a cluster; every Kafka client is made from one.
 
     bootstrap_servers: `host:port`, several with commas.
-    client: people's extra settings for librdkafka (TLS, SASL, …).
-    trouble: what the clients made of it last reported.
+    client: extra settings for librdkafka from the configuration (TLS, SASL, …).
+    trouble: the last errors that its clients reported.
     """
 
     bootstrap_servers: str

@@ -41,8 +41,8 @@ class EmbeddedLedger:
     """A ledger in this process; safe to call from several threads, one request at a time.
 
     path: the file to keep it in, made if missing and locked while open; None keeps it in memory.
-    batch_max: the most rows that one request takes; smaller to imitate a `--development` server.
-    now_ns: the wall clock, in nanoseconds since 1970; the ledger's time never goes back.
+    batch_max: rows of one request at most; smaller to imitate a `--development` server.
+    now_ns: the wall clock, nanoseconds since 1970; the ledger's time never goes back.
     """
 
     def __init__(

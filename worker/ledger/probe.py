@@ -18,10 +18,11 @@ PROBE_SECONDS: Final = 1.0
 
 
 class LedgerProbe:
-    """A question under way, or the next one.
+    """The current request for the ledger's time, or the next one.
 
-    clock: is set by the answers. ledger_thread: runs one call at a time. now: seconds of a clock
-    that never goes back.
+    clock: is set by the answers.
+    ledger_thread: runs one call at a time.
+    now: seconds of a clock that never goes back.
     """
 
     def __init__(

@@ -20,8 +20,7 @@ Show = Callable[[str, str, float], None]
 class BalanceGauges:
     """Looks the accounts up now and then, on the ledger's own thread.
 
-    ledger, thread: the worker's, so that its ledger never has a second request under way. An
-    account that is not in the ledger yet is not shown.
+    An account that is not in the ledger yet is not shown.
     """
 
     def __init__(

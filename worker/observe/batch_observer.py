@@ -29,8 +29,8 @@ class BatchObserver:
     """Feeds metrics, logs and health from the pipeline's reports.
 
     deadline_seconds: after so long without an answer the ledger counts as unavailable.
-    requests: takes the ledger's requests since the last call, by operation. sessions_lost: how
-    often the group took partitions back because it had not heard from us.
+    requests: takes the ledger's requests since the last call, by operation.
+    sessions_lost: how often the group revoked our partitions for lack of heartbeats.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per output

@@ -13,8 +13,9 @@ DEPENDENCY: Final = 3
 class Finding:
     """A finding.
 
-    name: what was looked at, a few words.
-    detail: how it is, one sentence. advice: what to do, one sentence; empty when nothing.
+    name: what was checked, a few words.
+    detail: the result, one sentence.
+    advice: what to do, one sentence; empty when nothing.
     exit_code: of `doctor` when this is not ok: CONFIGURATION or DEPENDENCY.
     """
 

@@ -89,8 +89,8 @@ def _clean(key: str, item: Any, depth: int) -> Any:  # noqa: ANN401 - a log fiel
 class _Forward(logging.Handler):
     """The libraries' log records, as lines of ours.
 
-    A client that cannot connect says so many times a second: what differs in numbers only is
-    written once in `AGAIN_SECONDS`, with how often it was said meanwhile.
+    A client that cannot connect logs many times a second: lines that differ in numbers only are
+    written once in `AGAIN_SECONDS`, with their count.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

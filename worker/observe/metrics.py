@@ -171,8 +171,7 @@ def _histogram(name: str, registry: CollectorRegistry) -> Histogram:
 class _PartitionGauge(Collector):
     """A gauge by topic and partition whose members are replaced all at once.
 
-    prometheus_client's own keeps a label for ever: a partition that moved to another worker
-    would show its last lag until the process ends.
+    prometheus_client's own would show the last lag of a partition that moved to another worker.
     """
 
     def __init__(self, declared: MetricSpec) -> None:

@@ -27,10 +27,11 @@ FEED_TICKS: Final = (5, 120)
 class Generated(NamedTuple):
     """One record of the traffic.
 
-    role: of the topic it goes to. key: Kafka's, what must stay in order has the same.
+    role: of its topic.
+    key: Kafka's; records that must stay in order share it.
     event: the envelope; bytes where the record is not even JSON.
     note: what it is, for people and for counting: `charge`, `overdraft`, `redelivery: charge`.
-    follows: it needs an earlier record of the same key to be first.
+    follows: an earlier record of the same key must come first.
     """
 
     role: Role
@@ -47,7 +48,9 @@ Make = Callable[[], Generated | None]
 class Scene:
     """The state of the traffic at one record.
 
-    tick: how many records came before. now: whole seconds since 1970. sellers: connected accounts.
+    tick: how many records came before.
+    now: whole seconds since 1970.
+    sellers: connected accounts.
     """
 
     def __init__(self, *, chance: Chance, start: int, later: Callable[[int, Make], None]) -> None:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 class StripeRow(NamedTuple):
     """A balance transaction, and the payout that took it.
 
-    payout: its id, "" while it waits. paid_at: whole seconds since 1970, 0 while it waits.
+    payout: its id, "" while it waits.
+    paid_at: whole seconds since 1970, 0 while it waits.
     """
 
     settled: dict[str, Any]

@@ -50,9 +50,10 @@ from worker.stages.protocols import Posting
 class Worker:
     """A composed worker.
 
-    probe: looks whether the ledger answers.
-    watchdog: ends the process when the loop hangs. close_ledger: ends a request that would wait
-    for ever. now_ms: milliseconds since 1970 on the ledger's clock, by which parked events are due.
+    probe: checks whether the ledger answers.
+    watchdog: ends the process when the loop hangs.
+    close_ledger: ends a request that would wait for ever.
+    now_ms: milliseconds since 1970 on the ledger's clock, by which parked events are due.
     """
 
     settings: Settings

@@ -59,7 +59,7 @@ class Reposter:
     now_ns: what has expired by then is posted last.
     expired: how many chains that was.
     unfit: the events of those that no longer fit into the balance.
-    spent: ids that were spent.
+    spent: ids that were burned.
     """
 
     ledger: Ledger

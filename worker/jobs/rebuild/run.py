@@ -32,9 +32,9 @@ from worker.rulebooks.load import load
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuilding posted.
+    """The result of a rebuild.
 
-    found: chains that were there already.
+    found: chains that the ledger had already.
     expired: reservations that had expired, posted last.
     unfit: events of those that the balance does not cover any more.
     spent: ids that the lost ledger had refused.

@@ -48,7 +48,7 @@ WHERE split_part(origin, '@', 1) = r.place
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a part is of, and what it saw before it read.
+    """The description of a part, and the state before it was read.
 
     newest_ns: the ledger's newest transfer.
     reach: [topic, partition, committed].

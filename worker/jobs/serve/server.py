@@ -19,7 +19,7 @@ from worker.jobs.serve.answers import RequestRefused, problem
 from worker.jobs.serve.middleware import HEADER_BYTES_MAX, TOO_LARGE
 
 CONNECTIONS_MAX: Final = 500
-"""Open at once; a later one replaces the one that has been idle longest."""
+"""Open at once; a later one replaces the one that has waited longest for its client."""
 
 BACKLOG: Final = 128
 REQUEST_SECONDS_MAX: Final = 10.0

@@ -48,8 +48,9 @@ class TooManyReaders(Exception):
 class SharedLookups:
     """Reads accounts for the readers of an event loop; closes the ledger at the end.
 
-    ledger: without a deadline, so that an outage is waited out on one request. deadline_seconds:
-    how long a reader waits. observe: takes the number of accounts of each request.
+    ledger: without a deadline, so that one request waits out an outage.
+    deadline_seconds: how long a reader waits.
+    observe: takes the number of accounts of each request.
     readers_max: how many may wait at once.
     """
 

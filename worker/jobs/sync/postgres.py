@@ -83,10 +83,10 @@ _log = structlog.get_logger(__name__)
 
 
 class PostgresCache:
-    """A `BalanceCache`; it connects with the first call, and again whenever that is needed.
+    """A `BalanceCache` that connects at the first call, and again when needed.
 
-    add_rows: whether a key without a row gets one. stopped: ends the waiting for a database that is
-    away.
+    add_rows: whether a key without a row gets one.
+    stopped: ends the waiting for a database that is away.
     """
 
     def __init__(

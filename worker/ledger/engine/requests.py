@@ -37,8 +37,9 @@ Statuses = type[CreateAccountStatus] | type[CreateTransferStatus]
 class Creation(Generic[Row]):
     """What differs between creating accounts and creating transfers.
 
-    create: stores one at the given timestamp and answers a status. stored: the rows by id.
-    kept, take_back: how many this request stored so far, and the way back to that many.
+    create: stores one at the given timestamp and returns a status.
+    stored: the rows by id.
+    kept, take_back: how many this request stored so far, and how to go back to that many.
     """
 
     statuses: Statuses
