@@ -96,7 +96,7 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
 
 
 class _Feeder:
-    """Writes the traffic in portions, each when the one before is drained: as it would come live.
+    """Writes the traffic in portions, each when the last is drained, as it would come live.
 
     Money that is spent in one portion came in an earlier one, whatever topic is read first.
     """

@@ -94,7 +94,7 @@ class Translator:
             return refused.dead
 
     def fill(self, chain: Chain, found: FoundAccounts) -> Chain | Dead:
-        """The chain with its origin's accounts filled in; see `origins.fill`."""
+        """The chain with its origin's accounts filled in; see `predecessors.fill`."""
         return predecessors.fill(chain, found, self._accounts)
 
     def name_account(self, account: wire.Account) -> AccountRef:

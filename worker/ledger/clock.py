@@ -21,7 +21,7 @@ class LedgerClock:
         self._ahead_ns: int | None = None
 
     def ask(self) -> None:
-        """One request, in the thread that may ask the ledger.
+        """One request, in the ledger's own thread.
 
         An answer that came late shows too early a time, so the greatest difference counts.
         """

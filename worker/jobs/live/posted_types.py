@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 def require_posted_types(settings: Settings, rulebook: Rulebook, *, accept_smaller: bool) -> None:
-    """Stop before the start when events that were posted until now would be dead letters.
+    """Refuse to start when types of events that were posted until now would be dead letters.
 
     accept_smaller: say it in the log, and go on.
 
