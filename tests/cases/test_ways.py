@@ -187,6 +187,9 @@ FACTS: dict[str, tuple[Sequence[Fact], Sequence[Fact]]] = {
         "application_fee.refunded", listing("refunds", FEE | {"amount_refunded": 20}, FEE_BACK),
         listing("refunds", FEE | {"amount_refunded": 50}, FEE_BACK),
         listing("refunds", FEE | {"amount_refunded": 50}, FEE_BACK))),
+    "application fee's refund by itself": ((), same(
+        "application_fee.refunded", listing("refunds", FEE | {"amount_refunded": 20}, FEE_BACK),
+        FEE_BACK | {"fee": "fee_1"}, FEE_BACK | {"fee": "fee_1"})),
     "application fee's second refund": ((), same(
         "application_fee.refunded", listing("refunds", FEE, FEE_BACK_2, FEE_BACK),
         listing("refunds", FEE, FEE_BACK_2), listing("refunds", FEE, FEE_BACK, FEE_BACK_2))),
@@ -264,3 +267,15 @@ def test_a_charge_that_failed_meanwhile() -> None:
         for order in permutations([*succeeded, *failed], size):
             told_in_time = succeeded[0] in order and not set(failed) & set(order)
             assert bool(books(order)[1]) == told_in_time
+
+
+def test_a_transfer_reversal_by_itself() -> None:
+    """The feed's own object, which holds the transfer; without that it is a dead letter."""
+    webhook = listing("reversals", TRANSFER | {"amount_reversed": 200}, BACK)
+    ways = [webhook, BACK | {"transfer": TRANSFER}]
+    events = decoded(bodies([("transfer.reversed", about, {}) for about in ways], "way"))
+    for order in orders(events):
+        assert books(order) == books(events[:1])
+    (unnamed,) = decoded(bodies([("transfer.reversed", BACK | {"transfer": "tr_1"}, {})], "way"))
+    told = Told().tell_all([unnamed])
+    assert [reason.partition(":")[0] for _, reason in told.dead] == ["missing_field"]
