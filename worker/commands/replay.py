@@ -16,7 +16,7 @@ from typing import Any, Final
 from worker.commands.replay_rebuild import rebuild_and_verify
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
-from worker.core.errors import UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.jobs.live.run import Stop
 from worker.jobs.progress import Progress
 from worker.jobs.replay.apply import AppliedReplay, apply_replay
@@ -27,6 +27,7 @@ from worker.jobs.replay.reannounce import Reannounced, announce_again
 from worker.jobs.shard import ALL, shard_of
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import iso_time, time_range
+from worker.kafka.connection import connection_of
 from worker.observe.logs import configure_logging
 
 HELP: Final = "say what old records would post, or post it; make a lost ledger or outbox again"
@@ -240,9 +241,11 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
     if settings.kafka.bootstrap_servers == EMBEDDED:
         raise UsageError("an embedded broker is new and holds no records: name a running one")
     start_ns, end_ns = time_range(arguments.start, arguments.end)
+    outbox = arguments.outbox or settings.topics.outbox
+    _require_topic(settings, outbox)
     result = announce_again(
         settings,
-        outbox=arguments.outbox or settings.topics.outbox,
+        outbox=outbox,
         start_ns=start_ns,
         end_ns=end_ns,
         progress=Progress(),
@@ -252,6 +255,15 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
     else:
         write_lines(sys.stdout, _announced_text(result))
     return 1 if result.unannounced else 0
+
+
+def _require_topic(settings: Settings, name: str) -> None:
+    connection = connection_of(settings)
+    listed = connection.request("listing the topics", connection.admin().list_topics)
+    if name not in listed.topics:
+        raise DependencyUnavailable(
+            f"topic {name} does not exist, or may not be seen: make it first; nothing was written"
+        )
 
 
 def _announced_document(result: Reannounced) -> dict[str, Any]:
