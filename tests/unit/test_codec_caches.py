@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from worker.core.event import Dead, Event, Reason
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
 from worker.jobs.archive.records import ArchivedRecord
+from worker.kafka.registry import UNKNOWN_SECONDS, Registry
 
 KEPT_MAX = 3
 BANK = AccountRef(1, "bank", "", 840, 1, 0)
@@ -82,4 +84,24 @@ def test_a_schema_that_nobody_knew_is_asked_for_again() -> None:
     assert found.reason is Reason.UNKNOWN_SCHEMA
     assert isinstance(decoder.decode(value), Event)
     assert isinstance(decoder.decode(value), Event)
+    assert asked == [77, 77]
+
+
+def test_a_registry_is_asked_again_for_what_it_did_not_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not at once, and not never: after UNKNOWN_SECONDS."""
+    now = [1000.0]
+    monkeypatch.setattr("worker.kafka.registry.time.monotonic", lambda: now[0])
+    asked: list[int] = []
+
+    def get_schema(schema_id: int) -> SimpleNamespace:
+        asked.append(schema_id)
+        return SimpleNamespace(schema_type="JSON", references=[])
+
+    pytest.importorskip("confluent_kafka.schema_registry.error")
+    registry = Registry(SimpleNamespace(get_schema=get_schema))
+    for later in (0.0, UNKNOWN_SECONDS - 1, 1.0):
+        now[0] += later
+        assert registry.reader(77) is None
     assert asked == [77, 77]
