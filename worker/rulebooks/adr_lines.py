@@ -121,7 +121,7 @@ class _BlockReader:
         self._transfer = self._nested = None
         found = HEADER.fullmatch(text)
         kind, name, title = found.groups() if found else ("", "", None)
-        self._block = AdrBlock(kind, name, _unescaped(title or ""), number)
+        self._block = AdrBlock(kind, name, _unescaped(title or "").strip(), number)
         if found and not noted:
             self.blocks.append(self._block)
         elif not noted:
