@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.test_adr_text import SALE, as_yaml, loaded, refusal, without_lines
@@ -78,7 +78,27 @@ def texts(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
+BLANK_TITLE = """ledger A "  ":
+  account_code: 1
+  ledger_id: 7
+  account_type: asset
+  currency: GBP
+ledger B:
+  account_code: 2
+  ledger_id: 7
+  account_type: asset
+  currency: GBP
+transaction Moved:
+  transfer all:
+    debit: A
+    credit: B
+    amount: moved.amount
+    code: 1
+"""
+
+
 @settings(max_examples=80)
+@example(BLANK_TITLE)
 @given(texts())
 def test_any_text_becomes_yaml_of_the_same_rules(
     tmp_path_factory: pytest.TempPathFactory, text: str
