@@ -88,7 +88,8 @@ def test_many_readers_share_requests() -> None:
         ledger.free.set()
         assert all(one.result(PATIENCE_SECONDS) for one in reads)
         assert sum(map(len, ledger.asked)) == CROWD * 5
-        assert len(ledger.asked[1]) == CROWD - len(ledger.asked[0])
+        first, second = (len(numbers) for numbers in ledger.asked[:2])
+        assert first == CROWD or second == CROWD - first
 
 
 def test_one_reader_too_many() -> None:
