@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from worker.kafka import producer
+from worker.kafka import connection
 from worker.kafka.consumer import Consumer
 from worker.ledger.counted import CountedLedger
 from worker.stages.in_hand import InHand
@@ -116,7 +116,7 @@ def set_up(text: str) -> None:
     _after(InHand, "fill", lambda _: trap.passed("translated"))
     _before(CountedLedger, "create_transfers", lambda: trap.under_way("submitting"))
     _after(CountedLedger, "create_transfers", lambda _: trap.passed("replied"))
-    vars(producer)["Producer"] = _producer(trap)
+    vars(connection)["Producer"] = _producer(trap)
     wall, wall_ns = time.time, time.time_ns
     vars(time)["time"] = lambda: wall() + trap.jumped_ms / 1000
     vars(time)["time_ns"] = lambda: wall_ns() + trap.jumped_ms * 1_000_000
