@@ -28,7 +28,7 @@ from worker.core.ports import (
 from worker.stages.commits import PartitionCommit
 from worker.stages.decode import EventReader
 from worker.stages.in_hand import InHand, PostingBatch
-from worker.stages.intake import InputState, Intake, RecordsAhead
+from worker.stages.intake import InputSettings, Intake, RecordsAhead
 from worker.stages.parking import wake_ms
 from worker.stages.partitions import Partitions
 from worker.stages.priority import PriorityRounds
@@ -52,7 +52,7 @@ class Pipeline:
     def __init__(  # noqa: PLR0913 - one argument per port
         self,
         *,
-        inputs: InputState,
+        inputs: InputSettings,
         source: GroupMember,
         reader: EventReader,
         posting: Posting,
@@ -257,8 +257,8 @@ class Pipeline:
         """
         started = self._now()
         offsets = [
-            Commit(one.topic, one.partition, offset, position.metadata())
-            for one, offset, position in commits
+            Commit(assignment.topic, assignment.partition, offset, metadata.as_json())
+            for assignment, offset, metadata in commits
         ]
         membership = self._source.membership()
         try:
@@ -268,8 +268,8 @@ class Pipeline:
             self._start_over(str(failed))
             return False
         self._observer.stage("commit", self._now() - started - ahead.seconds)
-        for one, offset, position in commits:
-            one.was_committed(next_offset=offset, stand=position)
+        for assignment, offset, metadata in commits:
+            assignment.was_committed(next_offset=offset, metadata=metadata)
         return True
 
     def _start_over(self, reason: str) -> None:

@@ -216,6 +216,6 @@ def archived(record: Any, cluster: Cluster) -> ArchivedRecord:
         for name, value in record.headers() or ()
     ]
     topic = names[record.topic().encode()].decode()
-    place_of = (topic, record.partition(), record.offset())
+    position_text = (topic, record.partition(), record.offset())
     at_ms = record.timestamp()[1]
-    return ArchivedRecord(*place_of, record.key(), record.value(), headers, at_ms)
+    return ArchivedRecord(*position_text, record.key(), record.value(), headers, at_ms)

@@ -27,12 +27,12 @@ SOON_MISSED = {"LEDGER_WORKER_KAFKA__CLIENT": '{"session.timeout.ms": 6000}'}
 
 def wallets(ledger: str) -> dict[tuple[str, int], int]:
     """Credits minus debits of each customer's wallet by ledger, read by the official client."""
-    named = AccountRefs(load(PACKAGED_RULEBOOK).accounts.values())
+    name_account = AccountRefs(load(PACKAGED_RULEBOOK).accounts.values())
     accounts, _ = read_ledger(ledger)
     found = {}
     for one in accounts:
         data = {f"user_data_{bits}": getattr(one, f"user_data_{bits}") for bits in (128, 64, 32)}
-        name = named.named(Account(one.id, code=one.code, ledger=one.ledger, **data))
+        name = name_account.name_account(Account(one.id, code=one.code, ledger=one.ledger, **data))
         if name.name == "customer_wallet":
             found[name.key, one.ledger] = one.credits_posted - one.debits_posted
     return found

@@ -24,7 +24,7 @@ from tests.model.states import (
     WillAnnounce,
     put,
 )
-from worker.core.assignment import NO_REDO, Assignment, CommittedPosition, opening, parse_metadata
+from worker.core.assignment import NO_REDO, Assignment, CommitMetadata, opening, parse_metadata
 from worker.core.outcome import ExistingChain
 
 
@@ -111,9 +111,9 @@ class ModelScope:
         log = self.log(state, partition)
         if stay.phase != OPEN:
             if worker.member:
-                stand = CommittedPosition(stay.phase, stay.committed + WINDOW)
-                saved = self._save(state, worker.group, partition, stay.committed, stand)
-                opened = _opened(stay.committed, stand, redo=NO_REDO)
+                metadata = CommitMetadata(stay.phase, stay.committed + WINDOW)
+                saved = self._save(state, worker.group, partition, stay.committed, metadata)
+                opened = _opened(stay.committed, metadata, redo=NO_REDO)
                 yield self._stay(saved, number, partition, opened)
         elif (
             worker.sent is None and stay.next < len(log) and _assignment(stay).may_submit(stay.next)
@@ -127,8 +127,8 @@ class ModelScope:
         committed, metadata = state.commits[state.workers[number].group][partition]
         high = len(self.log(state, partition))
         found = opening(committed=committed, metadata=metadata, low=0, high=high)
-        if found.stand is not None:
-            opened = _opened(found.offset, found.stand, redo=found.stand.until)
+        if found.metadata is not None:
+            opened = _opened(found.offset, found.metadata, redo=found.metadata.until)
             return self._stay(state, number, partition, opened)
         newest = max((held[3] for held in state.ledger if held), default=0)
         asked = Stay(phase=newest, committed=found.offset)
@@ -174,8 +174,8 @@ class ModelScope:
                 earlier[self._rules.position(*place)] = before
         rule = self._rules.existing(
             same=True,
-            held_position=self._rules.position(*held[:3]),
-            held_at=held[3],
+            stored_position=self._rules.position(*held[:3]),
+            stored_at=held[3],
             position=self._rules.position(group, partition, offset),
             since=stay.since,
             earlier=earlier,
@@ -221,9 +221,9 @@ class ModelScope:
         worker = state.workers[number]
         stay = worker.stays[partition] or Stay()
         one = _assignment(stay)
-        stand = one.raised(next_offset=offset, window=WINDOW)
-        one.was_committed(next_offset=offset, stand=stand)
-        saved = self._save(state, worker.group, partition, offset, stand)
+        metadata = one.raised(next_offset=offset, window=WINDOW)
+        one.was_committed(next_offset=offset, metadata=metadata)
+        saved = self._save(state, worker.group, partition, offset, metadata)
         if worker.stays[partition] is None:
             return saved
         moved = stay._replace(until=one.until, committed=one.committed)
@@ -295,10 +295,10 @@ class ModelScope:
     # Small changes
 
     def _save(
-        self, state: State, group: int, partition: int, offset: int, stand: CommittedPosition
+        self, state: State, group: int, partition: int, offset: int, metadata: CommitMetadata
     ) -> State:
-        assert parse_metadata(stand.metadata()) == stand
-        commits = put(state.commits[group], partition, (offset, stand.metadata()))
+        assert parse_metadata(metadata.as_json()) == metadata
+        commits = put(state.commits[group], partition, (offset, metadata.as_json()))
         return state._replace(commits=put(state.commits, group, commits))
 
     def _stay(self, state: State, number: int, partition: int, stay: Stay) -> State:
@@ -334,8 +334,8 @@ class ModelScope:
         return state
 
 
-def _opened(offset: int, stand: CommittedPosition, *, redo: int) -> Stay:
-    return Stay(OPEN, stand.since, stand.until, redo, offset, offset)
+def _opened(offset: int, metadata: CommitMetadata, *, redo: int) -> Stay:
+    return Stay(OPEN, metadata.since, metadata.until, redo, offset, offset)
 
 
 def _assignment(stay: Stay) -> Assignment:

@@ -44,7 +44,7 @@ def always(**_: Any) -> ExistingChain:
 
 
 def any_position(**given: Any) -> ExistingChain:
-    return existing_verdict(**given | {"position": given["held_position"]})
+    return existing_verdict(**given | {"position": given["stored_position"]})
 
 
 def any_time(**given: Any) -> ExistingChain:

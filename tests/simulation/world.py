@@ -28,7 +28,7 @@ from worker.pipeline import Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
-from worker.stages.intake import InputState
+from worker.stages.intake import InputSettings
 from worker.stages.item import Item
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
@@ -209,7 +209,7 @@ class SimulatedCluster:
         ledger = MortalLedger(self.ledger, self.rng, self.rates.crash / 4)
         announcer = FakeAnnouncer(self.kafka, self.rng, self.rates.abort, self.rates.crash)
         pipeline = Pipeline(
-            inputs=InputState(
+            inputs=InputSettings(
                 group=GROUP,
                 topics=READ_AS,
                 limits=Limits(self.events_max or self.rng.randint(1, 12), self.legs_max, 1 << 20),

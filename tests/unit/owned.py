@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from worker.core.assignment import Assignment, CommittedPosition, Opening
+from worker.core.assignment import Assignment, CommitMetadata, Opening
 from worker.core.event import Skipped
 from worker.core.ports import GroupMember, Polled, Record, TopicPartition
 from worker.jobs.archive.records import ArchivedRecord
@@ -52,7 +52,7 @@ class Ours:
     """Partitions of which the group has committed offset 50 and that nothing goes beyond 60."""
 
     def __init__(self, *, until: int = 60) -> None:
-        known = Opening(50, CommittedPosition(SINCE, until))
+        known = Opening(50, CommitMetadata(SINCE, until))
         self.source = Source(dict.fromkeys((HERE, THERE, WAITING), known))
         self.partitions = Partitions(
             group="books",

@@ -64,12 +64,12 @@ def test_the_announce_rule_is_as_its_table_says(row: list[str]) -> None:
     stored_by, at, since, same, then = row
     verdict = existing_verdict(
         same=same == "yes",
-        held_position=THIS if stored_by == "this record" else ANOTHER,
-        held_at=int(at),
+        stored_position=THIS if stored_by == "this record" else ANOTHER,
+        stored_at=int(at),
         position=THIS,
         since=int(since),
     )
-    assert verdict.name.lower().replace("_as_held", " as stored") == then
+    assert verdict.name.lower().replace("_as_stored", " as stored") == then
 
 
 @pytest.fixture

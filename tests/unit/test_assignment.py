@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from worker.core.assignment import Assignment, CommittedPosition, Opening, opening, parse_metadata
+from worker.core.assignment import Assignment, CommitMetadata, Opening, opening, parse_metadata
 
-STAND = CommittedPosition(17, 99)
+METADATA = CommitMetadata(17, 99)
 
 
 @pytest.mark.parametrize(
     ("committed", "metadata", "expected"),
     [
         (-1001, "",                       Opening(10, None)),
-        (50,    STAND.metadata(),         Opening(50, STAND)),
+        (50,    METADATA.as_json(),         Opening(50, METADATA)),
         (50,    "",                       Opening(50, None)),
         (50,    "not json",               Opening(50, None)),
         (50,    '{"since": 1}',           Opening(50, None)),
         (50,    '{"since":true,"until":1}', Opening(50, None)),
-        (5,     STAND.metadata(),         Opening(10, None)),
-        (101,   STAND.metadata(),         Opening(10, None)),
-        (100,   STAND.metadata(),         Opening(100, STAND)),
+        (5,     METADATA.as_json(),         Opening(10, None)),
+        (101,   METADATA.as_json(),         Opening(10, None)),
+        (100,   METADATA.as_json(),         Opening(100, METADATA)),
     ],
 )  # fmt: skip
 def test_opening(committed: int, metadata: str, expected: Opening) -> None:
@@ -30,13 +30,13 @@ def test_opening(committed: int, metadata: str, expected: Opening) -> None:
 
 def test_metadata_survives_the_round_trip() -> None:
     """What is committed is what is found again."""
-    assert parse_metadata(STAND.metadata()) == STAND
+    assert parse_metadata(METADATA.as_json()) == METADATA
 
 
 def opened() -> Assignment:
     """A partition that goes on at offset 50."""
     one = Assignment("t", 0, "role", 0)
-    one.open(offset=50, stand=STAND, redo=STAND.until)
+    one.open(offset=50, metadata=METADATA, redo=METADATA.until)
     return one
 
 
@@ -50,8 +50,8 @@ def test_nothing_is_submitted_beyond_until() -> None:
 def test_a_commit_raises_until_and_keeps_since() -> None:
     """`since` is carried on unchanged, and `until` never falls."""
     one = opened()
-    assert one.raised(next_offset=60, window=10) == CommittedPosition(17, 99)
-    stand = one.raised(next_offset=95, window=10)
-    assert stand == CommittedPosition(17, 105)
-    one.was_committed(next_offset=95, stand=stand)
+    assert one.raised(next_offset=60, window=10) == CommitMetadata(17, 99)
+    metadata = one.raised(next_offset=95, window=10)
+    assert metadata == CommitMetadata(17, 105)
+    one.was_committed(next_offset=95, metadata=metadata)
     assert (one.committed, one.until, one.since) == (95, 105, 17)

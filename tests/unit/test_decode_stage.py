@@ -55,7 +55,7 @@ def test_a_body_is_set_aside_and_read_again_once() -> None:
     [event] = reader.decode([record()])
     assert isinstance(event, Event)
     decoded = event.body
-    assert isinstance(_read(reader, record(), [event]).asked, Chain)
+    assert isinstance(_read(reader, record(), [event]).translated, Chain)
     again = event.body
     assert again is not decoded
     assert again == decoded == BODY

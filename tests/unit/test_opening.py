@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as ClientPartition
 from structlog.testing import capture_logs
 
-from worker.core.assignment import CommittedPosition, Opening
+from worker.core.assignment import CommitMetadata, Opening
 from worker.kafka import group_offsets
 from worker.kafka.connection import KafkaConnection
 from worker.kafka.consumer import Consumer
@@ -20,7 +20,7 @@ from worker.kafka.embedded_broker import EmbeddedBroker
 
 GROUP = "books"
 PLACE = ("stripe.payments", 0)
-STAND = CommittedPosition(since=5, until=9)
+METADATA = CommitMetadata(since=5, until=9)
 COMMITTED = 3
 SOON_SECONDS = 0.5
 WAIT_SECONDS_MAX = 30
@@ -38,7 +38,7 @@ def broker() -> EmbeddedBroker:
 def source(broker: EmbeddedBroker) -> Iterator[Consumer]:
     """Its group has committed an offset that the partition does not have."""
     before = ClientConsumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": GROUP})
-    stood = ClientPartition(*PLACE, COMMITTED, STAND.metadata())
+    stood = ClientPartition(*PLACE, COMMITTED, METADATA.as_json())
     before.commit(offsets=[stood], asynchronous=False)
     before.close()
     member = Consumer(KafkaConnection(broker.bootstrap_servers), group=GROUP, topics=[PLACE[0]])
@@ -73,7 +73,7 @@ def test_an_end_that_comes_late_is_no_reset(broker: EmbeddedBroker, source: Cons
         assert set(early) == {None}
         fill(broker)
         *_, last = answers(source, lambda: False)
-    assert last == Opening(COMMITTED, STAND)
+    assert last == Opening(COMMITTED, METADATA)
     assert [one["event"] for one in logs] == ["kafka_commit_beyond_end"]
 
 

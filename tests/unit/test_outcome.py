@@ -78,22 +78,22 @@ def test_one_leg_decides_for_the_chain(statuses: list[int], verdict: Verdict, le
 
 
 @pytest.mark.parametrize(
-    ("same", "held_position", "held_at", "rule"),
+    ("same", "stored_position", "stored_at", "rule"),
     [
         (True,  7, 101, ExistingChain.ANNOUNCE),
         (True,  7, 100, ExistingChain.COUNT),
         (True,  8, 101, ExistingChain.COUNT),
-        (False, 7, 101, ExistingChain.ANNOUNCE_AS_HELD),
-        (False, 7, 100, ExistingChain.COUNT_AS_HELD),
+        (False, 7, 101, ExistingChain.ANNOUNCE_AS_STORED),
+        (False, 7, 100, ExistingChain.COUNT_AS_STORED),
         (False, 8, 101, ExistingChain.CONFLICT),
     ],
 )  # fmt: skip
 def test_an_existing_chain(
-    *, same: bool, held_position: int, held_at: int, rule: ExistingChain
+    *, same: bool, stored_position: int, stored_at: int, rule: ExistingChain
 ) -> None:
     """Only what this record posted after `since` is announced; other money elsewhere conflicts."""
     found = existing_verdict(
-        same=same, held_position=held_position, held_at=held_at, position=7, since=100
+        same=same, stored_position=stored_position, stored_at=stored_at, position=7, since=100
     )
     assert found is rule
 
@@ -109,9 +109,14 @@ def test_rejected_before(*, offset: int, redo: int, announced: bool) -> None:
 def test_a_parked_record_answers_for_where_it_was() -> None:
     """What was posted from an earlier position is announced, by the `since` it had there."""
 
-    def rule(held_at: int, earlier: dict[int, int]) -> ExistingChain:
+    def rule(stored_at: int, earlier: dict[int, int]) -> ExistingChain:
         return existing_verdict(
-            same=True, held_position=5, held_at=held_at, position=7, since=100, earlier=earlier
+            same=True,
+            stored_position=5,
+            stored_at=stored_at,
+            position=7,
+            since=100,
+            earlier=earlier,
         )
 
     assert rule(50, {5: 40}) is ExistingChain.ANNOUNCE

@@ -29,7 +29,7 @@ def test_until_is_raised_for_the_first_item_of_a_partition_that_is_beyond_it(
     commits = ours.partitions.blocked(items)
     assert committed(commits) == expected
     for one, offset, position in commits:
-        one.was_committed(next_offset=offset, stand=position)
+        one.was_committed(next_offset=offset, metadata=position)
         assert one.may_submit(first)
     assert ours.partitions.blocked(items) == []
 
@@ -63,7 +63,7 @@ def test_a_tail_is_committed_where_there_is_something_new(end: int) -> None:
     tails = ours.partitions.tails()
     assert committed(tails) == ({0: (51, SINCE, 151)} if end > 50 else {})
     for one, offset, position in tails:
-        one.was_committed(next_offset=offset, stand=position)
+        one.was_committed(next_offset=offset, metadata=position)
     assert ours.partitions.tails() == []
     assert here.committed == max(end, 50)
 

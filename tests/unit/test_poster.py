@@ -103,8 +103,8 @@ class Posting:
         offset = next(self.offsets) if at < 0 else at
         body = {"data": {"object": {"created": 1000, **of}}}
         told = Event(event or f"evt_{offset}", kind, 1000, body)
-        asked = self.translator.translate(told, role="")
-        return Item(cast("Record", None), self.partition, offset, 1, "", asked, attempts)
+        translated = self.translator.translate(told, role="")
+        return Item(cast("Record", None), self.partition, offset, 1, "", translated, attempts)
 
     def post(self, kind: str, **of: Any) -> Outcome:
         """What became of one event."""
@@ -177,9 +177,9 @@ def test_each_attempt_is_tried_in_turn_and_the_first_that_posts_is_the_outcome(
 def test_half_a_chain_is_other_money(posting: Posting) -> None:
     """One leg of an event under its own id, without the others, is a conflict: nobody booked it."""
     item = posting.item("paid_in", id="p", customer="a", amount=100)
-    assert isinstance(item.asked, Chain)
+    assert isinstance(item.translated, Chain)
     posting.pay_in("a", id="other")
-    first = pack_chain(item.asked, position=9, pending={})[:ROW_BYTES]
+    first = pack_chain(item.translated, position=9, pending={})[:ROW_BYTES]
     end = Transfer(
         id=1, debit_account_id=_bank(), credit_account_id=_wallet("a"), amount=1, ledger=840, code=9
     )
@@ -304,7 +304,7 @@ def test_names_are_read_anew_when_the_memory_of_them_is_full(posting: Posting) -
     legs = PostedLegs(posting.ledger, posting.translator, named_max=4)
     for number in (0, 8, 1, 7, 0, 0, 3):
         wanted = {_wallet(f"c{number}"): f"c{number}", _bank(): ""}
-        assert {one: ref.key for one, ref in legs.named(wanted).items()} == wanted
+        assert {one: ref.key for one, ref in legs.account_refs(wanted).items()} == wanted
         assert len(legs._named) <= 4
 
 

@@ -22,7 +22,7 @@ from worker.core.errors import UsageError
 from worker.core.ports import Record
 
 
-def place_of(record: Record) -> str:
+def position_text(record: Record) -> str:
     """Where a record is, as reports write it."""
     return f"{record.topic()}/{record.partition()}@{record.offset()}"
 
@@ -38,7 +38,7 @@ def posted_fields(record: Record) -> Mapping[str, Any]:
         return _avro_fields(record, value)
     found = json_fields(record)
     if "transfer_id" not in found or "ledger_timestamp" not in found:
-        raise UsageError(f"{place_of(record)} is no posted transfer")
+        raise UsageError(f"{position_text(record)} is no posted transfer")
     return found if "fact" in found else {**_defaults(), **found}
 
 
@@ -50,7 +50,7 @@ def _avro_fields(record: Record, value: bytes) -> Mapping[str, Any]:
         except AvroUnreadable:
             continue
         return found
-    raise UsageError(f"{place_of(record)} is no posted transfer")
+    raise UsageError(f"{position_text(record)} is no posted transfer")
 
 
 @cache
@@ -78,7 +78,7 @@ def json_fields(record: Record) -> Mapping[str, Any]:
     try:
         found = orjson.loads(record.value() or b"")
     except orjson.JSONDecodeError:
-        raise UsageError(f"{place_of(record)} is no announcement: it is not JSON") from None
+        raise UsageError(f"{position_text(record)} is no announcement: it is not JSON") from None
     if not isinstance(found, dict):
-        raise UsageError(f"{place_of(record)} is no announcement: it is no JSON object")
+        raise UsageError(f"{position_text(record)} is no announcement: it is no JSON object")
     return found

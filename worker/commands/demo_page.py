@@ -94,10 +94,10 @@ class DemoResults:
 
         A balance is positive on the side that the account grows by.
         """
-        named = AccountRefs(self.rulebook.accounts.values()).named
+        name_account = AccountRefs(self.rulebook.accounts.values()).name_account
         totals: dict[tuple[str, int], list[int]] = {}
         for account in self.accounts:
-            name = named(account).name
+            name = name_account(account).name
             net = account.credits_posted - account.debits_posted
             entry = totals.setdefault((name, account.ledger), [0, 0])
             entry[0] += 1

@@ -53,26 +53,26 @@ class AccountRefs:
         Raises:
             BadKey: when the key cannot be one.
         """
-        place = (account.code, ledger, key)
+        cache_key = (account.code, ledger, key)
         try:
-            found = self._young.get(place)
+            found = self._young.get(cache_key)
         except TypeError:  # a list or an object cannot be looked up
             raise BadKey("is not a string") from None
-        return found if found is not None else self._miss(account, place)
+        return found if found is not None else self._miss(account, cache_key)
 
     def declared(self, code: int) -> DeclaredAccount | None:
         """The declared account of a code; None where the rulebook has none."""
         return self._by_code.get(code)
 
-    def _miss(self, account: DeclaredAccount, place: tuple[int, int, Value]) -> AccountRef:
-        ref = self._old.get(place)
+    def _miss(self, account: DeclaredAccount, cache_key: tuple[int, int, Value]) -> AccountRef:
+        ref = self._old.get(cache_key)
         if ref is None:
-            ref = self._make(account, place[1], place[2])
+            ref = self._make(account, cache_key[1], cache_key[2])
         if len(ref.key) > CACHED_KEY_MAX:
             return ref
         if len(self._young) >= GENERATION_MAX:
             self._old, self._young = self._young, {}
-        self._young[place] = ref
+        self._young[cache_key] = ref
         return ref
 
     def _make(self, account: DeclaredAccount, ledger: int, key: Value) -> AccountRef:
@@ -81,19 +81,21 @@ class AccountRefs:
         made = account_id(ledger=ledger, name=account.name, key=key)
         return new(AccountRef, (made, account.name, key, ledger, account.code, account.flags))
 
-    def named(self, held: wire.Account) -> AccountRef:
+    def name_account(self, stored: wire.Account) -> AccountRef:
         """Names an account that was read from the ledger, by what it says of itself.
 
         An account that this rulebook does not declare is called `code:1234`; user data that is no
         text shows as `#` and hex.
         """
-        declared = self._by_code.get(held.code)
-        name = declared.name if declared else f"code:{held.code}"
-        return AccountRef(held.id, name, _held_key(held), held.ledger, held.code, held.flags)
+        declared = self._by_code.get(stored.code)
+        name = declared.name if declared else f"code:{stored.code}"
+        return AccountRef(
+            stored.id, name, _stored_key(stored), stored.ledger, stored.code, stored.flags
+        )
 
 
-def _held_key(held: wire.Account) -> str:
-    parts = (held.user_data_128, held.user_data_64, held.user_data_32)
+def _stored_key(stored: wire.Account) -> str:
+    parts = (stored.user_data_128, stored.user_data_64, stored.user_data_32)
     try:
         return account_key(*parts)
     except UnicodeDecodeError:

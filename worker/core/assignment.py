@@ -13,7 +13,7 @@ NO_REDO: Final = -1
 EXPECTS_NOTHING: Final = -1
 
 
-class CommittedPosition(NamedTuple):
+class CommitMetadata(NamedTuple):
     """What an offset commit carries as metadata.
 
     since: ledger timestamp, nanoseconds.
@@ -23,13 +23,13 @@ class CommittedPosition(NamedTuple):
     since: int
     until: int
 
-    def metadata(self) -> str:
+    def as_json(self) -> str:
         """As the commit carries it."""
         return json.dumps({"since": self.since, "until": self.until}, separators=(",", ":"))
 
 
-def parse_metadata(metadata: str | None) -> CommittedPosition | None:
-    """The position in a commit's metadata; None where it is absent, damaged or not ours."""
+def parse_metadata(metadata: str | None) -> CommitMetadata | None:
+    """What a commit's metadata says; None where it is absent, damaged or not ours."""
     if not metadata:
         return None
     try:
@@ -41,19 +41,19 @@ def parse_metadata(metadata: str | None) -> CommittedPosition | None:
     since, until = found["since"], found["until"]
     if type(since) is not int or type(until) is not int or since < 0:
         return None
-    return CommittedPosition(since, until)
+    return CommitMetadata(since, until)
 
 
 class Opening(NamedTuple):
     """How a partition starts after it was assigned.
 
     offset: the next offset to commit.
-    stand: the committed metadata; None at a first start or a reset. Then `since` is the ledger's
-        newest timestamp, committed before the first post.
+    metadata: what the group committed with it; None at a first start or a reset. Then `since` is
+        the ledger's newest timestamp, committed before the first post.
     """
 
     offset: int
-    stand: CommittedPosition | None
+    metadata: CommitMetadata | None
 
 
 def opening(*, committed: int, metadata: str | None, low: int, high: int) -> Opening:
@@ -79,10 +79,10 @@ class Assignment:
     base: the upper bits of its positions.
     committed: everything below has its outcome committed.
     redo: see `announce_rejected_before`.
-    placed_at: the offset that the source was last sent to.
-    placed: how often that was.
-    expects: the offset that must be read again after that; EXPECTS_NOTHING when it was, or
-        when none is known.
+    seek_offset: where the client was last told to read from.
+    seeks: how often it was told so in a row.
+    expects: the offset that must be read again after a seek; EXPECTS_NOTHING when it was, or when
+        none is known.
     """
 
     topic: str
@@ -97,29 +97,29 @@ class Assignment:
     tries: int = 0
     delay_ms: int = 0
     expects: int = EXPECTS_NOTHING
-    placed_at: int = 0
-    placed: int = 0
+    seek_offset: int = 0
+    seeks: int = 0
 
-    def open(self, *, offset: int, stand: CommittedPosition, redo: int) -> None:
+    def open(self, *, offset: int, metadata: CommitMetadata, redo: int) -> None:
         """Begin to answer for the partition at this offset."""
         self.committed = offset
-        self.since, self.until = stand
+        self.since, self.until = metadata
         self.redo = redo
         self.opened = True
 
-    def was_placed(self, offset: int, *, expects: int) -> None:
-        """The source was sent to this offset; `expects` is set by what was read before."""
-        self.placed_at, self.expects, self.placed = offset, expects, 1
+    def note_seek(self, offset: int, *, expects: int) -> None:
+        """The client was told to read from this offset; `expects`: what was read there before."""
+        self.seek_offset, self.expects, self.seeks = offset, expects, 1
 
     def may_submit(self, offset: int) -> bool:
         """May this record be submitted before the next commit?"""
         return offset <= self.until
 
-    def raised(self, *, next_offset: int, window: int) -> CommittedPosition:
+    def raised(self, *, next_offset: int, window: int) -> CommitMetadata:
         """The metadata to commit with `next_offset`; window: offsets that may follow it."""
-        return CommittedPosition(self.since, max(self.until, next_offset + window))
+        return CommitMetadata(self.since, max(self.until, next_offset + window))
 
-    def was_committed(self, *, next_offset: int, stand: CommittedPosition) -> None:
+    def was_committed(self, *, next_offset: int, metadata: CommitMetadata) -> None:
         """This offset and metadata are committed."""
         self.committed = next_offset
-        self.until = stand.until
+        self.until = metadata.until

@@ -110,12 +110,17 @@ class Leg(NamedTuple):
 
 
 class Sought(NamedTuple):
-    """One chain that may be the predecessor. tag: its user_data_128. held: where to look in it."""
+    """One chain that may be the predecessor.
+
+    tag: its user_data_128.
+    key_field: its key as a hashed field.
+    legs: its transfers that hold accounts.
+    """
 
     transaction: str
     tag: int
     key_field: bytes
-    held: tuple[OriginLeg, ...]
+    legs: tuple[OriginLeg, ...]
 
 
 class Need(NamedTuple):
@@ -140,6 +145,7 @@ class Need(NamedTuple):
 class Fill(NamedTuple):
     """One account that the origin gives.
 
+    leg, side: of the origin.
     family: take this family's account with the origin account's key.
     otherwise: the account where the origin gives no such account or key.
     """

@@ -54,7 +54,10 @@ class CompiledExpression:
 
 @dataclass(frozen=True, slots=True)
 class CompiledAccount:
-    """One side of a leg. key: None without `per`."""
+    """One side of a leg.
+
+    key: None without `per`.
+    """
 
     account: DeclaredAccount
     key: CompiledExpression | None
@@ -68,20 +71,23 @@ class CompiledOrigin:
     leg: str
     side: Side
     family: DeclaredAccount | None
-    otherwise: SidePlan | None
+    otherwise: CompiledSide | None
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledNamed:
-    """One side that the event names; accounts: those that it may, by name."""
+    """One side that the event names.
+
+    accounts: those that it may name.
+    """
 
     name: CompiledExpression
     key: CompiledExpression
     accounts: Mapping[str, DeclaredAccount]
 
 
-SidePlan = CompiledAccount | CompiledOrigin | CompiledNamed
+CompiledSide = CompiledAccount | CompiledOrigin | CompiledNamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +95,16 @@ class CompiledPart:
     """One balancing part of a shortfall or of its mirror."""
 
     spec: LegSpec
-    debit: SidePlan
-    credit: SidePlan
+    debit: CompiledSide
+    credit: CompiledSide
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledPending:
-    """How the ids of the reservation are found that a leg posts or voids."""
+    """How the ids of the reservation are found that a leg posts or voids.
+
+    fact: whether its transaction has an idempotency_key.
+    """
 
     transaction: str
     leg: str
@@ -106,7 +115,14 @@ class CompiledPending:
 
 @dataclass(frozen=True, slots=True)
 class CompiledLeg:
-    """One transfer block. without_amount: what to ask for where the rule gives no amount."""
+    """One transfer block.
+
+    without_amount: minor units to request where the rule gives no amount.
+    signed: a negative amount swaps debit and credit.
+    keeps_zero: a transfer of 0 is made; without it the leg falls away.
+    parts: the balancing transfers of a shortfall, or of its mirror.
+    text: where it is in the rulebook, for messages.
+    """
 
     spec: LegSpec
     when: CompiledExpression | None
@@ -116,8 +132,8 @@ class CompiledLeg:
     signed: bool
     keeps_zero: bool
     loops: tuple[CompiledExpression, ...]
-    debit: SidePlan | None
-    credit: SidePlan | None
+    debit: CompiledSide | None
+    credit: CompiledSide | None
     parts: tuple[CompiledPart, ...]
     pending: CompiledPending | None
     text: str
@@ -125,7 +141,13 @@ class CompiledLeg:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPredecessor:
-    """How the key of an earlier chain is found that must be in the ledger first."""
+    """How the key of an earlier chain is found that must be in the ledger first.
+
+    optional: the event is posted without it.
+    or_nothing: where it never comes, the event has nothing to post.
+    or_else: where it never comes, the event is posted with the accounts after `else`.
+    needless: a key of null means that there is none to wait for.
+    """
 
     sources: tuple[OriginTransaction, ...]
     key: CompiledExpression
@@ -181,14 +203,14 @@ class CompiledRules:
 FOREVER: Final = 1 << 62
 
 
-def _precise(expression: Expression, place: str) -> Evaluate:
+def _precise(expression: Expression, rule_path: str) -> Evaluate:
     """Reads step by step; a failure names the field and the line of the rulebook."""
 
     def run(*arguments: Value) -> Value:
         try:
             return expression.precise(*arguments)
         except ExpressionError as error:
-            raise TranslationRefused(Reason.MISSING_FIELD, f"{place}: {error}") from error
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{rule_path}: {error}") from error
 
     return run
 
@@ -200,15 +222,15 @@ def compile_rulebook(
 
     precise: with readings that say what is wrong; else with fast ones.
     """
-    planner = _Compiler(rulebook, specs, precise=precise)
+    compiler = _Compiler(rulebook, specs, precise=precise)
     return CompiledRules(
-        tuple(planner.transaction(each) for each in rulebook.transactions),
-        tuple(planner.condition(each.when, f"ignore {each.pattern}") for each in rulebook.ignore),
+        tuple(compiler.transaction(each) for each in rulebook.transactions),
+        tuple(compiler.condition(each.when, f"ignore {each.pattern}") for each in rulebook.ignore),
     )
 
 
 class _Compiler:
-    """Makes the plans of one rulebook with one reading of paths."""
+    """Compiles the rules of one rulebook, with fast or with precise expressions."""
 
     def __init__(
         self, rulebook: Rulebook, specs: dict[tuple[str, str], LegSpec], *, precise: bool
@@ -217,8 +239,8 @@ class _Compiler:
         self._specs = specs
         self._precise = precise
 
-    def _function(self, expression: Expression, place: str) -> Evaluate:
-        return _precise(expression, place) if self._precise else expression.fast
+    def _function(self, expression: Expression, rule_path: str) -> Evaluate:
+        return _precise(expression, rule_path) if self._precise else expression.fast
 
     def transaction(self, rule: Transaction) -> CompiledTransaction:
         """One rule with its legs."""
@@ -244,47 +266,49 @@ class _Compiler:
             memo=memo_codes(rule),
         )
 
-    def _predecessor(self, rule: Predecessor | None, place: str) -> CompiledPredecessor | None:
+    def _predecessor(self, rule: Predecessor | None, rule_path: str) -> CompiledPredecessor | None:
         if rule is None:
             return None
         return CompiledPredecessor(
             sources=rule.sources,
-            key=self._needed(rule.key, f"{place} key"),
-            time=self._reading(rule.time, f"{place} time"),
+            key=self._needed(rule.key, f"{rule_path} key"),
+            time=self._reading(rule.time, f"{rule_path} time"),
             optional=rule.optional,
             or_nothing=rule.missing == "nothing",
             or_else=rule.missing == "else",
-            needless=place.endswith(" after"),
-            text=f"{place} {' or '.join(each.transaction for each in rule.sources)}",
+            needless=rule_path.endswith(" after"),
+            text=f"{rule_path} {' or '.join(each.transaction for each in rule.sources)}",
         )
 
-    def condition(self, expression: Expression | None, place: str) -> Evaluate | None:
-        """A condition's function; the place says where in the rulebook it stands."""
-        return None if expression is None else self._function(expression, place)
+    def condition(self, expression: Expression | None, rule_path: str) -> Evaluate | None:
+        """A condition's function; rule_path: where it is in the rulebook."""
+        return None if expression is None else self._function(expression, rule_path)
 
-    def _reading(self, expression: Expression | None, place: str) -> CompiledExpression | None:
-        return None if expression is None else self._needed(expression, place)
+    def _reading(self, expression: Expression | None, rule_path: str) -> CompiledExpression | None:
+        return None if expression is None else self._needed(expression, rule_path)
 
-    def _needed(self, expression: Expression, place: str) -> CompiledExpression:
-        text = f"{place}: {expression.text}"
-        return CompiledExpression(self._function(expression, place), text)
+    def _needed(self, expression: Expression, rule_path: str) -> CompiledExpression:
+        text = f"{rule_path}: {expression.text}"
+        return CompiledExpression(self._function(expression, rule_path), text)
 
     def _leg(self, transaction: str, leg: LegRule) -> CompiledLeg:
-        place = f"{transaction}.{leg.name}"
+        rule_path = f"{transaction}.{leg.name}"
         return CompiledLeg(
             spec=self._spec(transaction, leg, ""),
-            when=self._reading(leg.when, f"{place} when"),
-            currency=self._reading(leg.currency, f"{place} currency"),
-            amount=self._reading(leg.amount, f"{place} amount"),
+            when=self._reading(leg.when, f"{rule_path} when"),
+            currency=self._reading(leg.currency, f"{rule_path} currency"),
+            amount=self._reading(leg.amount, f"{rule_path} amount"),
             without_amount=AMOUNT_MAX if leg.kind == "post" else 0,
             signed=leg.signed,
             keeps_zero=bool(leg.flags & (BALANCING | CLOSING)) or leg.pending is not None,
-            loops=tuple(self._needed(loop.items, f"{place} for_each") for loop in leg.loops),
-            debit=self._first_side(leg, leg.debit, place, through_control=bool(leg.shortfall)),
-            credit=self._first_side(leg, leg.credit, place, through_control=bool(leg.repay_first)),
-            parts=self._parts(transaction, leg, place),
-            pending=self._pending(leg, place),
-            text=place,
+            loops=tuple(self._needed(loop.items, f"{rule_path} for_each") for loop in leg.loops),
+            debit=self._first_side(leg, leg.debit, rule_path, through_control=bool(leg.shortfall)),
+            credit=self._first_side(
+                leg, leg.credit, rule_path, through_control=bool(leg.repay_first)
+            ),
+            parts=self._parts(transaction, leg, rule_path),
+            pending=self._pending(leg, rule_path),
+            text=rule_path,
         )
 
     def _spec(self, transaction: str, leg: LegRule, part: str) -> LegSpec:
@@ -292,49 +316,49 @@ class _Compiler:
         return self._specs[transaction, name]
 
     def _first_side(
-        self, leg: LegRule, use: Use | None, place: str, *, through_control: bool
-    ) -> SidePlan | None:
+        self, leg: LegRule, use: Use | None, rule_path: str, *, through_control: bool
+    ) -> CompiledSide | None:
         """The side of the leg itself; that of a shortfall goes through the control account."""
         if use is None:
             return None
-        return self._control(leg) if through_control else self._side(use, place)
+        return self._control(leg) if through_control else self._side(use, rule_path)
 
     def _control(self, leg: LegRule) -> CompiledAccount:
         return CompiledAccount(self._rulebook.accounts[CONTROL], None, leg.name)
 
-    def _side(self, use: Use, place: str) -> SidePlan:
+    def _side(self, use: Use, rule_path: str) -> CompiledSide:
         if isinstance(use, AccountUse):
-            return self._account(use, place)
+            return self._account(use, rule_path)
         if isinstance(use, NamedUse):
-            return self._named(use, place)
-        return self._origin(use, place)
+            return self._named(use, rule_path)
+        return self._origin(use, rule_path)
 
-    def _named(self, use: NamedUse, place: str) -> CompiledNamed:
+    def _named(self, use: NamedUse, rule_path: str) -> CompiledNamed:
         accounts = self._rulebook.accounts
         return CompiledNamed(
-            name=self._needed(use.name, f"{place} account"),
-            key=self._needed(use.key, f"{place} account's key"),
+            name=self._needed(use.name, f"{rule_path} account"),
+            key=self._needed(use.key, f"{rule_path} account's key"),
             accounts={each.name: each for each in accounts.values() if each.type != "memo"},
         )
 
-    def _origin(self, use: OriginUse, place: str) -> CompiledOrigin:
-        otherwise = self._side(use.otherwise, place) if use.otherwise else None
+    def _origin(self, use: OriginUse, rule_path: str) -> CompiledOrigin:
+        otherwise = self._side(use.otherwise, rule_path) if use.otherwise else None
         return CompiledOrigin(use.leg, use.side, use.family, otherwise, use.text)
 
-    def _account(self, use: AccountUse, place: str) -> CompiledAccount:
-        text = f"{place} {use.account.name}"
+    def _account(self, use: AccountUse, rule_path: str) -> CompiledAccount:
+        text = f"{rule_path} {use.account.name}"
         if use.key is None:
             return CompiledAccount(use.account, None, text)
         key = self._needed(use.key, text)
         return CompiledAccount(use.account, key, key.text)
 
-    def _parts(self, transaction: str, leg: LegRule, place: str) -> tuple[CompiledPart, ...]:
+    def _parts(self, transaction: str, leg: LegRule, rule_path: str) -> tuple[CompiledPart, ...]:
         """FACTS, "Shortfall in one chain": the order matters, the first part takes what it can."""
-        use, helped = (leg.shortfall, leg.debit) if leg.shortfall else (leg.repay_first, leg.credit)
-        if use is None or helped is None:
+        use, own = (leg.shortfall, leg.debit) if leg.shortfall else (leg.repay_first, leg.credit)
+        if use is None or own is None:
             return ()
         control = self._control(leg)
-        account, other = self._side(helped, place), self._side(use, place)
+        account, other = self._side(own, rule_path), self._side(use, rule_path)
         account_spec = self._spec(transaction, leg, "account")
         other_spec = self._spec(transaction, leg, "shortfall")
         if leg.shortfall:
@@ -347,7 +371,7 @@ class _Compiler:
             CompiledPart(account_spec, control, account),
         )
 
-    def _pending(self, leg: LegRule, place: str) -> CompiledPending | None:
+    def _pending(self, leg: LegRule, rule_path: str) -> CompiledPending | None:
         use = leg.pending
         if use is None:
             return None
@@ -355,6 +379,6 @@ class _Compiler:
             transaction=use.transaction,
             leg=use.leg,
             fact=use.fact,
-            key=self._needed(use.key, f"{place} {leg.kind} key"),
-            time=self._needed(use.time, f"{place} {leg.kind} time"),
+            key=self._needed(use.key, f"{rule_path} {leg.kind} key"),
+            time=self._needed(use.time, f"{rule_path} {leg.kind} time"),
         )

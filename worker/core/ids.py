@@ -97,24 +97,24 @@ def account_user_data(key: str) -> tuple[int, int, int]:
     encoded = key.encode()
     if len(encoded) > FAMILY_KEY_BYTES:
         encoded = b"\0" + blake2b(encoded, digest_size=FAMILY_KEY_BYTES - 1).digest()
-    held = encoded.ljust(FAMILY_KEY_BYTES, b"\0")
+    padded = encoded.ljust(FAMILY_KEY_BYTES, b"\0")
     return (
-        int.from_bytes(held[:16], "little"),
-        int.from_bytes(held[16:24], "little"),
-        int.from_bytes(held[24:], "little"),
+        int.from_bytes(padded[:16], "little"),
+        int.from_bytes(padded[16:24], "little"),
+        int.from_bytes(padded[24:], "little"),
     )
 
 
 def account_key(user_data_128: int, user_data_64: int, user_data_32: int) -> str:
     """The family key that an account's user data holds; `#` and hex where it was too long."""
-    held = (
+    packed = (
         user_data_128.to_bytes(16, "little")
         + user_data_64.to_bytes(8, "little")
         + user_data_32.to_bytes(4, "little")
     )
-    if held[0] == 0 and any(held):
-        return "#" + held[1:].hex()
-    return held.rstrip(b"\0").decode()
+    if packed[0] == 0 and any(packed):
+        return "#" + packed[1:].hex()
+    return packed.rstrip(b"\0").decode()
 
 
 def hex_id(number: int) -> str:

@@ -23,11 +23,11 @@ FACT_LIMIT: Final = 1 << 63
 cached_suffix = lru_cache(maxsize=4_096)(leg_suffix)
 
 
-def idempotency_of(plan: CompiledTransaction, body: Value) -> str:
+def idempotency_of(rule: CompiledTransaction, body: Value) -> str:
     """The key of the fact that an event tells, for a rule that names one."""
-    if plan.key is None:
-        raise TranslationRefused(Reason.BAD_KEY, f"{plan.name} has no idempotency_key")
-    return fact_key(plan.name, fact_value(plan.key, plan.key.value(body)))
+    if rule.key is None:
+        raise TranslationRefused(Reason.BAD_KEY, f"{rule.name} has no idempotency_key")
+    return fact_key(rule.name, fact_value(rule.key, rule.key.value(body)))
 
 
 def fact_value(reading: CompiledExpression, value: Value) -> str | int:
@@ -62,33 +62,44 @@ def seconds(value: Value, reading: CompiledExpression | None) -> int:
     raise TranslationRefused(Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}")
 
 
-def need(plan: CompiledPredecessor, body: Value) -> Need | None:
+def need(predecessor: CompiledPredecessor, body: Value) -> Need | None:
     """The keys of the chains that may be the predecessor; None where `after` has no key."""
-    key_read = plan.key.value(body)
-    if key_read is None and plan.needless:
+    key_read = predecessor.key.value(body)
+    if key_read is None and predecessor.needless:
         return None
-    value = fact_value(plan.key, key_read)
-    time_ms = None if plan.time is None else seconds(plan.time.value(body), plan.time) * 1000
+    value = fact_value(predecessor.key, key_read)
+    time_ms = (
+        None
+        if predecessor.time is None
+        else seconds(predecessor.time.value(body), predecessor.time) * 1000
+    )
     sought = []
-    for source in plan.sources:
+    for source in predecessor.sources:
         key = fact_key(source.transaction, value) if source.fact else event_key(str(value))
-        sought.append(Sought(source.transaction, fact_tag(key), field(key), source.held))
-    return Need(tuple(sought), time_ms, plan.optional, plan.text, plan.or_nothing, plan.or_else)
+        sought.append(Sought(source.transaction, fact_tag(key), field(key), source.legs))
+    return Need(
+        tuple(sought),
+        time_ms,
+        predecessor.optional,
+        predecessor.text,
+        predecessor.or_nothing,
+        predecessor.or_else,
+    )
 
 
 def pending_ids(
-    plan: CompiledPending, body: Value, items: tuple[Value, ...], index: str
+    reservation: CompiledPending, body: Value, items: tuple[Value, ...], index: str
 ) -> tuple[int, ...]:
     """The id that the reservation has at each attempt."""
-    value = fact_value(plan.key, plan.key.value(body, items))
-    key = fact_key(plan.transaction, value) if plan.fact else event_key(str(value))
+    value = fact_value(reservation.key, reservation.key.value(body, items))
+    key = fact_key(reservation.transaction, value) if reservation.fact else event_key(str(value))
     key_field = field(key)
-    time_ms = seconds(plan.time.value(body, items), plan.time) * 1000
+    time_ms = seconds(reservation.time.value(body, items), reservation.time) * 1000
     return tuple(
         transfer_id(
             time_ms=time_ms,
             key_field=key_field,
-            suffix=cached_suffix(plan.leg, index, "", attempt),
+            suffix=cached_suffix(reservation.leg, index, "", attempt),
         )
         for attempt in range(ATTEMPT_MAX + 1)
     )

@@ -13,7 +13,11 @@ TYPES_MAX: Final = 4_096
 
 
 class MatchTable(NamedTuple):
-    """What a rulebook has for one type on one role: places in its lists, in file order."""
+    """What a rulebook has for one type on one role.
+
+    allowed: whether a topic of the role may carry the type.
+    transactions, ignore: indexes into the rulebook's lists, in file order.
+    """
 
     allowed: bool
     transactions: tuple[int, ...]
@@ -53,10 +57,10 @@ class Matcher:
         book = self._rulebook
         return MatchTable(
             carries(book.topics.get(role), event_type),
-            _places(event_type, [each.on for each in book.transactions]),
-            _places(event_type, [(each.pattern,) for each in book.ignore]),
+            _matching_indexes(event_type, [each.on for each in book.transactions]),
+            _matching_indexes(event_type, [(each.pattern,) for each in book.ignore]),
         )
 
 
-def _places(event_type: str, patterns: Sequence[Sequence[str]]) -> tuple[int, ...]:
-    return tuple(place for place, each in enumerate(patterns) if matches(event_type, each))
+def _matching_indexes(event_type: str, patterns: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    return tuple(index for index, globs in enumerate(patterns) if matches(event_type, globs))

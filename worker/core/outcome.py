@@ -197,7 +197,7 @@ def same_chain(chain: Chain, stored: Sequence[Transfer], found: Mapping[int, Tra
 
 def same_money(  # noqa: PLR0913 - a leg, its place, and what the ledger holds
     leg: Leg,
-    held: Transfer,
+    stored: Transfer,
     *,
     number: int,
     count: int,
@@ -212,27 +212,27 @@ def same_money(  # noqa: PLR0913 - a leg, its place, and what the ledger holds
     spec = leg.spec
     flags = spec.flags | (LINKED if number < count - 1 else 0)
     fixed = (
-        held.user_data_128 == tag
-        and held.user_data_32 == number << 16 | count
-        and held.flags == flags
-        and held.timeout == spec.timeout
+        stored.user_data_128 == tag
+        and stored.user_data_32 == number << 16 | count
+        and stored.flags == flags
+        and stored.timeout == spec.timeout
     )
     if leg.pending_ids:
         return (
             fixed
             and reserved is not None
-            and held.pending_id == reserved.id
-            and held.amount == _settled_amount(leg, reserved)
+            and stored.pending_id == reserved.id
+            and stored.amount == _settled_amount(leg, reserved)
         )
     return (
         fixed
         and leg.debit is not None
         and leg.credit is not None
-        and held.debit_account_id == leg.debit.id
-        and held.credit_account_id == leg.credit.id
-        and held.ledger == leg.currency.ledger
-        and held.code == spec.code
-        and (held.amount <= leg.amount if spec.flags & BALANCING else held.amount == leg.amount)
+        and stored.debit_account_id == leg.debit.id
+        and stored.credit_account_id == leg.credit.id
+        and stored.ledger == leg.currency.ledger
+        and stored.code == spec.code
+        and (stored.amount <= leg.amount if spec.flags & BALANCING else stored.amount == leg.amount)
     )
 
 
@@ -247,34 +247,36 @@ class ExistingChain(Enum):
 
     ANNOUNCE = "posted by this very record and not announced yet"
     COUNT = "a redelivery, announced where it was posted"
-    ANNOUNCE_AS_HELD = "posted by this record under another rulebook, not announced yet"
-    COUNT_AS_HELD = "posted by this record under another rulebook, announced"
+    ANNOUNCE_AS_STORED = "posted by this record under another rulebook, not announced yet"
+    COUNT_AS_STORED = "posted by this record under another rulebook, announced"
     CONFLICT = "another record posted other money under this key"
 
 
 def existing_verdict(  # noqa: PLR0913 - both positions and their times
     *,
     same: bool,
-    held_position: int,
-    held_at: int,
+    stored_position: int,
+    stored_at: int,
     position: int,
     since: int,
     earlier: Mapping[int, int] | None = None,
 ) -> ExistingChain:
     """The announcing rule for a chain that exists.
 
-    held_position: `user_data_64` of the stored chain. held_at: its ledger timestamp, nanoseconds.
-    position: of the record being processed. since: from when on this group announces for the
-    partition. earlier: a parked record's earlier positions, each with its `since`.
+    stored_position: `user_data_64` of the stored chain.
+    stored_at: its ledger timestamp, nanoseconds.
+    position: of the record at hand.
+    since: from when on this group announces for the partition, nanoseconds.
+    earlier: a parked record's earlier positions, each with its `since`.
     """
     answered = {position: since, **(earlier or {})}
-    ours = held_position in answered
-    unannounced = ours and held_at > answered[held_position]
+    ours = stored_position in answered
+    unannounced = ours and stored_at > answered[stored_position]
     if same:
         return ExistingChain.ANNOUNCE if unannounced else ExistingChain.COUNT
     if not ours:
         return ExistingChain.CONFLICT
-    return ExistingChain.ANNOUNCE_AS_HELD if unannounced else ExistingChain.COUNT_AS_HELD
+    return ExistingChain.ANNOUNCE_AS_STORED if unannounced else ExistingChain.COUNT_AS_STORED
 
 
 def announce_rejected_before(*, offset: int, redo: int, tries: int = 0) -> bool:
@@ -287,15 +289,15 @@ def announce_rejected_before(*, offset: int, redo: int, tries: int = 0) -> bool:
     return tries > 0 or offset <= redo
 
 
-def account_conflict(held: Account, row: Account) -> bool:
+def account_conflict(stored: Account, row: Account) -> bool:
     """Does the ledger hold this account otherwise than declared? Being closed is no difference."""
     return (
-        held.flags & ~_CLOSED != row.flags & ~_CLOSED
-        or held.user_data_128 != row.user_data_128
-        or held.user_data_64 != row.user_data_64
-        or held.user_data_32 != row.user_data_32
-        or held.ledger != row.ledger
-        or held.code != row.code
+        stored.flags & ~_CLOSED != row.flags & ~_CLOSED
+        or stored.user_data_128 != row.user_data_128
+        or stored.user_data_64 != row.user_data_64
+        or stored.user_data_32 != row.user_data_32
+        or stored.ledger != row.ledger
+        or stored.code != row.code
     )
 
 

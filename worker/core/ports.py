@@ -177,7 +177,7 @@ class GroupMember(Protocol):
         """Records, and what the group said meanwhile; returns early with what there is."""
         ...
 
-    def opening(self, place: TopicPartition) -> Opening | None:
+    def opening(self, partition: TopicPartition) -> Opening | None:
         """The committed position of a partition that was just assigned; None: call again."""
         ...
 
@@ -189,19 +189,19 @@ class GroupMember(Protocol):
         """The first offset and the end of every input partition."""
         ...
 
-    def lag(self, place: TopicPartition, offset: int) -> int | None:
+    def lag(self, partition: TopicPartition, offset: int) -> int | None:
         """Records after this offset as last heard from the broker; None when not heard yet."""
         ...
 
-    def seek(self, place: TopicPartition, offset: int) -> bool:
+    def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Read an assigned partition from here on; False: it cannot be done now."""
         ...
 
-    def pause(self, places: Iterable[TopicPartition]) -> None:
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Take no more records of these partitions until they are resumed."""
         ...
 
-    def resume(self, places: Iterable[TopicPartition]) -> None:
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Take records of these partitions again."""
         ...
 

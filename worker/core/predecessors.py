@@ -17,8 +17,6 @@ from worker.core.ids import TIME_SHIFT, leg_suffix, transfer_id
 from worker.core.rulebook import OriginLeg, Side
 from worker.core.wire import AccountFlags, Transfer
 
-"""The lower bits of a transfer's id are hash, the upper ones its time."""
-
 HASHED_KEY: Final = "#"
 """What a key begins with that was too long for the ledger to hold."""
 
@@ -34,9 +32,9 @@ def candidate_ids(sought: Sought, time_ms: int) -> dict[int, OriginLeg]:
         transfer_id(
             time_ms=time_ms,
             key_field=sought.key_field,
-            suffix=leg_suffix(held.leg, "", held.part, attempt),
-        ): held
-        for held in sought.held
+            suffix=leg_suffix(origin_leg.leg, "", origin_leg.part, attempt),
+        ): origin_leg
+        for origin_leg in sought.legs
         for attempt in range(ATTEMPT_MAX + 1)
     }
 
@@ -49,12 +47,12 @@ def recomputes(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str,
         time_ms = transfer.id >> TIME_SHIFT
         if time_ms not in expected:
             expected[time_ms] = candidate_ids(sought, time_ms)
-        held = expected[time_ms].get(transfer.id)
-        if held is None:
+        origin_leg = expected[time_ms].get(transfer.id)
+        if origin_leg is None:
             continue
-        for side in held.sides:
+        for side in origin_leg.sides:
             account = transfer.debit_account_id if side == "debit" else transfer.credit_account_id
-            found[held.leg, side] = account
+            found[origin_leg.leg, side] = account
     return found
 
 
@@ -66,8 +64,8 @@ def fill(chain: Chain, found: FoundAccounts, accounts: AccountRefs) -> Chain | D
     if chain.needs is None:
         return chain
     refs: dict[int, AccountRef] = {}
-    for number, each in enumerate(chain.needs.fills):
-        ref = _filled(each, found, accounts, refs)
+    for number, wanted in enumerate(chain.needs.fills):
+        ref = _filled(wanted, found, accounts, refs)
         if isinstance(ref, Dead):
             return ref
         refs[-number - 1] = ref
@@ -79,7 +77,7 @@ def with_stored_accounts(chain: Chain, stored: Mapping[int, Transfer]) -> dict[i
 
     An optional origin may have been posted since; the accounts stored with the chain remain.
     """
-    held: dict[int, int] = {}
+    account_ids: dict[int, int] = {}
     for leg in chain.legs:
         transfer = stored.get(leg.id)
         if transfer is None:
@@ -89,8 +87,8 @@ def with_stored_accounts(chain: Chain, stored: Mapping[int, Transfer]) -> dict[i
             (leg.credit, transfer.credit_account_id),
         ):
             if ref is not None and ref.id < 0:
-                held[ref.id] = account
-    return held
+                account_ids[ref.id] = account
+    return account_ids
 
 
 def with_accounts(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
@@ -99,30 +97,30 @@ def with_accounts(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
 
 
 def _filled(
-    each: Fill, found: FoundAccounts, accounts: AccountRefs, filled: Mapping[int, AccountRef]
+    wanted: Fill, found: FoundAccounts, accounts: AccountRefs, filled: Mapping[int, AccountRef]
 ) -> AccountRef | Dead:
-    """filled: the sides before it; what stands after its `else` is among them, if an origin's."""
-    held = found.get((each.leg, each.side))
-    if held is None or (each.family is not None and not held.key):
-        if each.otherwise is not None:
-            return filled.get(each.otherwise.id, each.otherwise)
-        return Dead(Reason.MISSING_FIELD, f"{each.text}: the origin has no such account")
-    if each.family is None and held.ledger == each.ledger:
-        return _open(held)
-    return _member(each, held, accounts)
+    """filled: the sides before it, among them what its `else` takes from an origin."""
+    origin_account = found.get((wanted.leg, wanted.side))
+    if origin_account is None or (wanted.family is not None and not origin_account.key):
+        if wanted.otherwise is not None:
+            return filled.get(wanted.otherwise.id, wanted.otherwise)
+        return Dead(Reason.MISSING_FIELD, f"{wanted.text}: the origin has no such account")
+    if wanted.family is None and origin_account.ledger == wanted.ledger:
+        return _open(origin_account)
+    return _member(wanted, origin_account, accounts)
 
 
-def _member(each: Fill, held: AccountRef, accounts: AccountRefs) -> AccountRef | Dead:
+def _member(wanted: Fill, origin_account: AccountRef, accounts: AccountRefs) -> AccountRef | Dead:
     """Another account with the key of the one that was found: of a family, or of a currency."""
-    if held.key.startswith(HASHED_KEY):
-        return Dead(Reason.BAD_KEY, f"{each.text}: the key is too long to be read back")
-    account = each.family or accounts.declared(held.code)
+    if origin_account.key.startswith(HASHED_KEY):
+        return Dead(Reason.BAD_KEY, f"{wanted.text}: the key is too long to be read back")
+    account = wanted.family or accounts.declared(origin_account.code)
     if account is None:
-        return Dead(Reason.CONFLICT, f"{each.text}: the account is not in this rulebook")
+        return Dead(Reason.CONFLICT, f"{wanted.text}: the account is not in this rulebook")
     try:
-        return accounts.ref(account, each.ledger, held.key)
+        return accounts.ref(account, wanted.ledger, origin_account.key)
     except BadKey as problem:
-        return Dead(Reason.BAD_KEY, f"{each.text} {problem}")
+        return Dead(Reason.BAD_KEY, f"{wanted.text} {problem}")
 
 
 def _open(ref: AccountRef) -> AccountRef:
@@ -136,7 +134,7 @@ def _with(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
         debit = refs[leg.debit.id] if leg.debit and leg.debit.id < 0 else leg.debit
         credit = refs[leg.credit.id] if leg.credit and leg.credit.id < 0 else leg.credit
         if debit is not None and credit is not None and debit.id == credit.id:
-            place = f"{leg.spec.transaction}.{leg.spec.name}"
-            return Dead(Reason.SAME_ACCOUNT, f"{place} debits and credits one account")
+            leg_name = f"{leg.spec.transaction}.{leg.spec.name}"
+            return Dead(Reason.SAME_ACCOUNT, f"{leg_name} debits and credits one account")
         legs.append(leg._replace(debit=debit, credit=credit))
     return chain._replace(legs=tuple(legs))

@@ -111,8 +111,8 @@ class OriginUse:
     @property
     def text(self) -> str:
         """As the rulebook writes it: `origin.gross.credit else suspense`."""
-        place = f"origin.{self.leg}.{self.side}"
-        taken = f"{self.family.name}[{place}.key]" if self.family else place
+        origin_side = f"origin.{self.leg}.{self.side}"
+        taken = f"{self.family.name}[{origin_side}.key]" if self.family else origin_side
         return f"{taken} else {self.otherwise.text}" if self.otherwise else taken
 
 
@@ -146,11 +146,15 @@ class OriginLeg(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OriginTransaction:
-    """One transaction that may have made the earlier chain. fact: it has an idempotency_key."""
+    """One transaction that may have made the earlier chain.
+
+    fact: whether it has an idempotency_key.
+    legs: its transfers that hold accounts.
+    """
 
     transaction: str
     fact: bool
-    held: tuple[OriginLeg, ...]
+    legs: tuple[OriginLeg, ...]
 
 
 @dataclass(frozen=True, slots=True)

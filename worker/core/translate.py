@@ -18,8 +18,8 @@ from worker.core.compiled_rules import (
     CompiledNamed,
     CompiledOrigin,
     CompiledRules,
+    CompiledSide,
     CompiledTransaction,
-    SidePlan,
     TranslationRefused,
     compile_rulebook,
 )
@@ -38,8 +38,8 @@ from worker.core.rulebook import Rulebook
 ITEMS_MAX: Final = 16_384
 """Items of all `for_each` of an event together: twice what any ledger takes in one batch."""
 
-UNTIDY: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey)
-"""What the fast plans trip over; the precise ones then say what it is."""
+FAST_FAILURES: Final = (KeyError, TypeError, UnicodeEncodeError, ExpressionError, BadKey)
+"""What the fast rules fail with; the precise ones then say what it is."""
 
 ANY_ACCOUNT: Final = "*"
 """As the account of a translator: events of every Stripe account go into the same books."""
@@ -52,7 +52,7 @@ class Translator:
     """Turns events into chains by one rulebook. Not thread-safe.
 
     livemode: an event of the other mode is dead; None takes any.
-    account: whose books these are, see `_stranger`. An event that names neither is taken.
+    account: whose books these are, see `_other_books`. An event that names neither is taken.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Translator:
         """
         if not 0 <= attempt <= ATTEMPT_MAX:
             raise ValueError(f"attempt {attempt} is not within 0 to {ATTEMPT_MAX}")
-        if problem := self._mode_problem(event.body):
+        if problem := self._books_problem(event.body):
             return Dead(Reason.WRONG_MODE, problem)
         answers = self._matcher.answers(role, event.type)
         if not answers.allowed:
@@ -88,7 +88,7 @@ class Translator:
         try:
             try:
                 return self._answer(self._fast, answers, event, attempt, diverted=diverted)
-            except UNTIDY:
+            except FAST_FAILURES:
                 return self._answer(self._precise, answers, event, attempt, diverted=diverted)
         except TranslationRefused as refused:
             return refused.dead
@@ -99,7 +99,7 @@ class Translator:
 
     def name_account(self, account: wire.Account) -> AccountRef:
         """Names an account read from the ledger; one of no declared code is `code:1234`."""
-        return self._accounts.named(account)
+        return self._accounts.name_account(account)
 
     def currency_of(self, ledger: int) -> Currency | None:
         """The currency of a ledger, None where the rulebook has none."""
@@ -109,18 +109,18 @@ class Translator:
         """The fixed part of a leg by its announced name (`gross`, `loss.account`)."""
         return self._specs.get((transaction, leg))
 
-    def _mode_problem(self, body: Value) -> str:
+    def _books_problem(self, body: Value) -> str:
         said = body.get("livemode")
         if self._livemode is not None and said is not None and said is not self._livemode:
             return f"livemode is not {str(self._livemode).lower()}"
         account, context = body.get("account"), body.get("context")
         if (account or context) and self._account != ANY_ACCOUNT:
-            return _stranger(self._account, account, context)
+            return _other_books(self._account, account, context)
         return ""
 
     def _answer(
         self,
-        plans: CompiledRules,
+        rules: CompiledRules,
         answers: MatchTable,
         event: Event,
         attempt: int,
@@ -128,37 +128,37 @@ class Translator:
         diverted: bool,
     ) -> Chain | Skipped | Dead:
         """The first transaction that matches, else ignored, else no rule."""
-        for place in answers.transactions:
-            plan = plans.transactions[place]
-            if not plan.start <= event.created < plan.end:
+        for index in answers.transactions:
+            rule = rules.transactions[index]
+            if not rule.start <= event.created < rule.end:
                 continue
-            body = NamedValues(event.body, plan.lets) if plan.lets else event.body
-            if plan.when is None or plan.when(body):
-                return self._chain(plan, event, body, attempt, diverted=diverted)
-        for place in answers.ignore:
-            when = plans.ignore[place]
+            body = NamedValues(event.body, rule.lets) if rule.lets else event.body
+            if rule.when is None or rule.when(body):
+                return self._chain(rule, event, body, attempt, diverted=diverted)
+        for index in answers.ignore:
+            when = rules.ignore[index]
             if when is None or when(event.body):
                 return IGNORED
         return Dead(Reason.NO_RULE, _no_rule(answers))
 
     def _chain(
-        self, plan: CompiledTransaction, event: Event, body: Value, attempt: int, *, diverted: bool
+        self, rule: CompiledTransaction, event: Event, body: Value, attempt: int, *, diverted: bool
     ) -> Chain | Skipped:
-        if plan.require and (dead := unmet(plan.name, plan.require, body)):
+        if rule.require and (dead := unmet(rule.name, rule.require, body)):
             raise TranslationRefused(dead.reason, dead.detail)
-        if plan.waits:
+        if rule.waits:
             self._fills.clear()
-        key = event_key(event.id) if plan.key is None else idempotency_of(plan, body)
-        created = event.created if plan.time is None else plan.time.value(body)
+        key = event_key(event.id) if rule.key is None else idempotency_of(rule, body)
+        created = event.created if rule.time is None else rule.time.value(body)
         draft = _Draft(
             body=body,
             key_field=hashed(key),
-            time_ms=seconds(created, plan.time) * 1000,
+            time_ms=seconds(created, rule.time) * 1000,
             attempt=attempt,
         )
-        if plan.currency is not None:
-            draft.currency = self._currency(plan.currency, plan.currency.value(body))
-        for leg in plan.diverted if diverted else plan.legs:
+        if rule.currency is not None:
+            draft.currency = self._currency(rule.currency, rule.currency.value(body))
+        for leg in rule.diverted if diverted else rule.legs:
             if leg.loops:
                 self._each(leg, draft, (), "")
             else:
@@ -166,23 +166,23 @@ class Translator:
         if not draft.legs:
             return NOTHING_TO_POST
         legs = tuple(draft.legs)
-        if plan.memo and (dead := not_at_zero(plan.name, plan.memo, legs)):
+        if rule.memo and (dead := not_at_zero(rule.name, rule.memo, legs)):
             raise TranslationRefused(dead.reason, dead.detail)
-        needs = self._needs(plan, body) if plan.waits else None
-        suspends = plan.suspends and not diverted
+        needs = self._needs(rule, body) if rule.waits else None
+        suspends = rule.suspends and not diverted
         # fmt: off
         return new(Chain, (
-            event, plan.name, key, fact_tag(key), attempt, legs, plan.sync, needs, suspends,
-            diverted, plan.alert,
+            event, rule.name, key, fact_tag(key), attempt, legs, rule.sync, needs, suspends,
+            diverted, rule.alert,
         ))
 
-    def _needs(self, plan: CompiledTransaction, body: Value) -> Needs:
-        origin = need(plan.origin, body) if plan.origin is not None else None
-        after = need(plan.after, body) if plan.after is not None else None
+    def _needs(self, rule: CompiledTransaction, body: Value) -> Needs:
+        origin = need(rule.origin, body) if rule.origin is not None else None
+        after = need(rule.after, body) if rule.after is not None else None
         return Needs(origin, after, tuple(self._fills))
 
     def _each(self, leg: CompiledLeg, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
-        """The leg for each item; index: the items' places, joined by dots (`3.0`)."""
+        """The leg for each item; index: the items' numbers, joined by dots (`3.0`)."""
         reading = leg.loops[len(items)]
         found = reading.value(draft.body, items)
         if type(found) is not list:
@@ -193,11 +193,11 @@ class Translator:
                 Reason.TOO_MANY_LEGS, f"{reading.text} has more than {ITEMS_MAX} items"
             )
         for number, item in enumerate(found):
-            place = f"{index}.{number}" if index else str(number)
+            item_index = f"{index}.{number}" if index else str(number)
             if len(items) + 1 < len(leg.loops):
-                self._each(leg, draft, (*items, item), place)
+                self._each(leg, draft, (*items, item), item_index)
             else:
-                self._leg(leg, draft, (*items, item), place)
+                self._leg(leg, draft, (*items, item), item_index)
 
     def _leg(self, leg: CompiledLeg, draft: _Draft, items: tuple[Value, ...], index: str) -> None:
         body = draft.body
@@ -228,49 +228,49 @@ class Translator:
             draft.add(part.spec, currency, debit, credit, amount, index)
 
     def _account_of(
-        self, plan: SidePlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
+        self, side: CompiledSide | None, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
-        if type(plan) is not CompiledAccount:
-            return self._from_origin(plan, currency, body, items)
-        key = "" if plan.key is None else plan.key.value(body, items)
+        if type(side) is not CompiledAccount:
+            return self._from_origin(side, currency, body, items)
+        key = "" if side.key is None else side.key.value(body, items)
         if key is None:
-            raise TranslationRefused(Reason.MISSING_FIELD, f"{plan.text} is null")
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{side.text} is null")
         try:
-            return self._accounts.ref(plan.account, currency.ledger, key)
+            return self._accounts.ref(side.account, currency.ledger, key)
         except BadKey as problem:
-            raise TranslationRefused(Reason.BAD_KEY, f"{plan.text} {problem}") from problem
+            raise TranslationRefused(Reason.BAD_KEY, f"{side.text} {problem}") from problem
 
     def _from_origin(
-        self, plan: SidePlan | None, currency: Currency, body: Value, items: tuple[Value, ...]
+        self, side: CompiledSide | None, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
         """A side that the event names, or that is filled in once the origin was found."""
-        if isinstance(plan, CompiledNamed):
-            return self._named(plan, currency, body, items)
-        if not isinstance(plan, CompiledOrigin):
+        if isinstance(side, CompiledNamed):
+            return self._named(side, currency, body, items)
+        if not isinstance(side, CompiledOrigin):
             raise TranslationRefused(Reason.MISSING_FIELD, "the leg names no account")
         otherwise = None
-        if plan.otherwise is not None:
-            otherwise = self._account_of(plan.otherwise, currency, body, items)
-        fill = Fill(plan.leg, plan.side, plan.family, currency.ledger, otherwise, plan.text)
+        if side.otherwise is not None:
+            otherwise = self._account_of(side.otherwise, currency, body, items)
+        fill = Fill(side.leg, side.side, side.family, currency.ledger, otherwise, side.text)
         if fill not in self._fills:
             self._fills.append(fill)
         number = -self._fills.index(fill) - 1
-        return AccountRef(number, plan.text, "", currency.ledger, 0, 0)
+        return AccountRef(number, side.text, "", currency.ledger, 0, 0)
 
     def _named(
-        self, plan: CompiledNamed, currency: Currency, body: Value, items: tuple[Value, ...]
+        self, side: CompiledNamed, currency: Currency, body: Value, items: tuple[Value, ...]
     ) -> AccountRef:
         """The account that the event names, with a key where it is a family's and only there."""
-        name, key = plan.name.value(body, items), plan.key.value(body, items)
+        name, key = side.name.value(body, items), side.key.value(body, items)
         if name is None:
-            raise TranslationRefused(Reason.MISSING_FIELD, f"{plan.name.text} is null")
-        account = plan.accounts.get(name) if type(name) is str else None
+            raise TranslationRefused(Reason.MISSING_FIELD, f"{side.name.text} is null")
+        account = side.accounts.get(name) if type(name) is str else None
         if account is None:
-            problem = f"{plan.name.text} is no declared account that may be named"
+            problem = f"{side.name.text} is no declared account that may be named"
         elif key in (None, "") and account.per:
-            problem = f"{plan.key.text} is missing: the account is one of a family"
+            problem = f"{side.key.text} is missing: the account is one of a family"
         elif not (key in (None, "") or account.per):
-            problem = f"{plan.key.text} is given to an account without `per`"
+            problem = f"{side.key.text} is given to an account without `per`"
         else:
             problem = ""
         if account is None or problem:
@@ -278,7 +278,7 @@ class Translator:
         try:
             return self._accounts.ref(account, currency.ledger, key or "")
         except BadKey as error:
-            raise TranslationRefused(Reason.BAD_KEY, f"{plan.key.text} {error}") from error
+            raise TranslationRefused(Reason.BAD_KEY, f"{side.key.text} {error}") from error
 
     def _currency(self, reading: CompiledExpression, value: Value) -> Currency:
         found = self.rulebook.ledgers.get(value) if type(value) is str else None
@@ -324,8 +324,10 @@ class _Draft:
     ) -> None:
         """One more leg; this is where money is checked the first time."""
         if debit is not None and credit is not None and debit.id == credit.id:
-            place = f"{spec.transaction}.{spec.name}"
-            raise TranslationRefused(Reason.SAME_ACCOUNT, f"{place} debits and credits one account")
+            leg_name = f"{spec.transaction}.{spec.name}"
+            raise TranslationRefused(
+                Reason.SAME_ACCOUNT, f"{leg_name} debits and credits one account"
+            )
         suffix = spec.suffix
         if index or self.attempt:
             suffix = cached_suffix(spec.leg, index, spec.part, self.attempt)
@@ -333,7 +335,7 @@ class _Draft:
         self.legs.append(new(Leg, (spec, currency, made, debit, credit, amount, pending_ids)))
 
 
-def _stranger(books: str, account: Value, context: Value) -> str:
+def _other_books(books: str, account: Value, context: Value) -> str:
     """Why an event that names an account or a context is not of these books; empty when it is.
 
     | books    | account  | context             |                                                  |

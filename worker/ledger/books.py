@@ -59,7 +59,7 @@ class NamedLedger:
 
     def name(self, account: HeldAccount) -> AccountRef:
         """The declared name and key of an account that the ledger holds."""
-        return self._accounts.named(account)
+        return self._accounts.name_account(account)
 
     def names(self, numbers: set[int]) -> dict[int, AccountRef]:
         """The names of these accounts, by one lookup; what does not exist is left out."""
@@ -104,7 +104,7 @@ class NamedLedger:
     def _places(self) -> dict[int, tuple[str, int]]:
         return known_positions(self._settings, groups=self._groups)
 
-    def place(self, position: int) -> NamedPosition | None:
+    def named_position(self, position: int) -> NamedPosition | None:
         """The record at a position (`user_data_64`); None for another group's or topic's."""
         found = self._places.get(position >> OFFSET_BITS << OFFSET_BITS)
         return NamedPosition(*found, position & OFFSET_MASK) if found else None
@@ -146,12 +146,12 @@ def known_positions(
 
 def _legs_by_code(rulebook: Rulebook) -> dict[int, str]:
     """The legs of each code, as `charge.gross`; several where legs share one."""
-    named: dict[int, list[str]] = {}
+    name_account: dict[int, list[str]] = {}
     for transaction in rulebook.transactions:
         for leg in transaction.legs:
             if leg.code:
-                named.setdefault(leg.code, []).append(f"{transaction.name}.{leg.name}")
-    return {code: ", ".join(legs) for code, legs in named.items()}
+                name_account.setdefault(leg.code, []).append(f"{transaction.name}.{leg.name}")
+    return {code: ", ".join(legs) for code, legs in name_account.items()}
 
 
 @contextmanager

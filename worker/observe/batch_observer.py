@@ -205,8 +205,8 @@ def _report(
     for item, outcome in zip(items, outcomes, strict=True):
         kind, _, transaction, posted, rejection, dead, _ = outcome
         kinds.add(item.assignment.topic, kind)
-        if type(item.asked) is Chain:
-            legs += len(item.asked.legs)
+        if type(item.translated) is Chain:
+            legs += len(item.translated.legs)
         if posted:
             for leg in posted:
                 transfers.add(leg.currency.name, transaction)

@@ -142,7 +142,7 @@ def origin_problem(parsed: ParsedUse, origin: Predecessor | None) -> str:
     if origin is None:
         return "the transaction has no `origin`"
     for source in origin.sources:
-        legs = {held.leg for held in source.held}
+        legs = {leg.leg for leg in source.legs}
         if parsed.leg not in legs:
             hint = near(parsed.leg, legs) or " that is without `for_each`"
             return f"{source.transaction} has no leg {parsed.leg!r}{hint}"

@@ -68,9 +68,9 @@ class AnnouncementWriter:
         )
 
     def _wait(self, item: Item, dead: Dead) -> Announcement:
-        stay = item.assignment
+        assignment = item.assignment
         return self._parked.park(
-            item.record, dead, tries=stay.tries, role=item.role, since=stay.since
+            item.record, dead, tries=assignment.tries, role=item.role, since=assignment.since
         )
 
     def _letter(self, item: Item, dead: Dead) -> Announcement:
@@ -81,12 +81,12 @@ class AnnouncementWriter:
 
 def _stage(item: Item, dead: Dead) -> str:
     """Where the record died."""
-    if isinstance(item.asked, Chain):
+    if isinstance(item.translated, Chain):
         return "post"
     return "decode" if dead.reason in _UNREAD else "translate"
 
 
 def _chain(item: Item) -> Chain:
-    if not isinstance(item.asked, Chain):
+    if not isinstance(item.translated, Chain):
         raise BrokenInvariant("an event without a chain was posted")
-    return item.asked
+    return item.translated

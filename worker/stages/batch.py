@@ -54,10 +54,10 @@ class Batch:
         """Take one more item; those that do not fit one request stay for the next at the cut."""
         self.items.append(item)
         self.size_bytes += item.size_bytes
-        asked = item.asked
-        if type(asked) is Chain:
-            self.legs += len(asked.legs)
-            if asked.sync or item.attempts:
+        translated = item.translated
+        if type(translated) is Chain:
+            self.legs += len(translated.legs)
+            if translated.sync or item.attempts:
                 self.urgent = True
 
     def extend(self, items: Iterable[Item]) -> None:
@@ -93,15 +93,15 @@ def _split(items: list[Item], legs_max: int) -> tuple[list[Item], list[Item]]:
     if fitting:
         return items[:fitting], items[fitting:]
     offered = _offered(items)
-    hasty: set[int] = set()
+    without_waiting: set[int] = set()
     while True:
-        cut = _Cut(legs_max, offered, hasty)
+        cut = _Cut(legs_max, offered, without_waiting)
         for item in items:
             cut.add(item)
         circle = cut.circle()
         if circle is None:
             return cut.now, cut.later
-        hasty.add(id(circle))
+        without_waiting.add(id(circle))
 
 
 def _plain_prefix(items: list[Item], legs_max: int) -> int:
@@ -112,15 +112,15 @@ def _plain_prefix(items: list[Item], legs_max: int) -> int:
     legs = 0
     fitting = len(items)
     for number, item in enumerate(items):
-        asked = item.asked
-        if type(asked) is not Chain:
+        translated = item.translated
+        if type(translated) is not Chain:
             continue
-        if item.attempts or asked.needs is not None:
+        if item.attempts or translated.needs is not None:
             return 0
-        for leg in asked.legs:
+        for leg in translated.legs:
             if leg.pending_ids:
                 return 0
-        legs += len(asked.legs)
+        legs += len(translated.legs)
         if legs > legs_max:
             fitting = min(fitting, number)
     latest = {item.assignment: item.offset for item in items}
@@ -135,7 +135,7 @@ class _Cut:
 
     legs_max: int
     offered: dict[int, Item]
-    hasty: set[int]
+    without_waiting: set[int]
     now: list[Item] = field(default_factory=list)
     later: list[Item] = field(default_factory=list)
     waiting: dict[int, tuple[Item, Item | None]] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class _Cut:
         return not (full or self.closed) and item.assignment.may_submit(item.offset)
 
     def _predecessor(self, item: Item) -> Item | None:
-        if not self.offered or id(item) in self.hasty:
+        if not self.offered or id(item) in self.without_waiting:
             return None
         found = (self.offered.get(number) for number in _awaits(item))
         return next((other for other in found if other is not None and other is not item), None)
@@ -195,9 +195,9 @@ def _offered(items: list[Item]) -> dict[int, Item]:
         return {}
     offered: dict[int, Item] = {}
     for item in items:
-        if isinstance(item.asked, Chain):
-            offered.setdefault(item.asked.tag, item)
-            for leg in item.asked.legs:
+        if isinstance(item.translated, Chain):
+            offered.setdefault(item.translated.tag, item)
+            for leg in item.translated.legs:
                 if leg.spec.kind == "pending":
                     offered.setdefault(leg.id, item)
     return offered
@@ -205,8 +205,8 @@ def _offered(items: list[Item]) -> dict[int, Item]:
 
 def _awaits(item: Item) -> tuple[int, ...]:
     """The ids of pending transfers that this item posts or voids, and the tags it waits for."""
-    if not isinstance(item.asked, Chain):
+    if not isinstance(item.translated, Chain):
         return ()
-    needs = item.asked.needs
-    settled = tuple(pending for leg in item.asked.legs for pending in leg.pending_ids)
+    needs = item.translated.needs
+    settled = tuple(pending for leg in item.translated.legs for pending in leg.pending_ids)
     return settled if needs is None else settled + needs.tags

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from worker.core.assignment import Assignment, CommittedPosition
+from worker.core.assignment import Assignment, CommitMetadata
 from worker.stages.item import Item
 
 
 class PartitionCommit(NamedTuple):
-    """One partition's part of a transaction.
+    """What one transaction commits of one partition.
 
     offset: everything below it has its outcome.
-    position: what the commit carries as metadata.
+    metadata: `since` and `until`, which the commit carries.
     """
 
     assignment: Assignment
     offset: int
-    position: CommittedPosition
+    metadata: CommitMetadata
 
 
 def settled(items: Iterable[Item], *, window: int) -> list[PartitionCommit]:
@@ -34,16 +34,16 @@ def blocked(items: Iterable[Item], *, window: int) -> list[PartitionCommit]:
         first.setdefault(item.assignment, item.offset)
     return [
         PartitionCommit(
-            one,
-            one.committed,
-            CommittedPosition(one.since, max(one.until, offset + window)),
+            assignment,
+            assignment.committed,
+            CommitMetadata(assignment.since, max(assignment.until, offset + window)),
         )
-        for one, offset in first.items()
-        if not one.may_submit(offset)
+        for assignment, offset in first.items()
+        if not assignment.may_submit(offset)
     ]
 
 
 def raised(assignment: Assignment, next_offset: int, window: int) -> PartitionCommit:
     """Up to this offset, and `until` with it."""
-    position = assignment.raised(next_offset=next_offset, window=window)
-    return PartitionCommit(assignment, next_offset, position)
+    metadata = assignment.raised(next_offset=next_offset, window=window)
+    return PartitionCommit(assignment, next_offset, metadata)

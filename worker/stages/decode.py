@@ -50,14 +50,14 @@ class EventReader:
         group: the consumer group, under which a parked record has its earlier positions.
         """
         made: list[Item] = []
-        for (record, stay), event in zip(ready, found, strict=True):
-            role = stay.role or role_of(record)
-            asked, attempts = self.translate(event, record, role=role)
+        for (record, assignment), event in zip(ready, found, strict=True):
+            role = assignment.role or role_of(record)
+            translated, attempts = self.translate(event, record, role=role)
             value = record.value() or b""
-            if isinstance(asked, Chain):
-                asked.event.set_aside(self._decoder, value)
-            item = Item(record, stay, record.offset(), len(value), role, asked, attempts)
-            if stay.tries:
+            if isinstance(translated, Chain):
+                translated.event.set_aside(self._decoder, value)
+            item = Item(record, assignment, record.offset(), len(value), role, translated, attempts)
+            if assignment.tries:
                 item.earlier = earlier_positions(record, group=group)
             made.append(item)
         return made
@@ -69,17 +69,17 @@ class EventReader:
         if isinstance(found, Dead):
             return found, 0
         headers = headers_of(record)
-        attempts = asked_attempt(headers) if headers else 0
+        attempts = requested_attempt(headers) if headers else 0
         if attempts is None:
             detail = f"the header {ATTEMPT_HEADER} is not a whole number from 1 to {ATTEMPT_MAX}"
             return Dead(Reason.NOT_AN_EVENT, detail), 0
         return self._translator.translate(found, role=role), attempts
 
 
-def asked_attempt(headers: Headers) -> int | None:
+def requested_attempt(headers: Headers) -> int | None:
     """The attempt that a redriven record asks for; 0 without the header, None when it is wrong."""
-    asked = [value for name, value in headers if name == ATTEMPT_HEADER]
-    if not asked:
+    values = [value for name, value in headers if name == ATTEMPT_HEADER]
+    if not values:
         return 0
     digits = {str(attempt).encode(): attempt for attempt in range(1, ATTEMPT_MAX + 1)}
-    return digits.get(asked[-1] or b"")
+    return digits.get(values[-1] or b"")

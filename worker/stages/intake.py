@@ -28,7 +28,7 @@ NOTHING: Final = Polled((), (), (), {})
 
 
 @dataclass(frozen=True, slots=True)
-class InputState:
+class InputSettings:
     """What is read, for whom, and in what portions.
 
     group: the consumer group.
@@ -57,7 +57,7 @@ class Intake:
 
     def __init__(
         self,
-        inputs: InputState,
+        inputs: InputSettings,
         source: GroupMember,
         partitions: Partitions,
         in_hand: InHand,

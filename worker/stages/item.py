@@ -13,13 +13,15 @@ from worker.core.ports import Record
 class Item:
     """One record on its way from topic to outcome.
 
-    offset: the record's. size_bytes: of its value. role: under which it came. asked: what the
-    rulebook makes of it. attempts: the highest attempt it may be posted under; 0 unless it was
-    redriven. earlier: what a parked event had before, position to `since`.
+    offset: the record's offset.
+    size_bytes: the size of its value.
+    role: under which it came.
+    translated: what the rulebook makes of it.
+    attempts: the highest attempt it may be posted under; 0 unless it was redriven.
+    earlier: the positions that a parked event had before, each with its `since`.
     """
 
     __slots__ = (
-        "asked",
         "assignment",
         "attempts",
         "earlier",
@@ -27,6 +29,7 @@ class Item:
         "record",
         "role",
         "size_bytes",
+        "translated",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - one argument per field, and keywords cost time
@@ -36,7 +39,7 @@ class Item:
         offset: int,
         size_bytes: int,
         role: str,
-        asked: Chain | Skipped | Dead,
+        translated: Chain | Skipped | Dead,
         attempts: int = 0,
         earlier: Mapping[int, int] | None = None,
     ) -> None:
@@ -45,11 +48,11 @@ class Item:
         self.offset = offset
         self.size_bytes = size_bytes
         self.role = role
-        self.asked = asked
+        self.translated = translated
         self.attempts = attempts
         self.earlier = earlier
 
     @property
     def legs(self) -> int:
         """How many rows of a request it takes."""
-        return len(self.asked.legs) if isinstance(self.asked, Chain) else 0
+        return len(self.translated.legs) if isinstance(self.translated, Chain) else 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 
-from worker.core.assignment import NO_REDO, Assignment, CommittedPosition, Opening
+from worker.core.assignment import NO_REDO, Assignment, CommitMetadata, Opening
 from worker.core.ports import GroupMember, TopicPartition
 from worker.stages.commits import PartitionCommit
 from worker.stages.seek_check import SeekCheck
@@ -51,11 +51,15 @@ class Openings:
             found = self._source.opening(partition)
             if found is not None:
                 self._found[partition] = found
-        known = [(each, found.stand) for each, found in self._found.items() if found.stand]
+        known = [
+            (partition, found.metadata)
+            for partition, found in self._found.items()
+            if found.metadata
+        ]
         return [
             partition
-            for partition, position in known
-            if self._open(assignments[partition], position, redo=position.until)
+            for partition, metadata in known
+            if self._open(assignments[partition], metadata, redo=metadata.until)
         ]
 
     def first_commits(
@@ -81,7 +85,7 @@ class Openings:
             PartitionCommit(
                 assignments[partition],
                 found.offset,
-                CommittedPosition(newest, found.offset + self._window),
+                CommitMetadata(newest, found.offset + self._window),
             )
             for partition, found in self._newest_for.items()
             if self._found.get(partition) is found
@@ -90,18 +94,18 @@ class Openings:
     def open_first(self, committed: Iterable[PartitionCommit]) -> list[TopicPartition]:
         """Open these, whose first commit is in."""
         return [
-            (one.topic, one.partition)
-            for one, _, position in committed
-            if self._open(one, position, redo=NO_REDO)
+            (assignment.topic, assignment.partition)
+            for assignment, _, metadata in committed
+            if self._open(assignment, metadata, redo=NO_REDO)
         ]
 
-    def _open(self, assignment: Assignment, position: CommittedPosition, *, redo: int) -> bool:
+    def _open(self, assignment: Assignment, metadata: CommitMetadata, *, redo: int) -> bool:
         """False when the client cannot be put there yet: the group is asked again."""
         partition = (assignment.topic, assignment.partition)
         offset = self._found.pop(partition).offset
         if not self._source.seek(partition, offset):
             return False
-        assignment.open(offset=offset, stand=position, redo=redo)
+        assignment.open(offset=offset, metadata=metadata, redo=redo)
         expected = self._seek_check.expected(partition, offset)
-        assignment.was_placed(offset, expects=expected)
+        assignment.note_seek(offset, expects=expected)
         return True

@@ -53,7 +53,7 @@ class Partitions:
         self._parked = ParkedPartitions()
         self._ends: dict[TopicPartition, int] = {}
         self._resting: frozenset[TopicPartition] = frozenset()
-        self._ranked = len({one.priority for one in topics.values()}) > 1
+        self._ranked = len({input_topic.priority for input_topic in topics.values()}) > 1
 
     # Whose is what
 
@@ -67,9 +67,9 @@ class Partitions:
         taken: list[tuple[Record, Assignment]] = []
         astray: set[Assignment] = set()
         for record in records:
-            one = self._taker(record, astray)
-            if one is not None and (not one.delay_ms or is_due(record, one)):
-                taken.append((record, one))
+            assignment = self._taker(record, astray)
+            if assignment is not None and (not assignment.delay_ms or is_due(record, assignment)):
+                taken.append((record, assignment))
         return taken
 
     def _taker(self, record: Record, astray: set[Assignment]) -> Assignment | None:
@@ -80,29 +80,31 @@ class Partitions:
         astray: those that passed a record over in this poll.
         """
         partition, offset = (record.topic(), record.partition()), record.offset()
-        one = self._assignments.get(partition)
-        if one is None:
+        assignment = self._assignments.get(partition)
+        if assignment is None:
             return None
-        if not one.opened:
+        if not assignment.opened:
             self._seek_check.note(partition, offset)
             return None
-        if offset < one.committed or (one.delay_ms and self._parked.sleeps(partition)):
+        if offset < assignment.committed or (
+            assignment.delay_ms and self._parked.sleeps(partition)
+        ):
             return None
-        if one.expects != EXPECTS_NOTHING:
-            if one in astray:
+        if assignment.expects != EXPECTS_NOTHING:
+            if assignment in astray:
                 return None
-            if self._seek_check.passed_over(one, offset):
-                astray.add(one)
-                seeks = one.placed + 1
-                self._seek(one, one.placed_at, expects=one.expects)
-                one.placed = seeks
+            if self._seek_check.passed_over(assignment, offset):
+                astray.add(assignment)
+                seeks = assignment.seeks + 1
+                self._seek(assignment, assignment.seek_offset, expects=assignment.expects)
+                assignment.seeks = seeks
                 return None
-        return one
+        return assignment
 
     def ours(self, item: Item) -> bool:
         """Does this work still belong to an assignment of ours?"""
-        one = item.assignment
-        return self._assignments.get((one.topic, one.partition)) is one
+        assignment = item.assignment
+        return self._assignments.get((assignment.topic, assignment.partition)) is assignment
 
     def all_ours(self, items: Iterable[Item]) -> bool:
         """Does all of it? Neighbours mostly belong to one assignment."""
@@ -124,7 +126,9 @@ class Partitions:
 
     def opened(self) -> list[TopicPartition]:
         """The partitions whose records are taken, now or when they are due."""
-        return [partition for partition, one in self._assignments.items() if one.opened]
+        return [
+            partition for partition, assignment in self._assignments.items() if assignment.opened
+        ]
 
     def awake(self) -> list[TopicPartition]:
         """The partitions whose records are taken now."""
@@ -146,8 +150,12 @@ class Partitions:
         if polled.gained:
             self._source.pause(polled.gained)
         for partition, end in polled.ends.items():
-            one = self._assignments.get(partition)
-            if one is not None and one.opened and one.expects == EXPECTS_NOTHING:
+            assignment = self._assignments.get(partition)
+            if (
+                assignment is not None
+                and assignment.opened
+                and assignment.expects == EXPECTS_NOTHING
+            ):
                 self._ends[partition] = end
         return bool(polled.lost or polled.gained)
 
@@ -160,9 +168,9 @@ class Partitions:
         self._openings.forget_newest()
         self._seek_check.note_expected(self._assignments.values())
         for item in items:
-            one = item.assignment
+            assignment = item.assignment
             if self.ours(item):
-                self._seek_check.note((one.topic, one.partition), item.offset)
+                self._seek_check.note((assignment.topic, assignment.partition), item.offset)
         for partition in self.assigned():
             self._begin(partition)
         self._source.pause(self.assigned())
@@ -200,7 +208,9 @@ class Partitions:
     @property
     def opening(self) -> bool:
         """Is some partition ours but not open yet, or a question about one that left unanswered?"""
-        return self.waits_for_ledger or not all(one.opened for one in self._assignments.values())
+        return self.waits_for_ledger or not all(
+            assignment.opened for assignment in self._assignments.values()
+        )
 
     @property
     def waits_for_ledger(self) -> bool:
@@ -277,9 +287,9 @@ class Partitions:
         A transaction's marker takes an offset that no record has. Only when nothing is under way.
         """
         return [
-            commits.raised(one, self._ends[partition], self._window)
-            for partition, one in self._assignments.items()
-            if one.opened
+            commits.raised(assignment, self._ends[partition], self._window)
+            for partition, assignment in self._assignments.items()
+            if assignment.opened
             and not self._parked.sleeps(partition)
-            and self._ends.get(partition, 0) > one.committed
+            and self._ends.get(partition, 0) > assignment.committed
         ]

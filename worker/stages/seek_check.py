@@ -37,9 +37,9 @@ class SeekCheck:
 
     def note_expected(self, assignments: Iterable[Assignment]) -> None:
         """What these still expect must come again too."""
-        for one in assignments:
-            if one.expects != EXPECTS_NOTHING:
-                self.note((one.topic, one.partition), one.expects)
+        for assignment in assignments:
+            if assignment.expects != EXPECTS_NOTHING:
+                self.note((assignment.topic, assignment.partition), assignment.expects)
 
     def forget(self, partition: TopicPartition) -> None:
         """It is another worker's."""
@@ -49,7 +49,7 @@ class SeekCheck:
         """Have the client read on from here; False: it cannot be put there now."""
         partition = (assignment.topic, assignment.partition)
         if self._source.seek(partition, offset):
-            assignment.was_placed(offset, expects=expects)
+            assignment.note_seek(offset, expects=expects)
             return True
         if expects != EXPECTS_NOTHING:
             self.note(partition, expects)
@@ -58,7 +58,9 @@ class SeekCheck:
     def expected(self, partition: TopicPartition, offset: int) -> int:
         """The first of the records read before that comes again from this offset on; read once."""
         read = self._read.pop(partition, ())
-        return min((each for each in read if each >= offset), default=EXPECTS_NOTHING)
+        return min(
+            (offset_read for offset_read in read if offset_read >= offset), default=EXPECTS_NOTHING
+        )
 
     def passed_over(self, assignment: Assignment, offset: int) -> bool:
         """Does this record come where an earlier one must? Then the partition is to be put back."""
@@ -68,9 +70,9 @@ class SeekCheck:
             return False
         where = {"topic": assignment.topic, "partition": assignment.partition}
         facts = {**where, "expected": assignment.expects, "found": offset}
-        if assignment.placed >= SEEKS_MAX:
+        if assignment.seeks >= SEEKS_MAX:
             _log.error("records_are_gone", **facts)
             assignment.expects = EXPECTS_NOTHING
             return False
-        _log.warning("kafka_place_lost", **facts, placed_at=assignment.placed_at)
+        _log.warning("kafka_place_lost", **facts, placed_at=assignment.seek_offset)
         return True

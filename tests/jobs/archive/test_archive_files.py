@@ -39,7 +39,7 @@ EXPECTED = [
         [("traceparent", b"00-ab"), ("raw", b"\xff"), ("none", None)],
         1_767_225_600_000,
     ),
-    ArchivedRecord("stripe.payments", 0, 0, None, b"\xff\0", placed=False),
+    ArchivedRecord("stripe.payments", 0, 0, None, b"\xff\0", has_position=False),
 ]
 SCHEMA = {
     "type": "record",
@@ -73,8 +73,8 @@ def container() -> bytes:
     rows = [
         {
             "topic": one.topic(),
-            "partition": one.partition() if one.placed else None,
-            "offset": one.offset() if one.placed else None,
+            "partition": one.partition() if one.has_position else None,
+            "offset": one.offset() if one.has_position else None,
             "timestamp": one.timestamp_ms or None,
             "key": one.key(),
             "value": one.value(),

@@ -147,9 +147,9 @@ def read_items(
         home = (record.topic(), record.partition())
         base = position_base(group=GROUP, topic=home[0], partition=home[1])
         assignment = assignments.setdefault(home, Assignment(*home, role, base, opened=True))
-        asked, attempts = reader.translate(event, record, role=role)
+        translated, attempts = reader.translate(event, record, role=role)
         size = len(record.value() or b"")
-        items.append(Item(record, assignment, record.offset(), size, role, asked, attempts))
+        items.append(Item(record, assignment, record.offset(), size, role, translated, attempts))
     return items
 
 
@@ -172,8 +172,10 @@ def apart(items: Sequence[Item]) -> Iterator[list[Item]]:
     """The items in order, cut before each one that waits for another chain."""
     together: list[Item] = []
     for item in items:
-        asked = item.asked
-        if isinstance(asked, Chain) and (asked.needs or any(leg.pending_ids for leg in asked.legs)):
+        translated = item.translated
+        if isinstance(translated, Chain) and (
+            translated.needs or any(leg.pending_ids for leg in translated.legs)
+        ):
             yield together
             together = []
         together.append(item)

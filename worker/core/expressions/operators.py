@@ -14,7 +14,7 @@ from worker.core.expressions.tree import EACH
 Value: TypeAlias = Any
 """A decoded JSON or Avro value: its kind is not known before it is looked at."""
 
-Turn = str | int | Callable[[Value], bool] | None
+WalkStep = str | int | Callable[[Value], bool] | None
 """One step of a path: a key, an index, the elements that meet a condition, or all."""
 
 SCALARS: Final = frozenset({int, str, bool, type(None)})
@@ -32,14 +32,14 @@ class IllTyped(ExpressionError):
     """A value is of the wrong kind."""
 
 
-def walk(root: Value, steps: tuple[Turn, ...], text: str) -> Value:
+def walk(root: Value, steps: tuple[WalkStep, ...], text: str) -> Value:
     """The value that a path leads to, step by step; says where the path breaks."""
     value = root
     for number, step in enumerate(steps):
         if step is EACH or callable(step):
             if not isinstance(value, list):
-                place = "[*]" if step is EACH else "[…]"
-                raise Missing(f"{text} is missing: there is no list at {place}")
+                step_text = "[*]" if step is EACH else "[…]"
+                raise Missing(f"{text} is missing: there is no list at {step_text}")
             chosen = filter(step, value) if callable(step) else value
             return [walk(item, steps[number + 1 :], text) for item in chosen]
         value = _walk_step(value, step, text)

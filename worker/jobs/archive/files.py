@@ -31,7 +31,7 @@ from worker.jobs.archive.compression import UNREADABLE, open_plain
 from worker.jobs.archive.records import ArchivedRecord
 
 AVRO_MAGIC: Final = b"Obj\x01"
-PLACE: Final = ("partition", "offset")
+POSITION_FIELDS: Final = ("partition", "offset")
 
 
 class BadRecord(Exception):
@@ -105,20 +105,20 @@ def _record(found: Mapping[str, Any], topic: str, numbering: Numbering) -> Archi
         if not topic:
             raise BadRecord("it is an event and names no topic: say with --topic which it is of")
         value = orjson.dumps(found, default=_plain)
-        return ArchivedRecord(topic, 0, numbering.next(topic), None, value, placed=False)
+        return ArchivedRecord(topic, 0, numbering.next(topic), None, value, has_position=False)
     name = found.get("topic")
     if not isinstance(name, str) or not name:
         raise BadRecord("`topic` is missing")
-    placed = all(found.get(field) is not None for field in PLACE)
+    has_position = all(found.get(field) is not None for field in POSITION_FIELDS)
     return ArchivedRecord(
         topic_name=name,
-        partition_number=_number(found, "partition") if placed else 0,
-        offset_number=_number(found, "offset") if placed else numbering.next(name),
+        partition_number=_number(found, "partition") if has_position else 0,
+        offset_number=_number(found, "offset") if has_position else numbering.next(name),
         key_bytes=_bytes(found, "key"),
         value_bytes=_value(found),
         header_list=_headers(found.get("headers")),
         timestamp_ms=_number(found, "timestamp") if found.get("timestamp") is not None else 0,
-        placed=placed,
+        has_position=has_position,
     )
 
 

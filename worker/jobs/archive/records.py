@@ -14,8 +14,8 @@ CREATE_TIME = 1
 class ArchivedRecord:
     """A record out of a file. `worker.core.ports.Record` is its shape.
 
-    placed: whether the archive has the record's position; if not, partition is 0 and offset counts
-    the topic's records in the order in which they were read.
+    has_position: whether the archive has the record's position; if not, partition is 0 and offset
+        counts the topic's records in the order in which they were read.
     """
 
     topic_name: str
@@ -25,7 +25,7 @@ class ArchivedRecord:
     value_bytes: bytes | None
     header_list: Headers = field(default_factory=list)
     timestamp_ms: int = 0
-    placed: bool = True
+    has_position: bool = True
 
     def topic(self) -> str:
         """The topic's name."""
@@ -56,6 +56,6 @@ class ArchivedRecord:
         return (CREATE_TIME, self.timestamp_ms) if self.timestamp_ms else (NO_TIMESTAMP, 0)
 
 
-def is_placed(record: Record) -> bool:
+def has_position(record: Record) -> bool:
     """Is it known where in Kafka the record was?"""
-    return record.placed if isinstance(record, ArchivedRecord) else True
+    return record.has_position if isinstance(record, ArchivedRecord) else True

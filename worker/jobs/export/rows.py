@@ -101,7 +101,7 @@ def transfer_fields(books: NamedLedger, transfers: list[Transfer]) -> list[Expor
             "posted_at": iso_time(transfer.timestamp),
             "ledger_timestamp": str(transfer.timestamp),
             "fact_at": iso_created(fact_seconds(transfer.id)),
-            **_source_fields(books.place(transfer.user_data_64)),
+            **_source_fields(books.named_position(transfer.user_data_64)),
             "expires_at": expiry(transfer) if transfer.timeout else "",
         }
         rows.append(row)

@@ -40,7 +40,7 @@ from worker.pipeline import Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
 from worker.stages.decode import EventReader
-from worker.stages.intake import InputState
+from worker.stages.intake import InputSettings
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
 from worker.stages.protocols import Posting
@@ -198,9 +198,9 @@ def _reach_ledger(
 
 def _inputs(
     settings: Settings, reads: Mapping[str, InputTopic], legs_max: int, events_limit: int
-) -> InputState:
+) -> InputSettings:
     batch = settings.batch
-    return InputState(
+    return InputSettings(
         group=settings.kafka.group_id,
         topics=reads,
         limits=Limits(batch.events_max, legs_max, batch.bytes_max),

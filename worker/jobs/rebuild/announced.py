@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final, NamedTuple
 
 from worker.codecs.letters import rejection
-from worker.codecs.outbox_reader import place_of, posted_fields
+from worker.codecs.outbox_reader import position_text, posted_fields
 from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.ports import Record
 from worker.core.wire import Transfer
-from worker.jobs.archive.records import is_placed
+from worker.jobs.archive.records import has_position
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql, open_database
 from worker.jobs.rebuild.tables import (
     EVENTLESS,
@@ -140,7 +140,7 @@ class AnnouncedLegs:
                 )
             )
         except (KeyError, ValueError):
-            raise UsageError(f"{place_of(record)} is no posted transfer") from None
+            raise UsageError(f"{position_text(record)} is no posted transfer") from None
 
     def event(self, record: Record, event: Event) -> None:
         """One record of an input topic, decoded."""
@@ -153,7 +153,7 @@ class AnnouncedLegs:
                 event.id,
                 record.topic(),
                 record.partition(),
-                record.offset() if is_placed(record) else -1,
+                record.offset() if has_position(record) else -1,
                 blake2b(value, digest_size=16).hexdigest(),
                 self._end,
                 len(value),

@@ -18,7 +18,7 @@ from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
-from worker.jobs.archive.records import is_placed
+from worker.jobs.archive.records import has_position
 from worker.jobs.duckdb_rows import RowBuffer
 from worker.jobs.reconcile.records import origin_of
 from worker.jobs.reconcile.stripe_side import (
@@ -93,7 +93,7 @@ class ExpectedPostings:
             "event_type": found.type if isinstance(found, Event) else "",
             "object_id": id_of(object_of(found)),
             "time_ms": record.timestamp()[1],
-            "in_transit": is_placed(record)
+            "in_transit": has_position(record)
             and not self.committed(record.topic(), record.partition(), record.offset()),
         }
         if isinstance(answer, Chain):

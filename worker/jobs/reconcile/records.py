@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from worker.codecs.outbox_reader import place_of
+from worker.codecs.outbox_reader import position_text
 from worker.core.ports import Record
-from worker.jobs.archive.records import is_placed
+from worker.jobs.archive.records import has_position
 
 
 def origin_of(record: Record) -> str:
     """A dead letter's name for a record: its position, or its bytes where that is unknown."""
-    return place_of(record) if is_placed(record) else hash_of(record)
+    return position_text(record) if has_position(record) else hash_of(record)
 
 
 def hash_of(record: Record) -> str:

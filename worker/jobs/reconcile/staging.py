@@ -10,7 +10,7 @@ from typing import Any, Final
 from worker.codecs.dead_letters import CONNECT
 from worker.codecs.headers import headers_of
 from worker.codecs.letters import UnusableLetter, of_carried, reason_of, rejection
-from worker.codecs.outbox_reader import place_of, posted_fields
+from worker.codecs.outbox_reader import position_text, posted_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
@@ -91,14 +91,14 @@ class Staging:
             self._unreadable(record, "it is no announcement of a posted transfer")
             return
         if self.span.holds(int(str(row[0]), 16) >> TIME_SHIFT):
-            self.stages["announced"].add((*row, place_of(record)))
+            self.stages["announced"].add((*row, position_text(record)))
 
     def _rejection(self, record: Record) -> None:
         refused = rejection(record)
         if refused is None:
             self._unreadable(record, "it is no rejection that the worker wrote")
             return
-        self.stages["rejected"].add((refused.event_id, refused.reason, place_of(record)))
+        self.stages["rejected"].add((refused.event_id, refused.reason, position_text(record)))
 
     def _letter(self, table: str, record: Record) -> None:
         """A letter by the record that it is about: one that waited and then died is that too."""
@@ -107,7 +107,7 @@ class Staging:
             self._unreadable(record, source.why)
             return
         topic, partition, offset = source.at
-        letter = (reason_of(record), place_of(record))
+        letter = (reason_of(record), position_text(record))
         self.stages[table].add((f"{topic}/{partition}@{offset}", *letter))
         self.stages[table].add((hash_of(record), *letter))
 
@@ -121,13 +121,13 @@ class Staging:
         return {name for name in names if name.startswith(f"{self.settings.topics.parked}.")}
 
     def _unreadable(self, record: Record, why: str) -> None:
-        self.stages["unreadable"].add((place_of(record), record.timestamp()[1], why))
+        self.stages["unreadable"].add((position_text(record), record.timestamp()[1], why))
 
     # The ledger
 
     def transfer_row(self, books: NamedLedger, transfer: Transfer) -> None:
         """One transfer of the ledger."""
-        position = books.place(transfer.user_data_64)
+        position = books.named_position(transfer.user_data_64)
         self._move(transfer)
         self.stages["actual"].add(
             (

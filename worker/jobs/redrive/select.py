@@ -25,7 +25,7 @@ from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
 from worker.core.ports import Announcement, Headers, Record, RecordPosition
 from worker.jobs.redrive.filter import LetterFields, LetterFilter
-from worker.stages.decode import ATTEMPT_HEADER, EventReader, asked_attempt
+from worker.stages.decode import ATTEMPT_HEADER, EventReader, requested_attempt
 
 Kind = Literal["dead", "rejected", "parked"]
 
@@ -122,7 +122,7 @@ class LetterSelection:
             "topic": topic,
             "partition": partition,
             "offset": offset,
-            "attempt": (asked_attempt(headers_of(letter)) or 0),
+            "attempt": (requested_attempt(headers_of(letter)) or 0),
             "time": time_of(letter),
         }
         if isinstance(found, OriginalRecord):
@@ -190,7 +190,7 @@ class LetterSelection:
         added: Headers = [(name, text.encode()) for name, text in notes.items()]
         if not self.request.new_attempt:
             return added
-        own = asked_attempt(found.headers) or 0
+        own = requested_attempt(found.headers) or 0
         attempt = 1 + max(own, self.highest.get(str(letter.fields["event_id"]), 0))
         if attempt > ATTEMPT_MAX:
             return UnusableLetter(

@@ -175,7 +175,7 @@ class Reannouncer:
         self, chains: Sequence[Sequence[Transfer]]
     ) -> tuple[list[Announcement], list[Unannounced]]:
         """The announcements in order, and what could not be announced."""
-        positions = [self._books.place(chain[0].user_data_64) for chain in chains]
+        positions = [self._books.named_position(chain[0].user_data_64) for chain in chains]
         found = self._topics.at(position for position in positions if position is not None)
         announcements: list[Announcement] = []
         unannounced: list[Unannounced] = []

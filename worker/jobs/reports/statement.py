@@ -81,7 +81,7 @@ class Statement:
             other = "?" if named is None else named.name + (f"[{named.key}]" if named.key else "")
             kind = kind_of(transfer.flags)
             reserved = transfer.amount if kind == "pending" else 0
-            position = self.books.place(transfer.user_data_64)
+            position = self.books.named_position(transfer.user_data_64)
             lines.append(StatementLine(transfer, kind, other, change, reserved, balance, position))
         return lines
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from worker.codecs.outbox_reader import place_of
+from worker.codecs.outbox_reader import position_text
 from worker.core.errors import UsageError
 from worker.core.ports import Commit, Ledger, Polled, Record, TopicPartition
 from worker.jobs.sync.balances import read_nets
@@ -120,7 +120,7 @@ class OutboxFollower:
                 self._take(record, batch)
             except Unreadable:
                 self.tally.unreadable += 1
-                _log.warning("no_announcement", at=place_of(record))
+                _log.warning("no_announcement", at=position_text(record))
         self._resolve(batch)
         if batch.cells:
             self._write(batch)

@@ -85,4 +85,4 @@ class AccountCreator:
                 raise BrokenInvariant(f"account {account.name}: {status.name.lower()}")
             (differing[account.id],) = unpack_accounts(account.row())
         found = self._ledger.lookup_accounts(list(differing))
-        return {held.id for held in found if account_conflict(held, differing[held.id])}
+        return {stored.id for stored in found if account_conflict(stored, differing[stored.id])}

@@ -39,14 +39,18 @@ class PredecessorLookup:
 
     def _by_id(self, ids: Iterable[int]) -> Mapping[int, Transfer]:
         wanted = list(dict.fromkeys(ids))
-        return {held.id: held for held in self._ledger.lookup_transfers(wanted)} if wanted else {}
+        return (
+            {transfer.id: transfer for transfer in self._ledger.lookup_transfers(wanted)}
+            if wanted
+            else {}
+        )
 
     def _resolved(self, chain: Chain, stored: Mapping[int, Transfer]) -> Chain | Dead:
         needs = chain.needs
         if needs is None:
             return chain
-        if needs.optional and (held := with_stored_accounts(chain, stored)) is not None:
-            return with_accounts(chain, self._named(held))
+        if needs.optional and (account_ids := with_stored_accounts(chain, stored)) is not None:
+            return with_accounts(chain, self._named(account_ids))
         if needs.after is not None and not self._look(needs.after, stored):
             return _missing(needs.after)
         return self._with_origin(chain, needs.origin, stored) if needs.origin else chain
@@ -63,7 +67,7 @@ class PredecessorLookup:
         return filled._replace(alert=f"{origin.text} never came: posted without it")
 
     def _named(self, numbers: Mapping[Waiter, int]) -> dict[Waiter, AccountRef]:
-        refs = self._posted_legs.named(numbers.values())
+        refs = self._posted_legs.account_refs(numbers.values())
         return {filled: refs[number] for filled, number in numbers.items()}
 
     def _look(self, need: Need, stored: Mapping[int, Transfer]) -> OriginAccounts:

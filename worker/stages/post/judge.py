@@ -26,7 +26,11 @@ from worker.stages.post.readback import PostedLegs
 
 
 class Submission:
-    """One chain on its way through a request. pending: see `pack_chain`."""
+    """One chain on its way through a request.
+
+    pending: see `pack_chain`.
+    timestamps: the ledger's, of each leg, in nanoseconds.
+    """
 
     __slots__ = ("answer", "chain", "item", "outcome", "pending", "timestamps")
 
@@ -60,10 +64,10 @@ class Judge:
             raise BrokenInvariant("an event became something else at another attempt")
         return chain
 
-    def look_up(self, works: Iterable[Submission]) -> Mapping[int, Transfer]:
-        """Transfers whose amounts or stories the answers do not tell."""
+    def look_up(self, submissions: Iterable[Submission]) -> Mapping[int, Transfer]:
+        """The transfers by id whose amounts, or whose posting record, the answers do not say."""
         wanted: list[int] = []
-        for work in works:
+        for work in submissions:
             if work.answer is None:
                 continue
             if work.answer.verdict is Verdict.CREATED:
@@ -76,7 +80,7 @@ class Judge:
                 wanted.extend(self._later_ids(work))
         if not wanted:
             return {}
-        return {held.id: held for held in self._ledger.lookup_transfers(wanted)}
+        return {transfer.id: transfer for transfer in self._ledger.lookup_transfers(wanted)}
 
     def _later_ids(self, work: Submission) -> list[int]:
         variants = (False, True) if work.chain.suspends or work.chain.diverted else (False,)
@@ -89,25 +93,26 @@ class Judge:
     # What the answers mean
 
     def outcome(
-        self, work: Submission, held: Mapping[int, Transfer], reserved: Mapping[int, Transfer]
+        self, work: Submission, transfers: Mapping[int, Transfer], reserved: Mapping[int, Transfer]
     ) -> Outcome:
         """The outcome of an answered chain.
 
-        held: what `look_up` found. reserved: the pending transfers that the chains settle.
+        transfers: what `look_up` found.
+        reserved: the pending transfers that the chains settle.
         """
         answer, chain = work.answer, work.chain
         if answer is None:
             raise BrokenInvariant("a chain was neither posted nor refused")
         if answer.verdict is Verdict.CREATED:
-            return self._posted(chain, self._created_legs(work, held))
+            return self._posted(chain, self._created_legs(work, transfers))
         leg = chain.legs[answer.leg_number].spec.name
         match answer.verdict:
             case Verdict.EXISTS:
-                return self._existing(work, held, reserved)
+                return self._existing(work, transfers, reserved)
             case Verdict.REJECTED:
                 return _rejected(chain, Rejection(leg, answer.reason()))
             case Verdict.FAILED_BEFORE:
-                return self._failed_before(work, held, leg)
+                return self._failed_before(work, transfers, leg)
             case verdict:
                 return table.ledger_dead_letter(
                     chain, table.DEAD[verdict], f"leg {leg}: {answer.reason()}"
@@ -121,7 +126,7 @@ class Judge:
         return new(Outcome, fields)
 
     def _created_legs(
-        self, work: Submission, held: Mapping[int, Transfer]
+        self, work: Submission, transfers: Mapping[int, Transfer]
     ) -> tuple[PostedLeg, ...]:
         """What was just created. A flat loop: it runs for every leg of the hot path."""
         last = len(work.chain.legs) - 1
@@ -131,7 +136,7 @@ class Judge:
             stamp = work.timestamps[number]
             flags = spec.flags
             if debit is None or credit is None or flags & BALANCING:
-                posted.append(self._posted_legs.leg(leg, _present(held, leg_id)))
+                posted.append(self._posted_legs.leg(leg, _present(transfers, leg_id)))
                 continue
             if number < last:
                 flags |= LINKED
@@ -144,16 +149,16 @@ class Judge:
         return tuple(posted)
 
     def _existing(
-        self, work: Submission, held: Mapping[int, Transfer], reserved: Mapping[int, Transfer]
+        self, work: Submission, transfers: Mapping[int, Transfer], reserved: Mapping[int, Transfer]
     ) -> Outcome:
         chain = work.chain
-        stored = [held[leg.id] for leg in chain.legs if leg.id in held]
+        stored = [transfers[leg.id] for leg in chain.legs if leg.id in transfers]
         if not stored:
             raise BrokenInvariant("a chain that exists was not found")
         rule = table.existing_verdict(
             same=table.same_chain(chain, stored, reserved),
-            held_position=stored[0].user_data_64,
-            held_at=stored[0].timestamp,
+            stored_position=stored[0].user_data_64,
+            stored_at=stored[0].timestamp,
             position=work.position,
             since=work.item.assignment.since,
             earlier=work.item.earlier,
@@ -163,12 +168,12 @@ class Judge:
                 return self._posted(chain, self._posted_legs.legs(chain, stored))
             case ExistingChain.COUNT:
                 return Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
-            case ExistingChain.ANNOUNCE_AS_HELD:
+            case ExistingChain.ANNOUNCE_AS_STORED:
                 legs = self._posted_legs.legs(
                     chain, self._posted_legs.posted_by(chain, stored[0].user_data_64)
                 )
                 return self._posted(chain, legs, _OTHER_RULEBOOK)
-            case ExistingChain.COUNT_AS_HELD:
+            case ExistingChain.COUNT_AS_STORED:
                 return Outcome(
                     OutcomeKind.REDELIVERED, chain.attempt, chain.transaction, alert=_OTHER_RULEBOOK
                 )
@@ -176,12 +181,14 @@ class Judge:
                 detail = f"the ledger holds other money under the key of {chain.transaction}"
                 return table.ledger_dead_letter(chain, Reason.CONFLICT, detail)
 
-    def _failed_before(self, work: Submission, held: Mapping[int, Transfer], leg: str) -> Outcome:
+    def _failed_before(
+        self, work: Submission, transfers: Mapping[int, Transfer], leg: str
+    ) -> Outcome:
         chain = work.chain
         counted = Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
         if not _may_announce(work.item):
             return counted
-        if any(number in held for number in self._later_ids(work)):
+        if any(number in transfers for number in self._later_ids(work)):
             return counted
         return _rejected(chain, Rejection(leg, "rejected_before"))
 
@@ -195,11 +202,13 @@ def _rejected(chain: Chain, rejection: Rejection) -> Outcome:
 
 
 def _may_announce(item: Item) -> bool:
-    one = item.assignment
-    return table.announce_rejected_before(offset=item.offset, redo=one.redo, tries=one.tries)
+    assignment = item.assignment
+    return table.announce_rejected_before(
+        offset=item.offset, redo=assignment.redo, tries=assignment.tries
+    )
 
 
-def _present(held: Mapping[int, Transfer], number: int) -> Transfer:
-    if number not in held:
+def _present(transfers: Mapping[int, Transfer], number: int) -> Transfer:
+    if number not in transfers:
         raise BrokenInvariant("a transfer that was just created was not found")
-    return held[number]
+    return transfers[number]

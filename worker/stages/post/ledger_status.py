@@ -47,31 +47,33 @@ class LedgerStatus:
         self._rules = rules
         self._predecessors = PredecessorLookup(ledger, rules, PostedLegs(ledger, rules))
 
-    def of(self, asked: Sequence[RequestedChain]) -> list[ChainStatus]:
+    def of(self, requested: Sequence[RequestedChain]) -> list[ChainStatus]:
         """How the ledger stands to each."""
-        held = self._look_up(leg.id for one in asked for leg in one.chain.legs)
-        variants = [self._variant(one, held) for one in asked]
+        transfers = self._look_up(leg.id for one in requested for leg in one.chain.legs)
+        variants = [self._variant(one, transfers) for one in requested]
         chains = [chain for chain in variants if isinstance(chain, Chain)]
         resolved = iter(self._predecessors.resolve(chains))
         full = [next(resolved) if isinstance(one, Chain) else one for one in variants]
         legs = [leg for one in full if isinstance(one, Chain) for leg in one.legs]
-        held |= self._look_up(number for leg in legs for number in leg.pending_ids)
-        held |= self._look_up(leg.id for leg in legs if leg.id not in held)
-        return [_held(one, held) for one in full]
+        transfers |= self._look_up(number for leg in legs for number in leg.pending_ids)
+        transfers |= self._look_up(leg.id for leg in legs if leg.id not in transfers)
+        return [_status(one, transfers) for one in full]
 
-    def under_other_ids(self, asked: Sequence[RequestedChain]) -> list[bool]:
+    def under_other_ids(self, requested: Sequence[RequestedChain]) -> list[bool]:
         """Does the ledger hold the fact, and under none of the ids that it can have now?"""
-        held = self._look_up(one.chain.legs[0].id for one in asked)
-        return [self._variant(one, held) is ChainStatus.OTHER_IDS for one in asked]
+        transfers = self._look_up(one.chain.legs[0].id for one in requested)
+        return [self._variant(one, transfers) is ChainStatus.OTHER_IDS for one in requested]
 
     def _look_up(self, ids: Iterable[int]) -> dict[int, Transfer]:
         wanted = list(dict.fromkeys(ids))
         return {one.id: one for one in self._ledger.lookup_transfers(wanted)} if wanted else {}
 
-    def _variant(self, one: RequestedChain, held: Mapping[int, Transfer]) -> Chain | ChainStatus:
+    def _variant(
+        self, one: RequestedChain, transfers: Mapping[int, Transfer]
+    ) -> Chain | ChainStatus:
         """The chain as it was posted: at its attempt, perhaps to suspense; itself if new."""
         chain = one.chain
-        if any(leg.id in held for leg in chain.legs):
+        if any(leg.id in transfers for leg in chain.legs):
             return chain
         stored = self._ledger.query_transfers(QueryFilter(user_data_128=chain.tag))
         if not stored:
@@ -83,18 +85,18 @@ class LedgerStatus:
         return ChainStatus.OTHER_IDS
 
 
-def _held(found: Chain | Dead | ChainStatus, held: Mapping[int, Transfer]) -> ChainStatus:
+def _status(found: Chain | Dead | ChainStatus, transfers: Mapping[int, Transfer]) -> ChainStatus:
     if isinstance(found, ChainStatus):
         return found
     if isinstance(found, Dead):
         return (
             ChainStatus.WAITING if found.reason is Reason.PREDECESSOR_MISSING else ChainStatus.DEAD
         )
-    stored = [held[leg.id] for leg in found.legs if leg.id in held]
+    stored = [transfers[leg.id] for leg in found.legs if leg.id in transfers]
     if not stored:
         waits = any(
-            leg.pending_ids and not any(number in held for number in leg.pending_ids)
+            leg.pending_ids and not any(number in transfers for number in leg.pending_ids)
             for leg in found.legs
         )
         return ChainStatus.WAITING if waits else ChainStatus.NEW
-    return ChainStatus.EXISTS if same_chain(found, stored, held) else ChainStatus.CONFLICT
+    return ChainStatus.EXISTS if same_chain(found, stored, transfers) else ChainStatus.CONFLICT

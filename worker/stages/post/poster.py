@@ -51,24 +51,26 @@ class Poster:
         """
         limit = self._ledger.batch_max
         outcomes: list[Outcome | None] = [_without_ledger(item, limit) for item in items]
-        asked = [
-            (number, Submission(item, item.asked))
+        remaining = [
+            (number, Submission(item, item.translated))
             for number, item in enumerate(items)
-            if outcomes[number] is None and isinstance(item.asked, Chain)
+            if outcomes[number] is None and isinstance(item.translated, Chain)
         ]
-        while asked:
-            self._request([work for _, work in asked])
-            asked = [again for one in asked if (again := self._settle(one, outcomes))]
+        while remaining:
+            self._request([work for _, work in remaining])
+            remaining = [
+                again for numbered in remaining if (again := self._settle(numbered, outcomes))
+            ]
         return [_decided(outcome) for outcome in outcomes]
 
     def _settle(
-        self, one: tuple[int, Submission], outcomes: list[Outcome | None]
+        self, numbered: tuple[int, Submission], outcomes: list[Outcome | None]
     ) -> tuple[int, Submission] | None:
         """Keep the outcome, or try what is next after a refusal.
 
         That is the same chain to its suspense accounts, else the next attempt of a redriven event.
         """
-        number, work = one
+        number, work = numbered
         outcome = _decided(work.outcome)
         if outcome.kind is OutcomeKind.POSTED:
             outcomes[number] = outcome
@@ -85,20 +87,20 @@ class Poster:
         outcomes[number] = outcome
         return None
 
-    def _request(self, works: list[Submission]) -> None:
+    def _request(self, submissions: list[Submission]) -> None:
         """One round: predecessors, accounts, transfers, and what must be looked up after."""
-        self._find_predecessors(works)
-        self._open_accounts([work for work in works if work.outcome is None])
-        reserved = self._find_pending(works)
-        self._create([work for work in works if work.outcome is None])
-        held = self._judge.look_up(works)
-        for work in works:
+        self._find_predecessors(submissions)
+        self._open_accounts([work for work in submissions if work.outcome is None])
+        reserved = self._find_pending(submissions)
+        self._create([work for work in submissions if work.outcome is None])
+        transfers = self._judge.look_up(submissions)
+        for work in submissions:
             if work.outcome is None:
-                work.outcome = self._judge.outcome(work, held, reserved)
+                work.outcome = self._judge.outcome(work, transfers, reserved)
 
-    def _open_accounts(self, works: list[Submission]) -> None:
-        conflicts = self._accounts.make(work.chain for work in works)
-        for work in works if conflicts else ():
+    def _open_accounts(self, submissions: list[Submission]) -> None:
+        conflicts = self._accounts.make(work.chain for work in submissions)
+        for work in submissions if conflicts else ():
             for account in work.chain.accounts():
                 if account.id in conflicts:
                     detail = f"account {account.name} differs in the ledger from its declaration"
@@ -106,9 +108,9 @@ class Poster:
 
     # Predecessors
 
-    def _find_predecessors(self, works: list[Submission]) -> None:
+    def _find_predecessors(self, submissions: list[Submission]) -> None:
         """Take the accounts of earlier chains; who must wait for one has its outcome."""
-        waiting = [work for work in works if work.chain.needs is not None]
+        waiting = [work for work in submissions if work.chain.needs is not None]
         if not waiting:
             return
         resolved = self._predecessors.resolve([self._patient(work) for work in waiting])
@@ -126,19 +128,19 @@ class Poster:
             return chain
         return chain._replace(needs=chain.needs.given_up())
 
-    def _find_pending(self, works: list[Submission]) -> Mapping[int, Transfer]:
+    def _find_pending(self, submissions: list[Submission]) -> Mapping[int, Transfer]:
         """The pending transfers that these chains settle, all attempts in one request."""
         wanted = {
             pending: None
-            for work in works
+            for work in submissions
             if work.outcome is None
             for leg in work.chain.legs
             for pending in leg.pending_ids
         }
         if not wanted:
             return {}
-        found = {held.id: held for held in self._ledger.lookup_transfers(list(wanted))}
-        for work in works:
+        found = {transfer.id: transfer for transfer in self._ledger.lookup_transfers(list(wanted))}
+        for work in submissions:
             if work.outcome is None:
                 self._bind(work, found)
         return found
@@ -147,7 +149,7 @@ class Poster:
         for number, leg in enumerate(work.chain.legs):
             if not leg.pending_ids:
                 continue
-            pending = next((one for one in leg.pending_ids if one in found), None)
+            pending = next((id_ for id_ in leg.pending_ids if id_ in found), None)
             if pending is None:
                 detail = f"leg {leg.spec.name}: the transfer it settles is not in the ledger"
                 work.outcome = self._unready(work, Dead(Reason.PREDECESSOR_MISSING, detail))
@@ -163,16 +165,16 @@ class Poster:
 
     # Transfers
 
-    def _create(self, works: list[Submission]) -> None:
-        if not works:
+    def _create(self, submissions: list[Submission]) -> None:
+        if not submissions:
             return
-        rows = b"".join(self._rows(work) for work in works)
+        rows = b"".join(self._rows(work) for work in submissions)
         results = self._ledger.create_transfers(rows)
         if len(results) * ROW_BYTES != len(rows):
             raise BrokenInvariant("the ledger answered another number of transfers")
         timestamps, statuses = zip(*results, strict=True)
         start = 0
-        for work in works:
+        for work in submissions:
             end = start + len(work.chain.legs)
             work.timestamps = timestamps[start:end]
             work.answer = table.chain_result(statuses[start:end])
@@ -187,9 +189,9 @@ class Poster:
         return pack_chain(work.chain, position=work.position, pending=work.pending)
 
 
-def _read_back(asked: Chain, filled: Chain) -> Iterator[AccountRef]:
+def _read_back(unfilled: Chain, filled: Chain) -> Iterator[AccountRef]:
     """The accounts that were filled in: they may be known by less than their whole key."""
-    for before, after in zip(asked.legs, filled.legs, strict=True):
+    for before, after in zip(unfilled.legs, filled.legs, strict=True):
         for was, ref in ((before.debit, after.debit), (before.credit, after.credit)):
             if was is not None and was.id < 0 and ref is not None and ref.key.startswith("#"):
                 yield ref
@@ -197,15 +199,15 @@ def _read_back(asked: Chain, filled: Chain) -> Iterator[AccountRef]:
 
 def _without_ledger(item: Item, limit: int) -> Outcome | None:
     """The outcome of what is not sent; limit: the legs that one request takes."""
-    asked = item.asked
-    if isinstance(asked, Chain):
-        if len(asked.legs) <= limit:
+    translated = item.translated
+    if isinstance(translated, Chain):
+        if len(translated.legs) <= limit:
             return None
-        detail = f"{len(asked.legs)} legs, and the ledger takes {limit} in one request"
-        return table.ledger_dead_letter(asked, Reason.TOO_MANY_LEGS, detail)
-    if isinstance(asked, Dead):
-        return Outcome(OutcomeKind.DEAD, dead=asked)
-    return Outcome(OutcomeKind(asked.outcome))
+        detail = f"{len(translated.legs)} legs, and the ledger takes {limit} in one request"
+        return table.ledger_dead_letter(translated, Reason.TOO_MANY_LEGS, detail)
+    if isinstance(translated, Dead):
+        return Outcome(OutcomeKind.DEAD, dead=translated)
+    return Outcome(OutcomeKind(translated.outcome))
 
 
 def _decided(outcome: Outcome | None) -> Outcome:

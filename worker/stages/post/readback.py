@@ -39,46 +39,47 @@ class PostedLegs:
         """Stored transfers as legs of the chain, by id."""
         by_id = {leg.id: leg for leg in chain.legs}
         return tuple(
-            self.leg(by_id.get(held.id) or self._unknown_leg(chain, held), held) for held in stored
+            self.leg(by_id.get(transfer.id) or self._unknown_leg(chain, transfer), transfer)
+            for transfer in stored
         )
 
-    def leg(self, leg: Leg, held: Transfer) -> PostedLeg:
+    def leg(self, leg: Leg, transfer: Transfer) -> PostedLeg:
         """One stored transfer as the leg that asked for it."""
         return PostedLeg(
             spec=leg.spec,
-            currency=self._rules.currency_of(held.ledger) or leg.currency,
-            id=held.id,
-            debit=self._account(leg.debit, held.debit_account_id),
-            credit=self._account(leg.credit, held.credit_account_id),
-            amount=held.amount,
-            pending_id=held.pending_id,
-            code=held.code,
-            flags=held.flags,
-            timestamp=held.timestamp,
-            leg_number=held.user_data_32 >> 16,
-            leg_count=held.user_data_32 & 0xFFFF,
-            timeout=held.timeout,
+            currency=self._rules.currency_of(transfer.ledger) or leg.currency,
+            id=transfer.id,
+            debit=self._account(leg.debit, transfer.debit_account_id),
+            credit=self._account(leg.credit, transfer.credit_account_id),
+            amount=transfer.amount,
+            pending_id=transfer.pending_id,
+            code=transfer.code,
+            flags=transfer.flags,
+            timestamp=transfer.timestamp,
+            leg_number=transfer.user_data_32 >> 16,
+            leg_count=transfer.user_data_32 & 0xFFFF,
+            timeout=transfer.timeout,
         )
 
-    def _unknown_leg(self, chain: Chain, held: Transfer) -> Leg:
+    def _unknown_leg(self, chain: Chain, transfer: Transfer) -> Leg:
         """A leg that the rulebook in force no longer has: named by its number."""
-        currency = self._rules.currency_of(held.ledger) or Currency("", held.ledger, 0)
+        currency = self._rules.currency_of(transfer.ledger) or Currency("", transfer.ledger, 0)
         spec = leg_spec(
             transaction=chain.transaction,
-            leg=f"leg_{held.user_data_32 >> 16}",
-            kind=kind_of(held.flags),
-            code=held.code,
-            flags=held.flags & ~LINKED,
-            timeout=held.timeout,
+            leg=f"leg_{transfer.user_data_32 >> 16}",
+            kind=kind_of(transfer.flags),
+            code=transfer.code,
+            flags=transfer.flags & ~LINKED,
+            timeout=transfer.timeout,
         )
-        return Leg(spec, currency, held.id, None, None, held.amount)
+        return Leg(spec, currency, transfer.id, None, None, transfer.amount)
 
-    def _account(self, asked: AccountRef | None, number: int) -> AccountRef:
-        if asked is not None and asked.id == number:
-            return asked
-        return self.named([number])[number]
+    def _account(self, expected: AccountRef | None, number: int) -> AccountRef:
+        if expected is not None and expected.id == number:
+            return expected
+        return self.account_refs([number])[number]
 
-    def named(self, numbers: Iterable[int]) -> dict[int, AccountRef]:
+    def account_refs(self, numbers: Iterable[int]) -> dict[int, AccountRef]:
         """Accounts that transfers name, by id; read from the ledger once."""
         wanted = list(dict.fromkeys(numbers))
         missing = [number for number in wanted if number not in self._named]

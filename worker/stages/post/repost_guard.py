@@ -32,7 +32,7 @@ class RepostGuard:
 
     def post(self, items: Sequence[Item]) -> list[Outcome]:
         """The outcome of every item, in order."""
-        chains = [(item, item.asked) for item in items if isinstance(item.asked, Chain)]
+        chains = [(item, item.translated) for item in items if isinstance(item.translated, Chain)]
         astray = self._ledger_status.under_other_ids(
             [RequestedChain(chain, item.role) for item, chain in chains]
         )

@@ -26,11 +26,11 @@ def variants(
     """
     for attempt in range(last + 1):
         known = known if not attempt else None
-        asked = known or rules.translate(event, role=role, attempt=attempt)
-        if not isinstance(asked, Chain):
+        chain = known or rules.translate(event, role=role, attempt=attempt)
+        if not isinstance(chain, Chain):
             continue
-        yield asked
-        if asked.suspends:
+        yield chain
+        if chain.suspends:
             diverted = rules.translate(event, role=role, attempt=attempt, diverted=True)
             if isinstance(diverted, Chain):
                 yield diverted
