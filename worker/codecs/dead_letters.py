@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from worker.codecs.headers import RULEBOOK_HEADER, headers_of
+from worker.codecs.partial_record import PartialRecord
 from worker.core.event import Dead, Reason
 from worker.core.ports import Announcement, Headers, Record
 
@@ -65,6 +66,7 @@ class DeadLetters:
         headers = self.headers(record, dead, stage)
         if self._redact and record.value():
             return self._redacted(record, headers)
+        headers += _left_out(record)
         return carry(record, topic=self._topic, headers=headers)
 
     def _redacted(self, record: Record, headers: Headers) -> Announcement:
@@ -74,7 +76,7 @@ class DeadLetters:
         the record itself is for as long as its topic keeps it.
         """
         value = record.value() or b""
-        marks: Headers = [*_marks(value), (LEFT_OUT_HEADER, b"value")]
+        marks: Headers = [*_marks(value), *_left_out(record, "value")]
         own = headers_of(record)
         return Announcement(
             self._topic, record.key(), b"", [*own, *headers, *marks], timestamp_ms(record)
@@ -95,6 +97,8 @@ class DeadLetters:
         if _size(key, own) > ENVELOPE_BYTES_MAX:
             key, own = None, []
             headers.append((LEFT_OUT_HEADER, b"key, headers"))
+        else:
+            headers += _left_out(record)
         return Announcement(self._topic, key, b"", [*own, *headers], timestamp_ms(record))
 
     def headers(self, record: Record, dead: Dead, stage: str) -> Headers:
@@ -111,6 +115,15 @@ class DeadLetters:
             self._rulebook_digest,
         )
         return [(name, text.encode()) for name, text in zip(BLOCK, texts, strict=True)]
+
+
+def _left_out(record: Record, *parts: str) -> Headers:
+    """The header that names what of a record its letter does not hold; none where that is nothing.
+
+    parts: what is left out beside headers that cannot be read.
+    """
+    names = [*parts, "headers"] if isinstance(record, PartialRecord) else list(parts)
+    return [(LEFT_OUT_HEADER, ", ".join(names).encode())] if names else []
 
 
 def _marks(value: bytes) -> Headers:

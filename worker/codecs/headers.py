@@ -23,11 +23,7 @@ NANOSECONDS: Final = 1_000_000_000
 
 
 def headers_of(record: Record) -> Headers:
-    """A record's headers in order; empty where it has none.
-
-    The only call of a record that can fail: Kafka's client raises SystemError for a header whose
-    name is not UTF-8.
-    """
+    """A record's headers in order; empty where it has none."""
     return record.headers() or []
 
 

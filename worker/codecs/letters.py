@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 import orjson
 
 from worker.codecs.dead_letters import BLOCK, CONNECT, REASON_HEADER, SHA256_HEADER, timestamp_ms
-from worker.codecs.headers import headers_of, iso_seconds
+from worker.codecs.headers import headers_of, iso_created
+from worker.core.event import CREATED_MAX
 from worker.core.ports import Headers, Record, RecordPosition
 
 INT64_DIGITS: Final = 19
@@ -144,9 +145,12 @@ def reason_of(record: Record) -> str:
 
 
 def time_of(record: Record) -> str:
-    """A record's own time in ISO 8601 with seconds; empty where it has none."""
+    """A record's own time in ISO 8601 with seconds; empty where it has none.
+
+    A producer may write any: what lies outside 1970 to 9999 shows as the nearest second in there.
+    """
     milliseconds = timestamp_ms(record)
-    return f"{iso_seconds(milliseconds // 1000)}Z" if milliseconds else ""
+    return iso_created(min(max(milliseconds // 1000, 0), CREATED_MAX)) if milliseconds else ""
 
 
 def _taken_off(headers: Headers) -> _Carried | None:

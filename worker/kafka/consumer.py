@@ -23,6 +23,7 @@ from worker.kafka.connection import (
     passing,
 )
 from worker.kafka.group_offsets import GroupOffsets
+from worker.kafka.messages import readable
 
 CALM_SECONDS_MAX: Final = 60.0
 """How long a call that must succeed is tried again and again."""
@@ -148,12 +149,12 @@ class Consumer:
         return Polled(records, lost, gained, ends)
 
     def _sorted(self, messages: list[Message]) -> tuple[list[Record], dict[TopicPartition, int]]:
-        records: list[Any] = []
+        records: list[Record] = []
         ends: dict[TopicPartition, int] = {}
         for message in messages:
             error = message.error()
             if error is None:
-                records.append(message)
+                records.append(readable(message))
             elif error.code() == _END:
                 ends[str(message.topic()), int(message.partition() or 0)] = int(
                     message.offset() or 0

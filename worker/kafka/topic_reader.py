@@ -22,6 +22,7 @@ from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ports import Record, RecordPosition, TopicPartition
 from worker.kafka.connection import REACH_SECONDS, KafkaConnection, connection_of
+from worker.kafka.messages import readable
 from worker.kafka.offsets import TopicOffsets
 
 SILENT_SECONDS_MAX: Final = 60.0
@@ -175,8 +176,8 @@ class TopicReader:
             wanted = left.get(partition)
             if wanted is None or message.offset() >= wanted.end - 1:
                 left.pop(partition, None)
-            record: Record = message
-            return record if wanted is not None and message.offset() < wanted.end else None
+            within = wanted is not None and message.offset() < wanted.end
+            return readable(message) if within else None
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             left.pop(partition, None)
             return None

@@ -11,6 +11,7 @@ from typing import Final
 from worker.codecs.decode import Decoder
 from worker.codecs.headers import headers_of
 from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
+from worker.codecs.partial_record import PartialRecord
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
@@ -19,6 +20,7 @@ from worker.core.translate import Translator
 from worker.stages.item import Item
 
 ATTEMPT_HEADER: Final = "ledger_worker.attempt"
+_HEADERS_UNREADABLE: Final = Dead(Reason.UNDECODABLE, "the name of a header is not UTF-8")
 
 
 class EventReader:
@@ -68,6 +70,8 @@ class EventReader:
         """The chain at attempt 0, and the highest attempt that the record's header allows."""
         if isinstance(found, Dead):
             return found, 0
+        if isinstance(record, PartialRecord):
+            return _HEADERS_UNREADABLE, 0
         headers = headers_of(record)
         attempts = requested_attempt(headers) if headers else 0
         if attempts is None:
