@@ -29,11 +29,11 @@ from worker.core.ports import Announcement, Ledger, Record
 from worker.core.translate import Translator
 from worker.core.wire import ROW_BYTES, CreateAccountStatus, CreateResult, CreateTransferStatus
 from worker.jobs.archive.records import ArchivedRecord
-from worker.pipeline import PORTION
 from worker.rulebooks.load import load
 from worker.stages.announce import AnnouncementWriter
 from worker.stages.batch import Batch, Limits
 from worker.stages.decode import EventReader
+from worker.stages.portions import portions
 from worker.stages.post.poster import Poster
 
 RECORDS = 4000
@@ -73,13 +73,12 @@ class WorkersPath:
         """One batch; the least seconds of each stage are kept."""
         spent = dict.fromkeys(self.seconds, 0.0)
         batch = Batch(Limits(len(records) + 1, Yes.batch_max, 1 << 30))
-        for start in range(0, len(records), PORTION):
-            portion = records[start : start + PORTION]
-            ready: list[tuple[Record, Assignment]] = [(record, self._stay) for record in portion]
+        taken: list[tuple[Record, Assignment]] = [(record, self._stay) for record in records]
+        for portion in portions(taken):
             began = time.thread_time()
-            found = self._reader.decode(portion)
+            found = self._reader.decode([record for record, _ in portion])
             decoded = time.thread_time()
-            batch.extend(self._reader.items(ready, found, group="bench"))
+            batch.extend(self._reader.items(portion, found, group="bench"))
             spent["decode"] += decoded - began
             spent["translate"] += time.thread_time() - decoded
         items = batch.cut()

@@ -31,14 +31,12 @@ from worker.stages.in_hand import InHand, PostingBatch
 from worker.stages.intake import InputSettings, Intake, RecordsAhead
 from worker.stages.parking import wake_ms
 from worker.stages.partitions import Partitions
+from worker.stages.portions import portions
 from worker.stages.priority import PriorityRounds
 from worker.stages.protocols import Observer, Posting, Writer
 
 WINDOW_BATCHES: Final = 4
 """`until` runs this many full batches ahead of the next offset; two are in flight at most."""
-
-PORTION: Final = 64
-"""So many records are decoded at once, and then translated."""
 
 
 class Pipeline:
@@ -180,13 +178,8 @@ class Pipeline:
     # Decode and translate
 
     def _take(self, records: Sequence[Record]) -> None:
-        """Decode and translate the records that come in order.
-
-        In portions: what is decoded is translated, and its memory free, before it gets cold.
-        """
-        taken = self.partitions.take(records, self._is_due)
-        for start in range(0, len(taken), PORTION):
-            portion = taken[start : start + PORTION]
+        """Decode and translate the records that come in order, in portions."""
+        for portion in portions(self.partitions.take(records, self._is_due)):
             started = self._now()
             events = self._reader.decode([record for record, _ in portion])
             decoded = self._now()

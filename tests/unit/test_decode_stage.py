@@ -71,6 +71,16 @@ def test_a_refused_event_is_translated_again_from_its_record() -> None:
     assert outcome.attempt == 1
 
 
+def test_a_refused_event_holds_no_body_afterwards() -> None:
+    """A whole batch may be refused: what was read for another attempt is let go at once."""
+    item = item_of(record([(ATTEMPT_HEADER, b"2")]))
+    assert isinstance(item.asked, Chain)
+    event = item.asked.event
+    body = event.body
+    Poster(EmbeddedLedger(), Translator(RULES), parked_max=0).post([item])
+    assert event.body is not body
+
+
 def test_a_value_that_reads_otherwise_stops_the_worker() -> None:
     """A value that was an event stays one."""
     with pytest.raises(BrokenInvariant, match="not read as before"):

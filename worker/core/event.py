@@ -79,6 +79,11 @@ class Event:
         """Free the body, most of a batch's memory; it is decoded again when needed."""
         self._body, self._bodies, self._value = None, bodies, value
 
+    def release(self) -> None:
+        """Free the body once more, where it was set aside and has been asked for since."""
+        if self._bodies is not None:
+            self._body = None
+
     def __repr__(self) -> str:
         """Without the body: a card or a name could be in it."""
         return f"Event({self.id!r}, {self.type!r}, {self.created!r})"

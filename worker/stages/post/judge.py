@@ -57,7 +57,15 @@ class Judge:
         self._posted_legs = posted_legs
 
     def again(self, work: Submission, attempt: int, *, diverted: bool = False) -> Chain:
-        """The event's chain at another attempt, or to its suspense accounts."""
+        """The event's chain at another attempt, or to its suspense accounts.
+
+        The event's body is read for it and let go: a whole batch may be sent again.
+        """
+        chain = self._variant(work, attempt, diverted=diverted)
+        work.chain.event.release()
+        return chain
+
+    def _variant(self, work: Submission, attempt: int, *, diverted: bool) -> Chain:
         role, event = work.item.role, work.chain.event
         chain = self._rules.translate(event, role=role, attempt=attempt, diverted=diverted)
         if not isinstance(chain, Chain):
@@ -84,11 +92,13 @@ class Judge:
 
     def _later_ids(self, work: Submission) -> list[int]:
         variants = (False, True) if work.chain.suspends or work.chain.diverted else (False,)
-        return [
-            self.again(work, attempt, diverted=diverted).legs[0].id
+        found = [
+            self._variant(work, attempt, diverted=diverted).legs[0].id
             for attempt in range(work.chain.attempt + 1, ATTEMPT_MAX + 1)
             for diverted in variants
         ]
+        work.chain.event.release()
+        return found
 
     # What the answers mean
 
