@@ -74,8 +74,8 @@ def test_a_refused_event_is_translated_again_from_its_record() -> None:
 def test_a_refused_event_holds_no_body_afterwards() -> None:
     """A whole batch may be refused: what was read for another attempt is let go at once."""
     item = item_of(record([(ATTEMPT_HEADER, b"2")]))
-    assert isinstance(item.asked, Chain)
-    event = item.asked.event
+    assert isinstance(item.translated, Chain)
+    event = item.translated.event
     body = event.body
     Poster(EmbeddedLedger(), Translator(RULES), parked_max=0).post([item])
     assert event.body is not body

@@ -81,8 +81,8 @@ def test_such_a_record_is_a_dead_letter(records: list[Record]) -> None:
     stay = Assignment("in", 0, "payments", base=1 << 40, until=100, opened=True)
     events = reader.decode(records)
     hostile, plain = reader.items([(one, stay) for one in records], events, group="g")
-    assert hostile.asked == Dead(Reason.UNDECODABLE, "the name of a header is not UTF-8")
-    assert not isinstance(plain.asked, Dead)
+    assert hostile.translated == Dead(Reason.UNDECODABLE, "the name of a header is not UTF-8")
+    assert not isinstance(plain.translated, Dead)
 
 
 def test_the_letter_says_that_headers_were_left_out(records: list[Record]) -> None:
