@@ -8,6 +8,7 @@ on has empty slots in place of such names: to read one ends the process.
 from __future__ import annotations
 
 import gc
+from operator import methodcaller
 from typing import Any, Final, cast
 
 from worker.codecs.partial_record import PartialRecord
@@ -16,11 +17,15 @@ from worker.core.ports import Headers, Record
 _UNREADABLE: Final = (SystemError, UnicodeDecodeError)
 _NAME_AND_VALUE: Final = 2
 
+_headers_of: Final = methodcaller("headers")
+"""Not `message.headers()`: where Python has specialised that call, it does not look whether the
+client left an error behind, which then ends whatever is called next."""
+
 
 def readable(message: Any) -> Record:  # noqa: ANN401 - the client's Message; its stubs are partial
     """The message as a record; a partial one where a header's name cannot be read."""
     try:
-        message.headers()
+        _headers_of(message)
     except _UNREADABLE:
         return PartialRecord(message, _headers_left(message))
     return cast("Record", message)
@@ -32,7 +37,7 @@ def _headers_left(message: Any) -> Headers:  # noqa: ANN401
     What a tuple refers to is asked of the garbage collector, which passes empty slots over.
     """
     try:
-        listed = message.headers() or []
+        listed = _headers_of(message) or []
     except _UNREADABLE:
         return []
     return [pair for pair in listed if len(gc.get_referents(pair)) == _NAME_AND_VALUE]
