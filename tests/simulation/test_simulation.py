@@ -118,7 +118,7 @@ def test_histories_keep_the_promises(seed: int) -> None:
         for _ in range(1500):
             if waiting and rng.random() < 0.3:
                 world.kafka.append(rng.choice(PLACES), waiting.pop(0))
-            world.turn()
+            world.advance()
         for content in waiting:
             world.kafka.append(rng.choice(PLACES), content)
         world.settle()
@@ -135,7 +135,7 @@ def test_a_client_that_was_not_placed_passes_nothing_over(seed: int) -> None:
     for content in traffic(rng, 60):
         world.kafka.append(rng.choice(PLACES), content)
     for _ in range(1500):
-        world.turn()
+        world.advance()
     world.settle()
     audit(world)
     every_event_is_told(world)
@@ -172,7 +172,7 @@ def test_a_late_predecessor_is_waited_for() -> None:
     world.kafka.append(PLACES[0], event("fund", 0, to="a", amount=50, fee=0))
     world.kafka.append(PLACES[1], event("settle", 2, **HOLD))
     while not outcomes(world).get("parked"):
-        world.turn()
+        world.advance()
     world.kafka.append(PLACES[2], event("reserve", 1, **HOLD))
     world.settle()
     audit(world)
@@ -199,7 +199,7 @@ def test_a_parked_event_holds_up_nobody() -> None:
     for number in range(3, 9):
         world.kafka.append(PLACES[0], event("fund", number, to="a", amount=50, fee=0))
     while outcomes(world).get("posted", 0) < 6:
-        world.turn()
+        world.advance()
     assert outcomes(world)["parked"] == 1
     assert "dead" not in outcomes(world)
 
@@ -214,10 +214,10 @@ def test_an_abort_wakes_who_sleeps() -> None:
     world.kafka.append(PLACES[0], event("fund", 0, to="a", amount=50, fee=0))
     world.kafka.append(PLACES[0], event("settle", 2, **hold))
     while outcomes(world).get("parked", 0) < 1:
-        world.turn()
+        world.advance()
     due = world.time + PARKED["parked.1"] / 1000
     while world.time < due - 0.03:
-        world.turn()
+        world.advance()
     world.kafka.append(PLACES[0], event("reserve", 1, **hold))
     world.kafka.append(PLACES[0], event("settle", 10, **later))
     ((pipeline, _),) = world.alive.values()
@@ -233,7 +233,7 @@ def test_an_abort_wakes_who_sleeps() -> None:
 
     pipeline._announcer = cast("Announcer", SimpleNamespace(announce=announce))
     while not any(one["of"] == "parked.1/0/0" for one in announced(world, "posted")):
-        world.turn()
+        world.advance()
     assert outcomes(world)["parked"] == 2
     assert world.time - aborted_at[0] < 0.1
     audit(world)
@@ -247,7 +247,7 @@ def test_urgent_topics_go_first_and_nobody_starves() -> None:
         fund = event("fund", number, to="a", amount=50, fee=0)
         world.kafka.append(urgent if number % 2 else other, fund)
     while world.kafka.commits.get(urgent, (0, ""))[0] < 750:
-        world.turn()
+        world.advance()
     assert 0 < world.kafka.commits[other][0] < 500
     world.settle(40_000)
     audit(world)
@@ -322,7 +322,7 @@ def test_no_more_is_taken_than_was_asked_for() -> None:
     for number in range(3 * limit):
         world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1, fee=0))
     for _ in range(2_000):
-        world.turn()
+        world.advance()
         assert pipeline.settled <= limit
     assert pipeline.settled == limit
     assert world.kafka.commits[PLACES[0]][0] == limit

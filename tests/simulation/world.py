@@ -240,7 +240,7 @@ class SimulatedCluster:
             self.ghosts.append(thread)
         self.kafka.leave(name)
 
-    def turn(self) -> None:
+    def advance(self) -> None:
         """One worker moves, or something goes wrong."""
         self.time += self.rng.random() * 0.01
         while len(self.alive) < self.workers:
@@ -274,7 +274,7 @@ class SimulatedCluster:
         for name in list(self.alive):
             self.kill(name)
         for _ in range(turns_max):
-            self.turn()
+            self.advance()
             if self.rng.random() < 0.05:
                 self.kafka.balance(self.rng)
             ends = {place: len(self.kafka.logs.get(place, [])) for place in self.places}

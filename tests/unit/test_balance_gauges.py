@@ -16,7 +16,7 @@ from worker.core.wire import Account, Transfer, pack_account, pack_transfer
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
 from worker.ledger.embedded import EmbeddedLedger
-from worker.observe.balance_gauges import BalanceGauges, asked_accounts
+from worker.observe.balance_gauges import BalanceGauges, gauged_accounts
 from worker.observe.catalogue import PREFIX
 from worker.rulebooks.load import load
 
@@ -67,14 +67,14 @@ def test_asked_for_accounts_are_shown_as_the_ledger_holds_them(ledger: EmbeddedL
     gauges = BalanceGauges(
         ledger=ledger,
         thread=thread,
-        accounts=asked_accounts(BOOK, ["stripe_clearing", "fee_revenue", "bank"]),
+        accounts=gauged_accounts(BOOK, ["stripe_clearing", "fee_revenue", "bank"]),
         show=lambda account, currency, value: shown.update({(account, currency): value}),
         every_seconds=30,
     )
-    gauges.turn(0.0)
+    gauges.refresh(0.0)
     assert shown == {}
     thread.answer()
-    gauges.turn(0.1)
+    gauges.refresh(0.1)
     assert shown == {
         ("stripe_clearing", "usd"): 12.34,
         ("stripe_clearing", "jpy"): 500,
@@ -89,7 +89,7 @@ def test_the_ledger_is_asked_now_and_then_and_never_twice_at_once(ledger: Embedd
     gauges = BalanceGauges(
         ledger=ledger,
         thread=thread,
-        accounts=asked_accounts(BOOK, ["bank"]),
+        accounts=gauged_accounts(BOOK, ["bank"]),
         show=lambda *_: None,
         every_seconds=30,
     )
@@ -97,7 +97,7 @@ def test_the_ledger_is_asked_now_and_then_and_never_twice_at_once(ledger: Embedd
     for second in range(100):
         if second == 70:
             thread.answer()
-        gauges.turn(float(second))
+        gauges.refresh(float(second))
         asked.append(len(thread.waiting))
     assert asked == [1] * 70 + [0] + [1] * 29
 
@@ -108,7 +108,7 @@ def test_nothing_is_asked_when_nobody_wants_to_know(ledger: EmbeddedLedger) -> N
     gauges = BalanceGauges(
         ledger=ledger, thread=thread, accounts={}, show=lambda *_: None, every_seconds=5
     )
-    gauges.turn(1000.0)
+    gauges.refresh(1000.0)
     assert thread.waiting == []
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_asked_when_nobody_wants_to_know(ledger: EmbeddedLedger) -> N
 def test_unbounded_or_unknown_accounts_are_refused(name: str, says: str) -> None:
     """A family would be a series for each customer; a name that is not declared is a mistake."""
     with pytest.raises(UsageError, match=says):
-        asked_accounts(BOOK, [name])
+        gauged_accounts(BOOK, [name])
 
 
 def test_a_worker_shows_them() -> None:

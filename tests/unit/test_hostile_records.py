@@ -10,7 +10,7 @@ from tests.servers.raw_producer import RawProducer
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
 from worker.codecs.headers import headers_of
-from worker.codecs.letters import OriginalRecord, of_carried, time_of
+from worker.codecs.letters import OriginalRecord, original_of, time_of
 from worker.core.assignment import Assignment
 from worker.core.event import Dead, Reason
 from worker.core.ports import Record
@@ -99,7 +99,7 @@ def test_the_letter_says_that_headers_were_left_out(records: list[Record]) -> No
     letter = letter_of(hostile)
     assert dict(headers_of(letter))["ledger_worker.left_out"] == b"headers"
     assert headers_of(letter)[: len(CARRIED)] == CARRIED
-    assert of_carried(letter, parked=()) == OriginalRecord(("in", 0, 0), b"k", EVENT, CARRIED, 5)
+    assert original_of(letter, parked=()) == OriginalRecord(("in", 0, 0), b"k", EVENT, CARRIED, 5)
     assert "ledger_worker.left_out" not in dict(headers_of(letter_of(plain)))
 
 

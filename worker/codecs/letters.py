@@ -34,8 +34,8 @@ class OriginalRecord(NamedTuple):
     timestamp_ms: int
 
 
-class OtherGroup(NamedTuple):
-    """The letter does not contain the record, which must be read from its topic.
+class RecordElsewhere(NamedTuple):
+    """The letter does not hold its record, which must be read from its topic.
 
     at: its topic, partition and offset.
     digest: SHA-256 of its value in hex; empty for a rejection, which names the event instead.
@@ -76,9 +76,9 @@ class _Carried(NamedTuple):
     added: dict[str, bytes]
 
 
-def of_carried(
+def original_of(
     record: Record, *, parked: Collection[str]
-) -> OriginalRecord | OtherGroup | UnusableLetter:
+) -> OriginalRecord | RecordElsewhere | UnusableLetter:
     """The record in a dead letter or a parked event. parked: the topics where events wait."""
     outer = _taken_off(headers_of(record))
     if outer is None:
@@ -91,14 +91,14 @@ def of_carried(
         inner = below
     digest = outer.added.get(SHA256_HEADER)
     if digest is not None:
-        return OtherGroup(inner.at, digest.decode(errors="replace"), "")
+        return RecordElsewhere(inner.at, digest.decode(errors="replace"), "")
     if inner.at[0] in parked:
         return UnusableLetter("its headers do not say where it was parked from")
     return OriginalRecord(inner.at, record.key(), record.value(), inner.own, timestamp_ms(record))
 
 
 def read_back(
-    letter: OtherGroup, found: Record | None, *, parked: Collection[str]
+    letter: RecordElsewhere, found: Record | None, *, parked: Collection[str]
 ) -> OriginalRecord | UnusableLetter:
     """The record that was read for a letter which does not hold it."""
     topic, partition, offset = letter.at
@@ -114,10 +114,10 @@ def read_back(
         return OriginalRecord(
             letter.at, found.key(), found.value(), headers_of(found), timestamp_ms(found)
         )
-    back = of_carried(found, parked=parked)
+    back = original_of(found, parked=parked)
     return (
         UnusableLetter("its parked copy does not hold it either")
-        if isinstance(back, OtherGroup)
+        if isinstance(back, RecordElsewhere)
         else back
     )
 

@@ -194,10 +194,10 @@ class DemoResults:
 
     def _stripe_lines(self) -> Iterator[str]:
         """Clearing beside Stripe's balance, and what payments or settlements alone reported."""
-        for currency, held in sorted(self.stripe.balance.items()):
+        for currency, at_stripe in sorted(self.stripe.balance.items()):
             booked, scale = self.stripe.booked.get(currency, 0), self._scale(currency)
-            sign = "=" if booked == held else "DIFFERS FROM"
-            amounts = f"{major_units(booked, scale)} {sign} {major_units(held, scale)}"
+            sign = "=" if booked == at_stripe else "DIFFERS FROM"
+            amounts = f"{major_units(booked, scale)} {sign} {major_units(at_stripe, scale)}"
             yield f"  clearing = Stripe  {currency} {amounts}"
         items = self.stripe.open_items
         yield f"  not settled yet    {len(items):,} Stripe objects, told by one side so far:"

@@ -91,12 +91,14 @@ def examine(config: Path | None) -> Iterator[Finding]:
         return
     yield Finding("settings", ok=True, detail="understood")
     yield _mode(settings)
-    yield from _asked("rulebook", lambda: _rulebook(settings), "ledger-worker check says more")
-    yield from _asked("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
-    yield from _asked("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
-    yield from _asked("ledger", lambda: [_ledger(settings)], "check ledger.addresses")
+    yield from _findings_of(
+        "rulebook", lambda: _rulebook(settings), "ledger-worker check says more"
+    )
+    yield from _findings_of("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
+    yield from _findings_of("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
+    yield from _findings_of("ledger", lambda: [_ledger(settings)], "check ledger.addresses")
     if settings.sync.dsn:
-        yield from _asked("balance cache", lambda: [_cache(settings)], "check sync.dsn")
+        yield from _findings_of("balance cache", lambda: [_cache(settings)], "check sync.dsn")
     if not settings.ledger.addresses.startswith(EMBEDDED):
         yield _io_uring()
     yield _http(settings.http.host, settings.http.port)
@@ -124,7 +126,7 @@ def is_local(servers: str) -> bool:
     )
 
 
-def _asked(name: str, ask: Callable[[], list[Finding]], advice: str) -> list[Finding]:
+def _findings_of(name: str, ask: Callable[[], list[Finding]], advice: str) -> list[Finding]:
     """What `ask` finds; its failure is a finding too."""
     try:
         return ask()

@@ -73,7 +73,7 @@ class Serving:
 
 def watch(serving: Serving, stop: Stop) -> None:
     """Return when a signal came; raise what makes it useless to go on."""
-    while not stop.asked:
+    while not stop.requested:
         if serving.lookups.failure:
             raise serving.lookups.failure
         if not serving.server.running:

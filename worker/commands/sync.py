@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     stop = Stop()
     stop.listen()
     done = sync(
-        settings, create=arguments.create, drain=arguments.drain, stopped=lambda: stop.asked
+        settings, create=arguments.create, drain=arguments.drain, stopped=lambda: stop.requested
     )
     if arguments.json:
         counts = done.tally.counts()

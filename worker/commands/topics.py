@@ -121,8 +121,8 @@ def apply(settings: Settings, declared: TopicsFile, *, grants: bool) -> TopicsPl
 
     plan = look_at_broker(settings, declared, grants=grants)
     if plan.refused:
-        told = "\n".join(f"topic {one.topic}: {one.why}" for one in plan.refused)
-        raise UsageError(f"nothing was changed, because some of it is refused:\n{told}")
+        reasons = "\n".join(f"topic {change.topic}: {change.why}" for change in plan.refused)
+        raise UsageError(f"nothing was changed, because some of it is refused:\n{reasons}")
     if plan.differs:
         open_topic_admin(settings).apply(plan)
         _wait(settings, declared, grants=grants)

@@ -95,7 +95,7 @@ ROLE_TOPICS: Final[Mapping[str, str]] = {
 }
 """Every role of the packaged rulebook, and the topic that `topics.yaml` declares for it.
 
-A worker reads the first three unless it is told to read the others as well.
+A worker reads the first three unless `topics.inputs` names the others as well.
 """
 
 
@@ -172,7 +172,7 @@ class SchemaRegistrySettings(Section):
             5: "rejected_event",
         }
     )
-    """A JSON object of schema id to the name of a packaged schema; not asked when there is a
+    """A JSON object of schema id to the name of a packaged schema; not used when there is a
     registry."""
 
     client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
@@ -204,7 +204,7 @@ class ServeSettings(Section):
 
     tokens_file: str = ""
     """A file of bearer tokens for `serve`, one on a line, read again when it changes; empty: no
-    token is asked for, which only a loopback address allows."""
+    token is required, which only a loopback address allows."""
 
     deadline_seconds: float = Field(default=2, gt=0, le=60, allow_inf_nan=False)
     """Seconds without an answer of the ledger after which `serve` answers 503."""
@@ -247,7 +247,7 @@ class BatchSettings(Section):
 
 
 class MetricsSettings(Section):
-    """What is measured only when asked for."""
+    """What is measured only where it is listed."""
 
     balances: Annotated[tuple[Text, ...], BeforeValidator(names)] = Field(
         default=(), max_length=100
@@ -255,7 +255,7 @@ class MetricsSettings(Section):
     """Accounts without `per:` whose balances are shown as gauges: a JSON list, or commas."""
 
     balances_seconds: int = Field(default=30, ge=5, le=86_400)
-    """Seconds between two looks at them."""
+    """Seconds between two readings."""
 
 
 class LogSettings(Section):

@@ -26,7 +26,7 @@ def client_settings(given: object) -> object:
     """The extra settings of librdkafka: its values are text, whole numbers and booleans."""
     given = from_json(given)
     if isinstance(given, dict):
-        wrong = [str(key) for key, one in given.items() if not isinstance(one, str | int)]
+        wrong = [str(key) for key, value in given.items() if not isinstance(value, str | int)]
         if wrong:
             raise ValueError(f"{', '.join(wrong)} must be text, an integer or a boolean")
     return given

@@ -61,8 +61,8 @@ FOR_GOOD: Final = frozenset(
 """Errors that a consumer reports and that do not pass by themselves."""
 
 LEADERLESS: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
-"""A call is told so also while a partition's leader is gone and its successor not yet elected; that
-it is gone for good, the consumer is told."""
+"""A call fails so also while a partition's leader is gone and its successor not yet elected; that
+it is gone for good, the consumer's messages say."""
 
 READ_COMMITTED: Final = "read_committed"
 _NOTHING: Final[Mapping[str, Any]] = {}

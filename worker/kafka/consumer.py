@@ -94,13 +94,13 @@ class Consumer:
 
     def _expired(self, _: object, partitions: list[ClientPartition]) -> None:
         self.sessions_lost += 1
-        self._lost.extend((one.topic, one.partition) for one in partitions)
+        self._lost.extend((partition.topic, partition.partition) for partition in partitions)
 
     def _partitions_of_inputs(self) -> list[TopicPartition]:
         """Every partition of the input topics; a missing topic is said by name."""
         partitions: list[TopicPartition] = []
         for topic in self._topics:
-            found = self._ask("asking for the topics", self._consumer.list_topics, topic)
+            found = self._request("asking for the topics", self._consumer.list_topics, topic)
             about = found.topics[topic]
             if about.error is not None:
                 raise DependencyUnavailable(
@@ -110,7 +110,7 @@ class Consumer:
             partitions.extend((topic, number) for number in about.partitions)
         return partitions
 
-    def _ask(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+    def _request(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         try:
             return self._patiently(call, *arguments, timeout=REACH_SECONDS)
         except KafkaException as error:
@@ -209,7 +209,7 @@ class Consumer:
         """First offset and end of every input partition, from the broker."""
         ask, doing = self._consumer.get_watermark_offsets, "asking for watermarks"
         return {
-            partition: self._ask(doing, ask, ClientPartition(*partition))
+            partition: self._request(doing, ask, ClientPartition(*partition))
             for partition in self._input_partitions
         }
 
@@ -278,6 +278,6 @@ class Consumer:
 
 def _recorder(into: list[TopicPartition]) -> Callable[[Any, list[ClientPartition]], None]:
     def record(_: Any, partitions: list[ClientPartition]) -> None:  # noqa: ANN401
-        into.extend((one.topic, one.partition) for one in partitions)
+        into.extend((partition.topic, partition.partition) for partition in partitions)
 
     return record

@@ -19,7 +19,7 @@ class EmbeddedBroker:
             {"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 0}
         )
         brokers = self._cluster.list_topics(timeout=REACH_SECONDS).brokers.values()
-        self.bootstrap_servers = ",".join(f"{one.host}:{one.port}" for one in brokers)
+        self.bootstrap_servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
     def make_topics(self, topics: list[str]) -> None:
         """Topics come into being when somebody asks for them."""

@@ -50,7 +50,7 @@ class GroupOffsets:
     def opening(self, partition: TopicPartition) -> Opening | None:
         """The group's commit against the partition's watermarks; None: not yet, ask again."""
         if partition not in self._openings:
-            self._openings[partition] = self._thread.submit(self._ask_opening, partition)
+            self._openings[partition] = self._thread.submit(self._read_opening, partition)
         if not self._openings[partition].done():
             return None
         return self._openings.pop(partition).result()
@@ -61,7 +61,7 @@ class GroupOffsets:
             self._openings.pop(partition, None)
             self._beyond_since.pop(partition, None)
 
-    def _ask_opening(self, partition: TopicPartition) -> Opening | None:
+    def _read_opening(self, partition: TopicPartition) -> Opening | None:
         try:
             found, (low, high) = self._commit_and_watermarks(partition)
         except KafkaException as error:
@@ -109,13 +109,13 @@ class GroupOffsets:
             if now - self._reached_at < REACHED_EVERY_SECONDS:
                 return False
             self._reached_at = now
-            self._reached = self._thread.submit(self._ask_reached, dict(ends))
+            self._reached = self._thread.submit(self._read_reached, dict(ends))
         if not self._reached.done():
             return False
         answer, self._reached = self._reached.result(), None
         return answer
 
-    def _ask_reached(self, ends: dict[TopicPartition, int]) -> bool:
+    def _read_reached(self, ends: dict[TopicPartition, int]) -> bool:
         partitions = [ClientPartition(*partition) for partition in ends]
         try:
             found = self._client.committed(partitions, timeout=TRY_SECONDS) if ends else []
@@ -123,7 +123,8 @@ class GroupOffsets:
             self._must_pass(error)
             return False
         return all(
-            one.error is None and one.offset >= ends[one.topic, one.partition] for one in found
+            commit.error is None and commit.offset >= ends[commit.topic, commit.partition]
+            for commit in found
         )
 
     def _must_pass(self, error: KafkaException) -> None:

@@ -24,17 +24,20 @@ class JobOffsets:
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's offsets; negative where it has none."""
-        return {(one.topic, one.partition): one.offset for one in self._ask(partitions)}
+        return {
+            (commit.topic, commit.partition): commit.offset
+            for commit in self._committed(partitions)
+        }
 
     def metadata(self, partition: TopicPartition) -> str:
         """What the group's commit on this partition carries; empty where it has none."""
-        (found,) = self._ask([partition])
+        (found,) = self._committed([partition])
         return found.metadata or "" if found.offset >= 0 else ""
 
-    def _ask(self, partitions: Sequence[TopicPartition]) -> list[ClientPartition]:
-        asked_for = [ClientPartition(*partition) for partition in partitions]
+    def _committed(self, partitions: Sequence[TopicPartition]) -> list[ClientPartition]:
+        wanted = [ClientPartition(*partition) for partition in partitions]
         return self.connection.request(
-            "asking for committed offsets", self._consumer.committed, asked_for
+            "asking for committed offsets", self._consumer.committed, wanted
         )
 
     def membership(self) -> object:

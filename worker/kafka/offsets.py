@@ -66,7 +66,7 @@ class TopicOffsets:
             self._client.offsets_for_times,
             [ClientPartition(*partition, time_ms) for partition in ends],
         )
-        offsets = {(one.topic, one.partition): one.offset for one in found}
+        offsets = {(entry.topic, entry.partition): entry.offset for entry in found}
         return {
             partition: offset if offset >= 0 else ends[partition]
             for partition, offset in offsets.items()

@@ -201,10 +201,10 @@ class TransactionalProducer:
         """A flat loop: it runs for every leg; positional arguments cost the client less."""
         produce: Callable[..., None] = self._producer.produce
         chosen = {topic: self._transactions % count for topic, count in self._spread.items()}
-        for one in announcements:
-            topic, key, value, headers, timestamp_ms, otherwise = one
+        for announcement in announcements:
+            topic, key, value, headers, timestamp_ms, otherwise = announcement
             if otherwise is not None:
-                self._produce_whole(one)
+                self._produce_whole(announcement)
                 continue
             partition = chosen.get(topic, ANY)
             while True:
@@ -214,28 +214,28 @@ class TransactionalProducer:
                 except BufferError:
                     self._make_room()
 
-    def _produce_whole(self, one: Announcement) -> None:
+    def _produce_whole(self, announcement: Announcement) -> None:
         """Write a record as it is, unless the client or the broker finds it too large."""
-        if one.otherwise is None or _name(one) in self._refused:
-            whole = one.otherwise() if one.otherwise is not None else one
+        if announcement.otherwise is None or _name(announcement) in self._refused:
+            whole = announcement.otherwise() if announcement.otherwise is not None else announcement
             self._produce([whole._replace(otherwise=None)])
             return
         while True:
             try:
                 self._producer.produce(
-                    one.topic,
-                    one.value,
-                    one.key,
-                    headers=list(one.headers),
-                    timestamp=one.timestamp_ms,
-                    on_delivery=self._watcher(one),
+                    announcement.topic,
+                    announcement.value,
+                    announcement.key,
+                    headers=list(announcement.headers),
+                    timestamp=announcement.timestamp_ms,
+                    on_delivery=self._watcher(announcement),
                 )
             except BufferError:
                 self._make_room()
             except KafkaException as error:
                 if error.args[0].code() not in _TOO_LARGE:
                     raise
-                self._produce([one.otherwise()._replace(otherwise=None)])
+                self._produce([announcement.otherwise()._replace(otherwise=None)])
                 return
             else:
                 return
@@ -245,10 +245,10 @@ class TransactionalProducer:
         self._while_waiting()
         self._producer.poll(0.1)
 
-    def _watcher(self, one: Announcement) -> Callable[[KafkaError | None, Message], None]:
+    def _watcher(self, announcement: Announcement) -> Callable[[KafkaError | None, Message], None]:
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is not None and error.code() in _TOO_LARGE:
-                self._refused.add(_name(one))
+                self._refused.add(_name(announcement))
 
         return delivered
 
@@ -325,6 +325,6 @@ def _commit(
     return commit
 
 
-def _name(one: Announcement) -> tuple[str, bytes | None, int]:
+def _name(announcement: Announcement) -> tuple[str, bytes | None, int]:
     """What identifies a refused record when all are written again after the abort."""
-    return one.topic, one.key, hash(one.value)
+    return announcement.topic, announcement.key, hash(announcement.value)

@@ -53,10 +53,10 @@ class Registry:
         Raises:
             DependencyUnavailable: the registry did not answer, or refused us.
         """
-        asked_at = self._unknown.get(schema_id)
-        if asked_at is not None and time.monotonic() - asked_at < UNKNOWN_SECONDS:
+        unknown_since = self._unknown.get(schema_id)
+        if unknown_since is not None and time.monotonic() - unknown_since < UNKNOWN_SECONDS:
             return None
-        found = self._ask(lambda: self._client.get_schema(schema_id))
+        found = self._request(lambda: self._client.get_schema(schema_id))
         if found is None or found.schema_type != "AVRO" or found.references:
             kind = "nothing" if found is None else found.schema_type
             _log.warning("schema_unknown", schema_id=schema_id, found=kind)
@@ -67,24 +67,24 @@ class Registry:
     def id_of(self, subject: str, text: str) -> int | None:
         """The id under which a subject holds this very schema; None when it does not."""
         schema = self._schema(text)
-        found = self._ask(lambda: self._client.lookup_schema(subject, schema))
+        found = self._request(lambda: self._client.lookup_schema(subject, schema))
         return None if found is None else int(found.schema_id)
 
     def versions(self, subject: str) -> dict[int, str]:
         """Every generation that a subject holds, by its number; empty when there is none."""
-        numbers = self._ask(lambda: self._client.get_versions(subject)) or []
+        numbers = self._request(lambda: self._client.get_versions(subject)) or []
         found = {number: self._version(subject, number) for number in numbers}
         return {number: text for number, text in found.items() if text is not None}
 
     def _version(self, subject: str, number: int) -> str | None:
-        found = self._ask(lambda: self._client.get_version(subject, number))
+        found = self._request(lambda: self._client.get_version(subject, number))
         return None if found is None else str(found.schema.schema_str)
 
     def register(self, subject: str, text: str) -> int:
         """Set the subject's compatibility, register the schema, and give its id."""
-        self._ask(lambda: self._client.set_compatibility(subject, COMPATIBILITY))
+        self._request(lambda: self._client.set_compatibility(subject, COMPATIBILITY))
         schema = self._schema(text)
-        found = self._ask(lambda: self._client.register_schema(subject, schema))
+        found = self._request(lambda: self._client.register_schema(subject, schema))
         if found is None:
             raise DependencyUnavailable(f"the schema registry did not take {subject}")
         return int(found)
@@ -95,7 +95,7 @@ class Registry:
 
         return Schema(text, "AVRO")
 
-    def _ask(self, ask: Callable[[], T]) -> T | None:
+    def _request(self, ask: Callable[[], T]) -> T | None:
         """The answer; None for "not found". A passing error is retried until the deadline."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415
         from httpx2 import HTTPError  # noqa: PLC0415 - comes with confluent_kafka's client

@@ -67,7 +67,7 @@ def against_history(name: str) -> Iterator[SchemaDifference]:
             yield SchemaDifference(name, f"and its generation {number}: {why}")
 
 
-def incompatible(one: str, other: str) -> list[str]:
+def incompatible(schema: str, other: str) -> list[str]:
     """Why two generations do not read each other; empty when they do."""
     from avro.compatibility import (  # noqa: PLC0415 - only where schemas are compared
         ReaderWriterCompatibilityChecker,
@@ -77,7 +77,7 @@ def incompatible(one: str, other: str) -> list[str]:
 
     check: Any = ReaderWriterCompatibilityChecker  # it carries no types
     said = []
-    for reader, writer in ((one, other), (other, one)):
+    for reader, writer in ((schema, other), (other, schema)):
         found = check().get_compatibility(parse(reader), parse(writer))
         if found.compatibility != SchemaCompatibilityType.compatible:
             said.append("; ".join(sorted(map(str, found.messages))))

@@ -149,9 +149,13 @@ class TopicReader:
             DependencyUnavailable: the broker stopped sending before the end.
             UsageError: records were removed while they were read.
         """
-        left = {partition: one for partition, one in ranges.items() if one.end > one.start}
+        left = {
+            partition: offsets
+            for partition, offsets in ranges.items()
+            if offsets.end > offsets.start
+        }
         self._consumer.assign(
-            [ClientPartition(*partition, one.start) for partition, one in left.items()]
+            [ClientPartition(*partition, offsets.start) for partition, offsets in left.items()]
         )
         heard = time.monotonic()
         while left:

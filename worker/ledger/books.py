@@ -17,7 +17,7 @@ from worker.core.errors import UsageError
 from worker.core.ids import OFFSET_BITS, OFFSET_MASK, position_base
 from worker.core.ports import Ledger
 from worker.core.rulebook import DeclaredAccount, Rulebook
-from worker.core.wire import Account as HeldAccount
+from worker.core.wire import Account as StoredAccount
 from worker.core.wire import Transfer
 from worker.ledger.open import open_ledger
 from worker.rulebooks.load import load
@@ -51,13 +51,13 @@ class NamedLedger:
         self.ledger = ledger
         self.rulebook = rulebook
         self._accounts = AccountRefs(rulebook.accounts.values())
-        self._currencies = {one.ledger: one for one in rulebook.ledgers.values()}
+        self._currencies = {currency.ledger: currency for currency in rulebook.ledgers.values()}
         self._named: dict[int, AccountRef] = {}
         self._settings = settings
         self._groups = groups
         self._legs = _legs_by_code(rulebook)
 
-    def name(self, account: HeldAccount) -> AccountRef:
+    def name(self, account: StoredAccount) -> AccountRef:
         """The declared name and key of an account that the ledger holds."""
         return self._accounts.name_account(account)
 
@@ -101,12 +101,12 @@ class NamedLedger:
         return declared is not None and declared.debit_normal
 
     @cached_property
-    def _places(self) -> dict[int, tuple[str, int]]:
+    def _partitions_by_base(self) -> dict[int, tuple[str, int]]:
         return known_positions(self._settings, groups=self._groups)
 
     def named_position(self, position: int) -> NamedPosition | None:
         """The record at a position (`user_data_64`); None for another group's or topic's."""
-        found = self._places.get(position >> OFFSET_BITS << OFFSET_BITS)
+        found = self._partitions_by_base.get(position >> OFFSET_BITS << OFFSET_BITS)
         return NamedPosition(*found, position & OFFSET_MASK) if found else None
 
     def reason(self, transfer: Transfer) -> str:

@@ -35,7 +35,7 @@ class LedgerProbe:
         self._clock = clock
         self._ledger_thread = ledger_thread
         self._now = now
-        self._asked_at = now()
+        self._requested_at = now()
         self._answer: Future[None] | None = None
 
     def look(self) -> None:
@@ -49,6 +49,6 @@ class LedgerProbe:
                 return
             self._answer.result()
             self._answer = None
-        if self._now() - self._asked_at >= PROBE_SECONDS:
-            self._asked_at = self._now()
+        if self._now() - self._requested_at >= PROBE_SECONDS:
+            self._requested_at = self._now()
             self._answer = self._ledger_thread.submit(self._clock.ask)

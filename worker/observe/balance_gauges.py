@@ -1,4 +1,4 @@
-"""Balances as gauges for charts: floats in major units, as old as the last look, never books."""
+"""Balances as gauges for charts: floats in major units, as old as the last reading, no books."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from worker.core.ids import account_id
 from worker.core.money import major_units
 from worker.core.ports import Ledger
 from worker.core.rulebook import DeclaredAccount, Rulebook
-from worker.core.wire import Account as HeldAccount
+from worker.core.wire import Account as StoredAccount
 
 Show = Callable[[str, str, float], None]
 """Takes an account's name, its currency, and what it holds in major units."""
 
 
 class BalanceGauges:
-    """Looks the accounts up now and then, on the ledger's own thread.
+    """Reads the accounts every so often, on the ledger's own thread.
 
     An account that is not in the ledger yet is not shown.
     """
@@ -37,32 +37,32 @@ class BalanceGauges:
         self._accounts = accounts
         self._show = show
         self._every_seconds = every_seconds
-        self._asked_at = -every_seconds
-        self._asked: Future[list[HeldAccount]] | None = None
+        self._requested_at = -every_seconds
+        self._lookup: Future[list[StoredAccount]] | None = None
 
-    def turn(self, now: float | None = None) -> None:
-        """Request when due, show what has come; never waits. Called in every round of the loop.
+    def refresh(self, now: float | None = None) -> None:
+        """Request when due, show what was answered; never waits. Called in every round of the loop.
 
         now: in seconds of the monotonic clock, which is the default.
         """
         now = time.monotonic() if now is None else now
-        if self._asked is not None:
-            if self._asked.done():
-                self._tell(self._asked.result())
-                self._asked = None
-        elif self._accounts and now - self._asked_at >= self._every_seconds:
-            self._asked_at = now
-            self._asked = self._thread.submit(self._ledger.lookup_accounts, list(self._accounts))
+        if self._lookup is not None:
+            if self._lookup.done():
+                self._show_found(self._lookup.result())
+                self._lookup = None
+        elif self._accounts and now - self._requested_at >= self._every_seconds:
+            self._requested_at = now
+            self._lookup = self._thread.submit(self._ledger.lookup_accounts, list(self._accounts))
 
-    def _tell(self, found: Sequence[HeldAccount]) -> None:
-        for held in found:
-            declared, currency, scale = self._accounts[held.id]
-            net = held.credits_posted - held.debits_posted
+    def _show_found(self, found: Sequence[StoredAccount]) -> None:
+        for stored in found:
+            declared, currency, scale = self._accounts[stored.id]
+            net = stored.credits_posted - stored.debits_posted
             balance = -net if declared.debit_normal else net
             self._show(declared.name, currency, float(major_units(balance, scale)))
 
 
-def asked_accounts(
+def gauged_accounts(
     rulebook: Rulebook, names: Sequence[str]
 ) -> dict[int, tuple[DeclaredAccount, str, int]]:
     """The ids of these accounts in every currency: the account, its currency and scale.

@@ -73,7 +73,7 @@ class BatchObserver:
         if late > 0:
             self._metrics.ledger_unavailable(min(late, now - self._beat_at))
         self._beat_at = now
-        self._balances.turn(now)
+        self._balances.refresh(now)
         if looks:
             self._lag_at = now
             self._show_lag()
@@ -136,8 +136,8 @@ class BatchObserver:
 
     def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """Count one batch, and log what a person should look at."""
-        for one, offset in {item.assignment: item.offset for item in items}.items():
-            self._committed[one.topic, one.partition] = offset + 1
+        for assignment, offset in {item.assignment: item.offset for item in items}.items():
+            self._committed[assignment.topic, assignment.partition] = offset + 1
         report = _report(items, outcomes, self._stages, self._requests())
         self._stages = {}
         self._metrics.batch(report)
@@ -147,9 +147,9 @@ class BatchObserver:
             self.outcomes[kind] += count
         self._metrics.consumed(consumed)
         if report.reasons or any(outcome.alert for outcome in outcomes):
-            self._tell(items, outcomes)
+            self._log_trouble(items, outcomes)
 
-    def _tell(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+    def _log_trouble(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """One line for each kind of trouble in the batch, with the position of the first."""
         seen: dict[_Trouble, tuple[Item, int]] = {}
         for item, outcome in zip(items, outcomes, strict=True):

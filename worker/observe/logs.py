@@ -80,9 +80,9 @@ def _clean(key: str, item: Any, depth: int) -> Any:  # noqa: ANN401 - a log fiel
     if depth >= _DEPTH_MAX:
         return REDACTED
     if isinstance(item, Mapping):
-        return {str(name): _clean(str(name), one, depth + 1) for name, one in item.items()}
+        return {str(name): _clean(str(name), part, depth + 1) for name, part in item.items()}
     if isinstance(item, list | tuple | set | frozenset):
-        return [_clean("", one, depth + 1) for one in item]
+        return [_clean("", part, depth + 1) for part in item]
     return item
 
 

@@ -49,8 +49,8 @@ class Metrics:
     ) -> None:
         """Show these (topic, outcome)s and (outcome, reason)s as 0 before the first of them.
 
-        A counter that begins with 1 is no increase to Prometheus: the first conflict would not be
-        told to anybody.
+        A counter that begins with 1 is no increase to Prometheus: nobody would hear of the first
+        conflict.
         """
         for labels in outcomes:
             self._outcomes.labels(*labels)

@@ -102,7 +102,7 @@ def _where(thread: int) -> str:
     """The calls that a thread is in, as file:line function: places in the code, no contents."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to look
     calls = reversed(traceback.extract_stack(frame, FRAMES_MAX)) if frame is not None else ()
-    return " < ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in calls)
+    return " < ".join(f"{Path(call.filename).name}:{call.lineno} {call.name}" for call in calls)
 
 
 def _end_process(seconds: float, where: str) -> None:

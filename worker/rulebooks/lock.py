@@ -67,18 +67,18 @@ def read_lock(path: Path) -> Lock | None:
     if not path.exists():
         return None
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        checksum = held.pop("checksum", "")
-        date = int(datetime.fromisoformat(held["date"]).timestamp())
-        ignore = tuple(held["ignore"])
-        parts = (held["ledgers"], held["accounts"], ignore, held["transactions"])
-        lock = Lock(held["digest"], date, held["approver"], *parts)
-        version = held["version"]
+        document = json.loads(path.read_text(encoding="utf-8"))
+        checksum = document.pop("checksum", "")
+        date = int(datetime.fromisoformat(document["date"]).timestamp())
+        ignore = tuple(document["ignore"])
+        parts = (document["ledgers"], document["accounts"], ignore, document["transactions"])
+        lock = Lock(document["digest"], date, document["approver"], *parts)
+        version = document["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: this is no rulebook lock: {error!r}") from error
     if version not in (UNSEALED, VERSION):
         raise UsageError(f"{path}: version {version} is not one that this worker reads")
-    if (checksum or version == VERSION) and checksum != _checksum(held):
+    if (checksum or version == VERSION) and checksum != _checksum(document):
         message = "was changed after it was written: bring back what was approved"
         raise UsageError(f"{path}: {message}, or approve it anew with check --lock")
     return lock
@@ -95,8 +95,8 @@ def lock_text(rulebook: Rulebook, *, date: int, approver: str) -> str:
         "digest": rulebook.digest,
         "date": datetime.fromtimestamp(date, UTC).isoformat().replace("+00:00", "Z"),
         "approver": approver,
-        "ledgers": {one.name: [one.ledger, one.scale] for one in rulebook.ledgers.values()},
-        "accounts": {one.name: _account(one) for one in rulebook.accounts.values()},
+        "ledgers": {each.name: [each.ledger, each.scale] for each in rulebook.ledgers.values()},
+        "accounts": {each.name: _account(each) for each in rulebook.accounts.values()},
         "ignore": [_ignored(each.pattern, each.when) for each in rulebook.ignore],
         "transactions": {rule.name: _rule(rule) for rule in rulebook.transactions},
     }
@@ -199,11 +199,11 @@ def _names(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
         ledger = rulebook.ledgers.get(name)
         if ledger is None or (ledger.ledger, ledger.scale) != (number, scale):
             yield Changed(1, f"ledger {name} was {{id: {number}, scale: {scale}}}: it stays that")
-    for name, held in lock.accounts.items():
+    for name, locked in lock.accounts.items():
         account = rulebook.accounts.get(name)
         if account is None:
             yield Changed(1, f"account {name} is gone or renamed: its name is in every id of it")
-        elif _account(account) != held:
+        elif _account(account) != locked:
             message = "had another code, per or flags: the ledger keeps those for ever"
             yield Changed(account.line, f"account {name} {message}")
 
@@ -211,22 +211,22 @@ def _names(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
 def _rules(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
     now = {rule.name: rule for rule in rulebook.transactions}
     first = _day(lock.date + NOTICE_SECONDS)
-    for name, held in lock.transactions.items():
+    for name, locked in lock.transactions.items():
         rule = now.get(name)
         if rule is None:
             yield Changed(
                 1, f"transaction {name} is gone or renamed: keep it, with `until: {first}`"
             )
             continue
-        if rule_digest(rule) != held["digest"]:
+        if rule_digest(rule) != locked["digest"]:
             hint = f"keep it with `until: {first}`, and add the new one with `from: {first}`"
-            if [leg.name for leg in rule.legs] != held["legs"]:
-                hint = f"its legs were {', '.join(held['legs'])}, whose names are in ids; {hint}"
+            if [leg.name for leg in rule.legs] != locked["legs"]:
+                hint = f"its legs were {', '.join(locked['legs'])}, whose names are in ids; {hint}"
             yield Changed(rule.line, f"transaction {name} would book past events otherwise: {hint}")
-        elif rule.end != held["until"] and not _late(rule.end, lock):
+        elif rule.end != locked["until"] and not _late(rule.end, lock):
             yield Changed(rule.line, f"transaction {name}: `until` must be {first} or later")
         for key, predecessor in (("origin", rule.origin), ("after", rule.after)):
-            before = held.get(key, [])
+            before = locked.get(key, [])
             if _sources(predecessor)[: len(before)] != before:
                 listed = ", ".join(before)
                 message = f"its {key} was {listed}: others may only be added behind"
@@ -242,8 +242,8 @@ def _newcomers(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
         after = {each.name for each in rulebook.transactions[place:]}
         taken = [
             name
-            for name, held in lock.transactions.items()
-            if name in after and _share(rule.on, held["on"])
+            for name, locked in lock.transactions.items()
+            if name in after and _share(rule.on, locked["on"])
         ]
         ignored = [each for each in lock.ignore if _share(rule.on, [each.split(" ")[0]])]
         for other in (*taken, *(f"ignore {each}" for each in ignored)):
@@ -262,7 +262,11 @@ def _order(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
 
 
 def _share(some: Any, others: Any) -> bool:  # noqa: ANN401 - globs, from the file or the lock
-    return any(matches(one, (other,)) or matches(other, (one,)) for one in some for other in others)
+    return any(
+        matches(pattern, (other,)) or matches(other, (pattern,))
+        for pattern in some
+        for other in others
+    )
 
 
 def _late(second: int | None, lock: Lock) -> bool:

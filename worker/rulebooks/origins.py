@@ -53,20 +53,20 @@ class TransactionShape(NamedTuple):
     fact: bool
     legs: Mapping[str, LegShape]
 
-    def held(self) -> tuple[OriginLeg, ...]:
+    def origin_legs(self) -> tuple[OriginLeg, ...]:
         """Where its accounts are found, in every form of chain that it may have made."""
-        plain = [held for name, leg in self.legs.items() for held in _held(name, leg)]
+        plain = [found for name, leg in self.legs.items() for found in _origin_legs(name, leg)]
         if not any(leg.suspense for leg in self.legs.values()):
             return tuple(plain)
         diverted = [
-            held._replace(part=".".join(filter(None, (held.part, SUSPENSE))))
+            found._replace(part=".".join(filter(None, (found.part, SUSPENSE))))
             for name, leg in self.legs.items()
-            for held in _held(name, leg._replace(helped="") if leg.suspense else leg)
+            for found in _origin_legs(name, leg._replace(helped="") if leg.suspense else leg)
         ]
         return (*plain, *diverted)
 
 
-def _held(name: str, leg: LegShape) -> list[OriginLeg]:
+def _origin_legs(name: str, leg: LegShape) -> list[OriginLeg]:
     if leg.loops:
         return []
     if not leg.helped:
@@ -109,10 +109,10 @@ def _sources(
         shape = shapes.get(name)
         if shape is None:
             inner.wrong("transaction", f"there is no transaction {name!r}{near(name, shapes)}")
-        elif not shape.held():
+        elif not shape.origin_legs():
             inner.wrong("transaction", f"every leg of {name} has `for_each`: none can be looked up")
         else:
-            sources.append(OriginTransaction(name, shape.fact, shape.held()))
+            sources.append(OriginTransaction(name, shape.fact, shape.origin_legs()))
     if len({source.transaction for source in sources}) != len(sources):
         inner.wrong("transaction", "`transaction` names one twice")
     return tuple(sources)

@@ -54,10 +54,10 @@ def _overlaps(rulebook: Rulebook) -> Iterator[RuleWarning]:
 
 def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> str:
     """A type or glob that both lists name; empty when there is none to be seen."""
-    for one in first:
+    for glob in first:
         for other in second:
-            if matches(other, (one,)) or matches(one, (other,)):
-                return other if matches(other, (one,)) else one
+            if matches(other, (glob,)) or matches(glob, (other,)):
+                return other if matches(other, (glob,)) else glob
     return ""
 
 

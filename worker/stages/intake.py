@@ -29,12 +29,12 @@ NOTHING: Final = Polled((), (), (), {})
 
 @dataclass(frozen=True, slots=True)
 class InputSettings:
-    """What is read, for whom, and in what portions.
+    """What is read, for which group, and in what batches.
 
     group: the consumer group.
-    topics: what each is read as.
+    topics: what each is read as, by name.
     limits: of a batch.
-    linger_seconds: how long a batch waits for company.
+    linger_seconds: how long a batch waits for more events.
     events_limit: stop taking records after so many; 0 means never.
     """
 

@@ -1,4 +1,4 @@
-"""Opening: a partition's records are taken once its `since` is committed and the client put there.
+"""Opening: a partition's records are taken once its `since` is committed and the client sought it.
 
 Where a client begins by itself is not to be trusted: librdkafka falls back to `auto.offset.reset`
 when a dead worker's open transaction hides the commit for long. So the group is asked, and where it
@@ -36,7 +36,7 @@ class Openings:
         return self._newest is not None
 
     def forget(self, partition: TopicPartition) -> None:
-        """It left, or the group is asked again."""
+        """It left, or its offset is read again."""
         self._found.pop(partition, None)
 
     def forget_newest(self) -> None:
@@ -100,7 +100,7 @@ class Openings:
         ]
 
     def _open(self, assignment: Assignment, metadata: CommitMetadata, *, redo: int) -> bool:
-        """False when the client cannot be put there yet: the group is asked again."""
+        """False when the client cannot seek yet: the group's offset is read again."""
         partition = (assignment.topic, assignment.partition)
         offset = self._found.pop(partition).offset
         if not self._source.seek(partition, offset):

@@ -55,7 +55,7 @@ class Partitions:
         self._resting: frozenset[TopicPartition] = frozenset()
         self._ranked = len({input_topic.priority for input_topic in topics.values()}) > 1
 
-    # Whose is what
+    # Records and their assignments
 
     def take(
         self, records: Iterable[Record], is_due: Callable[[Record, Assignment], bool]
@@ -107,7 +107,7 @@ class Partitions:
         return self._assignments.get((assignment.topic, assignment.partition)) is assignment
 
     def all_ours(self, items: Iterable[Item]) -> bool:
-        """Does all of it? Neighbours mostly belong to one assignment."""
+        """Does all of it? Items side by side mostly belong to one assignment."""
         last: Assignment | None = None
         for item in items:
             if item.assignment is not last:
@@ -138,7 +138,7 @@ class Partitions:
             if not self._parked.sleeps(partition) and partition not in self._resting
         ]
 
-    # The group speaks
+    # Gained, lost, opened anew
 
     def follow(self, polled: Polled) -> bool:
         """Take over what the group said; True when something changed."""
@@ -176,7 +176,7 @@ class Partitions:
         self._source.pause(self.assigned())
 
     def _begin(self, partition: TopicPartition) -> None:
-        """Another stay, which is not open yet."""
+        """A new assignment, which is not open yet."""
         self._forget(partition)
         topic, number = partition
         read_as = self._topics[topic]
@@ -197,7 +197,7 @@ class Partitions:
         self._resting -= {partition}
 
     def _seek(self, assignment: Assignment, offset: int, *, expects: int) -> None:
-        """Read from here on; a partition that cannot be put there opens anew, as the group says."""
+        """Read from here on; a partition where that fails opens anew, at the group's commit."""
         if not self._seek_check.seek(assignment, offset, expects=expects):
             partition = (assignment.topic, assignment.partition)
             self._begin(partition)

@@ -16,7 +16,7 @@ ROUND_SECONDS: Final = 0.5
 """How long one round lasts."""
 
 EVERYBODYS_ROUND: Final = 4
-"""The last of so many rounds is everybody's."""
+"""In every fourth round no partition rests."""
 
 RANKS: Final[Mapping[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
 
@@ -31,7 +31,10 @@ class PriorityRounds:
         self._saturated = False
 
     def begins(self, now: float) -> bool:
-        """Does a round begin? now: seconds of a clock that never goes back."""
+        """Does a round begin?
+
+        now: seconds of a clock that never goes back.
+        """
         if now < self._until:
             return False
         self._until = now + ROUND_SECONDS
@@ -46,7 +49,7 @@ class PriorityRounds:
 
     @property
     def number(self) -> int | None:
-        """Of this round; None: there is time for all."""
+        """The round's number; None where batches were not full, so that nobody must rest."""
         return self._round if self._saturated else None
 
 

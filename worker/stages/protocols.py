@@ -31,7 +31,7 @@ class Writer(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what happened; quick, and never fails. `worker.observe` stands above the pipeline."""
+    """Hears what happened; quick, and never fails. `worker.observe` lies above the pipeline."""
 
     def beat(self) -> None:
         """The loop is alive."""

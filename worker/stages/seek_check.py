@@ -1,4 +1,4 @@
-"""After a seek, a client that reads on somewhere else is noticed, and told again.
+"""Notices a client that reads on elsewhere after a seek, and seeks again.
 
 It would pass over records that have no outcome, or whose announcement is missing. So what was read
 before, and must come again, is remembered: nothing behind it is taken before it comes.
@@ -15,16 +15,16 @@ from worker.core.assignment import EXPECTS_NOTHING, Assignment
 from worker.core.ports import GroupMember, TopicPartition
 
 SEEKS_MAX: Final = 5
-"""So often a partition is put back; a record that does not come then is in its topic no more."""
+"""So often a partition is sought; a record that does not come then is in its topic no more."""
 
 _log = structlog.get_logger(__name__)
 
 
 class SeekCheck:
-    """Puts partitions back, and sees whether they were.
+    """Seeks partitions, and sees whether the client reads from there.
 
-    The offsets that were read, by partition, until it is put back; the one that must come first
-    then is its Assignment's.
+    It keeps the offsets that were read, by partition, until the seek; which of them must come first
+    then is in its Assignment.
     """
 
     def __init__(self, source: GroupMember) -> None:
@@ -46,7 +46,7 @@ class SeekCheck:
         self._read.pop(partition, None)
 
     def seek(self, assignment: Assignment, offset: int, *, expects: int) -> bool:
-        """Have the client read on from here; False: it cannot be put there now."""
+        """Have the client read on from here; False: the client cannot seek now."""
         partition = (assignment.topic, assignment.partition)
         if self._source.seek(partition, offset):
             assignment.note_seek(offset, expects=expects)
@@ -63,7 +63,7 @@ class SeekCheck:
         )
 
     def passed_over(self, assignment: Assignment, offset: int) -> bool:
-        """Does this record come where an earlier one must? Then the partition is to be put back."""
+        """Does this record come where an earlier one must? Then seek again."""
         if offset <= assignment.expects:
             if offset == assignment.expects:
                 assignment.expects = EXPECTS_NOTHING

@@ -9,9 +9,9 @@ import pytest
 from worker.codecs.dead_letters import BLOCK, DeadLetters
 from worker.codecs.letters import (
     OriginalRecord,
-    OtherGroup,
+    RecordElsewhere,
     UnusableLetter,
-    of_carried,
+    original_of,
     read_back,
     rejection,
 )
@@ -66,28 +66,28 @@ def test_the_block_is_what_is_written() -> None:
 
 def test_a_letter_gives_its_record_back() -> None:
     """Key, value, headers and time of a dead letter are again as they were, parked or not."""
-    assert of_carried(letter(FIRST), parked=PARKED) == original(FIRST)
-    assert of_carried(parked(FIRST, tries=0), parked=PARKED) == original(FIRST)
+    assert original_of(letter(FIRST), parked=PARKED) == original(FIRST)
+    assert original_of(parked(FIRST, tries=0), parked=PARKED) == original(FIRST)
     twice = parked(parked(FIRST, tries=0), tries=1)
-    assert of_carried(twice, parked=PARKED) == original(FIRST)
-    assert of_carried(letter(twice), parked=PARKED) == original(FIRST)
+    assert original_of(twice, parked=PARKED) == original(FIRST)
+    assert original_of(letter(twice), parked=PARKED) == original(FIRST)
 
 
 def test_a_producer_cannot_choose_the_topic() -> None:
     """Headers that a producer wrote like the worker's own are the record's, and not believed."""
     lie: Headers = [(name, b"stripe.payments" if name == BLOCK[0] else b"1") for name in BLOCK]
     forged = ArchivedRecord("wallet.commands", 0, 5, b"k", b"{}", [*OWN, *lie], 1000)
-    assert of_carried(letter(forged), parked=PARKED) == original(forged)
-    assert of_carried(letter(parked(forged, tries=0)), parked=PARKED) == original(forged)
+    assert original_of(letter(forged), parked=PARKED) == original(forged)
+    assert original_of(letter(parked(forged, tries=0)), parked=PARKED) == original(forged)
 
 
 def test_a_letter_without_its_value_is_read_where_it_was() -> None:
     """A redacted or too large letter names its record by place and hash; another record is none."""
-    asked = OtherGroup(("wallet.commands", 3, 42), sha256(b"{}").hexdigest(), "")
-    assert of_carried(letter(FIRST, redact=True), parked=PARKED) == asked
-    assert of_carried(kept(dead().too_large(FIRST, WHY, stage="post")), parked=PARKED) == asked
+    asked = RecordElsewhere(("wallet.commands", 3, 42), sha256(b"{}").hexdigest(), "")
+    assert original_of(letter(FIRST, redact=True), parked=PARKED) == asked
+    assert original_of(kept(dead().too_large(FIRST, WHY, stage="post")), parked=PARKED) == asked
     waited = letter(parked(FIRST, tries=0), redact=True)
-    assert of_carried(waited, parked=PARKED) == asked
+    assert original_of(waited, parked=PARKED) == asked
     assert read_back(asked, FIRST, parked=PARKED) == original(FIRST)
     gone = read_back(asked, None, parked=PARKED)
     assert isinstance(gone, UnusableLetter)
@@ -100,13 +100,13 @@ def test_a_letter_without_its_value_is_read_where_it_was() -> None:
 
 def test_a_rejection_of_a_parked_event_leads_to_the_topic_it_first_came_on() -> None:
     """The place in a rejection may be a parked topic; the record there says where it was before."""
-    asked = OtherGroup(("parked.1", 1, 7), "", "evt_1")
+    asked = RecordElsewhere(("parked.1", 1, 7), "", "evt_1")
     assert read_back(asked, parked(FIRST, tries=0), parked=PARKED) == original(FIRST)
 
 
 def test_what_nobody_of_us_wrote_is_no_letter() -> None:
     """Without the worker's headers nothing is guessed."""
-    assert isinstance(of_carried(FIRST, parked=PARKED), UnusableLetter)
+    assert isinstance(original_of(FIRST, parked=PARKED), UnusableLetter)
     assert rejection(FIRST) is None
 
 

@@ -98,19 +98,19 @@ class _ExampleBooks:
 
         refused: what it would move counts too, where an account lacks the money.
         """
-        asked = self._translator.translate(event, role=role)
-        if isinstance(asked, Skipped | Dead):
+        translated = self._translator.translate(event, role=role)
+        if isinstance(translated, Skipped | Dead):
             return "", ()
-        outcome = self._posted(asked)
+        outcome = self._posted(translated)
         if outcome.kind is OutcomeKind.POSTED:
-            return asked.transaction, tuple(
+            return translated.transaction, tuple(
                 _movement(
                     leg.spec.name, leg.spec.kind, (leg.debit, leg.credit), leg.amount, leg.currency
                 )
                 for leg in outcome.legs
             )
         lacking = refused and outcome.kind is OutcomeKind.REJECTED
-        return asked.transaction, _requested(asked) if lacking else ()
+        return translated.transaction, _requested(translated) if lacking else ()
 
     def _posted(self, chain: Chain) -> Outcome:
         record = cast("Record", None)

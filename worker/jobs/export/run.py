@@ -148,7 +148,7 @@ def _require_parts(folder: Path, manifest: dict[str, Any]) -> None:
 def finish(
     export: Export, books: NamedLedger, *, written: Callable[[str, int], None]
 ) -> dict[str, Any]:
-    """Write what is missing, and return the manifest. told: gets each part's kind and rows."""
+    """Write what is missing, and return the manifest. written: gets each part's kind and rows."""
     if export.manifest["complete"]:
         return export.manifest
     cut = int(export.manifest["cut"])

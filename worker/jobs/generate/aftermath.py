@@ -96,15 +96,15 @@ def _refunded(
     """The charge as it is after a refund; old API versions list the refund in it."""
     before = paid["amount_refunded"]
     whole = about["amount"] == amount
-    told = {**paid, "amount_refunded": before + about["amount"], "refunded": whole}
+    sent = {**paid, "amount_refunded": before + about["amount"], "refunded": whole}
     previous: dict[str, Any] = {"amount_refunded": before}
     if not old:
         again = "ignored: charge refunded"
-        return _about(scene, "charge.refunded", told, paid, again, previous=previous)
-    told["refunds"] = shapes.listed(about)
+        return _about(scene, "charge.refunded", sent, paid, again, previous=previous)
+    sent["refunds"] = shapes.listed(about)
     previous["refunds"] = shapes.listed()
     note, version = "refund of an old version", shapes.OLD_API_VERSION
-    return _about(scene, "charge.refunded", told, paid, note, previous=previous, version=version)
+    return _about(scene, "charge.refunded", sent, paid, note, previous=previous, version=version)
 
 
 def _refund_failed(scene: Scene, paid: dict[str, Any], about: dict[str, Any]) -> Generated:

@@ -34,22 +34,22 @@ def charge(scene: Scene) -> Generated:
 
 def authorized_charge(scene: Scene) -> Generated:
     """A charge that is captured later, sometimes for less: its `charge.succeeded` moves nothing."""
-    held = new_charge(scene, captured=False)
+    authorized = new_charge(scene, captured=False)
     part = scene.chance.happens(PARTIAL_PER_MILLE)
-    captured = held["amount"] * 3 // 4 if part else held["amount"]
+    captured = authorized["amount"] * 3 // 4 if part else authorized["amount"]
 
     def capture() -> Generated:
         taken = {
-            **held,
+            **authorized,
             "amount_captured": captured,
-            "amount_refunded": held["amount"] - captured,
+            "amount_refunded": authorized["amount"] - captured,
             "captured": True,
         }
         receive(scene, taken, captured)
         return payment(scene, "charge.captured", taken, "capture")
 
     scene.later(scene.chance.between(*CAPTURED_TICKS), capture)
-    return payment(scene, "charge.succeeded", held, "ignored: authorization")
+    return payment(scene, "charge.succeeded", authorized, "ignored: authorization")
 
 
 def new_charge(scene: Scene, *, captured: bool) -> dict[str, Any]:

@@ -110,10 +110,10 @@ def _reversed(scene: Scene, about: dict[str, Any]) -> Generated:
     back = _given_back(scene, "trr", "transfer_reversal", about)
     category, kind = "transfer_reversal", "transfer_refund"
     scene.settle(back, category=category, kind=kind, amount=part)
-    told = {**about, "amount_reversed": part, "reversals": shapes.listed(back)}
+    sent = {**about, "amount_reversed": part, "reversals": shapes.listed(back)}
     previous = {"amount_reversed": 0, "reversals": shapes.listed()}
     note = "transfer reversed"
-    return _own(scene, "transfer.reversed", told, note, follows=True, previous=previous)
+    return _own(scene, "transfer.reversed", sent, note, follows=True, previous=previous)
 
 
 def _given_back(scene: Scene, prefix: str, kind: str, whole: dict[str, Any]) -> dict[str, Any]:
@@ -148,10 +148,10 @@ def _fee_refunded(scene: Scene, about: dict[str, Any]) -> Generated:
     back = _given_back(scene, "fr", "fee_refund", about)
     category, kind = "platform_earning_refund", "application_fee_refund"
     scene.settle(back, category=category, kind=kind, amount=-part)
-    told = {**about, "amount_refunded": part, "refunds": shapes.listed(back)}
+    sent = {**about, "amount_refunded": part, "refunds": shapes.listed(back)}
     previous = {"amount_refunded": 0, "refunds": shapes.listed()}
     note = "application fee refunded"
-    return _own(scene, "application_fee.refunded", told, note, follows=True, previous=previous)
+    return _own(scene, "application_fee.refunded", sent, note, follows=True, previous=previous)
 
 
 def payout(scene: Scene) -> Generated | None:

@@ -138,14 +138,14 @@ class Scene:
             currency=source["currency"],
             fees=fees,
         )
-        told = {**made, "source": dict(source)}
-        self.later(self.chance.between(*ticks), lambda: self.feed(told))
+        row = {**made, "source": dict(source)}
+        self.later(self.chance.between(*ticks), lambda: self.feed(row))
         return made
 
-    def feed(self, told: dict[str, Any]) -> Generated:
+    def feed(self, row: dict[str, Any]) -> Generated:
         """The settlement feed reports a balance transaction."""
-        note = f"{told['reporting_category'].replace('_', ' ')} settled"
-        return self.event(SETTLEMENTS, FEED, told, key=told["id"], note=note)
+        note = f"{row['reporting_category'].replace('_', ' ')} settled"
+        return self.event(SETTLEMENTS, FEED, row, key=row["id"], note=note)
 
 
 Scenario = Callable[[Scene], Generated | None]

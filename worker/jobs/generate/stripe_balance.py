@@ -44,14 +44,16 @@ class StripeBalance:
         for settled in self._waiting.pop(currency, ()):
             self._paid_by[settled["id"]] = payout
 
-    def rows(self, told: Collection[str]) -> Iterator[StripeRow]:
+    def rows(self, reported: Collection[str]) -> Iterator[StripeRow]:
         """The rows that the feed has reported: the content of a report at that moment.
 
         A payout is known once all its rows were reported; until then all of them wait.
         """
-        whole = [settled for settled in self._made if settled["id"] in told]
+        whole = [settled for settled in self._made if settled["id"] in reported]
         unfinished = {
-            self._paid_by.get(settled["id"]) for settled in self._made if settled["id"] not in told
+            self._paid_by.get(settled["id"])
+            for settled in self._made
+            if settled["id"] not in reported
         }
         paid_at = {
             settled["source"]: settled["created"]

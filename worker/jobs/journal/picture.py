@@ -31,10 +31,10 @@ def t_accounts(chain: Chain, rulebook: Rulebook) -> list[TAccount]:
     """What a chain does to each account, in the order of its legs; memo accounts are left out."""
     found: dict[tuple[str, str, Currency], list[int]] = {}
     for leg in chain.legs:
-        for place, ref in enumerate((leg.debit, leg.credit)):
+        for side, ref in enumerate((leg.debit, leg.credit)):
             if ref is not None and rulebook.accounts[ref.name].type != "memo":
                 sums = found.setdefault((ref.name, ref.key, leg.currency), [0, 0])
-                sums[place] += leg.amount
+                sums[side] += leg.amount
     return [TAccount(*account, *sums) for account, sums in found.items()]
 
 
@@ -53,7 +53,7 @@ def picture(entry: Entry, accounts: list[TAccount]) -> Iterator[str]:
         for each in sorted(accounts, key=lambda each: (each.currency.name, not each.debits))
     ]
     wide = max(len(row[0]) for row in rows)
-    columns = [max(len("credit"), *(len(row[place]) for row in rows)) for place in (2, 3)]
+    columns = [max(len("credit"), *(len(row[side]) for row in rows)) for side in (2, 3)]
     yield f"    {'':<{wide}}       {'debit':>{columns[0]}}  {'credit':>{columns[1]}}"
     for name, currency, debit, credit in rows:
         line = f"    {name:<{wide}}  {currency}  {debit:>{columns[0]}}  {credit:>{columns[1]}}"

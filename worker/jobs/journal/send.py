@@ -35,7 +35,7 @@ class SentEntries(NamedTuple):
     """What is on the topic: the event of each entry, by its name, and where it is."""
 
     events: dict[str, dict[str, Any]]
-    places: dict[str, str]
+    positions: dict[str, str]
 
 
 class StoredRecord(Protocol):
@@ -65,7 +65,7 @@ def sent_entries(records: Sequence[StoredRecord], topic: str) -> SentEntries:
             continue
         if event.get("type") == TYPE and type(name) is str and name not in found.events:
             found.events[name] = event
-            found.places[name] = f"{topic}/{record.partition()}@{record.offset()}"
+            found.positions[name] = f"{topic}/{record.partition()}@{record.offset()}"
     return found
 
 
@@ -84,7 +84,7 @@ def unsent(events: Sequence[dict[str, Any]], sent: SentEntries) -> list[dict[str
             fresh.append(event)
         elif before["data"] != event["data"] or before.get("created") != event["created"]:
             changed.append(
-                f"entry {name!r} was sent before and said something else ({sent.places[name]}):"
+                f"entry {name!r} was sent before and said something else ({sent.positions[name]}):"
                 " what is booked is corrected by another entry, with a name of its own"
             )
     if changed:

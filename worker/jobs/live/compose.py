@@ -31,7 +31,7 @@ from worker.ledger.clock import LedgerClock
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_ledger
 from worker.ledger.probe import LedgerProbe
-from worker.observe.balance_gauges import BalanceGauges, asked_accounts
+from worker.observe.balance_gauges import BalanceGauges, gauged_accounts
 from worker.observe.batch_observer import BatchObserver
 from worker.observe.health import Health, HealthServer
 from worker.observe.metrics import Metrics
@@ -183,9 +183,9 @@ def _reach_ledger(
         clock.ask()
         return ledger.batch_max
 
-    asked = thread.submit(reach)
+    answer = thread.submit(reach)
     try:
-        limit = asked.result(timeout=settings.ledger.deadline_seconds)
+        limit = answer.result(timeout=settings.ledger.deadline_seconds)
     except TimeoutError:
         ledger.close()
         raise DependencyUnavailable(
@@ -222,7 +222,8 @@ def _read_as(settings: Settings) -> dict[str, InputTopic]:
 def _ranked(reads: Mapping[str, InputTopic], rulebook: Rulebook) -> dict[str, InputTopic]:
     """With the rulebook's priority of each role; parked topics, which have none, are normal."""
     return {
-        topic: one._replace(priority=rulebook.priority_of(one.role)) for topic, one in reads.items()
+        topic: input_topic._replace(priority=rulebook.priority_of(input_topic.role))
+        for topic, input_topic in reads.items()
     }
 
 
@@ -310,7 +311,7 @@ def _balances(
     return BalanceGauges(
         ledger=ledger,
         thread=thread,
-        accounts=asked_accounts(rulebook, settings.metrics.balances),
+        accounts=gauged_accounts(rulebook, settings.metrics.balances),
         show=metrics.balance,
         every_seconds=settings.metrics.balances_seconds,
     )

@@ -57,12 +57,12 @@ def due_ends(settings: Settings, now_ms: int) -> Mapping[TopicPartition, int]:
 def _uncommitted(settings: Settings, reader: TopicReader) -> dict[TopicPartition, OffsetRange]:
     """What the parked topics hold beyond the group's commits."""
     ranges = reader.whole(settings.topics.parked_topics)
-    holding = {partition: one for partition, one in ranges.items() if one.end > one.start}
+    holding = {partition: whole for partition, whole in ranges.items() if whole.end > whole.start}
     if not holding:
         return {}
-    with closing(JobOffsets(connection_of(settings), settings.kafka.group_id)) as offsets:
-        committed = offsets.committed(list(holding))
+    with closing(JobOffsets(connection_of(settings), settings.kafka.group_id)) as job_offsets:
+        committed = job_offsets.committed(list(holding))
     return {
-        partition: OffsetRange(max(one.start, min(committed[partition], one.end)), one.end)
-        for partition, one in holding.items()
+        partition: OffsetRange(max(whole.start, min(committed[partition], whole.end)), whole.end)
+        for partition, whole in holding.items()
     }

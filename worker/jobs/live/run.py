@@ -24,25 +24,25 @@ class Stop:
     """Remembers the first signal; a second one ends the process at once."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self._asked_at = 0.0
+        self.requested = False
+        self._requested_at = 0.0
 
     def listen(self) -> None:
         """Handle SIGTERM and SIGINT from now on."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._heard)
+            signal.signal(number, self._signalled)
 
     def seconds(self) -> float:
         """How long ago the first signal came; 0.0 while there was none."""
-        return time.monotonic() - self._asked_at if self.asked else 0.0
+        return time.monotonic() - self._requested_at if self.requested else 0.0
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.asked:
+        if self.requested:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._asked_at = time.monotonic()
-        self.asked = True
+        self._requested_at = time.monotonic()
+        self.requested = True
 
 
 def work(
@@ -60,7 +60,7 @@ def work(
     ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
     with gc_tuning.tune_gc(), worker.watchdog.watching():
-        while not stop.asked and not ended():
+        while not stop.requested and not ended():
             if events_limit and pipeline.settled >= events_limit:
                 break
             worker.probe.look()

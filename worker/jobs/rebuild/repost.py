@@ -97,7 +97,7 @@ class Reposter:
 
     def _add(self, made: Reposted, *, late: bool) -> None:
         if len(made.announced) > self.ledger.batch_max:
-            raise _otherwise(
+            raise _differs(
                 made.announced[0], f"this ledger takes {self.ledger.batch_max} legs in one request"
             )
         if self._size + len(made.announced) > self.ledger.batch_max:
@@ -197,14 +197,14 @@ class Reposter:
                 )
                 legs.append(leg._replace(debit=sides[0], credit=sides[1], amount=amount))
             if not same:
-                raise _otherwise(announced_leg, "the rulebook makes another transfer of it")
+                raise _differs(announced_leg, "the rulebook makes another transfer of it")
         return Reposted(chain._replace(legs=tuple(legs), needs=None), 0, pending, announced, [])
 
     def _side(self, requested: AccountRef | None, announced: AnnouncedLeg, side: str) -> AccountRef:
         """The account as the rulebook has it; one of an origin, as it was announced."""
         number = int(announced.debit if side == "debit" else announced.credit, 16)
         if requested is None or (requested.id >= 0 and requested.id != number):
-            raise _otherwise(announced, f"the rulebook names another {side} account")
+            raise _differs(announced, f"the rulebook names another {side} account")
         if requested.id == number:
             return requested
         name = announced.debit_name if side == "debit" else announced.credit_name
@@ -222,7 +222,7 @@ class Reposter:
             return
         self._flush(late=False)
         if not self.ledger.lookup_accounts([ref.id]):
-            raise _otherwise(announced, f"its account {ref.name} is not in the ledger")
+            raise _differs(announced, f"its account {ref.name} is not in the ledger")
         self._accounts.remember([ref])
 
     # One request
@@ -259,7 +259,7 @@ class Reposter:
         if late and said.verdict in {Verdict.REJECTED, Verdict.FAILED_BEFORE}:
             self.unfit.append(made.announced[0].event_id)
             return False
-        raise _otherwise(
+        raise _differs(
             made.announced[said.leg_number], f"the ledger answered {said.reason()}", BEGIN_ANEW
         )
 
@@ -280,7 +280,7 @@ class Reposter:
         for stored in self.ledger.lookup_transfers(list(requested)) if requested else ():
             announced = requested[stored.id]
             if str(stored.amount) != announced.amount:
-                raise _otherwise(
+                raise _differs(
                     announced,
                     f"{announced.amount} was announced, the ledger took {stored.amount}",
                     BEGIN_ANEW,
@@ -313,7 +313,7 @@ def _rows(made: Reposted) -> bytes:
     return pack_chain(made.chain, position=made.position, pending=made.pending)
 
 
-def _otherwise(announced: AnnouncedLeg, why: str, mend: str = "") -> UsageError:
+def _differs(announced: AnnouncedLeg, why: str, mend: str = "") -> UsageError:
     return UsageError(
         f"the transfer {announced.transfer_id} of the event {announced.event_id} cannot be posted"
         f" as it was announced: {why}{mend}"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from worker.codecs.dead_letters import CONNECT
 from worker.codecs.headers import headers_of
-from worker.codecs.letters import UnusableLetter, of_carried, reason_of, rejection
+from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
 from worker.codecs.outbox_reader import position_text, posted_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
@@ -102,7 +102,7 @@ class Staging:
 
     def _letter(self, table: str, record: Record) -> None:
         """A letter by the record that it is about: one that waited and then died is that too."""
-        source = of_carried(record, parked=self._parked_topics(record))
+        source = original_of(record, parked=self._parked_topics(record))
         if isinstance(source, UnusableLetter):
             self._unreadable(record, source.why)
             return

@@ -12,10 +12,10 @@ from typing import Final, Literal, NamedTuple
 from worker.codecs.headers import headers_of
 from worker.codecs.letters import (
     OriginalRecord,
-    OtherGroup,
+    RecordElsewhere,
     RejectedRecord,
     UnusableLetter,
-    of_carried,
+    original_of,
     read_back,
     reason_of,
     rejection,
@@ -66,7 +66,7 @@ class _Wanted(NamedTuple):
 
     letter: str
     fields: dict[str, str | int]
-    found: OriginalRecord | OtherGroup | UnusableLetter
+    found: OriginalRecord | RecordElsewhere | UnusableLetter
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class LetterSelection:
         meant = [letter for letter in read if self.request.where.chooses(letter.fields)]
         if self.request.new_attempt and self.request.kind == "rejected":
             meant = [letter for letter in meant if not self._superseded(letter)]
-        wanted = [letter.found for letter in meant if isinstance(letter.found, OtherGroup)]
+        wanted = [letter.found for letter in meant if isinstance(letter.found, RecordElsewhere)]
         records = self.read_at([letter.at for letter in wanted]) if wanted else {}
         return [self._choice(letter, records) for letter in meant]
 
@@ -112,7 +112,7 @@ class LetterSelection:
         name = f"{letter.topic()}/{letter.partition()}@{letter.offset()}"
         if self.request.kind == "rejected":
             return self._rejected(name, letter)
-        found = of_carried(letter, parked=self.parked)
+        found = original_of(letter, parked=self.parked)
         topic, partition, offset = ("", -1, -1) if isinstance(found, UnusableLetter) else found.at
         fields: dict[str, str | int] = {
             "event_id": "",
@@ -147,14 +147,14 @@ class LetterSelection:
                 UnusableLetter("it is no rejection that the worker wrote"),
             )
         return _Wanted(
-            name, _refused(refused, letter), OtherGroup(refused.at, "", refused.event_id)
+            name, _refused(refused, letter), RecordElsewhere(refused.at, "", refused.event_id)
         )
 
     # What is written for it
 
     def _choice(self, letter: _Wanted, records: Mapping[RecordPosition, Record]) -> Selected:
         found = letter.found
-        if isinstance(found, OtherGroup):
+        if isinstance(found, RecordElsewhere):
             found = self._read_back(found, records.get(found.at))
         if isinstance(found, OriginalRecord) and found.at[0] not in self.roles:
             found = UnusableLetter(f"{found.at[0]} is none of the input topics in the settings")
@@ -169,7 +169,7 @@ class LetterSelection:
         return Selected(letter.letter, letter.fields, record, "")
 
     def _read_back(
-        self, other: OtherGroup, record: Record | None
+        self, other: RecordElsewhere, record: Record | None
     ) -> OriginalRecord | UnusableLetter:
         if record is not None and other.event_id:
             (event,) = self.reader.decode([record])

@@ -35,9 +35,16 @@ CLASSES: Final = (
     "ignored",
     "nothing_to_post",
 )
-"""`new`: would be posted. `waiting`: its predecessor is in neither ledger nor replay. `exists`: as
-asked. `repeated`: is new, and was met before in this replay. `rejected`: the ledger refused it.
-`conflict`: other money under its ids. `other_ids`: the fact is in the ledger under other ids."""
+"""What a record is counted as:
+
+new: would be posted.
+waiting: its predecessor is in neither ledger nor replay.
+exists: in the ledger as the rulebook has it.
+repeated: new, and met before in this replay.
+rejected: the ledger refused it.
+conflict: other money under its ids.
+other_ids: the fact is in the ledger under other ids.
+"""
 
 DIFFERING: Final = frozenset({"conflict", "other_ids"})
 

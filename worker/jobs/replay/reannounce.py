@@ -163,7 +163,7 @@ class Reannouncer:
         schemas = schema_ids(settings, registry)
         self._books = books
         self._rules = translator_of(settings, books.rulebook, booked=True)
-        self._holdings = PostedLegs(books.ledger, self._rules)
+        self._posted_legs = PostedLegs(books.ledger, self._rules)
         self._decoder = Decoder(schemas, registry.reader if registry else lambda _: None)
         self._roles = {topic: role for role, topic in settings.topics.inputs.items()}
         self._topics = stack.enter_context(open_topic_reader(settings))
@@ -209,7 +209,7 @@ class Reannouncer:
         made = self._chain(event, self._roles.get(topic) or role_of(record), chain)
         if made is None:
             return f"the rulebook makes another fact of its record {topic}/{partition}@{offset}"
-        legs = self._holdings.legs(made, chain)
+        legs = self._posted_legs.legs(made, chain)
         written = self._encoder.encode(made, made.attempt, legs, record)
         return [
             announcement._replace(headers=[*announcement.headers, (REBUILT_HEADER, b"1")])

@@ -51,9 +51,9 @@ class TrialBalance:
     def shown(self) -> Totals:
         """Without the memo accounts that are at zero, as they must be: they are in no statement."""
         return {
-            place: total
-            for place, total in self.totals.items()
-            if total.debits != total.credits or not self._is_memo(place[0])
+            name_and_ledger: total
+            for name_and_ledger, total in self.totals.items()
+            if total.debits != total.credits or not self._is_memo(name_and_ledger[0])
         }
 
     def _is_memo(self, name: str) -> bool:

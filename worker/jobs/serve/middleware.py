@@ -53,7 +53,7 @@ class Middleware:
             return
         began = perf_counter()
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        asked = {**scope, "method": method, "path": path_as_sent(scope["raw_path"])}
+        routed = {**scope, "method": method, "path": path_as_sent(scope["raw_path"])}
         answering = False
 
         async def counted(message: Message) -> None:
@@ -61,13 +61,13 @@ class Middleware:
             if message["type"] == "http.response.start":
                 answering = True
                 seconds = perf_counter() - began
-                label = _label(asked)
+                label = _label(routed)
                 self._metrics.request(route=label, status=message["status"], seconds=seconds)
             await send(message)
 
         try:
             await _limited(scope, receive)
-            await self._app(asked, receive, counted)
+            await self._app(routed, receive, counted)
         except RequestRefused as refused:
             await problem(refused)(scope, receive, counted)
         except Exception as error:  # noqa: BLE001 - the last resort: one request must not end us
@@ -125,9 +125,9 @@ TOO_LARGE: Final = {
 }
 
 
-def _label(asked: Scope) -> str:
+def _label(routed: Scope) -> str:
     """The route as a label of the metrics, so one of a few."""
-    path = getattr(asked.get("route"), "path", OTHER)
+    path = getattr(routed.get("route"), "path", OTHER)
     return ACCOUNTS if path.startswith(ACCOUNTS) else str(path)
 
 

@@ -25,7 +25,7 @@ def read_nets(ledger: Ledger, ids: Sequence[int]) -> dict[int, Net]:
 
     Raises:
         DependencyUnavailable: the ledger did not answer in time, or an account without the flag
-            `history` never stood still.
+            `history` moved at every reading.
     """
     found: dict[int, Net] = {}
     moving: list[int] = []

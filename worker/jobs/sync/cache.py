@@ -37,7 +37,7 @@ class BalanceCache(Protocol):
     """Rows by key, or by key and currency.
 
     Any call may raise `DependencyUnavailable` when the database stays away, and `UsageError` when
-    it refuses what is asked.
+    it refuses the statement.
     """
 
     def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:

@@ -151,29 +151,31 @@ class TopicAdmin:
     def _create(self, plan: TopicsPlan) -> None:
         wanted = [
             NewTopic(
-                one.name,
-                num_partitions=one.partitions,
-                replication_factor=one.replication,
-                config=dict(one.config),
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=topic.replication,
+                config=dict(topic.config),
             )
-            for one in plan.create
+            for topic in plan.create
         ]
         self._all(wanted, self._client.create_topics, operation_timeout=self._seconds)
 
     def _repartition(self, plan: TopicsPlan) -> None:
-        wanted = [NewPartitions(one.topic, one.after) for one in plan.repartition]
+        wanted = [NewPartitions(change.topic, change.after) for change in plan.repartition]
         self._all(wanted, self._client.create_partitions, operation_timeout=self._seconds)
 
     def _configure(self, plan: TopicsPlan) -> None:
-        topics = dict.fromkeys(one.topic for one in plan.configure)
+        topics = dict.fromkeys(change.topic for change in plan.configure)
         wanted = [
             ConfigResource(
                 ResourceType.TOPIC,
                 topic,
                 incremental_configs=[
-                    ConfigEntry(one.key, one.after, incremental_operation=AlterConfigOpType.SET)
-                    for one in plan.configure
-                    if one.topic == topic
+                    ConfigEntry(
+                        change.key, change.after, incremental_operation=AlterConfigOpType.SET
+                    )
+                    for change in plan.configure
+                    if change.topic == topic
                 ],
             )
             for topic in topics
@@ -214,7 +216,7 @@ def open_topic_admin(settings: Settings, call_seconds: float = CALL_SECONDS) -> 
 
 def _replication(partitions: Mapping[int, Any]) -> int:
     """The fewest replicas that a partition has."""
-    return min((len(one.replicas) for one in partitions.values()), default=0)
+    return min((len(partition.replicas) for partition in partitions.values()), default=0)
 
 
 def _binding(grant: Grant) -> AclBinding:

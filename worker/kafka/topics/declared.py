@@ -71,14 +71,18 @@ def load_topics(path: Path = PACKAGED, *, replication: int | None = None) -> Top
     try:
         file = _File.model_validate(document)
     except ValidationError as error:
-        raise UsageError("\n".join(f"{path}: {_problem(one)}" for one in error.errors())) from None
-    named = {name: list(_names(name, one)) for name, one in file.topics.items()}
+        raise UsageError(
+            "\n".join(f"{path}: {_problem(problem)}" for problem in error.errors())
+        ) from None
+    named = {
+        name: list(_names(name, declared_topic)) for name, declared_topic in file.topics.items()
+    }
     twice = _repeated([each for names in named.values() for each in names])
     if twice:
         raise UsageError(f"{path}: topics: {twice} is declared twice, once by a number")
     topics = tuple(
-        _spec(path, name, one, file.defaults, replication)
-        for declared, one in file.topics.items()
+        _spec(path, name, declared_topic, file.defaults, replication)
+        for declared, declared_topic in file.topics.items()
         for name in named[declared]
     )
     grants = tuple(_grants(path, file.users, named))

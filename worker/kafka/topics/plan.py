@@ -72,7 +72,9 @@ class TopicsPlan:
         for set_to in self.configure:
             yield "update", f"topic {set_to.topic}: {set_to.key} {set_to.before} → {set_to.after}"
         yield from (("grant", sentence(grant)) for grant in self.grant)
-        yield from (("refused", f"topic {one.topic}: {one.why}") for one in self.refused)
+        yield from (
+            ("refused", f"topic {refusal.topic}: {refusal.why}") for refusal in self.refused
+        )
 
 
 def _creation(topic: TopicSpec) -> str:
