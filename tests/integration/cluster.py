@@ -160,10 +160,10 @@ class Cluster:
         return [json.loads(message.value() or b"") for message in self.read("posted")]
 
 
-def finish(process: Process) -> str:
+def finish(process: Process, *, code: int = 0) -> str:
     """Wait for a process and give its output; what it said in anger fails the test."""
     out, err = process.communicate(timeout=RUN_SECONDS_MAX)
-    assert process.returncode == 0, f"exit {process.returncode}: {err.decode()[-3000:]}"
+    assert process.returncode == code, f"exit {process.returncode}: {err.decode()[-3000:]}"
     return out.decode()
 
 

@@ -271,7 +271,7 @@ def test_a_transfer_that_no_event_asks_for() -> None:
 @pytest.mark.parametrize(
     ("letters", "transit", "expected"),
     [
-        ([DEAD], False, ("dead", False, "evt_1")),
+        ([DEAD], False, ("dead", True, "evt_1")),
         ([], False, ("not_announced", True, "evt_1")),
         ([], True, ("in_transit", False, "evt_1")),
     ],

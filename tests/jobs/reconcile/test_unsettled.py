@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,56 @@ def test_days_are_a_whole_number(days: str, capsys: pytest.CaptureFixture[str]) 
     """Anything else is bad usage."""
     assert main(["reconcile", "--settle-days", days]) == 2
     assert "--settle-days" in capsys.readouterr().err
+
+
+def opening(amount: int) -> Generated:
+    """A journal entry that debits Stripe's clearing account."""
+    return event("journal.entry", {"id": "je_1", "amount": amount}, number="journal/1")._replace(
+        role="journal"  # type: ignore[arg-type] # a role of this test's settings
+    )
+
+
+def test_a_journal_entry_on_clearing_is_a_line_and_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The opening balance is no money of the settlement feed's."""
+    inputs = {"payments": "pay", "settlements": "settle", "journal": "journal"}
+    monkeypatch.setenv("LEDGER_WORKER_TOPICS__INPUTS", json.dumps(inputs))
+    events = [opening(5000), paid("ch_1", 700), settlement("txn_1", 700, 20, source="ch_1")]
+    day = played(tmp_path, events, rules=RULES)
+    asked = ("--stripe-balance", "usd=56.80")
+    (usd,) = currencies(reconciled(day, all_records(day), monkeypatch, capsys, *asked, code=0))
+    assert (usd["clearing_moved"], usd["clearing_journal"]) == ("56.80", "50.00")
+    assert (usd["settlement_net"], usd["settlement_difference"]) == ("6.80", "0.00")
+
+
+@pytest.mark.parametrize(
+    ("events", "options", "said"),
+    [
+        ([paid("ch_1", 700), settlement("txn_1", 700, 20, source="ch_1")], (), "everything agrees"),
+        ([paid("ch_1", 700)], (), "no differences yet; 1 open on stripe_unsettled"),
+        ([paid("ch_1", 700)], ("--to", "2026-02-01"), "1 difference"),
+        (
+            [event("charge.unheard_of", {"id": "ch_1"}, number="e1")],
+            (),
+            "1 difference; 1 dead letter needs a person",
+        ),
+    ],
+    ids=["agrees", "open", "overdue", "dead"],
+)
+def test_nothing_agrees_beside_money_that_is_dead_or_open(  # noqa: PLR0913, PLR0917 - a row of the table
+    events: Sequence[Generated],
+    options: Sequence[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The sentence says so, and the exit code is 1 for what a person must look at."""
+    day = played(tmp_path, events, rules=RULES)
+    code = int("difference" in said and "no differences" not in said)
+    found = reconciled(day, all_records(day), monkeypatch, capsys, *options, code=code)
+    assert found["summary"]["differences"] == code
+    archive = str(day.ledger_file.with_name("archive.jsonl"))
+    assert main(["reconcile", "--from-files", archive, *options]) == code
+    assert said in capsys.readouterr().out.splitlines()

@@ -140,10 +140,12 @@ BOOKED_TWICE: Final = """
 INSERT INTO items BY NAME
 WITH booked AS (
   SELECT a.*, l.leg_name,
-    first_value(a.transfer_id) OVER same AS first_id, row_number() OVER same AS nth
+    first_value(a.transfer_id) OVER same AS first_id,
+    first_value(a.amount) OVER same AS first_amount, row_number() OVER same AS nth
   FROM actual a JOIN (SELECT DISTINCT transfer_id, leg_name FROM legs) l USING (transfer_id)
   WINDOW same AS (PARTITION BY a.tag, a.leg ORDER BY a.posted_ns))
-SELECT 'duplicate' AS class, true AS differs, b.ledger AS ledger, b.amount AS actual_amount,
+SELECT 'duplicate' AS class, true AS differs, b.ledger AS ledger,
+  b.first_amount AS expected_amount, b.amount AS actual_amount,
   b.debit AS actual_debit, b.credit AS actual_credit, b.leg_name AS leg,
   s.event_id AS event_id, s.event_type AS event_type,
   b.transfer_id AS transfer_id, b.first_id AS other_transfer_id, b.place AS place,
@@ -205,7 +207,7 @@ DEAD_EVENTS: Final = """
 INSERT INTO items BY NAME
 SELECT CASE WHEN d.origin IS NOT NULL OR NOT $announced THEN 'dead'
     WHEN e.in_transit THEN 'in_transit' ELSE 'not_announced' END AS class,
-  d.origin IS NULL AND $announced AND NOT e.in_transit AS differs,
+  d.origin IS NOT NULL OR NOT $announced OR NOT e.in_transit AS differs,
   e.event_id AS event_id, e.event_type AS event_type, e.origin AS place, e.time_ms AS time_ms,
   CASE WHEN d.origin IS NOT NULL OR NOT $announced THEN 'dead letter: ' || e.reason
     WHEN e.in_transit THEN 'the worker has not come to it yet'
@@ -232,8 +234,7 @@ def classify(database: Database, *, cut_ns: int, late_ms: int, announced: bool) 
     """Fill `items`.
 
     cut_ns: the newest transfer that was read. late_ms: what waits since before is a difference.
-    announced: were topics of
-    announcements read? Without them nothing is said about announcements.
+    announced: were topics of announcements read? Without them nothing is said about announcements.
     """
     database.execute(PREPARE)
     for statement in (DIFFERING_LEGS, OTHER_MONEY, UNEXPLAINED, BOOKED_TWICE, TWICE_IN_TOPICS):

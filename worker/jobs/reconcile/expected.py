@@ -92,7 +92,7 @@ class ExpectedPostings:
             "event_id": found.id if isinstance(found, Event) else "",
             "event_type": found.type if isinstance(found, Event) else "",
             "object_id": id_of(object_of(found)),
-            "time_ms": record.timestamp()[1],
+            "time_ms": found.created * 1000 if isinstance(found, Event) else record.timestamp()[1],
             "in_transit": has_position(record)
             and not self.committed(record.topic(), record.partition(), record.offset()),
         }

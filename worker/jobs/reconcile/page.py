@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, Final, TextIO
 
-from worker.jobs.reconcile.summary import BALANCE_LINES, CLASSES, verdict
+from worker.jobs.reconcile.summary import AGREES, BALANCE_LINES, CLASSES, verdict
 
 ITEMS_MAX: Final = 5000
 COLUMNS: Final = (
@@ -69,7 +69,7 @@ def write_page(out: TextIO, summary: Mapping[str, Any], items: Iterable[Mapping[
 
 def _head(summary: Mapping[str, Any]) -> Iterator[str]:
     said = verdict(summary)
-    kind = "bad" if summary["differences"] else "" if summary["dead_letters"] else "good"
+    kind = "bad" if summary["differences"] else "good" if said == AGREES else ""
     yield "<h1>Reconciliation</h1>\n"
     yield f'<p class="verdict {kind}">{said[0].upper()}{said[1:]}</p>\n'
     span = f"from {summary['from'] or 'the beginning'} to {summary['to'] or 'the end'}"

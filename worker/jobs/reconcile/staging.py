@@ -205,7 +205,8 @@ def open_staging(
         database.execute(f"CREATE TABLE {name} ({columns_sql(columns)})")
     stages = {name: RowBuffer(database, name, columns) for name, columns in TABLES.items()}
     for currency in rulebook.ledgers.values():
-        stages["currencies"].add((currency.ledger, currency.name, currency.scale))
+        clearing = hex_id(account_id(ledger=currency.ledger, name=CLEARING, key=""))
+        stages["currencies"].add((currency.ledger, currency.name, currency.scale, clearing))
     translator = translator_of(settings, rulebook)
     expecting = ExpectedPostings(
         rulebook=rulebook,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from worker.core.errors import UsageError
 from worker.core.money import major_units
 from worker.core.rulebook import Rulebook
+from worker.core.wire import TransferFlags
 from worker.jobs.duckdb_rows import Database
 from worker.jobs.reconcile.staging import Moved
 from worker.jobs.reconcile.stripe_report import minor_units
@@ -39,8 +40,12 @@ CLASSES: Final[Mapping[str, str]] = {
 }
 """Every class, in the order in which they are shown."""
 
+AGREES: Final = "everything agrees"
+
 BALANCE_LINES: Final[Mapping[str, str]] = {
     "clearing_moved": "Stripe clearing, moved",
+    "clearing_journal": "of which journal entries",
+    "clearing_in_transit": "of which in transit",
     "settlement_net": "net of the settlement feed",
     "settlement_difference": "difference to it",
     "clearing_closing": "Stripe clearing, closing",
@@ -65,12 +70,14 @@ FROM items GROUP BY coalesce(currency, ''), class
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
-    """The result in a few words; money may be in a dead letter that nobody can read."""
+    """The result in a few words; nothing agrees while money is dead, waits, or is open."""
+    dead = summary["dead_letters"]
     if count := summary["differences"]:
-        return f"{count:,} differences"
-    if count := summary["dead_letters"]:
-        return f"no differences; {count:,} dead letters need a person"
-    return "everything agrees"
+        letters = f"; {dead:,} dead {'letter needs' if dead == 1 else 'letters need'} a person"
+        return f"{count:,} difference{'s' * (count != 1)}" + letters * bool(dead)
+    waiting = {"parked": "parked", "open_items": "open on stripe_unsettled"}
+    found = [f"{summary[name]:,} {text}" for name, text in waiting.items() if summary[name]]
+    return f"no differences yet; {', '.join(found)}" if found else AGREES
 
 
 SETTLED_NET: Final = """
@@ -78,6 +85,22 @@ SELECT currency, CAST(sum(net) AS VARCHAR) FROM (
   SELECT DISTINCT ON (txn) * FROM settled WHERE on_balance AND NOT in_transit ORDER BY txn)
 GROUP BY currency
 """
+CLEARING_MOVED: Final = """
+WITH moved AS (
+  SELECT a.transfer_id, c.currency, a.in_transit,
+    CASE WHEN a.debit = c.clearing THEN a.amount ELSE 0 END
+      - CASE WHEN a.credit = c.clearing THEN a.amount ELSE 0 END AS amount
+  FROM actual a JOIN currencies c USING (ledger)
+  WHERE a.in_range AND c.clearing IN (a.debit, a.credit) AND a.flags & $resting = 0),
+booked AS (
+  SELECT DISTINCT l.transfer_id FROM legs l JOIN events e USING (tag, variant)
+  WHERE e.event_type = 'journal.entry')
+SELECT currency, CAST(coalesce(sum(amount) FILTER (NOT in_transit AND b.transfer_id IS NOT NULL), 0)
+    AS VARCHAR), CAST(coalesce(sum(amount) FILTER (in_transit), 0) AS VARCHAR)
+FROM moved LEFT JOIN booked b USING (transfer_id) GROUP BY currency
+"""
+"""By currency: what journal entries moved on Stripe's clearing account, and what is in transit."""
+
 OPEN_NET: Final = """
 SELECT c.currency, CAST(sum(coalesce(expected_amount, 0) - coalesce(actual_amount, 0)) AS VARCHAR)
 FROM items i JOIN currencies c ON c.ledger = i.ledger
@@ -99,6 +122,13 @@ def summarize(
     """
     currencies: dict[str, dict[str, Any]] = {}
     settled = {name: int(net) for name, net in database.execute(SETTLED_NET).fetchall()}
+    besides = {
+        name: (int(journal), int(transit))
+        for name, journal, transit in database.execute(
+            CLEARING_MOVED,
+            {"resting": TransferFlags.PENDING | TransferFlags.VOID_PENDING_TRANSFER},
+        ).fetchall()
+    }
     opened = database.execute(OPEN_NET, {"classes": list(OPEN_CLASSES)}).fetchall()
     open_items = {name: int(net) for name, net in opened}
     for currency, kind, count, amount, _ in database.execute(COUNTED).fetchall():
@@ -112,8 +142,14 @@ def summarize(
             books = _StripeBooks(rulebook, trial, moved, currency)
             entry.update(books.fields(stripe.get(currency)))
             if UNSETTLED in rulebook.accounts:
+                journal, transit = besides.get(currency, (0, 0))
                 entry.update(
-                    books.settlement(settled.get(currency, 0), open_items.get(currency, 0))
+                    books.settlement(
+                        settled.get(currency, 0),
+                        open_items.get(currency, 0),
+                        journal=journal,
+                        transit=transit,
+                    )
                 )
     differing = database.execute(
         "SELECT class, count(*) FROM items WHERE differs GROUP BY class"
@@ -133,12 +169,21 @@ def summarize(
             known: n for known in CLASSES for name, n in differing if name == known
         },
         "differences_by_day": dict(days),
-        "dead_letters": sum(
-            found.get("dead", {}).get("items", 0)
-            for found in (entry["classes"] for entry in currencies.values())
-        ),
+        **counted_waiting(database),
         "currencies": dict(sorted(currencies.items())),
     }
+
+
+WAITING: Final = """
+SELECT count(DISTINCT place) FILTER (class = 'dead'), count(DISTINCT place) FILTER
+  (class = 'parked'), count(*) FILTER (class IN $open) FROM items
+"""
+
+
+def counted_waiting(database: Database) -> dict[str, int]:
+    """How many events are dead or parked, and how many items of `stripe_unsettled` are open."""
+    ((dead, parked, opened),) = database.execute(WAITING, {"open": list(OPEN_CLASSES)}).fetchall()
+    return {"dead_letters": dead, "parked": parked, "open_items": opened}
 
 
 def _scale(rulebook: Rulebook, currency: str) -> int:
@@ -182,17 +227,20 @@ class _StripeBooks:
             fields["stripe_difference"] = self._shown(closing + reserve - stripe)
         return fields
 
-    def settlement(self, net: int, opened: int) -> dict[str, str]:
+    def settlement(self, net: int, opened: int, *, journal: int, transit: int) -> dict[str, str]:
         """The settlement feed against clearing, and what is open on `stripe_unsettled`.
 
         net: of the balance transactions of the range. opened: the sum of the open items; what is
-        left of the account was open before the range.
+        left of the account was open before the range. journal, transit: what journal entries, and
+        records that the group has not committed, moved on clearing: the feed does not tell them.
         """
         _, within = self._closing(CLEARING)
         unsettled, _ = self._closing(UNSETTLED)
+        besides = {"clearing_journal": journal, "clearing_in_transit": transit}
         return {
+            **{name: self._shown(amount) for name, amount in besides.items() if amount},
             "settlement_net": self._shown(net),
-            "settlement_difference": self._shown(within - net),
+            "settlement_difference": self._shown(within - journal - transit - net),
             "unsettled_closing": self._shown(unsettled),
             "unsettled_items": self._shown(opened),
         }

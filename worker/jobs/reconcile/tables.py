@@ -115,7 +115,12 @@ REPORT: Final[Mapping[str, str]] = {
     "net": AMOUNT,
     "day": TEXT,
 }
-CURRENCIES: Final[Mapping[str, str]] = {"ledger": INT, "currency": TEXT, "scale": INT}
+CURRENCIES: Final[Mapping[str, str]] = {
+    "ledger": INT,
+    "currency": TEXT,
+    "scale": INT,
+    "clearing": TEXT,  # the id of Stripe's clearing account
+}
 
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "events": EVENTS,
