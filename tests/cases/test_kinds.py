@@ -196,3 +196,41 @@ def test_source_whose_capture_is_not_said() -> None:
     end = Told().tell_all(decoded(told))
     assert not end.dead
     assert end.totals()["stripe_unsettled eur"] == 300
+
+
+SOURCES: list[dict[str, Any]] = [
+    {"id": "ch_1", "amount": 300, "currency": "zzz"},
+    {"id": "ch_1", "amount": 300, "currency": None},
+    {"id": "ch_1", "amount": "300", "currency": "eur"},
+    {"id": "ch_1", "amount": None, "currency": "eur"},
+    {"id": "ch_1", "currency": "eur"},
+    {"id": "ch_1"},
+]
+
+
+@pytest.mark.parametrize("category", ["charge", "refund", "partial_capture_reversal", "dispute"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_source_that_cannot_be_booked(source: dict[str, Any], category: str) -> None:
+    """Its currency has no ledger, or its amount is no whole number: an open item where it settled."""
+    end = Told().tell_all(decoded(settled(330, reporting_category=category, source=source)))
+    assert not end.dead
+    assert end.totals()["stripe_unsettled usd"] == -330
+    assert end.totals()["stripe_clearing usd"] == 320
+
+
+def test_settled_in_a_currency_without_a_ledger() -> None:
+    """A clear dead letter, and the other currencies are right."""
+    told = [*settled(900), *settled(700, id="txn_2", currency="zzz")]
+    end = Told()
+    for event in decoded([body | {"id": f"evt_{n}"} for n, body in enumerate(told)]):
+        end.tell(event)
+    assert [reason.partition(":")[0] for _, reason in end.dead] == ["unknown_currency"]
+    assert end.totals()["stripe_clearing usd"] == 890
+
+
+def test_fee_whose_amount_is_text() -> None:
+    """It is a fee without an amount: clearing moves by net."""
+    details = [{"type": "stripe_fee", "amount": "10"}]
+    end = Told().tell_all(decoded(settled(900, fee_details=details)))
+    assert not end.dead
+    assert end.totals()["processor_fees usd"] == 10

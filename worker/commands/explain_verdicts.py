@@ -66,10 +66,12 @@ def _false_part(rule: Transaction, when: Expression, event: Event) -> str:
     for part in _parts(parse(when.text, roots=ENVELOPE | set(lets), levels=levels)):
         if isinstance(part, Constant):
             continue
-        if not compile_expression(part.text, lets=lets, condition=True).precise(scope):
+        known = when.ledgers
+        condition = compile_expression(part.text, lets=lets, ledgers=known, condition=True)
+        if not condition.precise(scope):
             shown = ""
             if (path := _looked_at(part)) is not None:
-                value = compile_expression(path.text, lets=lets).precise(scope)
+                value = compile_expression(path.text, lets=lets, ledgers=known).precise(scope)
                 shown = json.dumps(value, ensure_ascii=False)
             words = f": it is {shown}" if 0 < len(shown) <= SHOWN_MAX else ""
             return f"`{_one_line(part.text)}` is false{words}"

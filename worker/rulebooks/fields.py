@@ -32,10 +32,16 @@ def check_name(name: str, line: int, what: str, mistakes: Mistakes) -> None:
 
 
 class LetNames:
-    """What the expressions of one transaction may call by name, and which names they have used."""
+    """What the expressions of one transaction may call by name, and which names they have used.
 
-    def __init__(self, values: Mapping[str, Expression]) -> None:
+    ledgers: the currencies of the rulebook.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Expression], ledgers: Collection[str] = frozenset()
+    ) -> None:
         self.values = values
+        self.ledgers = ledgers
         self.used: set[str] = set()
 
 
@@ -195,9 +201,11 @@ class YamlMapping:
 
         A constant one is evaluated at once. line: its own, where it is not the key's.
         """
-        lets = self.lets.values
+        lets, ledgers = self.lets.values, self.lets.ledgers
         try:
-            found = compile_expression(text, loops=loops, lets=lets, condition=condition)
+            found = compile_expression(
+                text, loops=loops, lets=lets, ledgers=ledgers, condition=condition
+            )
             if found.constant:
                 found.precise(None, *loops)
         except (ExpressionMistake, ExpressionError) as mistake:

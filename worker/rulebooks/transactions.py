@@ -100,7 +100,7 @@ def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transact
 def _lets(fields: YamlMapping, declared: LegScope) -> tuple[Let, ...]:
     """`let:`; from here on the mapping's expressions may use what it names."""
     values: dict[str, Expression] = {}
-    fields.lets = LetNames(values)
+    fields.lets = LetNames(values, declared.ledgers)
     found = []
     for name, node, line in fields.blocks("let"):
         check_name(name, line, "let", fields.mistakes)

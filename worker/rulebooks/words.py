@@ -47,6 +47,7 @@ OF_LIST: Final = {
     "count": "the number of",
     "abs": "the size of",
     "text": "the digits of",
+    "whole_number": "the whole number",
 }
 OF_SEVERAL: Final = {"min": "the smallest of", "max": "the largest of"}
 
@@ -163,6 +164,7 @@ def _function(name: str, words: list[str]) -> str:
         "if": lambda: f"{words[1]} if {first}, else {words[2]}",
         "coalesce": lambda: given,
         "where": lambda: f"{first} whose {words[1]}",
+        "has_ledger": lambda: f"there is a ledger for {first}",
         "latest": lambda: f"the latest of {first} by {words[1]}",
     }
     if name in said:

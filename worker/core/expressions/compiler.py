@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from worker.core.expressions import operators
 from worker.core.expressions.grammar import parse
@@ -53,6 +53,8 @@ NAMESPACE: Final[dict[str, Any]] = {
     "sum": operators.total,
     "count": operators.number_of,
     "text": operators.in_digits,
+    "whole_number": operators.whole_number,
+    "has_ledger": operators.has_ledger,
     "latest": operators.latest,
     "==": operators.equal,
     "<": operators.less,
@@ -65,7 +67,9 @@ NAMESPACE: Final[dict[str, Any]] = {
     "truth": operators.truth,
     "coalesce": operators.first_present,
 }
-BOOLEAN: Final = frozenset({"and", "or", "not", "==", "!=", "<", "<=", ">", ">=", "in", "not in"})
+BOOLEAN: Final = frozenset(
+    {"and", "or", "not", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "has_ledger"}
+)
 OPPOSITE: Final = {"!=": "==", "not in": "in"}
 
 
@@ -76,6 +80,7 @@ class Expression:
     fast, precise: called with the envelope, then each loop's item.
     roots: the envelope fields and loop items that its value depends on, also through `let:`.
     lets: the names of `let:` that it reads itself.
+    ledgers: the currencies that it may ask for.
     levels: how deep its value's elements are nested; see `list_levels`.
     same: its constant, where it is a literal.
     """
@@ -83,6 +88,7 @@ class Expression:
     text: str
     roots: frozenset[str]
     lets: frozenset[str]
+    ledgers: frozenset[str]
     levels: int
     same: Constant | None
     fast: Evaluate
@@ -99,12 +105,14 @@ def compile_expression(
     *,
     loops: Collection[str] = (),
     lets: Mapping[str, Expression] | None = None,
+    ledgers: Collection[str] = (),
     condition: bool = False,
 ) -> Expression:
     """Compile a text once.
 
     loops: the names of `for_each` items in scope, outermost first. lets: the `let:` values that it
-    may read; it is then called with `NamedValues`. condition: the value must be true or false.
+    may read; it is then called with `NamedValues`. ledgers: the currencies that `has_ledger` knows.
+    condition: the value must be true or false.
 
     Raises:
         ExpressionMistake: when the text is no expression; with the column.
@@ -113,15 +121,19 @@ def compile_expression(
     levels = {name: each.levels for name, each in known.items()}
     tree = parse(text, roots=ENVELOPE | set(names) | set(known), levels=levels)
     read = _roots(tree)
+    currencies = frozenset(ledgers)
     through = (known[name].roots for name in read if name in known)
     return Expression(
         text=text,
         roots=frozenset(read - set(known)).union(*through),
         lets=frozenset(read & set(known)),
+        ledgers=currencies,
         levels=list_levels(tree, levels),
         same=_constant(tree, known),
-        fast=_Emitter(names, known, precise=False).function(tree, condition=condition),
-        precise=_Emitter(names, known, precise=True).function(tree, condition=condition),
+        fast=_Emitter(names, known, currencies, precise=False).function(tree, condition=condition),
+        precise=_Emitter(names, known, currencies, precise=True).function(
+            tree, condition=condition
+        ),
     )
 
 
@@ -210,10 +222,16 @@ class _Emitter:
     """Turns our tree into Python's, for one reading of paths."""
 
     def __init__(
-        self, loops: tuple[str, ...], lets: Mapping[str, Expression], *, precise: bool
+        self,
+        loops: tuple[str, ...],
+        lets: Mapping[str, Expression],
+        ledgers: frozenset[str],
+        *,
+        precise: bool,
     ) -> None:
         self._locals = {name: f"item{number}" for number, name in enumerate(loops)}
         self._lets = lets
+        self._ledgers = ledgers
         self._precise = precise
 
     def function(self, node: Node, *, condition: bool) -> Evaluate:
@@ -340,6 +358,14 @@ class _Emitter:
                 return ast.Compare(self._emit(member), [ast.In()], [strings])
         return self._operation("in", node.operands, node.text)
 
+    def _has_ledger(self, node: Call) -> ast.expr:
+        """A call with the rulebook's currencies, which no event can name."""
+        if not self._ledgers:
+            raise ExpressionMistake("has_ledger() is for the transactions of a rulebook", 1)
+        currencies = ast.Constant(cast("Any", self._ledgers))
+        value = self._emit(node.operands[0])
+        return self._helper("has_ledger", value, currencies, ast.Constant(node.text))
+
     def _opposite(self, node: Call) -> ast.expr:
         positive = Call(OPPOSITE[node.name], node.operands, node.text)
         return ast.UnaryOp(ast.Not(), self._emit(positive))
@@ -365,6 +391,7 @@ SPECIAL: Final[dict[str, Callable[[_Emitter, Call], ast.expr]]] = {
     "!=": _Emitter._opposite,  # noqa: SLF001
     "in": _Emitter._in,  # noqa: SLF001
     "not in": _Emitter._opposite,  # noqa: SLF001
+    "has_ledger": _Emitter._has_ledger,  # noqa: SLF001
     "min": _Emitter._extreme,  # noqa: SLF001
     "max": _Emitter._extreme,  # noqa: SLF001
 }

@@ -51,6 +51,8 @@ ONE_OPERAND: Final = {
     "sum": "one list",
     "count": "one list",
     "text": "one value",
+    "whole_number": "one value",
+    "has_ledger": "one value",
 }
 INDEX: Final = "a number, a string, * or a condition"
 COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})

@@ -220,6 +220,16 @@ def in_digits(value: Value, text: str) -> str:
     raise IllTyped(f"{text} needs a whole number")
 
 
+def whole_number(value: Value, _text: str) -> int | None:
+    """The whole number that a value is; null for anything else, digits in a string among it."""
+    return value if type(value) is int else None
+
+
+def has_ledger(currency: Value, ledgers: frozenset[str], _text: str) -> bool:
+    """Whether a value is a currency that the rulebook has a ledger for."""
+    return type(currency) is str and currency in ledgers
+
+
 def latest(values: Value, field: Callable[[Value], Value], text: str) -> Value:
     """The element whose field is greatest, the first of several; null where there is none."""
     if type(values) is not list:

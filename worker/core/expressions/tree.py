@@ -22,11 +22,38 @@ ENVELOPE: Final = frozenset(
 )
 """The fields of Stripe's event envelope: what a path may start with."""
 
-FUNCTIONS: Final = frozenset({"min", "max", "abs", "sum", "count", "latest", "text", "coalesce"})
+FUNCTIONS: Final = frozenset(
+    {
+        "min",
+        "max",
+        "abs",
+        "sum",
+        "count",
+        "latest",
+        "text",
+        "whole_number",
+        "has_ledger",
+        "coalesce",
+    }
+)
 CONSTANTS: Final = {"true": True, "false": False, "null": None}
 WORDS: Final = frozenset({"and", "or", "not", "in", "if", "else", "where", *CONSTANTS})
 NO_CONDITION: Final = frozenset(
-    {"+", "-", "*", "//", "%", "negate", "list", "where", "abs", "sum", "count", "latest"}
+    {
+        "+",
+        "-",
+        "*",
+        "//",
+        "%",
+        "negate",
+        "list",
+        "where",
+        "abs",
+        "sum",
+        "count",
+        "latest",
+        "whole_number",
+    }
 )
 
 EACH: Final = None
