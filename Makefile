@@ -114,8 +114,9 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upgrade --strip-extras \
   --allow-unsafe --generate-hashes --build-deps-for editable --no-emit-options \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-# Every command works in the image: the chart's jobs reconcile there, and it serves and syncs.
-IMAGE := --extra tigerbeetle --extra registry --extra reconcile --extra serve --extra sync
+# Every command works in the image: the chart's jobs reconcile there, and it serves, syncs and feeds.
+IMAGE := --extra tigerbeetle --extra registry --extra reconcile --extra serve --extra sync \
+  --extra feed
 lock: $(VENV)/dev.stamp
 	@$(LOCK) --output-file requirements.lock pyproject.toml
 	@$(LOCK) $(IMAGE) --constraint requirements.lock \

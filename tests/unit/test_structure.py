@@ -49,6 +49,7 @@ ROOMS: dict[str, str] = {
     "worker.jobs.redrive": "core core.expressions config rulebooks codecs stages kafka jobs",
     "worker.jobs.sync": "core config rulebooks codecs ledger kafka",
     "worker.jobs.serve": "core ledger observe",
+    "worker.jobs.feed": "core config rulebooks codecs kafka observe jobs.serve",
     "worker.commands": "*",
     "worker.__main__": "commands",
 }
@@ -246,12 +247,20 @@ def test_only_the_cache_imports_psycopg() -> None:
 
 
 def test_only_the_server_imports_its_framework() -> None:
-    """FastAPI, uvicorn and what is below them are imported in jobs/serve alone, by `serve` only."""
-    libraries = ("fastapi", "starlette", "uvicorn", "h11")
+    """FastAPI, uvicorn and what is below them are imported by `serve`, and by what takes webhooks.
+
+    Its server is the same one; of the framework it needs no more than the types.
+    """
+    libraries = ("fastapi", "uvicorn", "h11")
     importers = {name for library in libraries for name in importers_of(library)}
     assert {room_of(name) for name in importers} == {"worker.jobs.serve"}
+    assert {room_of(name) for name in importers_of("starlette")} == {
+        "worker.jobs.serve",
+        "worker.jobs.feed",
+    }
     outside = importers_of("worker.jobs.serve") - {"worker.commands.serve"}
-    assert {room_of(name) for name in outside} == {"worker.jobs.serve"}
+    assert {room_of(name) for name in outside} == {"worker.jobs.serve", "worker.jobs.feed"}
+    assert importers_of("worker.jobs.feed.webhooks") == set()  # `feed` asks for it by name
 
 
 def test_one_place_builds_translators() -> None:

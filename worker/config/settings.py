@@ -22,6 +22,7 @@ from worker.config.sections import (
     BatchSettings,
     DeadLetterSettings,
     EventSettings,
+    FeedSettings,
     HttpSettings,
     KafkaSettings,
     LedgerSettings,
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     schema_registry: SchemaRegistrySettings = Field(default_factory=SchemaRegistrySettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    feed: FeedSettings = Field(default_factory=FeedSettings)
     events: EventSettings = Field(default_factory=EventSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)

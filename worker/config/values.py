@@ -49,6 +49,13 @@ def names(given: object) -> object:
     return from_json(given)
 
 
+def secrets(given: object) -> object:
+    """Secrets as a file or a variable has them: one on a line, or with commas or spaces between."""
+    if isinstance(given, str):
+        return given.replace(",", " ").split()
+    return given
+
+
 def mode_text(given: object) -> object:
     """TOML has booleans where a variable has text."""
     return str(given).lower() if isinstance(given, bool) else given

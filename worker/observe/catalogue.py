@@ -170,3 +170,39 @@ SERVE_CATALOGUE: Final = (
     ),
 )
 """What `serve` shows. Routes and statuses are few, and none comes from a request."""
+
+FEED_CATALOGUE: Final = (
+    # The process of `feed webhooks` shows these.
+    MetricSpec(
+        "counter",
+        "feed_webhooks",
+        "Deliveries of Stripe's that were answered, by status: 200 is in Kafka, 400 is not signed"
+        " by Stripe, 503 comes again.",
+        ("status",),
+    ),
+    MetricSpec(
+        "histogram",
+        "feed_webhook_seconds",
+        "Seconds from a delivery's headers to its answer, Kafka's acknowledgement included.",
+        (),
+        SECONDS,
+    ),
+    MetricSpec(
+        "counter",
+        "feed_signature_failures",
+        "Deliveries whose signature was missing, malformed, wrong or too_old.",
+        ("reason",),
+    ),
+    MetricSpec(
+        "counter",
+        "feed_events",
+        "Events written to Kafka, by Stripe's type; after the first few hundred types: other.",
+        ("type",),
+    ),
+    MetricSpec(
+        "counter",
+        "feed_left_out",
+        "Signed events that the rulebook ignores and that were left out.",
+    ),
+)
+"""What `feed` shows. Types come from signed events only, and their number is bounded."""

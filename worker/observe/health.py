@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -96,6 +96,18 @@ class ProbeResult:
     fields: dict[str, Any]
 
 
+class Probes(Protocol):
+    """What a process says of itself."""
+
+    def live(self) -> ProbeResult:
+        """Is it stuck? Then it is started anew."""
+        ...
+
+    def ready(self) -> ProbeResult:
+        """Can it do its work now?"""
+        ...
+
+
 class HealthServer:
     """Serves /livez, /readyz and /metrics from a thread of its own until `close()`.
 
@@ -104,7 +116,7 @@ class HealthServer:
     """
 
     def __init__(
-        self, *, health: Health, registry: CollectorRegistry, host: str, port: int
+        self, *, health: Probes, registry: CollectorRegistry, host: str, port: int
     ) -> None:
         try:
             self._server = _Server(health, registry, host, port)
@@ -131,7 +143,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, health: Health, registry: CollectorRegistry, host: str, port: int) -> None:
+    def __init__(self, health: Probes, registry: CollectorRegistry, host: str, port: int) -> None:
         self.health = health
         self.registry = registry
         self._free = threading.BoundedSemaphore(CONNECTIONS_MAX)

@@ -8,39 +8,46 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from worker.observe.catalogue import CATALOGUE, PREFIX, SERVE_CATALOGUE, MetricSpec
+from worker.observe.catalogue import (
+    CATALOGUE,
+    FEED_CATALOGUE,
+    PREFIX,
+    SERVE_CATALOGUE,
+    MetricSpec,
+)
 from worker.observe.histogram import BatchHistogram
 from worker.observe.report import STAGES, BatchReport
 
-_DECLARED = {declared.name: declared for declared in (*CATALOGUE, *SERVE_CATALOGUE)}
+_DECLARED = {
+    declared.name: declared for declared in (*CATALOGUE, *SERVE_CATALOGUE, *FEED_CATALOGUE)
+}
 
 
 class Metrics:
     """One process's metrics, on `registry`. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._consumed = _counter("records_consumed", registry)
-        self._outcomes = _counter("outcomes", registry)
-        self._reasons = _counter("outcome_reasons", registry)
-        self._alerts = _counter("alerts", registry)
-        self._transfers = _counter("transfers_posted", registry)
-        self._events = _histogram("batch_events", registry)
-        self._legs = _histogram("batch_legs", registry)
-        stages = _histogram("stage_seconds", registry)
+        self.registry = registry = process_registry()
+        self._consumed = counter("records_consumed", registry)
+        self._outcomes = counter("outcomes", registry)
+        self._reasons = counter("outcome_reasons", registry)
+        self._alerts = counter("alerts", registry)
+        self._transfers = counter("transfers_posted", registry)
+        self._events = histogram("batch_events", registry)
+        self._legs = histogram("batch_legs", registry)
+        stages = histogram("stage_seconds", registry)
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._end_to_end = BatchHistogram(_DECLARED["end_to_end_seconds"])
         self._lag = _PartitionGauge(_DECLARED["lag_records"])
-        self._parked = _gauge("parked_age_seconds", registry)
-        self._requests = _counter("ledger_requests", registry)
-        self._retries = _counter("ledger_retries", registry)
-        self._unavailable = _counter("ledger_unavailable_seconds", registry)
-        self._waiting = _gauge("ledger_waiting_seconds", registry)
-        self._aborts = _counter("transaction_aborts", registry)
-        self._rebalances = _counter("rebalances", registry)
-        self._balance = _gauge("account_balance", registry)
-        self._build = _gauge("build_info", registry)
+        self._parked = gauge("parked_age_seconds", registry)
+        self._requests = counter("ledger_requests", registry)
+        self._retries = counter("ledger_retries", registry)
+        self._unavailable = counter("ledger_unavailable_seconds", registry)
+        self._waiting = gauge("ledger_waiting_seconds", registry)
+        self._aborts = counter("transaction_aborts", registry)
+        self._rebalances = counter("rebalances", registry)
+        self._balance = gauge("account_balance", registry)
+        self._build = gauge("build_info", registry)
         registry.register(self._end_to_end)
         registry.register(self._lag)
 
@@ -121,13 +128,12 @@ class ServeMetrics:
     """The metrics of `serve`, on `registry`. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._requests = _counter("serve_requests", registry)
-        self._seconds = _histogram("serve_request_seconds", registry)
-        self._accounts = _histogram("serve_lookup_accounts", registry)
-        self._waiting = _gauge("ledger_waiting_seconds", registry)
-        self._build = _gauge("build_info", registry)
+        self.registry = registry = process_registry()
+        self._requests = counter("serve_requests", registry)
+        self._seconds = histogram("serve_request_seconds", registry)
+        self._accounts = histogram("serve_lookup_accounts", registry)
+        self._waiting = gauge("ledger_waiting_seconds", registry)
+        self._build = gauge("build_info", registry)
 
     def request(self, *, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -147,17 +153,27 @@ class ServeMetrics:
         self._build.labels(version, rulebook).set(1)
 
 
-def _counter(name: str, registry: CollectorRegistry) -> Counter:
+def process_registry() -> CollectorRegistry:
+    """A registry of its own, with what the operating system says of the process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def counter(name: str, registry: CollectorRegistry) -> Counter:
+    """The counter that the catalogue declares."""
     declared = _DECLARED[name]
     return Counter(PREFIX + name, declared.meaning, declared.labels, registry=registry)
 
 
-def _gauge(name: str, registry: CollectorRegistry) -> Gauge:
+def gauge(name: str, registry: CollectorRegistry) -> Gauge:
+    """The gauge that the catalogue declares."""
     declared = _DECLARED[name]
     return Gauge(PREFIX + name, declared.meaning, declared.labels, registry=registry)
 
 
-def _histogram(name: str, registry: CollectorRegistry) -> Histogram:
+def histogram(name: str, registry: CollectorRegistry) -> Histogram:
+    """The histogram that the catalogue declares."""
     declared = _DECLARED[name]
     return Histogram(
         PREFIX + name,

@@ -11,7 +11,7 @@ from typing import Final
 
 import h11
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from worker.core.errors import UsageError
@@ -39,8 +39,10 @@ _REFUSED_BY_HTTP: Final = {
 """By h11's status. Not its own words: they quote what was sent."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, section: str = "serve") -> socket.socket:
     """A bound socket on one address. A name is resolved, IPv4 first.
+
+    section: of the settings, for the message.
 
     Raises:
         UsageError: the address is not ours, or the port is taken.
@@ -60,8 +62,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "no such host"
         raise UsageError(
-            f"serve.port {port} on {host} cannot be listened on ({why});"
-            " set LEDGER_WORKER_SERVE__PORT to another, or to 0 for a free one"
+            f"{section}.port {port} on {host} cannot be listened on ({why});"
+            f" set LEDGER_WORKER_{section.upper()}__PORT to another, or to 0 for a free one"
         ) from None
     return bound
 
@@ -72,9 +74,9 @@ def is_loopback(bound: socket.socket) -> bool:
 
 
 class Server:
-    """Serves an application from a thread of its own until `close()`."""
+    """Serves an application (ASGI) from a thread of its own until `close()`."""
 
-    def __init__(self, app: FastAPI, bound: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
         self.port = int(bound.getsockname()[1])
         bound.listen(BACKLOG)  # from now on nobody is refused; uvicorn takes them when it is up
         config = uvicorn.Config(
