@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _webhooks(settings: Settings, stop: Stop) -> None:
-    _job("webhooks").receive_webhooks(settings, stopped=lambda: stop.asked)
+    _job("webhooks").receive_webhooks(settings, stopped=lambda: stop.requested)
 
 
 def _job(name: str) -> Any:  # noqa: ANN401 - a module of jobs/feed
