@@ -87,6 +87,12 @@ def newest_timestamp(ledger: Ledger) -> int:
     return newest[0].timestamp if newest else 0
 
 
+def oldest_timestamp(ledger: Ledger) -> int:
+    """The oldest transfer's timestamp in nanoseconds; 0 when there is none."""
+    oldest = ledger.query_transfers(QueryFilter(limit=1))
+    return oldest[0].timestamp if oldest else 0
+
+
 class Record(Protocol):
     """One consumed Kafka record; confluent_kafka's Message has this shape."""
 

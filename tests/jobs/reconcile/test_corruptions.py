@@ -14,7 +14,7 @@ from worker.jobs.reconcile.tables import TABLES
 Row = dict[str, Any]
 Sides = dict[str, list[Row]]
 ID, PENDING, OTHER = "a" * 32, "b" * 32, "c" * 32
-CUT_NS, LATE_MS = 2_000_000_000, 500
+FIRST_NS, CUT_NS, LATE_MS = 900_000_000, 2_000_000_000, 500
 ACTUAL: dict[str, Any] = {
     "transfer_id": ID,
     "tag": "tag",
@@ -31,6 +31,7 @@ ACTUAL: dict[str, Any] = {
     "posted_ns": 1_000_000_000,
     "in_range": True,
     "in_transit": False,
+    "expires_at": "",
 }
 EXPECTED: dict[str, Any] = {
     "tag": "tag",
@@ -55,6 +56,7 @@ EVENT: dict[str, Any] = {
     "origin": "stripe.payments/0@1",
     "event_id": "evt_1",
     "event_type": "charge.succeeded",
+    "created_at": "1970-01-01T00:00:00Z",
     "transaction_name": "charge",
     "object_id": "ch_1",
     "tag": "tag",
@@ -67,6 +69,12 @@ EVENT: dict[str, Any] = {
 }
 ANNOUNCED = {name: ACTUAL[name] for name in TABLES["announced"] if name in ACTUAL} | {
     "event_id": "evt_1",
+    "event_type": "charge.succeeded",
+    "created_at": "1970-01-01T00:00:00Z",
+    "leg_name": "charge.gross",
+    "attempt": 0,
+    "record": ACTUAL["place"],
+    "wrong": "",
     "place": "ledger.transfers.posted/0@1",
 }
 RESERVATION = ACTUAL | {"transfer_id": PENDING, "in_range": False, "flags": 2, "tag": "hold"}
@@ -93,7 +101,8 @@ def items(tables: Sides, *, announced: bool = True) -> list[tuple[str, bool, str
             database.execute(f"CREATE TABLE {name} ({declared})")
             rows = [[row[column] for column in columns] for row in tables.get(name, [])]
             stage_rows(database, name, columns, rows)
-        classify(database, cut_ns=CUT_NS, late_ms=LATE_MS, announced=announced)
+        limits = {"first_ns": FIRST_NS, "cut_ns": CUT_NS, "late_ms": LATE_MS}
+        classify(database, announced=announced, **limits)
         return database.execute(
             "SELECT class, differs, coalesce(transfer_id, event_id, '') FROM items ORDER BY ALL"
         ).fetchall()
@@ -183,6 +192,14 @@ def test_what_settles_a_reservation_is_compared_with_it(
         ("legs", 2, "announcement_mismatch"),
         ("code", 8, "announcement_mismatch"),
         ("flags", 1, "announcement_mismatch"),
+        ("event_id", "evt_2", "announcement_mismatch"),
+        ("event_type", "charge.failed", "announcement_mismatch"),
+        ("created_at", "1970-01-01T00:00:01Z", "announcement_mismatch"),
+        ("leg_name", "charge.fee", "announcement_mismatch"),
+        ("attempt", 1, "announcement_mismatch"),
+        ("tag", "other", "announcement_mismatch"),
+        ("record", "stripe.payments/0@2", "announcement_mismatch"),
+        ("wrong", "kind", "announcement_mismatch"),
     ],
 )
 def test_each_field_of_each_announcement_is_compared(
@@ -192,6 +209,41 @@ def test_each_field_of_each_announcement_is_compared(
     wrong = ANNOUNCED | {field: value}
     announced = [[wrong], [wrong, ANNOUNCED], [ANNOUNCED, wrong]][at]
     assert items(sides(announced=announced)) == [(expected, True, ID)]
+
+
+@pytest.mark.parametrize("field", ["posted_ns", "expires_at"])
+def test_the_times_of_an_announcement_are_compared(field: str) -> None:
+    """Where it came once, and the ledger was not rebuilt since."""
+    value: object = FIRST_NS - 1 if field == "posted_ns" else "1970-01-01T00:00:09.000000Z"
+    wrong = ANNOUNCED | {field: value}
+    assert items(sides(announced=[wrong])) == (
+        [("announcement_mismatch", True, ID)] if field == "expires_at" else []
+    )
+    later = wrong | ({"posted_ns": FIRST_NS + 1} if field == "posted_ns" else {})
+    assert items(sides(announced=[later])) == [("announcement_mismatch", True, ID)]
+    assert items(sides(announced=[later, ANNOUNCED])) == [("duplicate", True, ID)]
+
+
+def test_a_time_before_the_ledgers_first_is_wrong_where_others_agree() -> None:
+    """A rebuilt ledger has its announcements' times of before; one among right ones is wrong."""
+    sooner = ACTUAL | {"transfer_id": OTHER, "tag": "other", "posted_ns": FIRST_NS}
+    leg = EXPECTED | {"transfer_id": OTHER, "tag": "other"}
+    tables = sides(
+        events=[EVENT, EVENT | {"tag": "other", "event_id": "evt_2"}],
+        expected=[EXPECTED, leg],
+        actual=[ACTUAL, sooner],
+    )
+    told = {"transfer_id": OTHER, "tag": "other", "event_id": "evt_2"}
+    early = ANNOUNCED | {"posted_ns": FIRST_NS - 2}
+    rebuilt = [early, ANNOUNCED | told | {"posted_ns": FIRST_NS - 1}]
+    assert items(tables | {"announced": rebuilt}) == []
+    right = [early, ANNOUNCED | told | {"posted_ns": FIRST_NS}]
+    assert items(tables | {"announced": right}) == [("announcement_mismatch", True, ID)]
+
+
+def test_an_announcement_of_the_first_generation_lacks_fields() -> None:
+    """They are not compared."""
+    assert items(sides(announced=[ANNOUNCED | {"tag": "", "record": "", "expires_at": ""}])) == []
 
 
 def test_an_announcement_is_once_and_of_a_transfer() -> None:
@@ -218,7 +270,8 @@ def test_a_dead_letter_of_other_money_is_a_difference() -> None:
     both = sides(events=[EVENT, asking], expected=[EXPECTED, other])
     assert items(both | {"dead": [letter]}) == [("dead", True, ID)]
     assert items(both) == [("amount_mismatch", True, ID)]
-    alone = sides(events=[asking], expected=[other], dead=[letter])
+    told = ANNOUNCED | {"event_id": "evt_2"}
+    alone = sides(events=[asking], expected=[other], dead=[letter], announced=[told])
     assert items(alone) == [("amount_mismatch", True, ID)]
 
 
@@ -263,7 +316,10 @@ def test_a_transfer_that_no_event_asks_for() -> None:
         events=[EVENT, EVENT | {"variant": "w", "event_id": "evt_2"}],
         expected=[EXPECTED, EXPECTED | {"variant": "w", "transfer_id": OTHER}],
         actual=[ACTUAL, twice],
-        announced=[ANNOUNCED, ANNOUNCED | {"transfer_id": OTHER}],
+        announced=[
+            ANNOUNCED,
+            ANNOUNCED | {"transfer_id": OTHER, "posted_ns": twice["posted_ns"]},
+        ],
     )
     assert items(asked) == [("duplicate", True, OTHER)]
 

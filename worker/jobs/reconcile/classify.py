@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from worker.jobs.duckdb_rows import Database
+from worker.jobs.reconcile.classify_announced import ANNOUNCEMENTS
 
 PREPARE: Final = """
 CREATE TABLE legs AS SELECT DISTINCT * FROM expected;
@@ -157,40 +158,6 @@ FROM booked b LEFT JOIN (
 WHERE b.nth > 1 AND b.in_range;
 """
 
-ANNOUNCEMENTS: Final = """
-INSERT INTO items BY NAME
-WITH told AS (
-  SELECT transfer_id, count(*) AS times, min(event_id) AS event_id, min(amount) AS low,
-    max(amount) AS high, min(debit) AS debit, min(credit) AS credit, max(debit) AS debit_too,
-    max(credit) AS credit_too, min(place) AS place, list(DISTINCT (ledger)) AS ledgers,
-    list(DISTINCT (pending_id, leg, legs, code, flags)) AS fields
-  FROM announced GROUP BY transfer_id),
-known AS (SELECT DISTINCT transfer_id, leg_name FROM legs),
-judged AS (
-  SELECT a.*, t.times, t.event_id, t.low, t.place AS told_at, k.leg_name,
-    CASE WHEN t.times IS NULL AND a.in_transit THEN 'in_transit'
-      WHEN t.times IS NULL THEN 'not_announced'
-      WHEN t.debit <> a.debit OR t.credit <> a.credit OR t.debit_too <> a.debit
-        OR t.credit_too <> a.credit THEN 'account_mismatch'
-      WHEN t.low <> a.amount OR t.high <> a.amount THEN 'amount_mismatch'
-      WHEN t.ledgers <> [a.ledger] THEN 'currency_mismatch'
-      WHEN t.fields <> [(a.pending_id, a.leg, a.legs, a.code, a.flags)]
-        THEN 'announcement_mismatch'
-      WHEN t.times > 1 THEN 'duplicate'
-      ELSE 'matched' END AS verdict
-  FROM actual a JOIN known k USING (transfer_id) LEFT JOIN told t USING (transfer_id)
-  WHERE a.in_range)
-SELECT verdict AS class, verdict <> 'in_transit' AS differs, ledger, low AS expected_amount,
-  amount AS actual_amount, debit AS actual_debit, credit AS actual_credit, event_id,
-  leg_name AS leg, transfer_id, coalesce(told_at, place) AS place,
-  posted_ns // 1000000 AS time_ms,
-  CASE verdict WHEN 'in_transit' THEN 'posted, and its announcement is under way'
-    WHEN 'not_announced' THEN 'it is in the ledger, and the outbox does not tell it'
-    WHEN 'duplicate' THEN 'the outbox tells it ' || times || ' times'
-    ELSE 'the outbox tells it otherwise than the ledger holds it' END AS detail
-FROM judged WHERE verdict <> 'matched';
-"""
-
 ANNOUNCED_ONLY: Final = """
 INSERT INTO items BY NAME
 SELECT CASE WHEN t.posted_ns > $cut THEN 'in_transit' ELSE 'missing_in_ledger' END AS class,
@@ -230,9 +197,12 @@ GROUP BY event_id, tag, variant HAVING count(*) > 1;
 """
 
 
-def classify(database: Database, *, cut_ns: int, late_ms: int, announced: bool) -> None:
+def classify(
+    database: Database, *, first_ns: int, cut_ns: int, late_ms: int, announced: bool
+) -> None:
     """Fill `items`.
 
+    first_ns: the ledger's oldest transfer; what was announced before it is of a lost ledger.
     cut_ns: the newest transfer that was read. late_ms: what waits since before is a difference.
     announced: were topics of announcements read? Without them nothing is said about announcements.
     """
@@ -243,7 +213,7 @@ def classify(database: Database, *, cut_ns: int, late_ms: int, announced: bool) 
     database.execute(ABSENT_CHAINS, {"announced": announced, "late_ms": late_ms})
     database.execute(DEAD_EVENTS, {"announced": announced})
     if announced:
-        database.execute(ANNOUNCEMENTS)
+        database.execute(ANNOUNCEMENTS, {"first": first_ns})
         database.execute(ANNOUNCED_ONLY, {"cut": cut_ns})
 
 

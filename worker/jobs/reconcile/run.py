@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.config.settings import Settings
+from worker.core.ports import oldest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.classify import classify, name_currencies
@@ -101,7 +102,9 @@ def reconcile(
         announced = announcements_were_read(staging, staging.taken)
         as_of_ms = (request.end_ns or (cut_ns if past else time.time_ns())) // 1_000_000
         late_ms = as_of_ms - request.settle_days * DAY_MS
-        classify(database, cut_ns=cut_ns, late_ms=late_ms, announced=announced)
+        first_ns = oldest_timestamp(books.ledger)
+        limits = {"first_ns": first_ns, "cut_ns": cut_ns, "late_ms": late_ms}
+        classify(database, announced=announced, **limits)
         payouts = compare_report(database, books.rulebook) if report else None
         list_open_items(
             database,

@@ -25,7 +25,7 @@ from worker.jobs.shard import Shard
 from worker.ledger.books import open_named_ledger
 
 SUFFIX: Final = ".part"
-VERSION: Final = 2
+VERSION: Final = 3
 READ: Final = (
     "events",
     "expected",

@@ -161,7 +161,7 @@ def read_ledger(
     first = max(0, start_ns - SLACK_SECONDS * NANOSECONDS)
     transfers = all_transfers(books.ledger, start_ns=first, end_ns=cut_ns)
     for transfer in progress.over(transfers, "transfers"):
-        staging.transfer_row(books, transfer)
+        staging.transfer_row(transfer)
 
 
 def announcements_were_read(staging: Staging, taken: Mapping[str, int]) -> bool:

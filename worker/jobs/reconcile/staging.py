@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from worker.codecs.dead_letters import CONNECT
 from worker.codecs.headers import headers_of
 from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
+from worker.codecs.outbox_fields import expiry
 from worker.codecs.outbox_reader import position_text, posted_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
@@ -18,6 +18,7 @@ from worker.core.ids import TIME_SHIFT, account_id, hex_id
 from worker.core.ports import Record
 from worker.core.wire import Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql
+from worker.jobs.reconcile.announced import announced_row
 from worker.jobs.reconcile.expected import Committed, ExpectedPostings, Period
 from worker.jobs.reconcile.records import hash_of
 from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE, UNSETTLED
@@ -31,11 +32,6 @@ from worker.stages.post.readback import PostedLegs
 MOVING: Final = frozenset({"posted", "post"})
 WATCHED: Final = (CLEARING, RESERVE, UNSETTLED)
 Moved = dict[tuple[str, int], list[int]]
-HEX_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
-LEDGER_MAX: Final = (1 << 32) - 1
-TIMESTAMP_MAX: Final = (1 << 63) - 1
-AMOUNT_MAX: Final = (1 << 127) - 1
-"""What a DuckDB column holds; what the ledger holds in all is less than half of it."""
 
 
 @dataclass(slots=True)
@@ -50,6 +46,7 @@ class Staging:
     """
 
     settings: Settings
+    books: NamedLedger
     span: Period
     stages: Mapping[str, RowBuffer]
     committed: Committed
@@ -86,7 +83,7 @@ class Staging:
 
     def _announcement(self, record: Record) -> None:
         try:
-            row = announced_row(posted_fields(record))
+            row = announced_row(posted_fields(record), self.books)
         except (UsageError, KeyError, TypeError, ValueError):
             self._unreadable(record, "it is no announcement of a posted transfer")
             return
@@ -125,9 +122,9 @@ class Staging:
 
     # The ledger
 
-    def transfer_row(self, books: NamedLedger, transfer: Transfer) -> None:
+    def transfer_row(self, transfer: Transfer) -> None:
         """One transfer of the ledger."""
-        position = books.named_position(transfer.user_data_64)
+        position = self.books.named_position(transfer.user_data_64)
         self._move(transfer)
         self.stages["actual"].add(
             (
@@ -146,6 +143,7 @@ class Staging:
                 transfer.timestamp,
                 self.span.holds(transfer.id >> TIME_SHIFT),
                 position is not None and not self.committed(*position),
+                expiry(transfer) if transfer.timeout else "",
             )
         )
 
@@ -159,36 +157,6 @@ class Staging:
             if account in self.watched:
                 sums = self.moved.setdefault((self.watched[account], transfer.ledger), [0, 0])
                 sums[not self.span.holds(time_ms)] += sign * transfer.amount
-
-
-def announced_row(fields: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """The fields of an announcement that are compared, as the table `announced` has them.
-
-    Raises:
-        KeyError, TypeError, ValueError: one is missing, of another type, or out of its range.
-    """
-    names = ("transfer_id", "debit_account_id", "credit_account_id")
-    ids = [str(fields[name]) for name in names]
-    if not all(map(HEX_ID.fullmatch, ids)):
-        raise ValueError("an id is not 32 hex digits")
-    return (
-        ids[0],
-        str(fields["event_id"]),
-        *ids[1:],
-        _number(fields["ledger"], LEDGER_MAX),
-        _number(fields["amount"], AMOUNT_MAX),
-        _number(fields["ledger_timestamp"], TIMESTAMP_MAX),
-        str(fields["pending_id"]),
-        *(_number(fields[name], LEDGER_MAX) for name in ("leg_number", "leg_count")),
-        *(_number(fields[name], LEDGER_MAX) for name in ("code", "flags")),
-    )
-
-
-def _number(value: object, largest: int) -> int:
-    number = int(str(value))
-    if not 0 <= number <= largest:
-        raise ValueError("a number is out of its range")
-    return number
 
 
 def open_staging(
@@ -224,4 +192,4 @@ def open_staging(
         for currency in rulebook.ledgers.values()
         for name in WATCHED
     }
-    return Staging(settings, span, stages, committed, expecting, watched)
+    return Staging(settings, books, span, stages, committed, expecting, watched)

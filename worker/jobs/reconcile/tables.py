@@ -17,6 +17,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "origin": TEXT,  # where the record is; `value:` and a hash where its archive does not say
     "event_id": TEXT,
     "event_type": TEXT,
+    "created_at": TEXT,
     "transaction_name": TEXT,
     "object_id": TEXT,
     "tag": TEXT,
@@ -62,6 +63,7 @@ ACTUAL: Final[Mapping[str, str]] = {
     "posted_ns": INT,
     "in_range": FLAG,
     "in_transit": FLAG,  # posted by a record that the live group has not committed yet
+    "expires_at": TEXT,  # of a reservation with a timeout
 }
 ANNOUNCED: Final[Mapping[str, str]] = {
     "transfer_id": TEXT,
@@ -76,6 +78,14 @@ ANNOUNCED: Final[Mapping[str, str]] = {
     "legs": INT,
     "code": INT,
     "flags": INT,
+    "event_type": TEXT,
+    "created_at": TEXT,
+    "leg_name": TEXT,  # transaction.leg
+    "attempt": INT,
+    "tag": TEXT,  # of its fact; empty in the outbox's first generation, like the next two
+    "record": TEXT,  # the one that posted it
+    "expires_at": TEXT,
+    "wrong": TEXT,  # fields that say otherwise than those of which they are made
     "place": TEXT,
 }
 UNREADABLE: Final[Mapping[str, str]] = {"place": TEXT, "time_ms": INT, "why": TEXT}
