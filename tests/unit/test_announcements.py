@@ -13,13 +13,14 @@ import pytest
 
 from worker.codecs.avro import packaged_schema
 from worker.codecs.dead_letters import DeadLetters, carry
-from worker.codecs.headers import iso_created, iso_nanoseconds, traceparent
+from worker.codecs.headers import traceparent
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.outbox_fields import OutboxFormat
 from worker.codecs.rejected import RejectedEncoder
 from worker.core.chain import AccountRef, Chain, leg_spec
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
 from worker.core.ids import account_id
+from worker.core.iso_times import iso_second, iso_time
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
 from worker.core.ports import Announcement, Headers
@@ -212,13 +213,13 @@ TIMES = [
 @pytest.mark.parametrize(("nanoseconds", "text"), TIMES)
 def test_ledger_times_are_cut_to_microseconds(nanoseconds: int, text: str) -> None:
     """A ledger timestamp is written in UTC with six digits, never rounded up."""
-    assert iso_nanoseconds(nanoseconds) == text
+    assert iso_time(nanoseconds) == text
 
 
 def test_event_times_reach_to_the_year_9999() -> None:
     """The first and the last `created` that an event may have are both written."""
-    assert iso_created(0) == "1970-01-01T00:00:00Z"
-    assert iso_created(CREATED_MAX) == "9999-12-31T23:59:59Z"
+    assert iso_second(0) == "1970-01-01T00:00:00Z"
+    assert iso_second(CREATED_MAX) == "9999-12-31T23:59:59Z"
 
 
 def rejected(record: Consumed, attempt: int = 0) -> Announcement:

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 import orjson
 
 from worker.codecs.dead_letters import BLOCK, CONNECT, REASON_HEADER, SHA256_HEADER, timestamp_ms
-from worker.codecs.headers import headers_of, iso_created
+from worker.codecs.headers import headers_of
 from worker.core.event import CREATED_MAX
+from worker.core.iso_times import iso_second
 from worker.core.ports import Headers, Record, RecordPosition
 
 INT64_DIGITS: Final = 19
@@ -150,7 +151,7 @@ def time_of(record: Record) -> str:
     A producer may write any: what lies outside 1970 to 9999 shows as the nearest second in there.
     """
     milliseconds = timestamp_ms(record)
-    return iso_created(min(max(milliseconds // 1000, 0), CREATED_MAX)) if milliseconds else ""
+    return iso_second(min(max(milliseconds // 1000, 0), CREATED_MAX)) if milliseconds else ""
 
 
 def _taken_off(headers: Headers) -> _Carried | None:

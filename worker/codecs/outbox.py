@@ -19,8 +19,6 @@ from worker.codecs.headers import (
     TRACEPARENT,
     cloud_headers,
     headers_of,
-    iso_created,
-    iso_nanoseconds,
     traceparent,
 )
 from worker.codecs.outbox_fields import (
@@ -36,6 +34,7 @@ from worker.codecs.outbox_fields import (
 from worker.core.chain import AccountRef, Chain, LegSpec, new
 from worker.core.event import Event
 from worker.core.ids import hex_id
+from worker.core.iso_times import iso_second, iso_time
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
 from worker.core.ports import Announcement, Record
@@ -126,7 +125,7 @@ class OutboxEncoder:
         event_end = b"".join(
             (
                 after,
-                self._fact(chain.key, iso_created(fact_seconds(legs[0].id))),
+                self._fact(chain.key, iso_second(fact_seconds(legs[0].id))),
                 self._partitions.get(source) or self._new_partition(source),
                 self._offset(record.offset()),
             )
@@ -148,7 +147,7 @@ class OutboxEncoder:
             )
             if stamp // 1000 != self._posted_us:
                 self._posted_us = stamp // 1000
-                self._posted_at = iso_nanoseconds(stamp).encode()
+                self._posted_at = iso_time(stamp).encode()
             posted_at = self._posted_at
             transfer_id = hexlify(number.to_bytes(16, "big"))
             pending_id = hexlify(pending.to_bytes(16, "big")) if pending else b""

@@ -10,10 +10,10 @@ from typing import Literal
 import orjson
 
 from worker.codecs.avro import packaged_schema, write_framed
-from worker.codecs.headers import NANOSECONDS, iso_created, iso_nanoseconds
 from worker.core.chain import AccountRef, Chain
 from worker.core.event import Event
 from worker.core.ids import TIME_SHIFT, hex_id
+from worker.core.iso_times import NANOSECONDS, iso_second, iso_time
 from worker.core.outcome import PostedLeg
 from worker.core.ports import Record
 from worker.core.wire import Transfer
@@ -34,10 +34,10 @@ def posted_fields(chain: Chain, attempt: int, leg: PostedLeg, record: Record) ->
         **account_fields("debit", leg.debit),
         **account_fields("credit", leg.credit),
         **event_fields(chain.event, attempt),
-        "posted_at": iso_nanoseconds(leg.timestamp),
+        "posted_at": iso_time(leg.timestamp),
         "ledger_timestamp": str(leg.timestamp),
         "fact": chain.key,
-        "fact_at": iso_created(fact_seconds(leg.id)),
+        "fact_at": iso_second(fact_seconds(leg.id)),
         **source_fields(record.topic(), record.partition()),
         "offset": record.offset(),
         "expires_at": expiry(leg) if leg.timeout else "",
@@ -51,7 +51,7 @@ def fact_seconds(transfer_id: int) -> int:
 
 def expiry(leg: PostedLeg | Transfer) -> str:
     """When the ledger gives a reservation back, in ISO 8601; it makes no transfer then."""
-    return iso_nanoseconds(leg.timestamp + leg.timeout * NANOSECONDS)
+    return iso_time(leg.timestamp + leg.timeout * NANOSECONDS)
 
 
 def source_fields(topic: str, partition: int) -> OutboxFields:
@@ -89,7 +89,7 @@ def event_fields(event: Event, attempt: int) -> OutboxFields:
     return {
         "event_id": event.id,
         "event_type": event.type,
-        "event_created": iso_created(event.created),
+        "event_created": iso_second(event.created),
         "attempt": attempt,
     }
 

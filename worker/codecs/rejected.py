@@ -10,15 +10,9 @@ from typing import Final
 
 import orjson
 
-from worker.codecs.headers import (
-    JSON_TYPE,
-    TRACEPARENT,
-    cloud_headers,
-    headers_of,
-    iso_created,
-    traceparent,
-)
+from worker.codecs.headers import JSON_TYPE, TRACEPARENT, cloud_headers, headers_of, traceparent
 from worker.core.event import Event
+from worker.core.iso_times import iso_second
 from worker.core.ports import Announcement, Headers, Record
 
 REJECTED: Final = "ledger.event.rejected"
@@ -52,7 +46,7 @@ class RejectedEncoder:
         reason: the ledger's status in lower_snake_case, or `rejected_before`.
         attempt: the one that was refused.
         """
-        created = iso_created(event.created)
+        created = iso_second(event.created)
         value = orjson.dumps(
             {
                 "event_id": event.id,

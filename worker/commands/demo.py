@@ -16,7 +16,6 @@ from typing import Final
 from worker.commands.demo_page import DemoResults
 from worker.commands.demo_stripe import stripe_side
 from worker.config.settings import Settings, load_settings
-from worker.core.wire import Account, QueryFilter, Transfer
 from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS
 from worker.jobs.generate.traffic import ROLES, generate
@@ -28,6 +27,7 @@ from worker.jobs.text_tables import write_document
 from worker.kafka.plain_producer import open_plain_producer
 from worker.kafka.topic_reader import read_all
 from worker.ledger.embedded import EmbeddedLedger
+from worker.ledger.scan import all_accounts, all_transfers
 from worker.observe.logs import configure_logging
 from worker.rulebooks.load import load
 
@@ -85,8 +85,8 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
         rulebook=load(settings.rulebook),
         notes=feeder.notes,
         outcomes=outcomes,
-        accounts=_all_accounts(ledger),
-        transfers=_all_transfers(ledger),
+        accounts=list(all_accounts(ledger)),
+        transfers=list(all_transfers(ledger)),
         posted=posted,
         rejected=rejected,
         dead=dead,
@@ -122,21 +122,3 @@ class _Feeder:
         self._publisher.flush(FLUSH_SECONDS)
         self._written += len(portion)
         return not portion
-
-
-def _all_accounts(ledger: EmbeddedLedger) -> list[Account]:
-    found: list[Account] = []
-    while page := ledger.query_accounts(
-        QueryFilter(timestamp_min=found[-1].timestamp + 1 if found else 0)
-    ):
-        found += page
-    return found
-
-
-def _all_transfers(ledger: EmbeddedLedger) -> list[Transfer]:
-    found: list[Transfer] = []
-    while page := ledger.query_transfers(
-        QueryFilter(timestamp_min=found[-1].timestamp + 1 if found else 0)
-    ):
-        found += page
-    return found

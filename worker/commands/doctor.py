@@ -10,7 +10,6 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,7 +26,7 @@ from worker.jobs.text_tables import BAD, GOOD, Styled, write_document, write_lin
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.schema_rules import subjects
-from worker.ledger.open import open_ledger
+from worker.ledger.open import opened_ledger
 from worker.observe.findings import CONFIGURATION, Finding
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import Lock, approved
@@ -217,12 +216,7 @@ def _kafka(settings: Settings) -> list[Finding]:
 
 
 def _ledger(settings: Settings) -> Finding:
-    ledger = open_ledger(
-        addresses=settings.ledger.addresses,
-        cluster_id=settings.ledger.cluster_id,
-        deadline_seconds=settings.ledger.deadline_seconds,
-    )
-    with closing(ledger):
+    with opened_ledger(settings.ledger) as ledger:
         batch_max = ledger.batch_max
     return Finding(
         "ledger",

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.commands.explain_text import lines
-from worker.commands.explain_verdicts import considered, ignored_by, in_words
+from worker.commands.explain_verdicts import considered, ignored_by
 from worker.core.chain import AccountRef, Chain, Leg
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Event, Skipped
 from worker.core.ids import hex_id
+from worker.core.iso_times import iso_second
 from worker.core.matching import carries
 from worker.core.money import major_units
 from worker.core.rulebook import Rulebook
@@ -78,17 +79,10 @@ def _opened_ledger(
         yield None
         return
     from worker.commands.explain_ledger import ExplainLedger  # noqa: PLC0415 - only when the ledger is asked
-    from worker.ledger.open import open_ledger  # noqa: PLC0415 - the same
+    from worker.ledger.open import opened_ledger  # noqa: PLC0415 - the same
 
-    ledger = open_ledger(
-        addresses=settings.ledger.addresses,
-        cluster_id=settings.ledger.cluster_id,
-        deadline_seconds=settings.ledger.deadline_seconds,
-    )
-    try:
+    with opened_ledger(settings.ledger) as ledger:
         yield ExplainLedger(ledger, translator)
-    finally:
-        ledger.close()
 
 
 def explain(
@@ -107,7 +101,7 @@ def explain(
     if ledger is not None and isinstance(made, Chain):
         made = ledger.resolve(made)
     found: dict[str, Any] = {
-        "event": {"id": event.id, "type": event.type, "created": in_words(event.created)},
+        "event": {"id": event.id, "type": event.type, "created": iso_second(event.created)},
         "role": role,
         "rules": [
             {"transaction": name, "verdict": verdict}

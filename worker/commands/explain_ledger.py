@@ -14,12 +14,12 @@ from worker.core.wire import Account
 from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.readback import PostedLegs
 
-DEBIT_TYPES = frozenset({"asset", "expense"})
-"""Account types whose balance is debits less credits."""
-
 
 class ShownBalance(NamedTuple):
-    """A balance in major units, in the account type's own direction. pending: reserved debits."""
+    """What an account holds, in major units.
+
+    posted: positive on the side that its type grows by.
+    """
 
     posted: str
     pending_debits: str
@@ -59,7 +59,7 @@ def balance(
         return None
     declared = rulebook.accounts.get(ref.name)
     posted = stored.credits_posted - stored.debits_posted
-    if declared is not None and declared.type in DEBIT_TYPES:
+    if declared is not None and declared.debit_normal:
         posted = -posted
     amounts = (posted, stored.debits_pending, stored.credits_pending)
     return ShownBalance(*(major_units(amount, currency.scale) for amount in amounts))

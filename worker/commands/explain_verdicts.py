@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 from worker.core.event import Event
@@ -15,6 +14,7 @@ from worker.core.expressions.compiler import Expression, compile_expression
 from worker.core.expressions.grammar import parse
 from worker.core.expressions.operators import ExpressionError
 from worker.core.expressions.tree import ENVELOPE, Call, Constant, Node, Path, Steps
+from worker.core.iso_times import iso_second
 from worker.core.matching import matches
 from worker.core.rulebook import Rulebook, Transaction
 
@@ -47,9 +47,9 @@ def ignored_by(rulebook: Rulebook, event: Event) -> str:
 
 def _verdict(rule: Transaction, event: Event) -> str:
     if rule.start is not None and event.created < rule.start:
-        return f"no: in force from {in_words(rule.start)}"
+        return f"no: in force from {iso_second(rule.start)}"
     if rule.end is not None and event.created >= rule.end:
-        return f"no: in force until {in_words(rule.end)}"
+        return f"no: in force until {iso_second(rule.end)}"
     try:
         if rule.when is None or rule.when.precise(rule.scope(event.body)):
             return "yes"
@@ -96,8 +96,3 @@ def _looked_at(part: Path | Steps | Call) -> Path | None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def in_words(second: int) -> str:
-    """A second as ISO 8601, in UTC."""
-    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")

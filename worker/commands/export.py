@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from worker.commands.options import positive
 from worker.config.settings import load_settings
+from worker.core.iso_times import iso_time
 from worker.jobs.export.files import write_avro, write_parquet
 from worker.jobs.export.run import MANIFEST, finish, open_export
 from worker.jobs.text_tables import write_document, write_lines
-from worker.jobs.times import iso_time
 from worker.ledger.books import open_named_ledger
 
 HELP: Final = "write all accounts and transfers to Parquet or Avro files, with a digest"

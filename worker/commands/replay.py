@@ -17,6 +17,7 @@ from worker.commands.replay_rebuild import rebuild_and_verify
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.iso_times import iso_time
 from worker.jobs.live.run import Stop
 from worker.jobs.progress import Progress
 from worker.jobs.replay.apply import AppliedReplay, apply_replay
@@ -26,7 +27,7 @@ from worker.jobs.replay.range import Moment, moment
 from worker.jobs.replay.reannounce import Reannounced, announce_again
 from worker.jobs.shard import ALL, shard_of
 from worker.jobs.text_tables import write_document, write_lines
-from worker.jobs.times import iso_time, time_range
+from worker.jobs.times import time_range
 from worker.kafka.connection import connection_of
 from worker.observe.logs import configure_logging
 

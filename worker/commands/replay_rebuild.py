@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
+from worker.core.iso_times import iso_time
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.compare_ledgers import LedgersCompared, compare_ledgers
 from worker.jobs.rebuild.run import Rebuilt, rebuild
 from worker.jobs.text_tables import write_document, write_lines
-from worker.jobs.times import iso_time
 
 LISTED: Final = 20
 OTHERS: Final = (

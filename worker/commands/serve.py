@@ -21,7 +21,7 @@ from worker.jobs.live.run import Stop
 from worker.jobs.serve.shared_lookups import SharedLookups
 from worker.jobs.serve.tokens import Tokens
 from worker.ledger.books import refuse_empty
-from worker.ledger.open import open_ledger
+from worker.ledger.open import open_configured_ledger
 from worker.observe.logs import configure_logging
 from worker.observe.metrics import ServeMetrics
 from worker.rulebooks.load import load
@@ -116,11 +116,7 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
 
 def _lookups(settings: Settings, metrics: ServeMetrics) -> SharedLookups:
     """On a ledger without a deadline: an outage is waited out on one request; readers have one."""
-    ledger = open_ledger(
-        addresses=settings.ledger.addresses,
-        cluster_id=settings.ledger.cluster_id,
-        deadline_seconds=None,
-    )
+    ledger = open_configured_ledger(settings.ledger, None)
     return SharedLookups(
         ledger, deadline_seconds=settings.serve.deadline_seconds, observe=metrics.lookup
     )

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
+from worker.core.iso_times import iso_time
 from worker.core.money import major_units
 from worker.jobs.reports.balances import stored_accounts
 from worker.jobs.reports.statement import Statement, StatementLine, statement
 from worker.jobs.text_tables import TITLE, Column, Styled, write_json, write_lines, write_table
-from worker.jobs.times import iso_time, time_range
+from worker.jobs.times import time_range
 from worker.ledger.books import NamedLedger, open_named_ledger
 
 HELP: Final = "show one account's transfers, with opening and closing balance"

@@ -127,6 +127,11 @@ class TopicSettings(Section):
     )
     """How long an event waits at each try, as a JSON list; after the last it is a dead letter."""
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """Input topic to role."""
+        return {topic: role for role, topic in self.inputs.items()}
+
     def topic_of(self, role: str) -> str:
         """The topic of a role, as `topics.yaml` declares it where no input has the role."""
         return self.inputs.get(role) or ROLE_TOPICS[role]

@@ -1,4 +1,4 @@
-"""Times on the command line and in results: UTC without a zone; a range excludes its end."""
+"""Times on the command line: UTC where they name no zone; a range excludes its end."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from worker.core.errors import UsageError
+from worker.core.iso_times import MICROSECOND, NANOSECONDS
 
-NANOSECONDS: Final = 1_000_000_000
-MICROSECOND: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,10 +53,3 @@ def in_the_past(text: str, *, option: str, now_ns: int | None = None) -> int:
     if moment > (time.time_ns() if now_ns is None else now_ns):
         raise UsageError(f"{option} {text} lies in the future: the ledger cannot know that yet")
     return moment
-
-
-def iso_time(timestamp: int) -> str:
-    """Nanoseconds since 1970 in ISO 8601 with microseconds, UTC, cut not rounded."""
-    seconds, rest = divmod(timestamp, NANOSECONDS)
-    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{moment}.{rest // MICROSECOND:06d}Z"

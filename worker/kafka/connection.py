@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.ports import Commit
 
 REACH_SECONDS: Final = 10.0
 """How long a broker may take to answer at start-up."""
@@ -194,6 +195,14 @@ class KafkaConnection:
 def connection_of(settings: Settings) -> KafkaConnection:
     """The cluster that the settings name; each connection notes the trouble of its own clients."""
     return KafkaConnection(settings.kafka.bootstrap_servers, settings.kafka.client)
+
+
+def client_offsets(commits: Iterable[Commit]) -> list[TopicPartition]:
+    """Commits as the client takes them."""
+    return [
+        TopicPartition(commit.topic, commit.partition, commit.offset, commit.metadata)
+        for commit in commits
+    ]
 
 
 def passing(error: BaseException) -> bool:

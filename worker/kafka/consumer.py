@@ -19,6 +19,7 @@ from worker.kafka.connection import (
     NOT_ALLOWED,
     REACH_SECONDS,
     KafkaConnection,
+    client_offsets,
     not_allowed,
     passing,
 )
@@ -263,12 +264,10 @@ class Consumer:
         return True
 
     def _commit(self, commits: Sequence[Commit]) -> None:
-        offsets = [
-            ClientPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
-        ]
-        for one in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
-            if one.error is not None:
-                raise KafkaException(one.error)
+        offsets = client_offsets(commits)
+        for answer in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
+            if answer.error is not None:
+                raise KafkaException(answer.error)
 
     def close(self) -> None:
         """Leave the group, when nobody asks any more."""

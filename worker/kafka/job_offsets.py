@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.ports import Commit, TopicPartition
-from worker.kafka.connection import KafkaConnection
+from worker.kafka.connection import KafkaConnection, client_offsets
 
 
 class JobOffsets:
@@ -50,9 +50,7 @@ class JobOffsets:
         For the embedded broker, which forgets offsets that come in one, and for the first offsets
         of a group that nobody has joined.
         """
-        offsets = [
-            ClientPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
-        ]
+        offsets = client_offsets(commits)
         if not offsets:
             return
         try:

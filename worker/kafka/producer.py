@@ -28,6 +28,7 @@ from worker.kafka.connection import (
     NOT_ALLOWED,
     REACH_SECONDS,
     KafkaConnection,
+    client_offsets,
     not_allowed,
 )
 
@@ -157,9 +158,7 @@ class TransactionalProducer:
         meanwhile: Callable[[], None],
     ) -> None:
         producer = self._producer
-        offsets = [
-            ClientPartition(one.topic, one.partition, one.offset, one.metadata) for one in commits
-        ]
+        offsets = client_offsets(commits)
         try:
             self._calmly(producer.begin_transaction)
             self._produce(announcements)

@@ -153,6 +153,14 @@ def open_registry(
     return Registry(client, ask_seconds_max=ask_seconds_max, while_waiting=while_waiting)
 
 
+def decoder_of(schemas: Mapping[int, str], registry: Registry | None) -> Decoder:
+    """A decoder that knows these schemas, and asks the registry for any other, if there is one.
+
+    schemas: schema id to packaged schema.
+    """
+    return Decoder(schemas, registry.reader) if registry else Decoder(schemas)
+
+
 def open_decoder(settings: Settings) -> Decoder:
     """The decoder of the commands that only read: by the registry, or by the ids that are set.
 
@@ -162,7 +170,7 @@ def open_decoder(settings: Settings) -> Decoder:
             ledger's deadline.
     """
     registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
-    return Decoder({}, registry.reader) if registry else Decoder(settings.schema_registry.ids)
+    return decoder_of({} if registry else settings.schema_registry.ids, registry)
 
 
 def schema_ids(settings: Settings, registry: Registry | None) -> dict[int, str]:

@@ -44,6 +44,11 @@ class OffsetRange:
     end: int
 
 
+def count_offsets(ranges: Mapping[TopicPartition, OffsetRange]) -> int:
+    """How many offsets there are in all of these."""
+    return sum(offsets.end - offsets.start for offsets in ranges.values())
+
+
 RUN_GAP_MAX: Final = 500
 """Wanted offsets that are nearer to each other are read in one go, with what is between them."""
 

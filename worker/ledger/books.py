@@ -19,7 +19,7 @@ from worker.core.ports import Ledger
 from worker.core.rulebook import DeclaredAccount, Rulebook
 from worker.core.wire import Account as StoredAccount
 from worker.core.wire import Transfer
-from worker.ledger.open import open_ledger
+from worker.ledger.open import opened_ledger
 from worker.rulebooks.load import load
 
 PARTITIONS_KNOWN: Final = 1024
@@ -166,15 +166,8 @@ def open_named_ledger(settings: Settings, *, groups: Sequence[str] = ()) -> Iter
     """
     rulebook = load(settings.rulebook)
     refuse_empty(settings)
-    ledger = open_ledger(
-        addresses=settings.ledger.addresses,
-        cluster_id=settings.ledger.cluster_id,
-        deadline_seconds=settings.ledger.deadline_seconds,
-    )
-    try:
+    with opened_ledger(settings.ledger) as ledger:
         yield NamedLedger(ledger, rulebook, settings, groups=groups)
-    finally:
-        ledger.close()
 
 
 def refuse_empty(settings: Settings) -> None:

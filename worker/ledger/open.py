@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
+from worker.config.sections import EMBEDDED, LedgerSettings
 from worker.core.errors import UsageError
 from worker.core.ports import Ledger
 
-EMBEDDED: Final = "embedded"
 PORT_MAX: Final = 65535
 
 
@@ -49,6 +50,22 @@ def open_ledger(
     return TigerBeetleLedger(
         addresses=resolved, cluster_id=cluster_id, deadline_seconds=deadline_seconds
     )
+
+
+def open_configured_ledger(settings: LedgerSettings, deadline_seconds: float | None) -> Ledger:
+    """The ledger that the settings name; see `open_ledger`."""
+    return open_ledger(
+        addresses=settings.addresses,
+        cluster_id=settings.cluster_id,
+        deadline_seconds=deadline_seconds,
+    )
+
+
+@contextmanager
+def opened_ledger(settings: LedgerSettings) -> Iterator[Ledger]:
+    """The same with the deadline that the settings give a command, closed at the end."""
+    with closing(open_configured_ledger(settings, settings.deadline_seconds)) as ledger:
+        yield ledger
 
 
 def resolve(address: str) -> str:

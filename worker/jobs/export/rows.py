@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.codecs.headers import iso_created
 from worker.codecs.outbox_fields import expiry, fact_seconds
 from worker.core.ids import hex_id
+from worker.core.iso_times import iso_second, iso_time
 from worker.core.wire import Account, Transfer, kind_of
-from worker.jobs.times import iso_time
 from worker.ledger.books import NamedLedger, NamedPosition
 
 ExportRow = dict[str, str | int]
@@ -100,7 +99,7 @@ def transfer_fields(books: NamedLedger, transfers: list[Transfer]) -> list[Expor
             "leg_count": transfer.user_data_32 & 0xFFFF,
             "posted_at": iso_time(transfer.timestamp),
             "ledger_timestamp": str(transfer.timestamp),
-            "fact_at": iso_created(fact_seconds(transfer.id)),
+            "fact_at": iso_second(fact_seconds(transfer.id)),
             **_source_fields(books.named_position(transfer.user_data_64)),
             "expires_at": expiry(transfer) if transfer.timeout else "",
         }

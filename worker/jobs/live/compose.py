@@ -11,7 +11,6 @@ from itertools import product
 from typing import Final
 
 from worker import __version__
-from worker.codecs.decode import Decoder
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
@@ -26,10 +25,10 @@ from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import TransactionalProducer
-from worker.kafka.registry import Registry, open_registry, schema_ids
+from worker.kafka.registry import decoder_of, open_registry, schema_ids
 from worker.ledger.clock import LedgerClock
 from worker.ledger.counted import CountedLedger
-from worker.ledger.open import open_ledger
+from worker.ledger.open import open_configured_ledger
 from worker.ledger.probe import LedgerProbe
 from worker.observe.balance_gauges import BalanceGauges, gauged_accounts
 from worker.observe.batch_observer import BatchObserver
@@ -109,7 +108,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
     with ExitStack() as stack:
         thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         stack.callback(thread.shutdown)
-        opened = ledger or _open_ledger(settings)
+        opened = ledger or open_configured_ledger(settings.ledger, None)
         counted = CountedLedger(opened)
         if ledger is None:
             stack.callback(counted.close)
@@ -137,7 +136,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=EventReader(_decoder(schemas, registry), translator_of(settings, rulebook)),
+            reader=EventReader(decoder_of(schemas, registry), translator_of(settings, rulebook)),
             posting=variant.posting(_poster(settings, counted, rules), counted, rules),
             writer=announcement_writer(settings, rulebook.digest, schemas, clock.now_ms),
             announcer=announcer,
@@ -165,19 +164,10 @@ def with_broker(settings: Settings, topics: Sequence[str] = ()) -> Iterator[Sett
     yield settings.model_copy(update={"kafka": kafka})
 
 
-def _open_ledger(settings: Settings) -> Ledger:
-    """Without a deadline: a worker waits an outage out on the same request."""
-    return open_ledger(
-        addresses=settings.ledger.addresses,
-        cluster_id=settings.ledger.cluster_id,
-        deadline_seconds=None,
-    )
-
-
 def _reach_ledger(
     ledger: CountedLedger, clock: LedgerClock, thread: ThreadPoolExecutor, settings: Settings
 ) -> int:
-    """The legs of a batch; the first requests, and the only ones with a deadline."""
+    """The legs of a batch, by the first requests; on later ones an outage is waited out."""
 
     def reach() -> int:
         clock.ask()
@@ -266,14 +256,6 @@ def _watch_kafka(health: Health, source: Consumer, announcer: TransactionalProdu
 
 def _poster(settings: Settings, ledger: Ledger, rules: Translator) -> Poster:
     return Poster(ledger, rules, parked_max=len(settings.topics.parked_topics))
-
-
-def _decoder(schemas: Mapping[int, str], registry: Registry | None) -> Decoder:
-    return Decoder(schemas, registry.reader if registry else _nobody_knows)
-
-
-def _nobody_knows(_: int) -> None:
-    """Without a registry, the settings say what every id means."""
 
 
 def _nothing_more(_: Sequence[Commit]) -> None:

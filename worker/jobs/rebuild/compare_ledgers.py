@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,12 +15,12 @@ from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
 from worker.core.ids import hex_id
+from worker.core.iso_times import NANOSECONDS
 from worker.core.ports import Ledger
 from worker.core.wire import Account, AccountFlags, Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
-from worker.jobs.times import NANOSECONDS
-from worker.ledger.open import open_ledger
+from worker.ledger.open import opened_ledger
 from worker.ledger.scan import all_accounts, all_transfers
 
 LISTED_MAX: Final = 10_000
@@ -131,7 +130,8 @@ def compare_ledgers(
             ("a", settings.ledger.addresses, own),
             ("b", against, other),
         ):
-            with _ledger(settings, addresses, number) as ledger:
+            named = {"addresses": addresses, "cluster_id": number}
+            with opened_ledger(settings.ledger.model_copy(update=named)) as ledger:
                 _stage(database, side, ledger, progress)
         return _compared(database, against)
 
@@ -145,19 +145,6 @@ def _refuse_absent(name: str, addresses: str) -> None:
         raise UsageError(f"{name}: an in-memory ledger is new and holds nothing to compare")
     if kind == EMBEDDED and not Path(file).is_file():
         raise UsageError(f"{name}: there is no ledger file {file}")
-
-
-@contextmanager
-def _ledger(settings: Settings, addresses: str, cluster_id: int) -> Iterator[Ledger]:
-    ledger = open_ledger(
-        addresses=addresses,
-        cluster_id=cluster_id,
-        deadline_seconds=settings.ledger.deadline_seconds,
-    )
-    try:
-        yield ledger
-    finally:
-        ledger.close()
 
 
 def _stage(database: Database, side: str, ledger: Ledger, progress: Progress) -> None:

@@ -16,13 +16,13 @@ from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, Leg
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.event import Event
 from worker.core.ids import account_id, hex_id, position_base
+from worker.core.iso_times import NANOSECONDS
 from worker.core.outcome import Verdict, chain_result
 from worker.core.packing import flaw, pack_chain
 from worker.core.ports import Ledger
 from worker.core.translate import Translator
 from worker.core.wire import CreateTransferStatus, Transfer, pack_transfer
 from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLeg, CandidateRecord, Refusal
-from worker.jobs.times import NANOSECONDS
 from worker.stages.post.account_creator import AccountCreator
 from worker.stages.post.variants import variants
 

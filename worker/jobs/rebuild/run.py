@@ -24,8 +24,8 @@ from worker.jobs.progress import Progress
 from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLegs, open_announced
 from worker.jobs.rebuild.repost import Reposter
 from worker.kafka.registry import open_decoder
-from worker.kafka.topic_reader import open_topic_reader
-from worker.ledger.open import open_ledger
+from worker.kafka.topic_reader import count_offsets, open_topic_reader
+from worker.ledger.open import opened_ledger
 from worker.ledger.scan import all_transfers
 from worker.rulebooks.load import load
 
@@ -74,7 +74,8 @@ def rebuild(
     rulebook = load(settings.rulebook)
     with ExitStack() as stack:
         if ledger is None:
-            ledger = _opened(stack, settings)
+            # An embedded one may be a file that is not there yet.
+            ledger = stack.enter_context(opened_ledger(settings.ledger))
         newest_timestamp(ledger)  # a ledger that is down is said before anything is read
         announced = stack.enter_context(open_announced())
         decoder = open_decoder(settings)
@@ -114,22 +115,11 @@ def _legs(step: AnnouncedChain) -> int:
     return len(step.legs)
 
 
-def _opened(stack: ExitStack, settings: Settings) -> Ledger:
-    """The ledger to fill; an embedded one may be a file that is not there yet."""
-    ledger = open_ledger(
-        addresses=settings.ledger.addresses,
-        cluster_id=settings.ledger.cluster_id,
-        deadline_seconds=settings.ledger.deadline_seconds,
-    )
-    stack.callback(ledger.close)
-    return ledger
-
-
 class _Sources:
     """Reads outbox, inputs and rejections. forgotten: rejections that are gone."""
 
     def __init__(self, settings: Settings, announced: AnnouncedLegs, decoder: Decoder) -> None:
-        self.roles = {topic: role for role, topic in settings.topics.inputs.items()}
+        self.roles = settings.topics.roles
         self.forgotten = 0
         self._settings = settings
         self._announced = announced
@@ -148,7 +138,7 @@ class _Sources:
         with open_topic_reader(settings) as topics:
             for names in ([settings.topics.outbox], list(self.roles)):
                 ranges = topics.ranges(names, start_ms=0)
-                total = sum(offsets.end - offsets.start for offsets in ranges.values())
+                total = count_offsets(ranges)
                 self._take(progress.over(topics.read(ranges), names[0], total=total))
                 self._require_outbox()
             refused = topics.whole([settings.topics.rejected])

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from worker.codecs.headers import iso_created, iso_nanoseconds
 from worker.codecs.outbox_fields import fact_seconds
 from worker.core.ids import account_id, fact_tag, hex_id
+from worker.core.iso_times import iso_second, iso_time
 from worker.core.wire import kind_of
 from worker.ledger.books import NamedLedger
 
@@ -71,10 +71,10 @@ def _contradictions(
         "currency": currency,
         "scale": scale,
         "kind": kind_of(flags),
-        "posted_at": iso_nanoseconds(timestamp),
+        "posted_at": iso_time(timestamp),
     }
     if fields["fact"]:  # the outbox's first generation has no facts
-        expected["fact_at"] = iso_created(fact_seconds(int(str(fields["transfer_id"]), 16)))
+        expected["fact_at"] = iso_second(fact_seconds(int(str(fields["transfer_id"]), 16)))
     yield from (name for name, value in expected.items() if fields[name] != value)
     for side in ("debit", "credit"):
         name, key = str(fields[f"{side}_account"]), str(fields[f"{side}_key"])

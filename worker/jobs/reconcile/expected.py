@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from worker.codecs.headers import iso_created
 from worker.core.chain import BALANCING, AccountRef, Chain, Leg
 from worker.core.event import Dead, Event, Reason
 from worker.core.ids import TIME_SHIFT, hex_id
+from worker.core.iso_times import iso_second
 from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
@@ -92,7 +92,7 @@ class ExpectedPostings:
             "origin": origin_of(record),
             "event_id": found.id if isinstance(found, Event) else "",
             "event_type": found.type if isinstance(found, Event) else "",
-            "created_at": iso_created(found.created) if isinstance(found, Event) else "",
+            "created_at": iso_second(found.created) if isinstance(found, Event) else "",
             "object_id": id_of(object_of(found)),
             "time_ms": found.created * 1000 if isinstance(found, Event) else record.timestamp()[1],
             "in_transit": has_position(record)

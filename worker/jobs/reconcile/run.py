@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.config.settings import Settings
+from worker.core.iso_times import iso_time
 from worker.core.ports import oldest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
@@ -36,7 +37,6 @@ from worker.jobs.reconcile.summary import stripe_balances, summarize
 from worker.jobs.reconcile.tables import REPORT
 from worker.jobs.reconcile.unsettled import DAY_MS, list_open_items
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
-from worker.jobs.times import iso_time
 from worker.ledger.books import NamedLedger, open_named_ledger
 
 SETTLE_DAYS: Final = 3

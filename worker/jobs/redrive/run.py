@@ -22,7 +22,7 @@ from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
 from worker.kafka.job_transactions import JobTransactions
 from worker.kafka.registry import open_decoder
-from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
+from worker.kafka.topic_reader import OffsetRange, TopicReader, count_offsets, open_topic_reader
 from worker.rulebooks.load import load
 from worker.stages.decode import EventReader
 
@@ -91,7 +91,7 @@ def _choosing(settings: Settings, request: RedriveRequest, lookups: TopicReader)
         reader=EventReader(
             open_decoder(settings), translator_of(settings, load(settings.rulebook))
         ),
-        roles={topic: role for role, topic in settings.topics.inputs.items()},
+        roles=settings.topics.roles,
         parked=lookups.offsets.parked(settings.topics.parked),
         read_at=lookups.at,
     )
@@ -130,7 +130,7 @@ class _Job:
             for record in progress.over(self._letters.read(all_there), "attempts"):
                 choosing.learn(record)
         left = self._left(all_there)
-        total = sum(offsets.end - offsets.start for offsets in left.values())
+        total = count_offsets(left)
         records = progress.over(self._letters.read(left), "letters", total=total)
         for portion in _portions(records):
             choices = choosing.choose(portion)

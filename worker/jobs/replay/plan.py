@@ -21,7 +21,7 @@ from worker.jobs.replay.planner import ReplayPlan, ReplayPlanner
 from worker.jobs.replay.range import Moment, bounds, topics_of
 from worker.jobs.shard import ALL, Shard
 from worker.kafka.registry import open_decoder
-from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
+from worker.kafka.topic_reader import OffsetRange, TopicReader, count_offsets, open_topic_reader
 from worker.ledger.books import open_named_ledger
 from worker.stages.decode import EventReader
 from worker.stages.post.ledger_status import LedgerStatus
@@ -72,10 +72,10 @@ def plan_replay(settings: Settings, request: ReplayRequest, *, progress: Progres
         planner = ReplayPlanner(
             reader=EventReader(open_decoder(settings), translator),
             ledger_status=LedgerStatus(books.ledger, translator),
-            roles={topic: role for role, topic in settings.topics.inputs.items()},
+            roles=settings.topics.roles,
             rejected=set(_rejected(settings, request, topics)),
         )
-        total = sum(offsets.end - offsets.start for offsets in ranges.values())
+        total = count_offsets(ranges)
         records = topics.read(ranges) if topics else _archived(settings, request)
         return PlannedReplay(planner.read(progress.over(records, "events", total=total)), ranges)
 

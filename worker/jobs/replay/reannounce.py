@@ -15,7 +15,6 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
 
-from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import role_of
 from worker.config.settings import Settings
@@ -30,7 +29,7 @@ from worker.jobs.progress import Progress
 from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
 from worker.kafka.job_transactions import JobTransactions
-from worker.kafka.registry import open_registry, schema_ids
+from worker.kafka.registry import decoder_of, open_registry, schema_ids
 from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.ledger.scan import all_transfers
@@ -164,8 +163,8 @@ class Reannouncer:
         self._books = books
         self._rules = translator_of(settings, books.rulebook, booked=True)
         self._posted_legs = PostedLegs(books.ledger, self._rules)
-        self._decoder = Decoder(schemas, registry.reader if registry else lambda _: None)
-        self._roles = {topic: role for role, topic in settings.topics.inputs.items()}
+        self._decoder = decoder_of(schemas, registry)
+        self._roles = settings.topics.roles
         self._topics = stack.enter_context(open_topic_reader(settings))
         self._encoder: OutboxEncoder = outbox_encoder(
             settings, books.rulebook.digest, schemas, topic=outbox

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from worker.core.ids import hex_id
+from worker.core.iso_times import iso_time
 from worker.core.money import major_units
 from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, kind_of
-from worker.jobs.times import iso_time
 from worker.ledger.books import NamedLedger, NamedPosition
 from worker.ledger.scan import account_transfers
 

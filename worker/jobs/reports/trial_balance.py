@@ -12,10 +12,10 @@ from typing import Final
 
 from worker.core.chain import AccountRef
 from worker.core.errors import BrokenInvariant
+from worker.core.iso_times import NANOSECONDS, iso_time
 from worker.core.money import major_units
 from worker.core.ports import newest_timestamp
 from worker.core.wire import Transfer, kind_of
-from worker.jobs.times import NANOSECONDS, iso_time
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers
 

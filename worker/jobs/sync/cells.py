@@ -14,7 +14,7 @@ from worker.core.errors import UsageError
 from worker.core.ids import FAMILY_KEY_BYTES, account_id, account_key, account_user_data
 from worker.core.ports import Record
 from worker.core.predecessors import HASHED_KEY
-from worker.core.rulebook import DEBIT_NORMAL, DeclaredAccount
+from worker.core.rulebook import DeclaredAccount
 from worker.jobs.sync.targets import SyncTarget, SyncTargets
 
 SIDES: Final = ("debit", "credit")
@@ -121,7 +121,7 @@ class Cells:
             target=target,
             key=key if side.account.per else side.account.name,
             currency=currencies[side.ledger] if target.currency else "",
-            debit_normal=side.account.type in DEBIT_NORMAL,
+            debit_normal=side.account.debit_normal,
         )
 
 

@@ -10,9 +10,9 @@ from collections import defaultdict
 from heapq import heappop, heappush
 from typing import Final
 
+from worker.core.iso_times import NANOSECONDS
 from worker.core.wire import Account, AccountBalance, AccountFlags, Transfer, TransferFlags
 
-NS_PER_SECOND: Final = 1_000_000_000
 OPEN: Final = 0
 """A pending transfer that was neither posted, nor voided, nor did it expire."""
 
@@ -148,7 +148,7 @@ class LedgerState:
 
 def expires_at(pending: Transfer) -> int:
     """When a pending transfer with a timeout expires, in the ledger's nanoseconds."""
-    return pending.timestamp + pending.timeout * NS_PER_SECOND
+    return pending.timestamp + pending.timeout * NANOSECONDS
 
 
 def moved(account: Account, *, debits: tuple[int, int], credits_: tuple[int, int]) -> Account:

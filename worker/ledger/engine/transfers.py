@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from worker.core.iso_times import NANOSECONDS
 from worker.core.wire import Account, AccountFlags, CreateTransferStatus, Transfer, TransferFlags
 from worker.ledger.engine.pendings import (
     CREATED,
@@ -21,7 +22,6 @@ from worker.ledger.engine.state import (
     CLOSED,
     CLOSING_CREDIT,
     CLOSING_DEBIT,
-    NS_PER_SECOND,
     PENDING,
     SETTLING,
     LedgerState,
@@ -212,7 +212,7 @@ def _balancing(amount: int, flags: int, debit: Account, credit: Account) -> int:
 def _overflow(
     transfer: Transfer, amount: int, debit: Account, credit: Account, timestamp: int
 ) -> int:
-    if timestamp + transfer.timeout * NS_PER_SECOND > TIMESTAMP_MAX:
+    if timestamp + transfer.timeout * NANOSECONDS > TIMESTAMP_MAX:
         timeout = int(Status.OVERFLOWS_TIMEOUT)
     else:
         timeout = FINE
