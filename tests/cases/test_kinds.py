@@ -95,6 +95,11 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
     "a charge that has no field for a customer": (
         [("charge.succeeded", {name: value for name, value in charged().items() if name != "customer"}, {})],
         {"unallocated": 900, "stripe_unsettled": 900}),
+    "a guest's charge, in parts, and a refund": (
+        [("charge.updated", charged(customer=None, amount_captured=400), {"data": {"previous_attributes": {"amount_captured": 0}}}),
+         ("charge.captured", charged(customer=None), {"data": {"previous_attributes": {"amount_captured": 400}}}),
+         ("refund.created", refund(200), {})],
+        {"unallocated": 700, "stripe_unsettled": 700}),
     "one of two refunds fails": (
         [CHARGE, ("refund.created", refund(200), {}), ("refund.created", refund(300, 2), {}),
          ("refund.failed", refund(300, 2, status="failed"), {})],

@@ -102,7 +102,7 @@ def _legs(chain: Chain) -> list[str]:
 
 OUTCOMES = {
     "balance.available": "ignored",
-    "charge.captured": "guest_charge: stripe_unsettled>unallocated 100 usd",
+    "charge.captured": "charge: stripe_unsettled>unallocated 100 usd",
     "charge.dispute.closed": "ignored",
     "charge.dispute.created": "ignored",
     "charge.dispute.funds_reinstated": (
@@ -125,7 +125,7 @@ OUTCOMES = {
         "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
         "stripe_unsettled>authorised_only[ch_000000000000000000000000/100] 100 usd"
     ),
-    "charge.succeeded": "guest_charge: stripe_unsettled>unallocated 2000 usd",
+    "charge.succeeded": "charge: stripe_unsettled>unallocated 2000 usd",
     "charge.updated": "ignored",
     "payment_intent.amount_capturable_updated": "ignored",
     "payment_intent.canceled": "ignored",

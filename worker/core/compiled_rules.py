@@ -57,11 +57,13 @@ class CompiledAccount:
     """One side of a leg.
 
     key: None without `per`.
+    otherwise: taken where the key is null.
     """
 
     account: DeclaredAccount
     key: CompiledExpression | None
     text: str
+    otherwise: CompiledAccount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +352,8 @@ class _Compiler:
         if use.key is None:
             return CompiledAccount(use.account, None, text)
         key = self._needed(use.key, text)
-        return CompiledAccount(use.account, key, key.text)
+        otherwise = self._account(use.otherwise, rule_path) if use.otherwise else None
+        return CompiledAccount(use.account, key, key.text, otherwise)
 
     def _parts(self, transaction: str, leg: LegRule, rule_path: str) -> tuple[CompiledPart, ...]:
         """FACTS, "Shortfall in one chain": the order matters, the first part takes what it can."""

@@ -55,7 +55,9 @@ def memo_codes(rule: Transaction) -> frozenset[int]:
     The control account of a shortfall is not among them: balancing transfers end it at zero.
     """
     uses = [use for leg in rule.legs for use in (leg.debit, leg.credit)]
-    accounts = [use.account for use in uses if isinstance(use, AccountUse)]
+    named = [use for use in uses if isinstance(use, AccountUse)]
+    named += [use.otherwise for use in named if use.otherwise is not None]
+    accounts = [use.account for use in named]
     return frozenset(
         account.code for account in accounts if account.type == "memo" and account.name != CONTROL
     )

@@ -83,15 +83,21 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class AccountUse:
-    """An account as a leg names it. key: for a family, which member; else None."""
+    """An account as a leg names it.
+
+    key: for a family, which member; else None.
+    otherwise: taken where the key is null.
+    """
 
     account: DeclaredAccount
     key: Expression | None = None
+    otherwise: AccountUse | None = None
 
     @property
     def text(self) -> str:
         """As the rulebook writes it: `customer_wallet[data.object.customer]`."""
-        return f"{self.account.name}[{self.key.text}]" if self.key else self.account.name
+        taken = f"{self.account.name}[{self.key.text}]" if self.key else self.account.name
+        return f"{taken} else {self.otherwise.text}" if self.otherwise else taken
 
 
 @dataclass(frozen=True, slots=True)

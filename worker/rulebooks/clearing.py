@@ -109,6 +109,7 @@ def _accounts(
         return
     if isinstance(use, AccountUse):
         yield use.account
+        yield from _accounts(by_name, rule, use.otherwise, deep + 1)
         return
     if use.otherwise is not None:
         yield from _accounts(by_name, rule, use.otherwise, deep + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.core.chain import BALANCING, CLOSING
@@ -53,7 +53,7 @@ LEG_FLAGS: Final = {
     "closing_debit": TransferFlags.CLOSING_DEBIT,
     "closing_credit": TransferFlags.CLOSING_CREDIT,
 }
-ACCOUNT_USE: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
+ACCOUNT_USE: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*(?:\belse\b\s*(\w+)\s*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +203,23 @@ class _LegReader:
             hint = near(name, self._declared.accounts)
             fields.wrong(key, f"`{key}`: there is no account {name!r}{hint}")
             return None
+        if match[3] is not None:
+            return self._or_else(key, fields, account, match)
         heir = inherits if match[2] is None and isinstance(inherits, AccountUse) else None
         if heir and heir.key and heir.account.per == account.per:
             return AccountUse(account, heir.key)
         return self._member(key, fields, account, match[2])
+
+    def _or_else(
+        self, key: str, fields: YamlMapping, account: DeclaredAccount, match: re.Match[str]
+    ) -> AccountUse | None:
+        """A family's member, and the account that is taken where its key is null."""
+        if match[2] is None:
+            fields.wrong(key, f"`{key}`: `else` is for a family's member, whose key may be null")
+            return None
+        member = self._member(key, fields, account, match[2])
+        otherwise = self._declared_account(key, fields, match[3], None)
+        return replace(member, otherwise=otherwise) if member and otherwise else None
 
     def _member(
         self, key: str, fields: YamlMapping, account: DeclaredAccount, inner: str | None

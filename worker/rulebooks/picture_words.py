@@ -118,7 +118,10 @@ def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> s
         return f"the account that {expression_in_words(use.name.text)} names"
     if isinstance(use, AccountUse):
         title = title_of(use.account.name, accounts)
-        return f"{title} of {expression_in_words(use.key.text)}" if use.key else title
+        found = f"{title} of {expression_in_words(use.key.text)}" if use.key else title
+        if use.otherwise:
+            found += f" (where there is none, {account_words(use.otherwise, accounts)})"
+        return found
     return "the account that was reserved"
 
 

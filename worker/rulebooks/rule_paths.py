@@ -61,6 +61,7 @@ def account_keys(use: Use | None) -> Iterator[Expression]:
         yield from account_keys(use.otherwise)
     elif isinstance(use, AccountUse) and use.key is not None:
         yield use.key
+        yield from account_keys(use.otherwise)
     elif isinstance(use, NamedUse):
         yield from (use.name, use.key)
 

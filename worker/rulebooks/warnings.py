@@ -135,6 +135,7 @@ def _used_by(leg: LegRule) -> Iterator[str]:
 def _named(use: Use | None) -> Iterator[str]:
     if isinstance(use, AccountUse):
         yield use.account.name
+        yield from _named(use.otherwise)
     elif isinstance(use, OriginUse):
         yield from (each.name for each in (use.family,) if each)
         yield from _named(use.otherwise)
