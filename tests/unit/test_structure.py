@@ -47,6 +47,8 @@ ROOMS: dict[str, str] = {
     "worker.jobs.rebuild": "core config rulebooks codecs ledger stages.post kafka jobs"
     " jobs.archive",
     "worker.jobs.redrive": "core core.expressions config rulebooks codecs stages kafka jobs",
+    "worker.jobs.trace": "core core.expressions config codecs ledger stages stages.post kafka jobs"
+    " jobs.reconcile",
     "worker.jobs.sync": "core config rulebooks codecs ledger kafka",
     "worker.jobs.serve": "core ledger observe",
     "worker.jobs.feed": "core config rulebooks codecs kafka observe jobs.serve",

@@ -54,11 +54,16 @@ class UnusableLetter(NamedTuple):
 
 
 class RejectedRecord(NamedTuple):
-    """A rejection. at: the record that was rejected."""
+    """A rejection.
+
+    leg: the one that the ledger refused, empty where it did not say.
+    at: the record that was rejected.
+    """
 
     event_id: str
     event_type: str
     transaction: str
+    leg: str
     reason: str
     attempt: int
     at: RecordPosition
@@ -131,6 +136,7 @@ def rejection(record: Record) -> RejectedRecord | None:
             str(fields["event_id"]),
             str(fields["event_type"]),
             str(fields["transaction"]),
+            str(fields["leg"]),
             str(fields["reason"]),
             int(fields["attempt"]),
             (str(fields["topic"]), int(fields["partition"]), int(fields["offset"])),

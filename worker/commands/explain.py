@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.commands.explain_text import lines
-from worker.commands.explain_verdicts import considered, ignored_by
 from worker.core.chain import AccountRef, Chain, Leg
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Event, Skipped
@@ -22,6 +21,7 @@ from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
 from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.trace.rules import considered, ignored_by
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import TopicPartition as ClientPartition
@@ -11,6 +12,10 @@ from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ports import TopicPartition
 from worker.kafka.connection import KafkaConnection
 from worker.kafka.job_offsets import JobOffsets
+
+LATEST: Final = -1
+EARLIEST: Final = -2
+"""Times by which a broker is asked for its offsets' ends."""
 
 
 class TopicOffsets:
@@ -56,6 +61,15 @@ class TopicOffsets:
             ClientPartition(*partition),
         )
         return found
+
+    def bounds(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """The first offset that each partition still has, and the one after its last.
+
+        As `watermarks`, by two requests to a broker for all of its partitions.
+        """
+        first = self.at_time(dict.fromkeys(partitions, 0), EARLIEST)
+        last = self.at_time(dict.fromkeys(partitions, 0), LATEST)
+        return {partition: (first[partition], last[partition]) for partition in partitions}
 
     def at_time(
         self, ends: Mapping[TopicPartition, int], time_ms: int

@@ -29,6 +29,12 @@ SILENT_SECONDS_MAX: Final = 60.0
 """How long the broker may send nothing before the end is reached."""
 
 CHUNK: Final = 5000
+FETCH_WAIT_MS: Final = 10
+"""A broker answers in order: while it keeps a fetch open, every other request waits behind it."""
+
+POLL_SECONDS: Final = 0.05
+"""How long a call waits for a whole chunk; every range ends with such a wait."""
+
 GROUP: Final = "ledger-worker-reader"
 
 
@@ -64,7 +70,12 @@ class TopicReader:
         self.unchecked: list[str] = []
         self._connection = connection
         self._consumer = connection.consumer(
-            GROUP, {"enable.partition.eof": True, "auto.offset.reset": "error"}
+            GROUP,
+            {
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
+            },
         )
         self.offsets = TopicOffsets(connection, self._consumer)
 
@@ -92,10 +103,8 @@ class TopicReader:
         Raises:
             DependencyUnavailable: a topic is not there, or the broker does not answer.
         """
-        return {
-            partition: OffsetRange(*self.offsets.watermarks(partition))
-            for partition in self.offsets.partitions(topics)
-        }
+        bounds = self.offsets.bounds(self.offsets.partitions(topics))
+        return {partition: OffsetRange(*bound) for partition, bound in bounds.items()}
 
     def at(self, wanted: Iterable[RecordPosition]) -> dict[RecordPosition, Record]:
         """The records at these positions; what is gone, or was never there, is left out."""
@@ -164,7 +173,7 @@ class TopicReader:
         )
         heard = time.monotonic()
         while left:
-            for message in self._consumer.consume(CHUNK, 0.5):
+            for message in self._consumer.consume(CHUNK, POLL_SECONDS):
                 heard = time.monotonic()
                 record = self._within(message, left)
                 if record is not None:

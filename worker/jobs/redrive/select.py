@@ -199,7 +199,7 @@ class LetterSelection:
         return [*added, (ATTEMPT_HEADER, b"%d" % attempt)]
 
 
-_NONE: Final = RejectedRecord("", "", "", "", 0, ("", -1, -1))
+_NONE: Final = RejectedRecord("", "", "", "", "", 0, ("", -1, -1))
 
 
 def _refused(refused: RejectedRecord, letter: Record) -> dict[str, str | int]:

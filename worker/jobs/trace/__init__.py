@@ -1,0 +1,1 @@
+"""What became of an event, a Stripe object, a command, a transfer or a record."""
