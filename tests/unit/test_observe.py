@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from worker.core.errors import UsageError
 from worker.observe.catalogue import AGES, CATALOGUE, PREFIX, MetricSpec
-from worker.observe.health import CONNECTIONS_MAX, Health, HealthServer
+from worker.observe.health import Health, HealthServer
 from worker.observe.histogram import BatchHistogram
 from worker.observe.logs import REDACTED, configure_logging
 from worker.observe.metrics import Metrics
@@ -302,25 +300,6 @@ def test_the_metrics_are_scraped(server: HealthServer) -> None:
     assert get(server, "/metrics", "HEAD") == (200, "")
     assert get(server, "/secrets")[0] == 404
     assert get(server, "/livez", "POST")[0] == 501
-
-
-def test_idle_clients_do_not_pile_up(server: HealthServer) -> None:
-    """Clients beyond the limit are turned away at once, and the server answers after they leave."""
-    address = ("127.0.0.1", server.port)
-    idle = [socket.create_connection(address, timeout=30) for _ in range(CONNECTIONS_MAX)]
-    with socket.create_connection(address, timeout=30) as one_more:
-        assert one_more.recv(1) == b""
-    for one in idle:
-        one.close()
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            assert get(server, "/livez")[0] == 200
-        except OSError:  # the last of them has not been noticed yet
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("the server did not answer again")
 
 
 def test_a_taken_port_is_a_usage_error(server: HealthServer, health: Health) -> None:

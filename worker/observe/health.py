@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Protocol
@@ -24,11 +26,14 @@ from worker.core.errors import UsageError
 HEARTBEAT_SECONDS_MAX: Final = 60.0
 """A loop without a round for so long is stuck. A round waits for at most one transaction."""
 
-CONNECTIONS_MAX: Final = 16
-"""Probes and a scraper or two; more at once are turned away."""
+CONNECTIONS_MAX: Final = 32
+"""Probes and a scraper or two; a later one takes the place of the one that dawdles longest."""
 
-CONNECTION_SECONDS: Final = 5.0
-"""How long a client may take to send its request."""
+REQUEST_SECONDS_MAX: Final = 5.0
+"""From the connection to the last byte of the answer: a client that drips is cut off."""
+
+LATE_LOOK_SECONDS: Final = 0.1
+"""How often the server looks for connections that take too long."""
 
 _log = structlog.get_logger(__name__)
 
@@ -127,7 +132,7 @@ class HealthServer:
             ) from None
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
+            target=self._server.serve_forever, args=(LATE_LOOK_SECONDS,), name="http", daemon=True
         )
         self._thread.start()
         _log.info("http_listening", host=host, port=self.port)
@@ -139,41 +144,82 @@ class HealthServer:
         self._thread.join()
 
 
+@dataclass(slots=True, eq=False)
+class _Open:
+    """One open connection.
+
+    since: when it was accepted, in seconds of a clock that never goes back.
+    answering: is its request here?
+    """
+
+    client: socket.socket
+    since: float
+    answering: bool = False
+
+    def cut(self) -> None:
+        """End it for both sides: its thread, which may wait for bytes, notices at once."""
+        with suppress(OSError):  # it has ended by itself
+            self.client.shutdown(socket.SHUT_RDWR)
+
+
 class _Server(ThreadingHTTPServer):
+    """A thread for each connection, so that no probe queues behind a scrape or a slow client."""
+
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def __init__(self, health: Probes, registry: CollectorRegistry, host: str, port: int) -> None:
         self.health = health
         self.registry = registry
-        self._free = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._open: dict[socket.socket, _Open] = {}
+        self._lock = threading.Lock()
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        """Take it in; where there are too many, cut off the one that dawdles longest."""
+        with self._lock:
+            if len(self._open) >= CONNECTIONS_MAX:
+                slowest = min(self._open.values(), key=lambda each: (each.answering, each.since))
+                del self._open[slowest.client]
+                slowest.cut()
+            self._open[request] = _Open(request, time.monotonic())
         super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+    def service_actions(self) -> None:
+        """Cut off whoever is over its time; the accepting thread calls this between two looks."""
+        limit = time.monotonic() - REQUEST_SECONDS_MAX
+        with self._lock:
+            for late in [each for each in self._open.values() if each.since < limit]:
+                del self._open[late.client]
+                late.cut()
+
+    def answering(self, client: socket.socket) -> None:
+        """The request of this connection is here."""
+        with self._lock:
+            if client in self._open:
+                self._open[client].answering = True
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+        """The connection's thread is done with it."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
-        _log.debug("http_client_left", exc_info=True)
+        _log.debug("http_client_left", error=type(sys.exception()).__name__)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = CONNECTION_SECONDS
+    timeout = REQUEST_SECONDS_MAX
     server_version = "ledger-worker"
     sys_version = ""
 
     def do_GET(self) -> None:
+        self.server.answering(self.connection)
         path = self.path.partition("?")[0]
         if path == "/livez":
             self._probe(self.server.health.live())

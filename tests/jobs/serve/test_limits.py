@@ -209,6 +209,20 @@ def test_many_slow_clients_do_not_take_the_server_away(served: Served) -> None:
         assert served.server.connections <= limits.CONNECTIONS_MAX
 
 
+@pytest.mark.parametrize("head", [b"POST /livez", b"GET " + WALLET.encode() + b"/a?currency=usd"])
+def test_bodies_that_drip_do_not_take_the_server_away(head: bytes, served: Served) -> None:
+    """While 600 clients send a body that does not end, each probe is answered at once."""
+    begun = head + b" HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n"
+    with ExitStack() as crowd:
+        for _ in range(limits.CONNECTIONS_MAX + 100):
+            crowd.enter_context(connected(served)).sendall(begun)
+        for _ in range(20):
+            began = time.monotonic()
+            assert served.get("/livez").status == 200
+            assert time.monotonic() - began < 5
+        assert served.server.connections <= limits.CONNECTIONS_MAX
+
+
 def test_who_waits_for_the_ledger_keeps_its_connection() -> None:
     """However many come meanwhile: those who are being answered are not cut off for them."""
     ledger = StuckLedger()

@@ -141,12 +141,19 @@ class _Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
+    def receiving(self) -> bool:
+        """Has a request begun that is not here in full?"""
+        return not self.resting and (not self.answering or self.conn.their_state is h11.SEND_BODY)
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Is it the client's move: to send, to read, or to come again?"""
+        return not self.answering or self.receiving or self.flow.write_paused
+
+    @property
     def late(self) -> bool:
         """Has the client taken too long to send, to read, or to come again?"""
-        receiving = not self.resting and (
-            not self.answering or self.conn.their_state is h11.SEND_BODY
-        )
-        limit = REQUEST_SECONDS_MAX if receiving else IDLE_SECONDS_MAX
+        limit = REQUEST_SECONDS_MAX if self.receiving else IDLE_SECONDS_MAX
         return self.loop.time() - self.since > limit
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -157,9 +164,9 @@ class _Connection(H11Protocol):
             waiting = [
                 connection
                 for connection in self.connections
-                if isinstance(connection, _Connection) and not connection.answering
+                if isinstance(connection, _Connection) and connection.waits_for_client
             ]
-            longest = min(waiting, key=lambda connection: connection.since)
+            longest = min(waiting, key=lambda connection: connection.since)  # at least this one
             self.connections.discard(longest)  # at once: many may come before its end is noticed
             longest.transport.abort()
 
