@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from worker.commands.cli import main
-from worker.commands.doctor import examine, exit_code
+from worker.commands.doctor import examine, exit_code, print_checks
 from worker.config.sections import ROLE_TOPICS
 from worker.config.settings import PREFIX
 from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
@@ -171,3 +174,18 @@ def test_configuration_comes_first(wrong: list[int], code: int) -> None:
     checks = [Finding("fine", ok=True, detail="")]
     checks += [Finding("wrong", ok=False, detail="", exit_code=kind) for kind in wrong]
     assert exit_code(checks) == code
+
+
+def test_each_finding_is_printed_as_it_comes() -> None:
+    """What was found stands on standard output before the next check begins, which may hang."""
+    shown: list[str] = []
+
+    def findings() -> Iterator[Finding]:
+        yield Finding("first", ok=True, detail="is well")
+        shown.append(out.getvalue())
+        yield Finding("second", ok=True, detail="is well")
+
+    out = io.StringIO()
+    with redirect_stdout(out):
+        print_checks(findings(), as_json=False)
+    assert shown[0].split() == ["ok", "first", "is", "well"]

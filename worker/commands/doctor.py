@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
-import errno
 import json
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +24,7 @@ from worker.jobs.text_tables import BAD, GOOD, Styled, write_document, write_lin
 from worker.kafka.admin import inspect_broker
 from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.schema_rules import subjects
+from worker.ledger.io_uring import io_uring_refusal
 from worker.ledger.open import opened_ledger
 from worker.observe.findings import CONFIGURATION, Finding
 from worker.rulebooks.load import load
@@ -35,10 +34,8 @@ _LOCAL: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:|$)")
 
 HELP = "check every dependency and setting, and say what to do"
 
-IO_URING_SETUP: Final = 425
-"""The system call's number, the same on x86-64 and ARM64 (Linux, asm-generic/unistd.h)."""
-
-IO_URING_SWITCH: Final = Path("/proc/sys/kernel/io_uring_disabled")
+NAME_WIDTH: Final = 30
+"""Of the column of names; each finding is printed before the next one is known."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every finding; 0 when all is well, 2 or 3 for what is not."""
-    checks = list(examine(arguments.config))
-    print_checks(checks, as_json=arguments.json)
-    return exit_code(checks)
+    return exit_code(print_checks(examine(arguments.config), as_json=arguments.json))
 
 
 def exit_code(checks: list[Finding]) -> int:
@@ -58,24 +53,28 @@ def exit_code(checks: list[Finding]) -> int:
     return min((check.exit_code for check in checks if not check.ok), default=0)
 
 
-def print_checks(checks: list[Finding], *, as_json: bool) -> None:
-    """The findings on standard output, for a person or as one JSON object."""
-    if as_json:
-        found = {"ok": all(check.ok for check in checks), "checks": [*map(asdict, checks)]}
-        write_document(sys.stdout, found, indent=2)
-        return
-    write_lines(sys.stdout, _lines(checks))
-
-
-def _lines(checks: list[Finding]) -> Iterator[str | Styled]:
-    width = max(len(check.name) for check in checks)
+def print_checks(checks: Iterable[Finding], *, as_json: bool) -> list[Finding]:
+    """The findings on standard output, each as it comes, or at the end as one JSON object."""
+    found: list[Finding] = []
     for check in checks:
-        state, style = ("ok", GOOD) if check.ok else ("FAIL", BAD)
-        first, *more = check.detail.split("\n")
-        yield Styled(f"{state:<5} {check.name:<{width}} {first}", style)
-        yield from (f"{'':<{width + 6}} {line}" for line in more)
-        if check.advice:
-            yield f"{'':<{width + 6}} → {check.advice}"
+        found.append(check)
+        if not as_json:
+            write_lines(sys.stdout, _lines(check))
+            sys.stdout.flush()
+    if as_json:
+        whole = {"ok": all(check.ok for check in found), "checks": [*map(asdict, found)]}
+        write_document(sys.stdout, whole, indent=2)
+    return found
+
+
+def _lines(check: Finding) -> Iterator[str | Styled]:
+    indent = " " * (NAME_WIDTH + 7)
+    state, style = ("ok", GOOD) if check.ok else ("FAIL", BAD)
+    first, *more = check.detail.split("\n")
+    yield Styled(f"{state:<5} {check.name:<{NAME_WIDTH}} {first}", style)
+    yield from (f"{indent}{line}" for line in more)
+    if check.advice:
+        yield f"{indent}→ {check.advice}"
 
 
 def examine(config: Path | None) -> Iterator[Finding]:
@@ -95,11 +94,11 @@ def examine(config: Path | None) -> Iterator[Finding]:
     )
     yield from _findings_of("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
     yield from _findings_of("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
+    if not settings.ledger.addresses.startswith(EMBEDDED):
+        yield _io_uring()
     yield from _findings_of("ledger", lambda: [_ledger(settings)], "check ledger.addresses")
     if settings.sync.dsn:
         yield from _findings_of("balance cache", lambda: [_cache(settings)], "check sync.dsn")
-    if not settings.ledger.addresses.startswith(EMBEDDED):
-        yield _io_uring()
     yield _http(settings.http.host, settings.http.port)
 
 
@@ -252,22 +251,10 @@ def _client(settings: Settings) -> str:
 
 def _io_uring() -> Finding:
     """The TigerBeetle client needs io_uring, which many containers forbid."""
-    if sys.platform != "linux":
-        return Finding("io_uring", ok=True, detail="not needed on this system")
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(IO_URING_SETUP, 1, None)  # fails either way; how it fails tells
-    code = ctypes.get_errno()
-    if code in {errno.EFAULT, errno.EINVAL}:
-        return Finding("io_uring", ok=True, detail="available")
-    switch = IO_URING_SWITCH.read_text().strip() if IO_URING_SWITCH.exists() else "absent"
-    return Finding(
-        "io_uring",
-        ok=False,
-        detail=f"not available: {errno.errorcode.get(code, code)},"
-        f" kernel.io_uring_disabled is {switch}",
-        advice="allow io_uring_setup, io_uring_enter and io_uring_register in the container's"
-        " seccomp profile, or set kernel.io_uring_disabled to 0",
-    )
+    why, mend = io_uring_refusal()
+    if why:
+        return Finding("io_uring", ok=False, detail=f"not available: {why}", advice=mend)
+    return Finding("io_uring", ok=True, detail="available, or not needed on this system")
 
 
 def _http(host: str, port: int) -> Finding:

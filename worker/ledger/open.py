@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from worker.config.sections import EMBEDDED, LedgerSettings
-from worker.core.errors import UsageError
+from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ports import Ledger
+from worker.ledger.io_uring import io_uring_refusal
 
 PORT_MAX: Final = 65535
 
@@ -31,7 +32,8 @@ def open_ledger(
     first contacted by the first request.
 
     Raises `UsageError` for addresses that are wrong or do not resolve, for a client that is not
-    installed, and for a file that is no embedded ledger, damaged, or open elsewhere.
+    installed, and for a file that is no embedded ledger, damaged, or open elsewhere;
+    `DependencyUnavailable` where the TigerBeetle client cannot have io_uring.
     """
     kind, _, file = addresses.strip().partition(":")
     if kind == EMBEDDED:
@@ -47,6 +49,9 @@ def open_ledger(
         raise UsageError(
             "the TigerBeetle client is not installed: pip install ledger-worker[tigerbeetle]"
         ) from error
+    why, mend = io_uring_refusal()
+    if why:
+        raise DependencyUnavailable(f"the TigerBeetle client needs io_uring, and {why}: {mend}")
     return TigerBeetleLedger(
         addresses=resolved, cluster_id=cluster_id, deadline_seconds=deadline_seconds
     )
