@@ -22,17 +22,21 @@ _RUN_AGAIN: Final = (
 
 
 class JobTransactions:
-    """Writes under a job's own group, whose name is its transactional id too; close it afterwards.
+    """Writes under a job's own group; close it afterwards.
 
-    Making one ends what another process of the same job has open.
+    Making one ends what another process with the same transactional id has open.
+    transactional_id: the group's name if empty.
+    embedded_broker: it forgets offsets that come in a transaction; they come again after.
     """
 
-    def __init__(self, offsets: JobOffsets, *, embedded_broker: bool = False) -> None:
-        """embedded_broker: it forgets offsets that come in a transaction; they come again after."""
+    def __init__(
+        self, offsets: JobOffsets, *, transactional_id: str = "", embedded_broker: bool = False
+    ) -> None:
         self._offsets = offsets
         self._producer = TransactionalProducer(
             offsets.connection,
-            transactional_id=offsets.group,
+            transactional_id=transactional_id or offsets.group,
+            yields=True,
             after_commit=offsets.commit if embedded_broker else lambda _: None,
         )
 

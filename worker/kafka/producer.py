@@ -65,6 +65,7 @@ take the id from each other."""
 ANY: Final = -1
 """As a partition: by the hash of the key."""
 
+_TAKEN_OVER: Final = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001
 _TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE})
 
 _log = structlog.get_logger(__name__)
@@ -81,6 +82,7 @@ class TransactionalProducer:
     after_commit: called with every commit; the embedded broker needs it.
     while_waiting: called between tries, so that a long outage does not look like a hang.
     stopping_seconds: since the process was told to stop; 0.0 while it was not.
+    yields: stop when another process takes over the id, instead of taking it back.
     """
 
     def __init__(  # noqa: PLR0913 - what a producer needs
@@ -92,8 +94,10 @@ class TransactionalProducer:
         after_commit: Callable[[Sequence[Commit]], None] = lambda _: None,
         while_waiting: Callable[[], None] = lambda: None,
         stopping_seconds: Callable[[], float] = lambda: 0.0,
+        yields: bool = False,
     ) -> None:
         self._connection = connection
+        self._yields = yields
         self._after_commit = after_commit
         self._while_waiting = while_waiting
         self._stopping_seconds = stopping_seconds
@@ -260,6 +264,11 @@ class TransactionalProducer:
             ) from None
         if cause.code() in NOT_ALLOWED:
             raise not_allowed("writing announcements and offsets", cause) from None
+        if self._yields and cause.code() in _TAKEN_OVER:
+            raise DependencyUnavailable(
+                "another process took over this transactional id, or Kafka gave this one up for its"
+                " slowness: the same command goes on where this one stopped"
+            ) from None
         if cause.txn_requires_abort():
             _log.warning("kafka_transaction_aborted", error=cause.name())
             self._producer.poll(0)  # tells which records were too large
@@ -290,7 +299,7 @@ class TransactionalProducer:
             raise self._end(failed.args[0]) from None
 
     def _end(self, cause: KafkaError) -> DependencyUnavailable:
-        if cause.code() in {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}:  # noqa: SLF001
+        if cause.code() in _TAKEN_OVER:
             return DependencyUnavailable(
                 "another process takes over this transactional id (kafka.transactional_id) again"
                 " and again: each running worker needs its own"

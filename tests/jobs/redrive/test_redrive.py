@@ -144,6 +144,21 @@ def test_it_goes_on_where_it_was_interrupted(
     assert set(values) == sent
 
 
+def test_each_letter_goes_once_however_often_it_was_written(books: RedriveBroker) -> None:
+    """Letters of one record count as one, in one run and in a later one; `--again` sends anew."""
+    first, second = books.send(PAYMENTS, event("evt_1", "no.such"), event("evt_2", "no.such"))
+    for record in (first, first, second):
+        books.bury(record, NO_RULE)
+    assert books.redrive("dead", "reason=no_rule").redriven == 2
+    books.bury(first, NO_RULE)
+    assert books.redrive("dead", "reason=no_rule").redriven == 0
+    (asked,) = books.send(COMMANDS, p2p("evt_p"))
+    for _ in range(2):
+        books.refuse(asked)
+    assert books.redrive("rejected", "true", new_attempt=True).redriven == 1
+    assert books.redrive("dead", "reason=no_rule", again=True).redriven == 2
+
+
 def _after(calls: int, add: Callable[..., None]) -> Callable[..., None]:
     left = [calls]
 

@@ -19,6 +19,7 @@ from worker.jobs.replay.plan import ReplayRequest
 from worker.jobs.replay.range import Moment, bounds, moment
 from worker.jobs.replay.reannounce import Reannounced, announce_again
 from worker.jobs.shard import ALL, Shard
+from worker.kafka.plain_producer import open_plain_producer
 from worker.kafka.topic_reader import open_topic_reader, read_all
 from worker.ledger.embedded import EmbeddedLedger
 
@@ -67,6 +68,30 @@ def test_a_ledger_that_lost_everything_gets_what_the_live_group_posted(broker: S
     half = _bounds(broker, "", Shard(0, 2)).keys(), _bounds(broker, "", Shard(1, 2)).keys()
     assert not half[0] & half[1]
     assert half[0] | half[1] == _bounds(broker, "").keys() == done.ranges.keys()
+
+
+def test_what_is_told_already_is_not_written_again(broker: Settings) -> None:
+    """Dead letters and rejections of a replay are counted; those on their topics stay single."""
+    produce(broker, skip=0, events=EVENTS)
+    overdraft = {"id": "p_1", "from": "cus_poor", "to": "cus_b", "amount": 50, "currency": "usd"}
+    asked = {"id": "evt_poor", "type": "wallet.p2p", "created": 1_760_000_000}
+    publisher = open_plain_producer(broker)
+    publisher.publish(
+        topic=broker.topics.inputs["commands"],
+        key=b"cus_poor",
+        value=json.dumps({**asked, "data": {"object": overdraft}}).encode(),
+        timestamp_ms=0,
+    )
+    publisher.flush(30)
+    with open_worker(broker, ledger=EmbeddedLedger(), embedded_broker=True) as worker:
+        work(worker, stop=Stop(), drain=True)
+        live = dict(worker.observer.outcomes)
+    topics = broker.topics
+    before = {name: len(read_all(broker, name)) for name in (topics.dead, topics.rejected)}
+    assert all(before.values())
+    done = replayed(broker, EmbeddedLedger())
+    assert (done.outcomes["dead"], done.outcomes["rejected"]) == (live["dead"], live["rejected"])
+    assert {name: len(read_all(broker, name)) for name in before} == before
 
 
 def _bounds(settings: Settings, start: str, part: Shard = ALL) -> dict[tuple[str, int], object]:

@@ -42,7 +42,7 @@ from worker.stages.decode import EventReader
 from worker.stages.intake import InputSettings
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
-from worker.stages.protocols import Posting
+from worker.stages.protocols import Posting, Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Variant:
     reads: Callable[[Settings], Mapping[str, InputTopic]]
     source: Callable[[GroupMember], GroupMember]
     posting: Callable[[Posting, Ledger, Translator], Posting]
+    writer: Callable[[Writer], Writer]
 
 
 def _nobody_stops() -> float:
@@ -138,7 +139,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             source=variant.source(source),
             reader=EventReader(decoder_of(schemas, registry), translator_of(settings, rulebook)),
             posting=variant.posting(_poster(settings, counted, rules), counted, rules),
-            writer=announcement_writer(settings, rulebook.digest, schemas, clock.now_ms),
+            writer=variant.writer(_writer(settings, rulebook, schemas, clock)),
             announcer=announcer,
             observer=observer,
             ledger_thread=thread,
@@ -186,6 +187,12 @@ def _reach_ledger(
     return min(limit, settings.batch.legs_max or limit)
 
 
+def _writer(
+    settings: Settings, rulebook: Rulebook, schemas: Mapping[int, str], clock: LedgerClock
+) -> Writer:
+    return announcement_writer(settings, rulebook.digest, schemas, clock.now_ms)
+
+
 def _inputs(
     settings: Settings, reads: Mapping[str, InputTopic], legs_max: int, events_limit: int
 ) -> InputSettings:
@@ -221,6 +228,7 @@ _LIVE: Final = Variant(
     reads=_read_as,
     source=lambda source: source,
     posting=lambda posting, _ledger, _rules: posting,
+    writer=lambda writer: writer,
 )
 
 

@@ -19,6 +19,7 @@ from worker.core.ports import Announcement, Commit, Record, TopicPartition
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
 from worker.kafka.connection import connection_of
+from worker.kafka.job_lock import JobLock
 from worker.kafka.job_offsets import JobOffsets
 from worker.kafka.job_transactions import JobTransactions
 from worker.kafka.registry import open_decoder
@@ -76,7 +77,7 @@ def redrive(
 
     Raises:
         DependencyUnavailable: Kafka did not go on; running it again resumes.
-        UsageError: the filter does not fit the letters' fields.
+        UsageError: the filter does not fit the letters' fields, or another redrive is under way.
     """
     with ExitStack() as stack:
         job = _Job(settings, request, stack, embedded_broker=embedded_broker)
@@ -114,13 +115,24 @@ class _Job:
         self._offsets = stack.enter_context(
             closing(JobOffsets(connection_of(settings), self._group))
         )
-        self._transactions: JobTransactions | None = None
-        if not request.dry_run:
-            # Before the offsets are read: it ends what another process has open.
-            self._transactions = stack.enter_context(
-                closing(JobTransactions(self._offsets, embedded_broker=embedded_broker))
-            )
         self._topics = _letter_topics(settings, request, self._letters)
+        self._transactions: JobTransactions | None = None
+        self._lock: JobLock | None = None
+        if request.dry_run:
+            return
+        name = f"{settings.kafka.group_id}-redrive"
+        lock = JobLock(
+            self._offsets.connection,
+            group=f"{name}-lock",
+            topic=settings.topics.dead,
+            job="redrive",
+        )
+        self._lock = stack.enter_context(closing(lock))
+        # Before the offsets are read: it ends what a process that was killed left open.
+        transactions = JobTransactions(
+            self._offsets, transactional_id=name, embedded_broker=embedded_broker
+        )
+        self._transactions = stack.enter_context(closing(transactions))
 
     def run(self, choosing: LetterSelection, progress: Progress) -> RedriveResult:
         """Portion by portion."""
@@ -130,9 +142,17 @@ class _Job:
             for record in progress.over(self._letters.read(all_there), "attempts"):
                 choosing.learn(record)
         left = self._left(all_there)
+        earlier = {
+            partition: OffsetRange(offsets.start, left[partition].start)
+            for partition, offsets in all_there.items()
+        }
+        for record in progress.over(self._letters.read(earlier), "earlier letters"):
+            choosing.took(record)
         total = count_offsets(left)
         records = progress.over(self._letters.read(left), "letters", total=total)
         for portion in _portions(records):
+            if self._lock is not None:
+                self._lock.keep()
             choices = choosing.choose(portion)
             self._write([choice.record for choice in choices if choice.record], _after(portion))
             result.read += len(portion)

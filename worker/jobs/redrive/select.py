@@ -76,6 +76,8 @@ class LetterSelection:
     roles: input topic to role.
     parked: the topics where events wait.
     highest: the highest attempt that was refused, by event, for rejections that get a new one.
+    taken: the records, with the attempt that was refused, whose letter was chosen already: each
+        letter goes once, however often it was written.
     """
 
     request: RedriveRequest
@@ -84,6 +86,13 @@ class LetterSelection:
     parked: Sequence[str]
     read_at: ReadAt
     highest: dict[str, int] = field(default_factory=dict)
+    taken: set[tuple[RecordPosition, int]] = field(default_factory=set)
+
+    def took(self, letter: Record) -> None:
+        """Take note of a letter that an earlier run of the same redrive has read."""
+        read = self._read(letter)
+        if self.request.where.chooses(read.fields):
+            self._is_news(read)
 
     def learn(self, record: Record) -> None:
         """Take note of a rejection's attempt."""
@@ -98,9 +107,20 @@ class LetterSelection:
         meant = [letter for letter in read if self.request.where.chooses(letter.fields)]
         if self.request.new_attempt and self.request.kind == "rejected":
             meant = [letter for letter in meant if not self._superseded(letter)]
+        meant = [letter for letter in meant if self._is_news(letter)]
         wanted = [letter.found for letter in meant if isinstance(letter.found, RecordElsewhere)]
         records = self.read_at([letter.at for letter in wanted]) if wanted else {}
         return [self._choice(letter, records) for letter in meant]
+
+    def _is_news(self, letter: _Wanted) -> bool:
+        """Is it the first letter of its record? One that is no letter is named each time."""
+        if isinstance(letter.found, UnusableLetter):
+            return True
+        key = (letter.found.at, int(letter.fields["attempt"]))
+        if key in self.taken:
+            return False
+        self.taken.add(key)
+        return True
 
     def _superseded(self, letter: _Wanted) -> bool:
         """Was the event refused again at a later attempt? Then that letter is the one."""

@@ -13,6 +13,7 @@ from worker.core.ports import Commit, Ledger, TopicPartition
 from worker.jobs.live.compose import Variant, Worker, open_worker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.replay.bounded_source import BoundedSource
+from worker.jobs.replay.known_letters import KnownLetters, UnlessKnown, read_known_letters
 from worker.jobs.replay.plan import ReplayRequest, read_ranges
 from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
@@ -62,8 +63,9 @@ def apply_replay(  # noqa: PLR0913 - what, under which name, and what tests brin
     group = f"{settings.kafka.group_id}-replay-{replay_name(request, started_from)}"
     with open_topic_reader(settings) as topics:
         ranges = read_ranges(settings, request, topics)
-    if not ranges:
-        return AppliedReplay(group, ranges, {}, whole=True)
+        if not ranges:
+            return AppliedReplay(group, ranges, {}, whole=True)
+        known = read_known_letters(settings, ranges, topics)
     _commit_starts(settings, group, ranges, resume=request.resume or not request.name)
     own = _own(settings, group)
     ends = {partition: offsets.end for partition, offsets in ranges.items()}
@@ -71,7 +73,7 @@ def apply_replay(  # noqa: PLR0913 - what, under which name, and what tests brin
         own,
         ledger=ledger,
         embedded_broker=embedded_broker,
-        variant=_variant(ends),
+        variant=_variant(ends, known),
         stopping_seconds=stop.seconds,
     ) as worker:
         reached = _Bounds(worker, ends)
@@ -111,7 +113,7 @@ def _commit_starts(
         )
 
 
-def _variant(ends: Mapping[TopicPartition, int]) -> Variant:
+def _variant(ends: Mapping[TopicPartition, int], known: KnownLetters) -> Variant:
     names = {topic for topic, _ in ends}
 
     def reads(settings: Settings) -> dict[str, InputTopic]:
@@ -126,6 +128,7 @@ def _variant(ends: Mapping[TopicPartition, int]) -> Variant:
         reads=reads,
         source=lambda source: BoundedSource(source, ends),
         posting=lambda posting, ledger, rules: RepostGuard(posting, LedgerStatus(ledger, rules)),
+        writer=lambda writer: UnlessKnown(writer, known),
     )
 
 
