@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 
-from worker.codecs.letters import UnusableLetter, of_carried, reason_of, rejection
+from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
 from worker.config.settings import Settings
 from worker.core.event import Reason
 from worker.core.outcome import Outcome, OutcomeKind
@@ -36,7 +36,7 @@ class KnownLetters:
     def learn_dead(self, letters: Iterable[Record], *, parked: Collection[str]) -> None:
         """Read the dead-letter topic. parked: the topics where events wait."""
         for letter in letters:
-            carried = of_carried(letter, parked=parked)
+            carried = original_of(letter, parked=parked)
             if not isinstance(carried, UnusableLetter) and self._is_replayed(carried.at):
                 self._dead.add((carried.at, reason_of(letter)))
 
@@ -50,7 +50,7 @@ class KnownLetters:
     def learn_waiting(self, records: Iterable[Record], *, parked: Collection[str]) -> None:
         """Read what the live workers have not taken up again of the parked topics."""
         for record in records:
-            carried = of_carried(record, parked=parked)
+            carried = original_of(record, parked=parked)
             if not isinstance(carried, UnusableLetter) and self._is_replayed(carried.at):
                 self._waiting.add(carried.at)
 
