@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.chaos.workload import event_id
-from tests.integration.cluster import Cluster, audit, read_ledger
+from tests.integration.cluster import Cluster, audit, read_ledger, refusals
 
 PREFIXES = ("late: ", "redelivery: ")
 NOTHING = ("ignored: ", "empty: ")
@@ -21,16 +21,18 @@ OFFSET_BITS = 40
 ORIGIN = ("topic", "partition", "offset")
 
 
-def check(cluster: Cluster, address: str, expected: Iterable[tuple[str, str]]) -> dict[str, int]:
+def check(
+    cluster: Cluster, address: str, expected: Iterable[tuple[str, str]], *, replayed: bool
+) -> dict[str, int]:
     """Every promise that can be seen from outside; what was counted.
 
-    expected: event id (empty where the record cannot be read) and note of every record. Raises
-    AssertionError with what is wrong.
+    expected: event id (empty where the record cannot be read) and note of every record. replayed:
+    everything was read again at the end. Raises AssertionError with what is wrong.
     """
     transfers, announced = audit(cluster, address)
     told = {int(one["transfer_id"], 16): one["event_id"] for one in cluster.posted()}
     posted = set(told.values())
-    refused = {json.loads(one.value() or b"")["event_id"] for one in cluster.read("rejected")}
+    refused = {name for name, _ in refusals(cluster.read("rejected"), replayed=replayed)}
     waiting = {
         event_id(one.value()) for name in ("parked.1", "parked.2") for one in cluster.read(name)
     }

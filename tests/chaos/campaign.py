@@ -284,7 +284,7 @@ def run(plan: ChaosPlan, with_: Servers) -> dict[str, object]:
             again(cluster, kind)
             assert state(cluster, address) == before, f"{kind} changed balances or announcements"
             struck.append(kind)
-        counted = check(cluster, address, work.expected)
+        counted = check(cluster, address, work.expected, replayed=bool(plan.after))
         read_all(announced(cluster), reader.finish(counted["announced"]))
     seconds = round(time.monotonic() - started)
     return {"struck": struck, "seconds": seconds, **counted}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -31,9 +32,11 @@ from tests.chaos.points import POINTS, Hit, parse
 from tests.chaos.proxy import Proxy
 from tests.chaos.results import EVIDENCE, ROOT, read, summary
 from tests.chaos.servers import HEALS, ON_SERVERS, servers
+from tests.integration.cluster import refusals
 from tests.servers.kafka import KafkaBroker, create_topics
 from tests.servers.served import ServedLedger, served
 from worker.core.wire import Account, CreateAccountStatus, Transfer, pack_account
+from worker.jobs.archive.records import ArchivedRecord
 
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "400"))
 PLAN = ChaosPlan(
@@ -114,6 +117,25 @@ def test_the_auditor_sees_disorder() -> None:
     in_order([at(1, 30), at(2, 20)], {1})
     with pytest.raises(AssertionError, match="out of order"):
         in_order([at(1, 30), at(2, 20)], set())
+
+
+def test_the_auditor_counts_refusals() -> None:
+    """One record's refusal that is announced twice is found; copies of its event are counted."""
+
+    def refused(topic: str, offset: int, attempt: int = 0) -> ArchivedRecord:
+        fields = {"event_id": "evt_1", "attempt": attempt, "topic": topic, "partition": 1}
+        value = json.dumps({**fields, "offset": offset}).encode()
+        return ArchivedRecord("t.rejected", 0, 0, b"evt_1", value)
+
+    told = [refused("t.cmd", 5), refused("t.cmd", 6), refused("t.cmd", 7, 1)]
+    assert refusals(told) == {("evt_1", 0): 2, ("evt_1", 1): 1}
+    for replayed in (False, True):
+        with pytest.raises(AssertionError, match="refusals of 1 records were announced twice"):
+            refusals([*told, refused("t.cmd", 6)], replayed=replayed)
+    parked = [refused("t.parked.1", 5)] * 2
+    assert refusals(parked, replayed=True) == {("evt_1", 0): 2}
+    with pytest.raises(AssertionError, match="announced twice"):
+        refusals(parked)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,28 @@ class Cluster:
     def posted(self) -> list[dict[str, Any]]:
         """The outbox as its readers see it."""
         return [json.loads(message.value() or b"") for message in self.read("posted")]
+
+
+def refusals(messages: Iterable[Any], *, replayed: bool = False) -> Counter[tuple[str, int]]:
+    """How often each event was announced as refused at each attempt.
+
+    messages: the rejected topic. replayed: everything was read again, which tells the refusals of
+    parked records again. Raises AssertionError where the refusal of one record is there twice: it
+    is written in the transaction that commits the record's offset.
+    """
+    found: Counter[tuple[str, int]] = Counter()
+    records: Counter[tuple[str, int, int]] = Counter()
+    for message in messages:
+        one = json.loads(message.value() or b"")
+        found[one["event_id"], one["attempt"]] += 1
+        records[one["topic"], one["partition"], one["offset"]] += 1
+    twice = [
+        record
+        for record, count in records.items()
+        if count > 1 and not (replayed and ".parked." in record[0])
+    ]
+    assert not twice, f"the refusals of {len(twice)} records were announced twice: {twice[:3]}"
+    return found
 
 
 def finish(process: Process, *, code: int = 0) -> str:
