@@ -32,12 +32,42 @@ def test_every_status_has_a_verdict() -> None:
     assert set(VERDICTS) == {int(status) for status in S}
 
 
-def test_what_a_person_can_cause_never_stops_the_worker() -> None:
-    """Bad input reaches rejections, conflicts and dead letters, never the verdict BROKEN."""
-    assert {status for status in S if VERDICTS[status] is Verdict.REJECTED} == REJECTED
-    for status in S:
-        if status.name.startswith(("OVERFLOWS", "EXISTS", "PENDING_TRANSFER_HAS")):
-            assert VERDICTS[status] is not Verdict.BROKEN
+EXISTS = {status for status in S if status.name.startswith("EXISTS")}
+OVERFLOW = {
+    S.OVERFLOWS_DEBITS_PENDING,
+    S.OVERFLOWS_CREDITS_PENDING,
+    S.OVERFLOWS_DEBITS_POSTED,
+    S.OVERFLOWS_CREDITS_POSTED,
+    S.OVERFLOWS_DEBITS,
+    S.OVERFLOWS_CREDITS,
+    S.OVERFLOWS_TIMEOUT,
+}
+CONFLICT = {
+    S.PENDING_TRANSFER_NOT_PENDING,
+    S.PENDING_TRANSFER_HAS_DIFFERENT_DEBIT_ACCOUNT_ID,
+    S.PENDING_TRANSFER_HAS_DIFFERENT_CREDIT_ACCOUNT_ID,
+    S.PENDING_TRANSFER_HAS_DIFFERENT_LEDGER,
+    S.PENDING_TRANSFER_HAS_DIFFERENT_CODE,
+    S.PENDING_TRANSFER_HAS_DIFFERENT_AMOUNT,
+}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "statuses"),
+    [
+        (Verdict.CREATED,       {S.CREATED}),
+        (Verdict.ELSEWHERE,     {S.LINKED_EVENT_FAILED}),
+        (Verdict.EXISTS,        EXISTS),
+        (Verdict.REJECTED,      REJECTED),
+        (Verdict.FAILED_BEFORE, {S.ID_ALREADY_FAILED}),
+        (Verdict.CONFLICT,      CONFLICT),
+        (Verdict.SAME_ACCOUNT,  {S.ACCOUNTS_MUST_BE_DIFFERENT}),
+        (Verdict.OVERFLOW,      OVERFLOW),
+    ],
+)  # fmt: skip
+def test_each_verdict_has_these_statuses_and_no_others(verdict: Verdict, statuses: set[S]) -> None:
+    """What bad input can cause is named here; anything else is our bug and stops the worker."""
+    assert {status for status in S if VERDICTS[status] is verdict} == statuses
 
 
 def test_an_unfound_account_or_pending_is_our_bug() -> None:
@@ -75,6 +105,7 @@ def test_one_leg_decides_for_the_chain(statuses: list[int], verdict: Verdict, le
     """The first leg that failed by itself says what became of all."""
     found = chain_result([int(status) for status in statuses])
     assert (found.verdict, found.leg_number) == (verdict, leg)
+    assert found.status == int(statuses[leg])
 
 
 @pytest.mark.parametrize(

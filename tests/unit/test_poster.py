@@ -217,6 +217,21 @@ def test_an_account_that_is_held_otherwise_takes_no_money_ever(posting: Posting)
     assert _wallet("a") not in {account for pair in sides for account in pair}
 
 
+@pytest.mark.parametrize("name", ["bank", "fees"])
+def test_either_side_of_any_leg_may_be_the_account_that_is_held_otherwise(
+    posting: Posting, name: str
+) -> None:
+    """Only ever debited, or only ever credited: nothing of the chain is posted."""
+    other = Account(id=account_id(ledger=840, name=name, key=""), ledger=840, code=9)
+    posting.ledger.create_accounts(pack_account(other))
+    for number in range(2):
+        outcome = posting.pay_in("a", id=f"a{number}")
+        assert outcome.dead
+        assert outcome.kind is OutcomeKind.CONFLICT
+        assert f"account {name} differs" in outcome.dead.detail
+    assert posting.stored() == []
+
+
 def test_a_closed_account_diverts_once(posting: Posting) -> None:
     """The whole chain goes again with its suspense leg diverted; what fails then is the outcome."""
     posting.pay_in("a")

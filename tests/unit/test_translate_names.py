@@ -80,6 +80,17 @@ def test_account_cache_is_bounded(translator: Translator) -> None:
     assert all(len(key) < 1000 for _, _, key in cache._young)
 
 
+def test_an_account_is_made_once_while_it_is_used(translator: Translator) -> None:
+    """Asked for again it is the same one, also from the generation before."""
+    cache = translator._accounts
+    account = translator.rulebook.accounts["wallet"]
+    first = cache.ref(account, 840, "c0")
+    assert cache.ref(account, 840, "c0") is first
+    for number in range(accounts_module.GENERATION_MAX):
+        cache.ref(account, 840, f"k{number}")
+    assert cache.ref(account, 840, "c0") is first
+
+
 MAJOR = [
     # amount scale text
     (1234, 2, "12.34"),
