@@ -11,6 +11,7 @@ import pytest
 from tests.jobs.replay.lost import BEGAN, TOPIC, Lost
 from worker.codecs.decode import Decoder
 from worker.core.errors import UsageError
+from worker.core.iso_times import NANOSECONDS
 from worker.core.ports import Ledger
 from worker.core.translate import Translator
 from worker.core.wire import (
@@ -27,7 +28,6 @@ from worker.jobs.rebuild.announced import (
     open_announced,
 )
 from worker.jobs.rebuild.repost import Reposter
-from worker.jobs.times import NANOSECONDS
 from worker.ledger.embedded import EmbeddedLedger
 from worker.ledger.scan import all_transfers
 from worker.rulebooks.load import load
