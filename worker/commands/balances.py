@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 from worker.config.settings import load_settings
+from worker.core.plural import count_of
 from worker.jobs.reports.balances import balances
 from worker.jobs.text_tables import Column, write_json, write_lines, write_table
 from worker.ledger.books import open_named_ledger
@@ -61,5 +62,5 @@ def run(arguments: argparse.Namespace) -> int:
             write_json(sys.stdout, {}, "accounts", rows)
             return 0
         count = write_table(sys.stdout, COLUMNS, rows)
-        write_lines(sys.stdout, [f"{count:,} accounts, amounts in major units"])
+        write_lines(sys.stdout, [f"{count_of(count, 'account')}, amounts in major units"])
     return 0

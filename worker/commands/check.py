@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.core.errors import UsageError
+from worker.core.plural import count_of
 from worker.core.rulebook import Rulebook
 from worker.jobs.text_tables import write_document, write_lines
 from worker.rulebooks.adr_rules import open_decisions
@@ -137,11 +138,15 @@ def _as_text(
     lock: Lock | None,
 ) -> list[str]:
     lines = _said(path, warnings, found)
-    counts = (
-        f"{len(rulebook.ledgers)} ledgers, {len(rulebook.accounts)} accounts, "
-        f"{len(rulebook.transactions)} transactions"
+    counts = ", ".join(
+        (
+            count_of(len(rulebook.ledgers), "ledger"),
+            count_of(len(rulebook.accounts), "account"),
+            count_of(len(rulebook.transactions), "transaction"),
+        )
     )
-    lines.append(f"{path}: valid, {len(warnings)} warnings: {counts}; digest {rulebook.digest}")
+    warned = count_of(len(warnings), "warning")
+    lines.append(f"{path}: valid, {warned}: {counts}; digest {rulebook.digest}")
     lines += [f"{lock_path(path)}: {each}" for each in _lock_state(rulebook, lock)]
     return [*lines, "", *draw(rulebook).split("\n")]
 

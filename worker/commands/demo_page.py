@@ -15,6 +15,7 @@ from worker.commands.demo_stripe import StripeSide
 from worker.core.account_ids import AccountRefs
 from worker.core.errors import BrokenInvariant
 from worker.core.money import major_units
+from worker.core.plural import count_of
 from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account, Transfer
@@ -137,7 +138,7 @@ class DemoResults:
     def write(self, out: TextIO) -> None:
         """The page, for a person."""
         total = sum(self.notes.values())
-        what = f"ledger-worker demo: {total:,} records in {self.seconds:.1f} s"
+        what = f"ledger-worker demo: {count_of(total, 'record')} in {self.seconds:.1f} s"
         note = "(embedded broker and ledger in this process; nothing is left behind)"
         write_lines(out, [Styled(what, TITLE), note, "", Styled("What came in", TITLE)])
         rows = [(kind, f"{count:,}", "") for kind, count in self._kinds().most_common()]
@@ -172,7 +173,8 @@ class DemoResults:
             refused = f"{event['event_type']} refused at leg {event['leg']}: {event['reason']}"
             yield "overdraft", event["event_id"], f"{refused}; nothing of it was posted"
         if count := self.outcomes.get("redelivered"):
-            yield "duplicates", f"{count} events", "came again: found in the ledger, not posted"
+            found = "came again: found in the ledger, not posted"
+            yield "duplicates", count_of(count, "event"), found
         if self.dead:
             headers = {name: (value or b"").decode() for name, value in headers_of(self.dead[0])}
             yield "poison", headers[REASON_HEADER], f"dead letter: {headers[MESSAGE_HEADER]}"
@@ -184,12 +186,15 @@ class DemoResults:
             amounts = f"{major_units(debits, scale)} {sign} {major_units(credits_, scale)}"
             yield f"  debits = credits   {currency} {amounts}"
         posted, announced = len(self.transfers), len(self.posted)
-        yield f"  ledger = outbox    {posted:,} transfers posted, {announced:,} announced"
+        transfers = count_of(posted, "transfer")
+        yield f"  ledger = outbox    {transfers} posted, {announced:,} announced"
         if self.compares:
             yield from self._stripe_lines()
         differences = self.differences()
         yield from (f"  DIFFERS            {each}" for each in differences[:LISTED])
-        verdict = "clean" if self.agrees else f"NOT CLEAN: {len(differences)} differences"
+        verdict = (
+            "clean" if self.agrees else f"NOT CLEAN: {count_of(len(differences), 'difference')}"
+        )
         yield Styled(f"  {verdict}", GOOD if self.agrees else BAD)
 
     def _stripe_lines(self) -> Iterator[str]:
@@ -200,7 +205,8 @@ class DemoResults:
             amounts = f"{major_units(booked, scale)} {sign} {major_units(at_stripe, scale)}"
             yield f"  clearing = Stripe  {currency} {amounts}"
         items = self.stripe.open_items
-        yield f"  not settled yet    {len(items):,} Stripe objects, told by one side so far:"
+        objects = count_of(len(items), "Stripe object")
+        yield f"  not settled yet    {objects}, reported by one side so far:"
         for each in sorted(items, key=lambda each: -abs(each.amount))[:OPEN_SHOWN]:
             amount = major_units(abs(each.amount), self._scale(each.currency))
             yield f"    {each.about:<30}{amount:>14} {each.currency}"

@@ -17,6 +17,7 @@ from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.config.sections import EMBEDDED, ROLE_TOPICS
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
+from worker.core.plural import count_of
 from worker.core.rulebook import Rulebook
 from worker.core.translate import ANY_ACCOUNT
 from worker.jobs.sync.run import target_problems
@@ -142,8 +143,9 @@ def _rulebook(settings: Settings) -> list[Finding]:
         Finding(
             "rulebook",
             ok=True,
-            detail=f"{settings.rulebook.name}: {len(rulebook.transactions)} transactions,"
-            f" {len(rulebook.accounts)} accounts, digest {rulebook.digest[:12]},"
+            detail=f"{settings.rulebook.name}:"
+            f" {count_of(len(rulebook.transactions), 'transaction')},"
+            f" {count_of(len(rulebook.accounts), 'account')}, digest {rulebook.digest[:12]},"
             f" {_approval(rulebook, lock)}",
             advice=""
             if lock is None or lock.digest == rulebook.digest

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, Final
 
+from worker.core.plural import count_of
 from worker.core.wire import TransferFlags
 
 AT_MOST: Final = {
@@ -27,7 +28,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             yield f"  {rule['transaction']}: {rule['verdict']}"
         others = found["transactions"] - len(found["rules"])
         if others:
-            yield f"  {_count(others, 'other transaction')} for other types"
+            yield f"  {count_of(others, 'other transaction')} for other types"
     yield from _outcome(found)
 
 
@@ -43,10 +44,10 @@ def _outcome(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _chain(found: dict[str, Any]) -> Iterator[str]:
-    many = _count(len(found["legs"]), "transfer")
+    many = count_of(len(found["legs"]), "transfer")
     yield f"posts {found['transaction']}, key {found['key']}, {many}"
     if found.get("in_ledger"):
-        yield f"  {_count(found['in_ledger'], 'transfer')} with these ids in the ledger already"
+        yield f"  {count_of(found['in_ledger'], 'transfer')} with these ids in the ledger already"
     for name, group in groupby(found["waits_for"], key=lambda need: need["as"]):
         needs = list(group)
         words = "if it is there" if needs[0]["optional"] else "which must be there"
@@ -94,7 +95,3 @@ def _balance(account: dict[str, str] | None, currency: str) -> str:
         if account[f"pending_{side}"].strip("0.")
     ]
     return f"holds {account['posted']} {currency.upper()}{''.join(reserved)}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

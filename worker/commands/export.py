@@ -11,6 +11,7 @@ from typing import Any, Final
 from worker.commands.options import positive
 from worker.config.settings import load_settings
 from worker.core.iso_times import iso_time
+from worker.core.plural import count_of
 from worker.jobs.export.files import write_avro, write_parquet
 from worker.jobs.export.run import MANIFEST, finish, open_export
 from worker.jobs.text_tables import write_document, write_lines
@@ -66,9 +67,10 @@ def _show(kind: str, rows: int) -> None:
 
 
 def _text(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
-    for kind in ("transfers", "accounts"):
-        found = manifest[kind]
-        yield f"{found['rows']:,} {kind} in {len(found['parts'])} files, digest {found['digest']}"
+    for noun in ("transfer", "account"):
+        found = manifest[f"{noun}s"]
+        rows, files = count_of(found["rows"], noun), count_of(len(found["parts"]), "file")
+        yield f"{rows} in {files}, digest {found['digest']}"
     yield f"up to {iso_time(int(manifest['cut']))}; digest {manifest['digest']}"
     if not manifest["balances_are_of_the_cut"]:
         yield "the ledger went on meanwhile: balances are later than the transfers"

@@ -15,6 +15,7 @@ import orjson
 
 from worker.commands.options import positive
 from worker.core.errors import UsageError
+from worker.core.plural import count_of
 from worker.jobs.generate.encode import SCHEMAS, avro_value, json_value, line
 from worker.jobs.generate.scene import TREASURY, Generated
 from worker.jobs.generate.stripe_report import write_report
@@ -182,8 +183,8 @@ def _report(
     if arguments.json:
         out.write(orjson.dumps(summary).decode() + "\n")
         return
-    out.write(f"{arguments.events:,} records of seed {arguments.seed}\n")
+    out.write(f"{count_of(arguments.events, 'record')} of seed {arguments.seed}\n")
     for name, times in [*summary["topics"].items(), *summary["notes"].items()]:
         out.write(f"  {times:>9,}  {name}\n")
     if arguments.stripe_report:
-        out.write(f"{rows:,} rows in {arguments.stripe_report}\n")
+        out.write(f"{count_of(rows, 'row')} in {arguments.stripe_report}\n")

@@ -13,6 +13,7 @@ from worker.core.chain import Chain
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Event
 from worker.core.money import major_units
+from worker.core.plural import count_of
 from worker.jobs.journal.entries import Entry, read_journal
 from worker.jobs.journal.events import event_of_entry
 from worker.jobs.journal.picture import TAccount, picture, shown, t_accounts
@@ -71,7 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(about, indent=2) + "\n")
     else:
         counts = Counter(states.values())
-        words = [f"{_entries(counts[state])} {STATES[state]}" for state in STATES if counts[state]]
+        words = [
+            f"{count_of(counts[state], 'entry', 'entries')} {STATES[state]}"
+            for state in STATES
+            if counts[state]
+        ]
         sys.stdout.write(f"{'; '.join(words).format(topic=topic)}\n")
     return 1 if NOT_SENT in states.values() else 0
 
@@ -148,7 +153,7 @@ def _agreed(arguments: argparse.Namespace, count: int, topic: str) -> bool:
         return True
     if arguments.json or not sys.stdin.isatty():
         raise UsageError("say --yes to send the entries, or --dry-run to look only")
-    sys.stderr.write(f"Send {_entries(count)} to {topic}? [y/N] ")
+    sys.stderr.write(f"Send {count_of(count, 'entry', 'entries')} to {topic}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in YES
 
@@ -180,7 +185,3 @@ def _as_json(entry: Entry, accounts: list[TAccount]) -> dict[str, Any]:
             for each in accounts
         ],
     }
-
-
-def _entries(count: int) -> str:
-    return f"{count} {'entry' if count == 1 else 'entries'}"

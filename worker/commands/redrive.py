@@ -13,6 +13,7 @@ from typing import Any, Final
 from worker.config.sections import EMBEDDED
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
+from worker.core.plural import count_of
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.filter import NAMES, LetterFilter
 from worker.jobs.redrive.run import RedriveResult, redrive
@@ -102,7 +103,8 @@ def _document(result: RedriveResult, request: RedriveRequest) -> dict[str, Any]:
 def _text(result: RedriveResult, request: RedriveRequest) -> Iterator[str]:
     went = "would go through again" if request.dry_run else "went through again"
     yield (
-        f"{result.read:,} letters read since {result.group} stood, {result.chosen:,} chosen,"
+        f"{count_of(result.read, 'letter')} read since {result.group} stood,"
+        f" {result.chosen:,} chosen,"
         f" {result.redriven:,} {went}, {len(result.lost):,} cannot"
     )
     for selected in result.records[:LISTED] if request.dry_run else ():

@@ -18,6 +18,7 @@ from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.iso_times import iso_time
+from worker.core.plural import count_of
 from worker.jobs.live.run import Stop
 from worker.jobs.progress import Progress
 from worker.jobs.replay.apply import AppliedReplay, apply_replay
@@ -174,7 +175,7 @@ def _plan_document(planned: PlannedReplay) -> dict[str, Any]:
 def _plan_text(planned: PlannedReplay) -> Iterator[str]:
     total = planned.plan.total()
     shown = [name for name in CLASSES if total[name]]
-    yield f"{sum(total.values()):,} records read, nothing written"
+    yield f"{count_of(sum(total.values()), 'record')} read, nothing written"
     width = max([len(name) for name in planned.plan.counts] + [12])
     if shown:
         yield " " * width + "".join(f"{name.replace('_', ' '):>16}" for name in shown)
@@ -225,7 +226,7 @@ def _applied_text(applied: AppliedReplay) -> Iterator[str]:
     counts = ", ".join(
         f"{count} {kind.replace('_', ' ')}" for kind, count in applied.outcomes.items()
     )
-    yield f"{total:,} records replayed in the group {applied.group}: {counts or 'none'}"
+    yield f"{count_of(total, 'record')} replayed in the group {applied.group}: {counts or 'none'}"
     if not applied.whole:
         yield "stopped before the end: the same command goes on there"
 
@@ -286,6 +287,6 @@ def _announced_document(result: Reannounced) -> dict[str, Any]:
 
 def _announced_text(result: Reannounced) -> Iterator[str]:
     after = f", after {iso_time(result.since)}" if result.since else ""
-    yield f"{result.transfers:,} transfers announced again on {result.outbox}{after}"
+    yield f"{count_of(result.transfers, 'transfer')} announced again on {result.outbox}{after}"
     for transfer in result.unannounced:
         yield f"  cannot: {transfer.transfer_id} of {iso_time(transfer.timestamp)}: {transfer.why}"

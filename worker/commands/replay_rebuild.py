@@ -10,6 +10,7 @@ from typing import Any, Final
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
+from worker.core.plural import count_of
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.compare_ledgers import LedgersCompared, compare_ledgers
 from worker.jobs.rebuild.run import Rebuilt, rebuild
@@ -82,16 +83,17 @@ def _rebuilt_text(rebuilt: Rebuilt | None) -> Iterator[str]:
     if rebuilt is None:
         return
     found = f"; {rebuilt.found:,} chains were there already" if rebuilt.found else ""
-    yield f"{rebuilt.transfers:,} transfers of {rebuilt.chains:,} chains posted again{found}"
+    transfers, chains = count_of(rebuilt.transfers, "transfer"), count_of(rebuilt.chains, "chain")
+    yield f"{transfers} of {chains} posted again{found}"
     if rebuilt.spent:
-        yield f"  {rebuilt.spent:,} ids spent that the lost ledger had refused"
+        yield f"  {count_of(rebuilt.spent, 'id')} spent that the lost ledger had refused"
     if rebuilt.forgotten:
         yield (
             f"  {rebuilt.forgotten:,} rejections are not in their topic any more: those events"
             " could be posted if they came again"
         )
     if rebuilt.expired:
-        yield f"  {rebuilt.expired:,} reservations that had expired, posted last"
+        yield f"  {count_of(rebuilt.expired, 'reservation')} that had expired, posted last"
     for event_id in rebuilt.unfit:
         yield f"  the balance does not cover the expired reservation of {event_id} any more"
     if rebuilt.last_expiry_ns:
@@ -113,7 +115,8 @@ def _verified_text(verified: LedgersCompared | None) -> Iterator[str]:
     if verified is None:
         return
     yield (
-        f"{verified.transfers:,} transfers and {verified.accounts:,} accounts compared with"
+        f"{count_of(verified.transfers, 'transfer')} and {count_of(verified.accounts, 'account')}"
+        f" compared with"
         f" {verified.other}"
     )
     if verified.idle:
@@ -121,7 +124,7 @@ def _verified_text(verified: LedgersCompared | None) -> Iterator[str]:
     if not verified.differences:
         yield "the ledgers are equal but for timestamps and positions"
         return
-    yield f"{verified.differences:,} differences, ours / theirs"
+    yield f"{count_of(verified.differences, 'difference')}, ours / theirs"
     for item in verified.items[:LISTED]:
         yield f"  {item.what} {item.id} {item.field} {item.ours} / {item.theirs}"
     if verified.differences > LISTED:

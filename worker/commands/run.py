@@ -17,6 +17,7 @@ from worker.commands.options import positive
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core import translate
+from worker.core.plural import count_of
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.posted_types import require_posted_types
 from worker.jobs.live.run import Stop, work
@@ -99,4 +100,4 @@ def print_summary(settings: Settings, outcomes: Mapping[str, int], *, as_json: b
         return
     total = sum(outcomes.values())
     counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in outcomes.items())
-    write_lines(sys.stdout, [f"{total} events: {counts or 'none came'}"])
+    write_lines(sys.stdout, [f"{count_of(total, 'event')}: {counts or 'none came'}"])

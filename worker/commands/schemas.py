@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.core.errors import UsageError
+from worker.core.plural import count_of
 from worker.jobs.text_tables import BAD, GOOD, Styled, write_document, write_lines
 
 if TYPE_CHECKING:
@@ -118,6 +119,6 @@ def _print_check(found: list[SchemaDifference], *, compared: bool, as_json: bool
         write_document(sys.stdout, result, indent=2)
         return
     write_lines(sys.stdout, (f"{each.schema} {each.what}" for each in found))
-    where = "their history and the registry" if compared else "their history; no registry was asked"
-    count = f"{len(found)} differences between the packaged schemas and {where}"
+    where = "their history and the registry" if compared else "their history; no registry is set"
+    count = f"{count_of(len(found), 'difference')} between the packaged schemas and {where}"
     write_lines(sys.stdout, [Styled(count, BAD if found else GOOD)])

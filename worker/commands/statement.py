@@ -10,6 +10,7 @@ from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
 from worker.core.money import major_units
+from worker.core.plural import count_of
 from worker.jobs.reports.balances import stored_accounts
 from worker.jobs.reports.statement import Statement, StatementLine, statement
 from worker.jobs.text_tables import TITLE, Column, Styled, write_json, write_lines, write_table
@@ -113,7 +114,8 @@ def _print_text(books: NamedLedger, made: Statement) -> None:
     write_lines(sys.stdout, [Styled(f"{made.title}, {currency}", TITLE), opening])
     write_table(sys.stdout, COLUMNS, map(closing.fields, made.lines()))
     end = (
-        f"closing balance {major_units(closing.balance, scale)} after {closing.count:,} transfers"
+        f"closing balance {major_units(closing.balance, scale)} after"
+        f" {count_of(closing.count, 'transfer')}"
         f"{', before ' + about['to'] if about['to'] else ''}"
     )
     write_lines(sys.stdout, [end])

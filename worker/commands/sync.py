@@ -10,6 +10,7 @@ from typing import Final
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
+from worker.core.plural import count_of
 from worker.jobs.live.run import Stop
 from worker.jobs.sync.run import Synced, sync, target_problems
 from worker.jobs.text_tables import write_document, write_lines
@@ -71,12 +72,16 @@ def _text(done: Synced) -> Iterator[str]:
     tally = done.tally
     yield from (f"made: {statement}" for statement in done.made)
     yield (
-        f"{tally.records:,} announcements in the group {done.group}: {tally.balances_read:,}"
-        f" balances read, {tally.rows_written:,} rows written, {tally.rows_kept:,} as new already"
+        f"{count_of(tally.records, 'announcement')} in the group {done.group}:"
+        f" {count_of(tally.balances_read, 'balance')} read,"
+        f" {count_of(tally.rows_written, 'row')} written, {tally.rows_kept:,} as new already"
     )
     if tally.without_row:
-        yield f"{tally.without_row:,} balances left out: their keys have no row (sync.add_rows)"
+        left_out = count_of(tally.without_row, "balance")
+        yield f"{left_out} left out: no row has such a key (sync.add_rows)"
     if tally.unnamed:
-        yield f"{tally.unnamed:,} accounts left out: only a hash of their long key was announced"
+        left_out = count_of(tally.unnamed, "account")
+        yield f"{left_out} left out: only a hash of a long key was announced"
     if tally.unreadable:
-        yield f"{tally.unreadable:,} records of the outbox are no announcements of this worker"
+        records = count_of(tally.unreadable, "record")
+        yield f"{records} of the outbox: no announcement of this worker"

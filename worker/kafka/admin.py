@@ -11,6 +11,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.plural import count_of
 from worker.kafka.connection import ConnectionTrouble, connection_of
 from worker.observe.findings import CONFIGURATION, Finding
 
@@ -32,7 +33,7 @@ def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Finding]
         advice = "check LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS, the network, and the credentials"
         return [Finding("kafka", ok=False, detail=detail, advice=advice)]
     brokers = len(found.brokers)
-    first = Finding("kafka", ok=True, detail=f"{brokers} broker{'s' * (brokers != 1)} answered")
+    first = Finding("kafka", ok=True, detail=f"{count_of(brokers, 'broker')} answered")
     return [first, *_topics(settings, found.topics)]
 
 
@@ -67,7 +68,7 @@ def _topic(name: str, about: TopicMetadata | None) -> Finding:
         return Finding(
             f"topic {name}", ok=False, detail=about.error.str(), advice="grant read on it"
         )
-    return Finding(f"topic {name}", ok=True, detail=f"{len(about.partitions)} partitions")
+    return Finding(f"topic {name}", ok=True, detail=count_of(len(about.partitions), "partition"))
 
 
 def require_topics(settings: Settings, deadline_seconds: float) -> None:

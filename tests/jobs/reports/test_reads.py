@@ -66,7 +66,7 @@ def test_one_balance_as_text(day: Played, capsys: pytest.CaptureFixture[str]) ->
     assert main(["balances", "customer_wallet", key, "--currency", currency]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:3] == ["customer_wallet", key, currency]
-    assert lines[2] == "1 accounts, amounts in major units"
+    assert lines[2] == "1 account, amounts in major units"
 
 
 @pytest.mark.parametrize("account", ["customer_wallet", "stripe_unsettled"])

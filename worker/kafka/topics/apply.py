@@ -20,6 +20,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable
+from worker.core.plural import count_of
 from worker.kafka.connection import KafkaConnection, connection_of
 from worker.kafka.topics.declared import Grant, Resource, TopicAccess
 from worker.kafka.topics.plan import BrokerTopic, TopicsPlan
@@ -143,8 +144,8 @@ class TopicAdmin:
         brokers = len(self._client.list_topics(timeout=self._seconds).brokers)
         if replicas > brokers:
             raise DependencyUnavailable(
-                f"{replicas} replicas of each topic are declared, and the cluster has {brokers}"
-                f" broker{'s' if brokers > 1 else ''}: give --replication {brokers}, or start more"
+                f"{replicas} replicas of each topic are declared, and the cluster has"
+                f" {count_of(brokers, 'broker')}: give --replication {brokers}, or start more"
                 " brokers; no topic was created"
             )
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from worker.core.plural import count_of
 from worker.kafka.topics.declared import FOREVER, Grant, TopicsFile, TopicSpec
 
 KEPT_BY: Final = frozenset({"retention.ms", "retention.bytes"})
@@ -79,7 +80,7 @@ class TopicsPlan:
 
 def _creation(topic: TopicSpec) -> str:
     settings = ", ".join(f"{key}={value}" for key, value in sorted(topic.config.items()))
-    shape = f"{topic.partitions} partitions, {topic.replication} replicas"
+    shape = f"{count_of(topic.partitions, 'partition')}, {count_of(topic.replication, 'replica')}"
     return f"topic {topic.name}: {shape}; {settings}"
 
 
