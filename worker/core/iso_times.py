@@ -12,6 +12,9 @@ NANOSECONDS: Final = 1_000_000_000
 MICROSECOND: Final = 1_000
 """In nanoseconds."""
 
+MILLISECOND: Final = 1_000_000
+"""In nanoseconds."""
+
 
 @lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
@@ -27,3 +30,9 @@ def iso_time(timestamp: int) -> str:
     """A time in nanoseconds, as the ledger's are, with microseconds, cut not rounded."""
     seconds, rest = divmod(timestamp, NANOSECONDS)
     return f"{_second(seconds)}.{rest // MICROSECOND:06d}Z"
+
+
+def iso_millisecond(milliseconds: int) -> str:
+    """A time in milliseconds, as Kafka's are: `2026-01-31T23:59:59.000Z`."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"

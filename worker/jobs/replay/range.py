@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from worker.core.errors import UsageError
+from worker.core.iso_times import MILLISECOND
 from worker.core.ports import TopicPartition
 from worker.jobs.shard import ALL, Shard
 from worker.jobs.times import nanoseconds
 from worker.kafka.topic_reader import OffsetRange, TopicReader
 
 _OFFSET: Final = re.compile(r"([\w.-]+)/(\d{1,9})@(\d{1,18})", re.ASCII)
-NANOSECONDS_PER_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def moment(text: str, *, option: str) -> Moment:
                 )
             offsets[match[1], int(match[2])] = int(match[3])
         return Moment(offsets=offsets)
-    return Moment(time_ms=nanoseconds(text, option=option) // NANOSECONDS_PER_MS)
+    return Moment(time_ms=nanoseconds(text, option=option) // MILLISECOND)
 
 
 def topics_of(inputs: Mapping[str, str], chosen: Sequence[str]) -> list[str]:

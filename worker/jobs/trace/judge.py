@@ -8,6 +8,7 @@ from typing import NamedTuple
 from worker.codecs.dead_letters import timestamp_ms
 from worker.core.chain import AccountRef, Chain, Leg
 from worker.core.event import Dead, Event, Skipped
+from worker.core.iso_times import MILLISECOND
 from worker.core.money import major_units
 from worker.core.outcome import same_chain
 from worker.core.ports import Record, RecordPosition
@@ -15,7 +16,7 @@ from worker.core.translate import Translator
 from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer
 from worker.jobs.trace.found import TracedRecord, TracedTransfer, Verdict
 from worker.jobs.trace.rules import considered, ignored_by
-from worker.jobs.trace.search import NANOSECONDS_PER_MS, Letter
+from worker.jobs.trace.search import Letter
 from worker.ledger.books import NamedLedger
 from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup
@@ -193,7 +194,7 @@ class Judge:
     def _balances(self, account: Account, time_ms: int) -> tuple[Account, str]:
         """An account as it was at a time, where it keeps a history; else as it is now."""
         if account.flags & AccountFlags.HISTORY and time_ms:
-            until = (time_ms + 1) * NANOSECONDS_PER_MS - 1
+            until = (time_ms + 1) * MILLISECOND - 1
             query = AccountFilter(account.id, timestamp_max=until, limit=1, reversed=True)
             found = self._books.ledger.account_balances(query)
             amounts = found[0][:4] if found else (0, 0, 0, 0)

@@ -14,12 +14,12 @@ from worker.codecs.parked import parked_at_ms
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
 from worker.core.ids import hex_id
+from worker.core.iso_times import MILLISECOND
 from worker.core.ports import Record, RecordPosition, TopicPartition
 from worker.core.wire import Transfer
 from worker.jobs.progress import Progress
 from worker.kafka.topic_reader import OffsetRange, TopicReader
 
-NANOSECONDS_PER_MS: Final = 1_000_000
 WINDOWS_MS: Final = ((2_000, 60_000), (600_000, 3_600_000))
 """Where an announcement is looked for, before and after the ledger's time: near it, then wider,
 because Kafka's clock may differ and an outage may lie between posting and announcing."""
@@ -143,7 +143,7 @@ class TopicSearch:
         found: dict[int, RecordPosition] = {}
         if outbox in self.missing:
             return found
-        times = sorted(each.timestamp // NANOSECONDS_PER_MS for each in transfers)
+        times = sorted(each.timestamp // MILLISECOND for each in transfers)
         for before, after in WINDOWS_MS:
             for first, last in _spans(times, before, after):
                 for record in self._records([outbox], "", start_ms=first, end_ms=last):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from worker.core.iso_times import iso_time
+from worker.core.iso_times import iso_millisecond, iso_time
 from worker.jobs.trace.found import Trace, TracedRecord
-from worker.jobs.trace.search import NANOSECONDS_PER_MS
 
 VERDICTS: Final = {
     "posted": "was posted",
@@ -26,7 +25,7 @@ VERDICTS: Final = {
 def sentence(found: Trace, *, since_ms: int) -> str:
     """What a person reads first."""
     if not found.records and not found.stray and not found.letters:
-        since = iso_time(since_ms * NANOSECONDS_PER_MS)
+        since = iso_millisecond(since_ms)
         return (
             f"{found.asked}: nothing in the ledger, and no record or letter since {since};"
             " --since looks further back"

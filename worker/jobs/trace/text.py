@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.core.ids import hex_id
-from worker.core.iso_times import iso_second, iso_time
+from worker.core.iso_times import iso_millisecond, iso_second, iso_time
 from worker.core.ports import RecordPosition
 from worker.jobs.text_tables import BAD, GOOD, TITLE, Styled
 from worker.jobs.trace.found import OpenItem, Trace, TracedRecord, TracedTransfer
-from worker.jobs.trace.search import NANOSECONDS_PER_MS, Letter
+from worker.jobs.trace.search import Letter
 
 FINE = frozenset({"posted", "redelivered", "ignored", "nothing_to_post"})
 """Verdicts that ask nothing of a person."""
@@ -155,4 +155,4 @@ def _text(at: RecordPosition) -> str:
 
 def _when(time_ms: int) -> str:
     """A record's time with milliseconds; a record without one says so."""
-    return f"{iso_time(time_ms * NANOSECONDS_PER_MS)[:23]}Z" if time_ms else "(no time)"
+    return iso_millisecond(time_ms) if time_ms else "(no time)"

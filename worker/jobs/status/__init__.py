@@ -1,0 +1,1 @@
+"""How the group stands now: members, lag, what waits, what was refused, the newest posting."""
