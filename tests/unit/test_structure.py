@@ -243,10 +243,11 @@ def test_only_the_kafka_package_imports_its_client() -> None:
     ] == []
 
 
-def test_only_the_cache_imports_psycopg() -> None:
-    """One module imports PostgreSQL's client, and it is imported only when `sync` runs."""
-    assert importers_of("psycopg") == {"worker.jobs.sync.postgres"}
+def test_only_the_cache_and_the_copy_import_psycopg() -> None:
+    """PostgreSQL's client is imported only when `sync` or `reconcile --copy` runs."""
+    assert importers_of("psycopg") == {"worker.jobs.sync.postgres", "worker.jobs.reconcile.copied"}
     assert importers_of("worker.jobs.sync.postgres") == {"worker.jobs.sync.run"}
+    assert importers_of("worker.jobs.reconcile.copied") == {"worker.jobs.reconcile.run"}
 
 
 def test_only_the_server_imports_its_framework() -> None:

@@ -71,6 +71,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="Stripe's balance at the end, in major units; may be given again",
     )
     parser.add_argument(
+        "--copy",
+        action="store_true",
+        help="compare the trial balance of the copy that reconcile.copy_dsn names",
+    )
+    parser.add_argument(
         "--report",
         type=Path,
         action="append",
@@ -98,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         stripe_report=arguments.stripe_report,
         settle_days=arguments.settle_days,
         stripe_balances=tuple(arguments.stripe_balance),
+        copy=arguments.copy,
     )
     with reconcile(load_settings(arguments.config), request, progress=Progress()) as result:
         for path in arguments.report:
@@ -118,7 +124,7 @@ def whole_days(text: str) -> int:
 
 def _refuse_mixed(arguments: argparse.Namespace) -> None:
     """A part is read, and later parts are joined; each has its own options."""
-    reports = ("report", "stripe_report", "stripe_balance")
+    reports = ("report", "stripe_report", "stripe_balance", "copy")
     wrong = {
         "partitions": ("merge", "from_files", "topic", *reports),
         "merge": ("start", "end", "from_files", "topic", "part_to"),
@@ -174,6 +180,11 @@ def _text(result: ReconcileResult) -> Iterator[str]:
         )
         if not payouts["payouts_are_booked"]:
             yield "  the rulebook books no payouts: their own rows are not compared"
+    if copied := summary["copy"]:
+        yield (
+            f"copy {copied['table']} up to {copied['up_to']}: {copied['accounts']:,} accounts,"
+            f" {copied['accounts_that_differ']:,} differ"
+        )
     if not summary["trial_balance_agrees"]:
         yield "debits and credits of the ledger differ"
     yield from _differences(result)

@@ -338,3 +338,18 @@ class SyncSettings(Section):
     deadline_seconds: float = Field(default=30, gt=0, le=240, allow_inf_nan=False)
     """Seconds of trying to reach PostgreSQL again, and that one statement may take, after which
     `sync` ends with 3."""
+
+
+class ReconcileSettings(Section):
+    """Where `reconcile --copy` finds the copy of the transfers."""
+
+    copy_dsn: str = Field(default="", repr=False)
+    """The address of PostgreSQL or Redshift as libpq takes it,
+    `postgresql://user:password@host/database`; a secret: keep it in a file that
+    `LEDGER_WORKER_RECONCILE__COPY_DSN_FILE` names. Reading rights are enough."""
+
+    copy_table: Text = "ledger.transfers"
+    """The table that has the outbox's fields, as `schemas/redshift/02_tables.sql` makes it."""
+
+    copy_deadline_seconds: float = Field(default=300, gt=0, le=3600, allow_inf_nan=False)
+    """Seconds that one statement may take."""

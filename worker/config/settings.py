@@ -29,6 +29,7 @@ from worker.config.sections import (
     LogSettings,
     MetricsSettings,
     OutboxSettings,
+    ReconcileSettings,
     SchemaRegistrySettings,
     ServeSettings,
     SyncSettings,
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = Field(default_factory=BatchSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     sync: SyncSettings = Field(default_factory=SyncSettings)
+    reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

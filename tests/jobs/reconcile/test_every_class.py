@@ -109,6 +109,9 @@ EXPECTED = {
     ("missing_in_report", "po_1"),
 }
 NOT_DIFFERENT = {("duplicate", "evt_again"), ("rejected", "evt_rejected"), ("parked", "evt_parked")}
+ELSEWHERE = {"copy_mismatch"}
+"""Needs a database: test_copied.py."""
+
 OPEN = {"told_by_payments_only", "told_by_settlements_only", "amounts_differ", "in_transit"}
 
 
@@ -152,7 +155,7 @@ def test_every_class_is_found_at_once_and_nothing_else(
         about = item["event_id"] or events.get(item["transfer_id"]) or item["place"]
         told[item["class"], about] = item["differs"]
     assert set(told) == EXPECTED
-    assert {kind for kind, _ in told} | {"matched"} == set(CLASSES)
+    assert {kind for kind, _ in told} | {"matched"} == set(CLASSES) - ELSEWHERE
     quiet = {found for found, differs in told.items() if not differs}
     assert quiet == {one for one in EXPECTED if one in NOT_DIFFERENT or one[0] in OPEN}
     matched = found["summary"]["currencies"]["usd"]["classes"]["matched"]["items"]

@@ -78,6 +78,11 @@ def _head(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f'<p class="quiet">Records read: {read}. Rulebook {escape(summary["rulebook"])}.</p>\n'
     if not summary["announcements_compared"]:
         yield '<p class="bad">No announcements were given: they are not compared.</p>\n'
+    if copied := summary["copy"]:
+        differ = copied["accounts_that_differ"]
+        yield f'<p class="{"bad" if differ else ""}">Copy {escape(copied["table"])}'
+        yield f" up to {escape(copied['up_to'])}: {copied['accounts']:,} accounts,"
+        yield f" {differ:,} differ.</p>\n"
     if unchecked := summary["not_checked_for_compaction"]:
         names = escape(", ".join(unchecked))
         yield f'<p class="bad">The broker did not say whether these are compacted: {names}.</p>\n'

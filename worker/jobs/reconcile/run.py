@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.config.settings import Settings
+from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
 from worker.core.ports import oldest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
@@ -55,6 +56,7 @@ class Comparison:
     parts: files that parts of the work have written, which say the times.
     stripe_balances: as given, `usd=1.00`.
     settle_days: how long an item of `stripe_unsettled` may be open.
+    copy: compare the copy that the settings name too.
     """
 
     start_ns: int = 0
@@ -65,6 +67,7 @@ class Comparison:
     stripe_report: Path | None = None
     settle_days: int = SETTLE_DAYS
     stripe_balances: tuple[str, ...] = ()
+    copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ def reconcile(
             as_of_ms=as_of_ms,
             late_ms=late_ms,
         )
+        copied = _compare_copy(settings, database, books, trial) if request.copy else None
         name_currencies(database)
         name_accounts(database, books)
         summary = {
@@ -127,11 +131,22 @@ def reconcile(
             "stripe_report": str(report) if report else "",
             "settle_days": request.settle_days,
             "payouts": payouts,
+            "copy": copied,
             **summarize(database, books.rulebook, trial, staging.moved, balances),
         }
         if not trial.agrees:
             summary["differences"] += 1
         yield ReconcileResult(database, summary)
+
+
+def _compare_copy(
+    settings: Settings, database: Database, books: NamedLedger, trial: TrialBalance
+) -> dict[str, Any]:
+    try:
+        from worker.jobs.reconcile.copied import compare_copy  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        raise UsageError("psycopg is not installed: pip install ledger-worker[sync]") from error
+    return compare_copy(database, settings.reconcile, books, trial)
 
 
 def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go

@@ -33,6 +33,7 @@ CLASSES: Final[Mapping[str, str]] = {
     "told_by_settlements_only": "no payment event of it: a webhook that was lost",
     "amounts_differ": "payment and settlement events tell different amounts",
     "missing_in_report": "Stripe's report lacks it",
+    "copy_mismatch": "the copy has another balance than the ledger",
     "rejected": "the ledger refused it",
     "parked": "waits for its predecessor",
     "dead": "could not be posted, kept with its reason",
