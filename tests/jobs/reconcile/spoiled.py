@@ -87,11 +87,11 @@ class Spoiled:
     def post(self, edit: Callable[[Transfer], Transfer]) -> Transfer:
         """Post a transfer of nobody's, made from one that is there."""
         ledger = open_ledger(addresses=self.ledger, cluster_id=0, deadline_seconds=60)
-        like = next(
+        like = [
             one
             for one in all_transfers(ledger)
-            if one.flags == 0 and not one.pending_id and one.code == 2
-        )
+            if one.flags == 0 and not one.pending_id and one.code == 1
+        ][-1]
         made = edit(like)._replace(timestamp=0)
         (result,) = ledger.create_transfers(pack_transfer(made))
         ledger.close()
