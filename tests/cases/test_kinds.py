@@ -35,8 +35,10 @@ def refunded(total: int, before: int, *listed: dict[str, Any], version: str) -> 
     return "charge.refunded", about, changed | {"api_version": version}
 
 
-def disputed(kind: str, *moved: int, status: str = "lost") -> Event1:
-    listed = [{"id": f"t{n}", "amount": amount, "created": 20 + n, "currency": "usd"}
+def disputed(
+    kind: str, *moved: int, status: str = "lost", apart: int = 1, settled_in: str = "usd"
+) -> Event1:
+    listed = [{"id": f"t{n}", "amount": amount, "created": 20 + apart * n, "currency": settled_in}
               for n, amount in enumerate(moved)]  # fmt: skip
     about = {"id": "dp_1", "created": 20, "amount": 900, "currency": "usd", "charge": "ch_1",
              "status": status, "balance_transactions": listed}  # fmt: skip
@@ -120,6 +122,36 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
         [CHARGE, disputed("funds_withdrawn", -400), disputed("funds_withdrawn", -400, -500),
          disputed("closed", -400, -500), disputed("funds_reinstated", -400, -500, 70)],
         {"customer_wallet": 70, "stripe_unsettled": 70}),
+    "withdrawn in parts within one second": (
+        [CHARGE, disputed("funds_withdrawn", -400, apart=0), disputed("funds_withdrawn", -400, -500, apart=0)],
+        {"disputes_held": 900, "customer_wallet": 900}),
+    "given back in parts within one second": (
+        [CHARGE, disputed("funds_withdrawn", -900, apart=0), disputed("funds_reinstated", -900, 300, apart=0),
+         disputed("funds_reinstated", 200, -900, 300, apart=0)],
+        {"disputes_held": 400, "customer_wallet": 900, "stripe_unsettled": 500}),
+    "withdrawn in parts, the first never told": (
+        [CHARGE, disputed("funds_withdrawn", -400, -500), disputed("closed", -400, -500)], {}),
+    "withdrawn, given back, withdrawn again": (
+        [CHARGE, disputed("funds_withdrawn", -900), disputed("funds_reinstated", -900, 900, status="won"),
+         disputed("funds_withdrawn", -900, 900, -900)],
+        {"disputes_held": 900, "customer_wallet": 900}),
+    "withdrawn in parts, settled in another currency": (
+        [CHARGE, disputed("funds_withdrawn", -440, settled_in="eur"),
+         disputed("funds_withdrawn", -440, -550, settled_in="eur"), disputed("closed", -440, -550, settled_in="eur")], {}),
+    "the same, given back in parts": (
+        [CHARGE, disputed("funds_withdrawn", -990, settled_in="eur"),
+         disputed("funds_reinstated", -990, 495, settled_in="eur"),
+         disputed("funds_reinstated", -990, 495, 496, settled_in="eur", status="won")],
+        {"customer_wallet": 900, "stripe_unsettled": 900}),
+    "the same, withdrawn again": (
+        [CHARGE, disputed("funds_withdrawn", -990, settled_in="eur"),
+         disputed("funds_reinstated", -990, 990, settled_in="eur", status="won"),
+         disputed("funds_withdrawn", -990, 990, -990, settled_in="eur")],
+        {"disputes_held": 900, "customer_wallet": 900}),
+    "refunded, lost, overturned: the debt is repaid": (
+        [CHARGE, ("refund.created", refund(300), {}), disputed("funds_withdrawn", -900),
+         disputed("closed", -900), disputed("funds_reinstated", -900, 900, status="won")],
+        {"customer_wallet": 600, "stripe_unsettled": 600}),
     "a guest's dispute, lost and overturned": (
         [("charge.succeeded", charged(customer=None), {}), disputed("funds_withdrawn", -900),
          disputed("closed", -900), disputed("funds_reinstated", -900, 900, status="won")],

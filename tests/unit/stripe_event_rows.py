@@ -38,6 +38,46 @@ def taken(wallet: str, other: str, from_: str, into: str, amount: int) -> str:
     return f"{from_}>{into} {amount} usd, {wallet}>{CTL} {amount} usd, {other}>{CTL} {amount} usd"
 
 
+DP = "dp_1Pgc71B7WZ01zgkWMevJiAUx"
+BORNE = "origin.borne.debit else disputes_held[data.object.id]"
+
+
+def chain(amount: int, *pairs: str) -> str:
+    """Legs of one amount."""
+    return ", ".join(f"{pair} {amount} usd" for pair in pairs)
+
+
+def withdrawn(total: int, dispute: str = DP) -> str:
+    """What is more than was withdrawn before, from what is held or from who bore the loss."""
+    noted = f"told_so_far[{dispute}/withdrawn]"
+    lost = "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]"
+    return chain(
+        total, f"{noted}>shortfall_control", f"shortfall_control>{noted}",
+        f"{BORNE}>shortfall_control", f"{lost}>shortfall_control",
+        f"shortfall_control>{noted[:-1]}/counter]", f"{noted[:-1]}/counter]>shortfall_control",
+        "shortfall_control>stripe_unsettled",
+    )  # fmt: skip
+
+
+def reinstated(total: int, dispute: str = DP) -> str:
+    """The same back, and what the customer owes is repaid of it."""
+    noted = f"told_so_far[{dispute}/reinstated]"
+    return chain(
+        total, f"{noted}>shortfall_control", f"shortfall_control>{noted}",
+        "stripe_unsettled>shortfall_control",
+        f"shortfall_control>{noted[:-1]}/counter]", f"{noted[:-1]}/counter]>shortfall_control",
+        f"shortfall_control>chargeback_losses[{dispute}]", f"shortfall_control>{BORNE}",
+        f"{BORNE}>user_receivable[origin.borne.debit.key] else shortfall_control",
+    )  # fmt: skip
+
+
+BEARER = "origin.gross.credit else chargeback_losses[data.object.id]"
+LOST_LEGS = chain(
+    1000, f"{BEARER}>disputes_held[{DP}]", f"chargeback_losses[{DP}]>disputes_held[{DP}]",
+    f"disputes_held[{DP}]>{BEARER}",
+    f"{BEARER}>user_receivable[origin.gross.credit.key] else shortfall_control",
+)  # fmt: skip
+
 EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     # type                  object                  the rest of data    legs
     ("charge.succeeded", WALLET, {}, "stripe_unsettled>customer_wallet[cus_1] 100 usd"),
@@ -88,81 +128,29 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("charge.refund.updated", OBJECTS["refund"], {}, "ignored"),
     ("charge.refunded", CHARGE | {"amount_refunded": 100}, {}, "ignored"),
     ("charge.dispute.created", DISPUTE, {}, "ignored"),
-    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000)), {},
-     ("shortfall_control>stripe_unsettled 1000 usd, "
-      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
-      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
-    ("charge.dispute.funds_withdrawn", DISPUTE, {}, ("shortfall_control>stripe_unsettled 1000 usd, "
-                                                     "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
-                                                     "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
-    ("charge.dispute.funds_withdrawn", OLD, {}, ("shortfall_control>stripe_unsettled 1000 usd, "
-                                                 "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
-                                                 "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
-    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (8, -600)), {},
-     ("shortfall_control>stripe_unsettled 600 usd, "
-      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 600 usd, "
-      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 600 usd")),
-    ("charge.dispute.funds_withdrawn", DISPUTE | moved((8, -600), (6, -400), (8, -3)), {},
-     ("shortfall_control>stripe_unsettled 603 usd, "
-      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 603 usd, "
-      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 603 usd")),
-    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000), (7, 1000), (9, -990)), {},
-     ("shortfall_control>stripe_unsettled 990 usd, "
-      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 990 usd, "
-      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 990 usd")),
-    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="eur"), {},
-     ("shortfall_control>stripe_unsettled 1000 usd, "
-      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
-      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
-    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (7, -528), currency="eur"), {},
-     ("shortfall_control>stripe_unsettled 1000 usd, "
-      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
-      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
-    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="xau"), {},
-     ("shortfall_control>stripe_unsettled 1000 usd, "
-      "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 1000 usd, "
-      "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 1000 usd")),
-    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 1000)), {},
-     ("stripe_unsettled>shortfall_control 1000 usd, "
-      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
-    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000)), {},
-     ("stripe_unsettled>shortfall_control 1000 usd, "
-      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
-    ("charge.dispute.funds_reinstated", OLD, {}, ("stripe_unsettled>shortfall_control 1000 usd, "
-                                                  "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-                                                  "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
-    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 300), (9, 200)), {},
-     ("stripe_unsettled>shortfall_control 200 usd, "
-      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 200 usd, "
-      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 200 usd")),
-    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -928), (9, 930), currency="eur"), {},
-     ("stripe_unsettled>shortfall_control 1000 usd, "
-      "shortfall_control>chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 1000 usd")),
-    ("charge.dispute.closed", LOST | moved((6, -1000)), {},
-     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
-    ("charge.dispute.closed", LOST | moved((6, -1000), (8, 300)), {},
-     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
-    ("charge.dispute.closed", LOST | moved((6, -928), currency="eur"), {},
-     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
-    ("charge.dispute.closed", OLD | {"status": "lost"}, {},
-     ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-      "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
-    ("charge.dispute.closed", LOST, {}, ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-                                         "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-                                         "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
-    ("charge.dispute.closed", LOST | moved((6, -9), (7, 9), currency="eur"), {}, ("origin.gross.credit else chargeback_losses[data.object.id]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-                                                                                  "chargeback_losses[dp_1Pgc71B7WZ01zgkWMevJiAUx]>disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx] 1000 usd, "
-                                                                                  "disputes_held[dp_1Pgc71B7WZ01zgkWMevJiAUx]>origin.gross.credit else chargeback_losses[data.object.id] 1000 usd")),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000)), {}, withdrawn(1000)),
+    ("charge.dispute.funds_withdrawn", DISPUTE, {}, withdrawn(1000)),
+    ("charge.dispute.funds_withdrawn", OLD, {}, withdrawn(1000)),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (8, -600)), {}, withdrawn(1000)),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((8, -600), (6, -400), (8, -3)), {}, withdrawn(1003)),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -1000), (7, 1000), (9, -990)), {}, withdrawn(1990)),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="eur"), {}, withdrawn(1000)),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -400), (7, -528), currency="eur"), {}, withdrawn(1000)),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -9), (7, 9), (8, -9), currency="eur"), {}, withdrawn(2000)),
+    ("charge.dispute.funds_withdrawn", DISPUTE | moved((6, -928), currency="xau"), {}, withdrawn(1000)),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 1000)), {}, reinstated(1000)),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000)), {}, reinstated(1000)),
+    ("charge.dispute.funds_reinstated", OLD, {}, reinstated(1000)),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -1000), (7, 300), (9, 200)), {}, reinstated(500)),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -928), (9, 930), currency="eur"), {}, reinstated(1000)),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -928), (9, 464), currency="eur"), {}, reinstated(500)),
+    ("charge.dispute.funds_reinstated", DISPUTE | moved((6, -928), (9, 920), currency="eur"), {}, reinstated(1000)),
+    ("charge.dispute.closed", LOST | moved((6, -1000)), {}, LOST_LEGS),
+    ("charge.dispute.closed", LOST | moved((6, -1000), (8, 300)), {}, LOST_LEGS),
+    ("charge.dispute.closed", LOST | moved((6, -928), currency="eur"), {}, LOST_LEGS),
+    ("charge.dispute.closed", OLD | {"status": "lost"}, {}, LOST_LEGS),
+    ("charge.dispute.closed", LOST, {}, LOST_LEGS),
+    ("charge.dispute.closed", LOST | moved((6, -9), (7, 9), currency="eur"), {}, LOST_LEGS),
     ("charge.dispute.closed", LOST | {"status": "won"}, {}, "ignored"),
     ("charge.dispute.closed", LOST | {"status": "warning_closed"}, {}, "ignored"),
     ("charge.dispute.closed", LOST | {"status": "never_heard_of"}, {}, "ignored"),

@@ -196,8 +196,8 @@ def test_a_dispute_s_funds_can_move_more_than_once(translator: Translator) -> No
     ids = [chain.legs[0].id for chain in chains]
     assert ids[0] == ids[1] == ids[2] == ids[3]
     assert ids[4] == ids[5] != ids[0]
-    assert [chain.legs[0].amount for chain in chains] == [7, 7, 7, 7, 9, 9]
-    assert len({chain.tag for chain in chains}) == 1
+    assert [chain.legs[0].amount for chain in chains] == [12, 12, 12, 12, 21, 21]
+    assert len({chain.tag for chain in chains}) == 2
 
 
 # Source: `reporting_category` of a report run's parameters in Stripe's package, version 16.1.

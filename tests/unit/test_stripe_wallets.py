@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.stripe_event_rows import reinstated, withdrawn
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event, Skipped
 from worker.core.translate import Translator
@@ -52,6 +53,7 @@ NAMES = [
     "unallocated",
     "authorised_only",
     "never_captured",
+    "told_so_far",
     "seller_payable",
     "sales",
     "fee_revenue",
@@ -106,15 +108,9 @@ OUTCOMES = {
     "charge.dispute.closed": "ignored",
     "charge.dispute.created": "ignored",
     "charge.dispute.funds_reinstated": (
-        "dispute_reinstated: stripe_unsettled>shortfall_control 25000 usd, "
-        "shortfall_control>chargeback_losses[dp_00000000000000] 25000 usd, "
-        "shortfall_control>origin.borne.debit else disputes_held[data.object.id] 25000 usd"
+        f"dispute_reinstated: {reinstated(25000, 'dp_00000000000000')}"
     ),
-    "charge.dispute.funds_withdrawn": (
-        "dispute_withdrawn: shortfall_control>stripe_unsettled 25000 usd, "
-        "origin.borne.debit else disputes_held[data.object.id]>shortfall_control 25000 usd, "
-        "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]>shortfall_control 25000 usd"
-    ),
+    "charge.dispute.funds_withdrawn": f"dispute_withdrawn: {withdrawn(25000, 'dp_00000000000000')}",
     "charge.dispute.updated": "ignored",
     "charge.failed": "ignored",
     "charge.refund.updated": "ignored",
@@ -321,6 +317,7 @@ def test_accounts_are_all_declared() -> None:
         "chargeback_losses": "dispute",
         "authorised_only": "charge_and_amount",
         "never_captured": "charge_and_amount",
+        "told_so_far": "fact",
     }
 
 

@@ -10,6 +10,7 @@ from worker.core.chain import BALANCING, CLOSING, LegSpec
 from worker.core.event import Dead, Reason
 from worker.core.expressions.compiler import Evaluate, Expression, LetKey
 from worker.core.expressions.operators import ExpressionError, Value
+from worker.core.leg_parts import LegPart, leg_parts
 from worker.core.leg_specs import diverted_legs, part_name
 from worker.core.requirements import CompiledRequirement, compile_requirements, memo_codes
 from worker.core.rulebook import (
@@ -57,13 +58,13 @@ class CompiledAccount:
     """One side of a leg.
 
     key: None without `per`.
-    otherwise: taken where the key is null.
+    if_null: taken where the key is null.
     """
 
     account: DeclaredAccount
     key: CompiledExpression | None
     text: str
-    otherwise: CompiledAccount | None = None
+    if_null: CompiledAccount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +296,10 @@ class _Compiler:
 
     def _leg(self, transaction: str, leg: LegRule) -> CompiledLeg:
         rule_path = f"{transaction}.{leg.name}"
+        own, *parts = leg_parts(leg)
+        through = bool(parts)
         return CompiledLeg(
-            spec=self._spec(transaction, leg, ""),
+            spec=self._spec(transaction, leg, own.name),
             when=self._reading(leg.when, f"{rule_path} when"),
             currency=self._reading(leg.currency, f"{rule_path} currency"),
             amount=self._reading(leg.amount, f"{rule_path} amount"),
@@ -304,11 +307,9 @@ class _Compiler:
             signed=leg.signed,
             keeps_zero=bool(leg.flags & (BALANCING | CLOSING)) or leg.pending is not None,
             loops=tuple(self._needed(loop.items, f"{rule_path} for_each") for loop in leg.loops),
-            debit=self._first_side(leg, leg.debit, rule_path, through_control=bool(leg.shortfall)),
-            credit=self._first_side(
-                leg, leg.credit, rule_path, through_control=bool(leg.repay_first)
-            ),
-            parts=self._parts(transaction, leg, rule_path),
+            debit=self._own_side(leg, own.debit, rule_path, through_control=through),
+            credit=self._own_side(leg, own.credit, rule_path, through_control=through),
+            parts=tuple(self._part(transaction, leg, part, rule_path) for part in parts),
             pending=self._pending(leg, rule_path),
             text=rule_path,
         )
@@ -317,13 +318,23 @@ class _Compiler:
         name = ".".join(filter(None, (leg.name, part_name(leg, part))))
         return self._specs[transaction, name]
 
-    def _first_side(
+    def _own_side(
         self, leg: LegRule, use: Use | None, rule_path: str, *, through_control: bool
     ) -> CompiledSide | None:
-        """The side of the leg itself; that of a shortfall goes through the control account."""
-        if use is None:
+        """A side of the leg's own transfer; None where it posts or voids what was reserved."""
+        if use is None and not through_control:
             return None
-        return self._control(leg) if through_control else self._side(use, rule_path)
+        return self._part_side(leg, use, rule_path)
+
+    def _part_side(self, leg: LegRule, use: Use | None, rule_path: str) -> CompiledSide:
+        return self._control(leg) if use is None else self._side(use, rule_path)
+
+    def _part(self, transaction: str, leg: LegRule, part: LegPart, rule_path: str) -> CompiledPart:
+        return CompiledPart(
+            self._spec(transaction, leg, part.name),
+            self._part_side(leg, part.debit, rule_path),
+            self._part_side(leg, part.credit, rule_path),
+        )
 
     def _control(self, leg: LegRule) -> CompiledAccount:
         return CompiledAccount(self._rulebook.accounts[CONTROL], None, leg.name)
@@ -352,27 +363,8 @@ class _Compiler:
         if use.key is None:
             return CompiledAccount(use.account, None, text)
         key = self._needed(use.key, text)
-        otherwise = self._account(use.otherwise, rule_path) if use.otherwise else None
-        return CompiledAccount(use.account, key, key.text, otherwise)
-
-    def _parts(self, transaction: str, leg: LegRule, rule_path: str) -> tuple[CompiledPart, ...]:
-        """FACTS, "Shortfall in one chain": the order matters, the first part takes what it can."""
-        use, own = (leg.shortfall, leg.debit) if leg.shortfall else (leg.repay_first, leg.credit)
-        if use is None or own is None:
-            return ()
-        control = self._control(leg)
-        account, other = self._side(own, rule_path), self._side(use, rule_path)
-        account_spec = self._spec(transaction, leg, "account")
-        other_spec = self._spec(transaction, leg, "shortfall")
-        if leg.shortfall:
-            return (
-                CompiledPart(account_spec, account, control),
-                CompiledPart(other_spec, other, control),
-            )
-        return (
-            CompiledPart(other_spec, control, other),
-            CompiledPart(account_spec, control, account),
-        )
+        if_null = self._account(use.if_null, rule_path) if use.if_null else None
+        return CompiledAccount(use.account, key, key.text, if_null)
 
     def _pending(self, leg: LegRule, rule_path: str) -> CompiledPending | None:
         use = leg.pending

@@ -6,11 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from worker.core.chain import LegSpec, leg_spec
+from worker.core.leg_parts import BALANCING_CREDIT, BALANCING_DEBIT, leg_parts
 from worker.core.rulebook import LegRule, Rulebook, Transaction
 from worker.core.wire import TransferFlags
-
-BALANCING_DEBIT: Final = int(TransferFlags.BALANCING_DEBIT)
-BALANCING_CREDIT: Final = int(TransferFlags.BALANCING_CREDIT)
 
 SUSPENSE: Final = "suspense"
 """The part that every leg of a diverted chain has, after its own where it has one."""
@@ -29,7 +27,8 @@ def leg_specs(rulebook: Rulebook) -> dict[tuple[str, str], LegSpec]:
 def diverted_legs(transaction: Transaction) -> list[LegRule]:
     """The legs of the chain that is sent when the ledger has closed an account of the first one.
 
-    A leg with a suspense account is one plain transfer from or to it, without helper accounts.
+    A leg with a suspense account is one plain transfer from or to it, without helper accounts; what
+    suspense has does not limit it.
     """
     if not transaction.suspends:
         return []
@@ -42,8 +41,9 @@ def _diverted(leg: LegRule) -> LegRule:
         return spared
     plain = replace(spared, shortfall=None, repay_first=None)
     if leg.suspense.side == "debit":
-        return replace(plain, debit=leg.suspense.use)
-    return replace(plain, credit=leg.suspense.use)
+        flags = leg.flags & ~BALANCING_DEBIT
+        return replace(plain, debit=leg.suspense.use, flags=flags)
+    return replace(plain, credit=leg.suspense.use, flags=leg.flags & ~BALANCING_CREDIT)
 
 
 def _specs(transaction: str, leg: LegRule) -> list[LegSpec]:
@@ -55,22 +55,17 @@ def _specs(transaction: str, leg: LegRule) -> list[LegSpec]:
             "void": TransferFlags.VOID_PENDING_TRANSFER,
         }[leg.kind]
     )
-    made = [("", flags)]
-    if leg.shortfall:
-        made += [("account", BALANCING_DEBIT), ("shortfall", BALANCING_CREDIT)]
-    if leg.repay_first:
-        made += [("shortfall", BALANCING_CREDIT), ("account", BALANCING_DEBIT)]
     return [
         leg_spec(
             transaction=transaction,
             leg=leg.name,
-            part=part_name(leg, part),
+            part=part_name(leg, part.name),
             kind=leg.kind,
             code=leg.code,
-            flags=part_flags,
+            flags=part.flags if part.name else flags | part.flags,
             timeout=leg.timeout,
         )
-        for part, part_flags in made
+        for part in leg_parts(leg)
     ]
 
 

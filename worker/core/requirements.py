@@ -56,7 +56,7 @@ def memo_codes(rule: Transaction) -> frozenset[int]:
     """
     uses = [use for leg in rule.legs for use in (leg.debit, leg.credit)]
     named = [use for use in uses if isinstance(use, AccountUse)]
-    named += [use.otherwise for use in named if use.otherwise is not None]
+    named += [use.if_null for use in named if use.if_null is not None]
     accounts = [use.account for use in named]
     return frozenset(
         account.code for account in accounts if account.type == "memo" and account.name != CONTROL

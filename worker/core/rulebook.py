@@ -86,18 +86,18 @@ class AccountUse:
     """An account as a leg names it.
 
     key: for a family, which member; else None.
-    otherwise: taken where the key is null.
+    if_null: taken where the key is null.
     """
 
     account: DeclaredAccount
     key: Expression | None = None
-    otherwise: AccountUse | None = None
+    if_null: AccountUse | None = None
 
     @property
     def text(self) -> str:
         """As the rulebook writes it: `customer_wallet[data.object.customer]`."""
         taken = f"{self.account.name}[{self.key.text}]" if self.key else self.account.name
-        return f"{taken} else {self.otherwise.text}" if self.otherwise else taken
+        return f"{taken} else {self.if_null.text}" if self.if_null else taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,14 @@ class Suspense:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningTotal:
+    """Where a leg's total so far is noted: on two accounts that mirror each other."""
+
+    noted: AccountUse
+    counter: AccountUse
+
+
+@dataclass(frozen=True, slots=True)
 class PendingUse:
     """The reservation that a leg posts or voids.
 
@@ -231,6 +239,7 @@ class LegRule:
     shortfall: makes up what the debited account lacks.
     repay_first: is repaid before the credited account gets the rest.
     suspense: takes the money when the ledger has closed an account.
+    total: the amount is the total so far; what is more than it was before moves.
     diverted: the suspense account is filled in.
     line: in its file.
     """
@@ -251,6 +260,7 @@ class LegRule:
     shortfall: Use | None = None
     repay_first: Use | None = None
     suspense: Suspense | None = None
+    total: RunningTotal | None = None
     diverted: bool = False
     line: int = 0
 

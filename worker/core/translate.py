@@ -233,8 +233,8 @@ class Translator:
         if type(side) is not CompiledAccount:
             return self._from_origin(side, currency, body, items)
         key = "" if side.key is None else side.key.value(body, items)
-        if key is None and side.otherwise is not None:
-            return self._account_of(side.otherwise, currency, body, items)
+        if key is None and side.if_null is not None:
+            return self._account_of(side.if_null, currency, body, items)
         if key is None:
             raise TranslationRefused(Reason.MISSING_FIELD, f"{side.text} is null")
         try:

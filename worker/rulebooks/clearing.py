@@ -94,7 +94,7 @@ def _sides(
             yield account, side
             if leg.signed:
                 yield account, "credit" if side == "debit" else "debit"
-    if leg.shortfall or leg.repay_first:
+    if leg.shortfall or leg.repay_first or leg.total:
         yield rulebook.accounts[CONTROL], "debit"
         yield rulebook.accounts[CONTROL], "credit"
 
@@ -109,7 +109,7 @@ def _accounts(
         return
     if isinstance(use, AccountUse):
         yield use.account
-        yield from _accounts(by_name, rule, use.otherwise, deep + 1)
+        yield from _accounts(by_name, rule, use.if_null, deep + 1)
         return
     if use.otherwise is not None:
         yield from _accounts(by_name, rule, use.otherwise, deep + 1)

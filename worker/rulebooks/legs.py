@@ -33,7 +33,8 @@ from worker.rulebooks.origins import (
     parse_use,
     suspended_side,
 )
-from worker.rulebooks.sections import CODE_MAX, LIMITS
+from worker.rulebooks.running_totals import needed_control, read_total
+from worker.rulebooks.sections import CODE_MAX
 from worker.rulebooks.yaml_source import Block
 
 LOOPS_MAX: Final = 4
@@ -42,7 +43,7 @@ PENDING_KEYS: Final = ("transaction", "leg", "key", "time")
 RESOLVE: Final = ("post", "void")
 NOT_WHEN_RESOLVING: Final = (
     "debit", "credit", "pending", "timeout", "signed", "flags", "shortfall", "repay_first",
-    "suspense",
+    "suspense", "total",
 )  # fmt: skip
 LEG_KEYS: Final = (
     *NOT_WHEN_RESOLVING, *RESOLVE, "amount", "code", "when", "currency", "for_each",
@@ -113,6 +114,7 @@ class _LegReader:
             shortfall=self._helper("shortfall", debit),
             repay_first=self._helper("repay_first", credit),
             suspense=self._suspense(debit, credit),
+            total=read_total(fields, self._declared.accounts, self._names),
             line=fields.here,
         )
         if not (currency or fields.has("currency")):
@@ -218,8 +220,8 @@ class _LegReader:
             fields.wrong(key, f"`{key}`: `else` is for a family's member, whose key may be null")
             return None
         member = self._member(key, fields, account, match[2])
-        otherwise = self._declared_account(key, fields, match[3], None)
-        return replace(member, otherwise=otherwise) if member and otherwise else None
+        if_null = self._declared_account(key, fields, match[3], None)
+        return replace(member, if_null=if_null) if member and if_null else None
 
     def _member(
         self, key: str, fields: YamlMapping, account: DeclaredAccount, inner: str | None
@@ -260,9 +262,7 @@ class _LegReader:
         """The account that makes up for, or is repaid before, one side of the leg."""
         if not self._fields.has(key):
             return None
-        control = self._declared.accounts.get(CONTROL)
-        if control is None or control.per or control.flags & LIMITS:
-            self._fields.wrong(key, f"`{key}` needs an account {CONTROL}, without per and limits")
+        control = needed_control(key, self._fields, self._declared.accounts)
         use = self._account(key, inherits=side)
         if any(isinstance(each, AccountUse) and each.account == control for each in (use, side)):
             self._fields.wrong(key, f"{CONTROL} is only passed through")
@@ -346,7 +346,7 @@ def read_currency(
 
 def _check_together(leg: LegRule, fields: YamlMapping) -> None:
     """Options that contradict each other."""
-    helped = leg.shortfall or leg.repay_first
+    helped = leg.shortfall or leg.repay_first or leg.total
     memo = [side for side in SIDES if _is_memo(leg.debit if side == "debit" else leg.credit)]
     to_zero = "a memo account ends every chain at zero"
     balancing, closing = leg.flags & BALANCING, leg.flags & CLOSING
@@ -355,7 +355,7 @@ def _check_together(leg: LegRule, fields: YamlMapping) -> None:
         ("timeout", leg.timeout and leg.kind != "pending", "`timeout` needs `pending: true`"),
         ("flags", closing and leg.kind != "pending", "closing flags need `pending: true`"),
         ("flags", leg.flags and leg.signed, "`flags` name a side, which `signed` may swap"),
-        ("signed", helped and leg.signed, "`signed` cannot be combined with a shortfall"),
+        ("signed", helped and leg.signed, "`signed` cannot be combined with a shortfall or total"),
         ("pending", helped and leg.kind == "pending", "a shortfall cannot be pending"),
         ("flags", helped and balancing, "a shortfall sets the balancing flags itself"),
         ("repay_first", leg.shortfall and leg.repay_first, "either `shortfall` or `repay_first`"),

@@ -38,6 +38,7 @@ class LegShape(NamedTuple):
 
     loops: how many `for_each` are nested.
     helped: the side that a shortfall or its mirror makes a part of its own, else empty.
+    total: its amount is a total so far.
     """
 
     pending: bool
@@ -45,6 +46,7 @@ class LegShape(NamedTuple):
     code: int
     helped: str
     suspense: bool
+    total: bool = False
 
 
 class TransactionShape(NamedTuple):
@@ -67,7 +69,7 @@ class TransactionShape(NamedTuple):
 
 
 def _origin_legs(name: str, leg: LegShape) -> list[OriginLeg]:
-    if leg.loops:
+    if leg.loops or leg.total:
         return []
     if not leg.helped:
         return [OriginLeg(name, "", SIDES)]

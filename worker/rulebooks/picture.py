@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from worker.core.leg_parts import leg_parts
 from worker.core.rulebook import CONTROL, LegRule, Predecessor, Rulebook, Transaction
 
 
@@ -76,18 +77,9 @@ def _entries(leg: LegRule) -> Iterator[tuple[str, str, str]]:
         place = f"{leg.pending.transaction}.{leg.pending.leg}"
         yield (leg.name, f"{place}.debit", f"{place}.credit")
         return
-    debit = leg.debit.text if leg.debit else ""
-    credit = leg.credit.text if leg.credit else ""
-    if leg.shortfall:
-        yield (leg.name, CONTROL, credit)
-        yield (f"{leg.name}.account", debit, CONTROL)
-        yield (f"{leg.name}.shortfall", leg.shortfall.text, CONTROL)
-    elif leg.repay_first:
-        yield (leg.name, debit, CONTROL)
-        yield (f"{leg.name}.shortfall", CONTROL, leg.repay_first.text)
-        yield (f"{leg.name}.account", CONTROL, credit)
-    else:
-        yield (leg.name, debit, credit)
+    for part in leg_parts(leg):
+        debit, credit = (use.text if use else CONTROL for use in (part.debit, part.credit))
+        yield (".".join(filter(None, (leg.name, part.name))), debit, credit)
 
 
 def leg_words(leg: LegRule) -> Iterator[str]:
@@ -105,6 +97,8 @@ def leg_words(leg: LegRule) -> Iterator[str]:
         yield f"when {leg.when.text}"
     if leg.signed:
         yield "sides swapped when negative"
+    if leg.total:
+        yield f"what is more than {leg.total.noted.text} notes"
     if leg.suspense:
         yield f"{leg.suspense.use.text} where the {leg.suspense.side} is closed"
     if leg.code:

@@ -102,7 +102,8 @@ def _leg_moves(leg: LegRule, accounts: Mapping[str, DeclaredAccount]) -> str:
 
 def amount_words(leg: LegRule) -> str:
     """What moves, in words."""
-    return expression_in_words(leg.amount.text) if leg.amount else "all that was reserved"
+    amount = expression_in_words(leg.amount.text) if leg.amount else "all that was reserved"
+    return f"what is more than before of the total, {amount}," if leg.total else amount
 
 
 def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> str:
@@ -119,8 +120,8 @@ def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> s
     if isinstance(use, AccountUse):
         title = title_of(use.account.name, accounts)
         found = f"{title} of {expression_in_words(use.key.text)}" if use.key else title
-        if use.otherwise:
-            found += f" (where there is none, {account_words(use.otherwise, accounts)})"
+        if use.if_null:
+            found += f" (where there is none, {account_words(use.if_null, accounts)})"
         return found
     return "the account that was reserved"
 

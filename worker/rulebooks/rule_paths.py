@@ -53,6 +53,8 @@ def leg_expressions(leg: LegRule) -> Iterator[Expression]:
             yield each
     for use in (leg.debit, leg.credit, leg.shortfall, leg.repay_first):
         yield from account_keys(use)
+    if leg.total is not None:
+        yield from account_keys(leg.total.noted)
 
 
 def account_keys(use: Use | None) -> Iterator[Expression]:
@@ -61,7 +63,7 @@ def account_keys(use: Use | None) -> Iterator[Expression]:
         yield from account_keys(use.otherwise)
     elif isinstance(use, AccountUse) and use.key is not None:
         yield use.key
-        yield from account_keys(use.otherwise)
+        yield from account_keys(use.if_null)
     elif isinstance(use, NamedUse):
         yield from (use.name, use.key)
 

@@ -61,7 +61,7 @@ def _leg_shape(node: Node) -> LegShape:
     number = code.value if isinstance(code, Scalar) and isinstance(code.value, int) else 0
     helped = "debit" if "shortfall" in entries else "credit" if "repay_first" in entries else ""
     reserves = isinstance(pending, Scalar) and pending.value is True
-    return LegShape(reserves, nested, number, helped, "suspense" in entries)
+    return LegShape(reserves, nested, number, helped, "suspense" in entries, "total" in entries)
 
 
 def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transaction:

@@ -128,14 +128,16 @@ def _used_by(leg: LegRule) -> Iterator[str]:
         yield from _named(use)
     if leg.suspense:
         yield leg.suspense.use.account.name
-    if leg.shortfall or leg.repay_first:
+    if leg.total:
+        yield leg.total.noted.account.name
+    if leg.shortfall or leg.repay_first or leg.total:
         yield CONTROL
 
 
 def _named(use: Use | None) -> Iterator[str]:
     if isinstance(use, AccountUse):
         yield use.account.name
-        yield from _named(use.otherwise)
+        yield from _named(use.if_null)
     elif isinstance(use, OriginUse):
         yield from (each.name for each in (use.family,) if each)
         yield from _named(use.otherwise)
