@@ -42,11 +42,10 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_agrees_with_the_commands(name: str) -> None:
-    """A command's own HELP is what the table shows without importing it, and `--help` works."""
-    module = import_module(f"worker.commands.{name.replace('-', '_')}")
-    assert COMMANDS[name] == module.HELP
+def test_each_command_says_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own `--help` begins as the table of all commands does."""
     assert main([name, "--help"]) == 0
+    assert " ".join(COMMANDS[name].split()) in " ".join(capsys.readouterr().out.split())
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,8 +76,6 @@ def test_bad_usage_ends_with_2(
 
 class FakeCommand:
     """A command that does what it is told, and keeps the settings file that it was given."""
-
-    HELP = "does what it is told"
 
     def __init__(self, raises: BaseException | None = None) -> None:
         self._raises = raises
@@ -208,7 +205,7 @@ def test_a_closed_pipe_is_no_error() -> None:
         "from worker.commands.cli import main\n"
         "def run(arguments): print('x' * 100_000); return 0\n"
         "sys.modules['worker.commands.doctor'] = types.SimpleNamespace(\n"
-        "    HELP='', configure=lambda parser: None, run=run)\n"
+        "    configure=lambda parser: None, run=run)\n"
         "reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)\n"
         "sys.exit(main(['doctor']))\n"
     )

@@ -12,8 +12,6 @@ from worker.jobs.reports.balances import balances
 from worker.jobs.text_tables import Column, write_json, write_lines, write_table
 from worker.ledger.books import open_named_ledger
 
-HELP: Final = "list what each account holds now"
-
 COLUMNS: Final = (
     Column("account", "account", 22),
     Column("key", "key", 24),

@@ -26,8 +26,6 @@ from worker.rulebooks.warnings import RuleWarning, find_warnings
 DIFFERENT = 1
 """A change that the lock does not allow."""
 
-HELP = "validate a rulebook and draw its T-accounts"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

@@ -47,7 +47,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "doctor": "check every dependency and setting, and say what to do",
     }
 )
-"""Every command and its `HELP`: a copy, because `--help` must not import the commands."""
+"""Every command and what it does, here because `--help` must not import the commands."""
 
 DEBUG_VARIABLE: Final = "LEDGER_WORKER_DEBUG"
 EXIT_USAGE: Final = 2
@@ -67,8 +67,6 @@ class Command(Protocol):
     One that writes something has `INTERRUPTED` as well: what Ctrl-C leaves behind, and how to go
     on. `run`, `sync`, `serve` and `replay --apply` take the first Ctrl-C as an order to finish.
     """
-
-    HELP: str
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's arguments."""
@@ -137,7 +135,7 @@ def _main_parser() -> argparse.ArgumentParser:
 
 def _command_parser(name: str, command: Command, *, config: Path | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"{NAME} {name}", description=command.HELP, allow_abbrev=False
+        prog=f"{NAME} {name}", description=COMMANDS[name], allow_abbrev=False
     )
     _add_config(parser, default=config)
     command.configure(parser)

@@ -20,8 +20,6 @@ from worker.rulebooks.load import load
 from worker.rulebooks.yaml_source import Mistakes, read_text
 from worker.rulebooks.yaml_text import yaml_text
 
-HELP: Final = "write a rulebook in YAML from one in ADR-0015's text form"
-
 STDOUT: Final = Path("-")
 HEAD: Final = (
     "From {name}, by `ledger-worker convert`.",

@@ -31,7 +31,6 @@ from worker.ledger.scan import all_accounts, all_transfers
 from worker.observe.logs import configure_logging
 from worker.rulebooks.load import load
 
-HELP: Final = "show the whole worker on an embedded broker and ledger, in under a minute"
 INTERRUPTED: Final = "nothing is left behind; the same command starts anew"
 
 FLUSH_SECONDS: Final = 30.0

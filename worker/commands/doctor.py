@@ -33,7 +33,6 @@ from worker.rulebooks.lock import Lock, approved
 
 _LOCAL: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:|$)")
 
-HELP = "check every dependency and setting, and say what to do"
 
 NAME_WIDTH: Final = 30
 """Of the column of names; each finding is printed before the next one is known."""

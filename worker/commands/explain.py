@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from worker.commands.explain_ledger import ExplainLedger
     from worker.config.settings import Settings
 
-HELP = "show the transfers that an event makes, without posting"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

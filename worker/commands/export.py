@@ -17,7 +17,6 @@ from worker.jobs.export.run import MANIFEST, finish, open_export
 from worker.jobs.text_tables import write_document, write_lines
 from worker.ledger.books import open_named_ledger
 
-HELP: Final = "write all accounts and transfers to Parquet or Avro files, with a digest"
 INTERRUPTED: Final = "the files written so far stay; the same command goes on after them"
 
 PART_ROWS: Final = 500_000

@@ -12,7 +12,6 @@ from worker.core.errors import UsageError
 from worker.jobs.live.run import Stop
 from worker.observe.logs import configure_logging
 
-HELP: Final = "bring Stripe's events into Kafka: webhooks, to begin with"
 INTERRUPTED: Final = "what Kafka has acknowledged stays; the same command goes on from there"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -25,7 +25,6 @@ from worker.jobs.progress import Progress
 if TYPE_CHECKING:
     from worker.config.settings import Settings
 
-HELP: Final = "make realistic, deterministic Stripe traffic, for Kafka or a file"
 INTERRUPTED: Final = (
     "the records written so far stay; the same command writes the same ones from the start"
 )
@@ -35,20 +34,6 @@ STDOUT: Final = "-"
 FLUSH_SECONDS: Final = 60.0
 BROKER_TIME: Final = 0
 """The records' time is that of writing: their events' would fall to the topics' retention."""
-
-
-class Publisher(Protocol):
-    """Writes records to Kafka."""
-
-    def publish(
-        self, *, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int
-    ) -> None:
-        """Queue one record; timestamp_ms 0 is now."""
-        ...
-
-    def flush(self, deadline_seconds: float) -> None:
-        """Wait for every acknowledgement; DependencyUnavailable when not all come in time."""
-        ...
 
 
 Write = Callable[[str, Generated, bytes], None]
@@ -147,7 +132,7 @@ def _opened(target: str, settings: Settings) -> Iterator[Write]:
 def _kafka(settings: Settings) -> Iterator[Write]:
     from worker.kafka.plain_producer import open_plain_producer  # noqa: PLC0415 - Kafka only when it is used
 
-    publisher: Publisher = open_plain_producer(settings)
+    publisher = open_plain_producer(settings)
     yield lambda topic, record, value: publisher.publish(
         topic=topic, key=record.key, value=value, timestamp_ms=BROKER_TIME
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from worker.config.settings import Settings
     from worker.core.rulebook import Rulebook
 
-HELP: Final = "send opening balances and corrections, with two names on each, from a CSV file"
 INTERRUPTED: Final = "what was sent so far stays; the same command sends the rest"
 ROLE: Final = "journal"
 SENT: Final = "sent"

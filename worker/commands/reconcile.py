@@ -23,7 +23,6 @@ from worker.jobs.shard import shard_of
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import time_range
 
-HELP: Final = "compare events, ledger, announcements and Stripe's report, list what differs"
 INTERRUPTED: Final = "no report is complete; the same command makes it from the start"
 
 LISTED: Final = 20

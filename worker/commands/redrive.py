@@ -20,7 +20,6 @@ from worker.jobs.redrive.run import RedriveResult, redrive
 from worker.jobs.redrive.select import RedriveRequest, Selected
 from worker.jobs.text_tables import write_document, write_lines
 
-HELP: Final = "send chosen dead letters, rejections or parked events through again"
 INTERRUPTED: Final = "what went through so far stays; the same command goes on after it"
 
 LISTED: Final = 20

@@ -32,7 +32,6 @@ from worker.jobs.times import time_range
 from worker.kafka.connection import connection_of
 from worker.observe.logs import configure_logging
 
-HELP: Final = "say what old records would post, or post it; make a lost ledger or outbox again"
 INTERRUPTED: Final = (
     "what was written so far stays, and without --apply, --announce-only or --rebuild that is"
     " nothing; the same command goes on"

@@ -27,8 +27,6 @@ from worker.observe.logs import configure_logging
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import approved
 
-HELP: Final = "read events from Kafka, post them to the ledger, announce what became of them"
-
 COMPILED: Final = not translate.__file__.endswith(".py")
 """Are the hot modules compiled (setup.py), as in an image?"""
 

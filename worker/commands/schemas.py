@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from worker.kafka.registry import Registry
     from worker.kafka.schema_rules import SchemaDifference
 
-HELP: Final = "the packaged schemas: check what may change in them, register them"
 INTERRUPTED: Final = "what was registered so far stays; the same command registers the rest"
 
 

@@ -29,7 +29,6 @@ from worker.rulebooks.load import load
 if TYPE_CHECKING:
     from worker.jobs.serve.server import Server
 
-HELP: Final = "answer the app over HTTP: live balances, read-only"
 LOOK_SECONDS: Final = 0.2
 """Between two looks whether a signal came, or it cannot go on."""
 

@@ -17,8 +17,6 @@ from worker.jobs.text_tables import TITLE, Column, Styled, write_json, write_lin
 from worker.jobs.times import time_range
 from worker.ledger.books import NamedLedger, open_named_ledger
 
-HELP: Final = "show one account's transfers, with opening and closing balance"
-
 COLUMNS: Final = (
     Column("at", "posted at", 27),
     Column("kind", "kind", 7),

@@ -15,7 +15,6 @@ from worker.jobs.status.text import document, lines
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import nanoseconds
 
-HELP: Final = "show the group's members and lag, and what is parked, dead or rejected"
 SINCE_DAYS: Final = 7
 
 

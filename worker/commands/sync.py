@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import Final
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
@@ -15,8 +14,6 @@ from worker.jobs.live.run import Stop
 from worker.jobs.sync.run import Synced, sync, target_problems
 from worker.jobs.text_tables import write_document, write_lines
 from worker.observe.logs import configure_logging
-
-HELP: Final = "follow the outbox and keep a balance cache in PostgreSQL"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from worker.kafka.topics.declared import TopicsFile
     from worker.kafka.topics.plan import TopicsPlan
 
-HELP: Final = "the declared topics and grants: compare with the broker, make, or render"
 INTERRUPTED: Final = "what was made so far stays; the same command makes the rest"
 
 SETTLE_SECONDS: Final = 30.0

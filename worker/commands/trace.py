@@ -18,7 +18,6 @@ from worker.jobs.times import nanoseconds
 from worker.jobs.trace.run import open_tracing
 from worker.jobs.trace.text import document, lines
 
-HELP: Final = "say what became of an event, a Stripe object, a command, a transfer or a record"
 SINCE_DAYS: Final = 7
 
 

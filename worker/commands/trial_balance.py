@@ -13,8 +13,6 @@ from worker.jobs.text_tables import BAD, GOOD, Column, Styled, write_json, write
 from worker.jobs.times import in_the_past
 from worker.ledger.books import open_named_ledger
 
-HELP: Final = "sum every account per currency, now or at a time, and say whether it balances"
-
 COLUMNS: Final = (
     Column("account", "account", 22),
     Column("currency", "ccy", 3),

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from worker.core.errors import UsageError
+from worker.core.ports import Record
 from worker.jobs.journal.events import TYPE, value_of
 
 FLUSH_SECONDS: Final = 60.0
@@ -38,23 +39,7 @@ class SentEntries(NamedTuple):
     positions: dict[str, str]
 
 
-class StoredRecord(Protocol):
-    """One record of the topic."""
-
-    def value(self) -> bytes | None:
-        """Its value."""
-        ...
-
-    def partition(self) -> int | None:
-        """Its partition."""
-        ...
-
-    def offset(self) -> int | None:
-        """Its offset."""
-        ...
-
-
-def sent_entries(records: Sequence[StoredRecord], topic: str) -> SentEntries:
+def sent_entries(records: Sequence[Record], topic: str) -> SentEntries:
     """The entries among the records of a topic; what is no entry is somebody else's business."""
     found = SentEntries({}, {})
     for record in records:
