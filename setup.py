@@ -26,6 +26,7 @@ COMPILED = (
     "worker/stages/seek_check.py",
     "worker/stages/decode.py",
     "worker/stages/priority.py",
+    "worker/stages/time_order.py",
     "worker/stages/announce.py",
 )
 

@@ -28,12 +28,13 @@ from worker.core.ports import (
 from worker.stages.commits import PartitionCommit
 from worker.stages.decode import EventReader
 from worker.stages.in_hand import InHand, PostingBatch
-from worker.stages.intake import InputSettings, Intake, RecordsAhead
+from worker.stages.intake import NOTHING, InputSettings, Intake, RecordsAhead
 from worker.stages.parking import wake_ms
 from worker.stages.partitions import Partitions
 from worker.stages.portions import portions
-from worker.stages.priority import PriorityRounds
+from worker.stages.priority import priority_rank
 from worker.stages.protocols import Observer, Posting, Writer
+from worker.stages.time_order import OwnedRecord, TimeOrder
 
 WINDOW_BATCHES: Final = 4
 """`until` runs this many full batches ahead of the next offset; two are in flight at most."""
@@ -78,19 +79,37 @@ class Pipeline:
         )
         self._ledger_thread = ledger_thread
         self._in_hand = InHand(inputs.limits)
-        self._intake = Intake(inputs, source, self.partitions, self._in_hand, now)
-        self._rounds = PriorityRounds()
+        self._order = TimeOrder(
+            patience=inputs.patience,
+            rank_of=lambda topic: priority_rank(inputs.topics[topic].priority),
+            lag=source.lag,
+            passes=observer.passed,
+        )
+        self._ordered = 0
+        self._intake = Intake(
+            inputs=inputs,
+            source=source,
+            partitions=self.partitions,
+            order=self._order,
+            in_hand=self._in_hand,
+            now=now,
+        )
 
     @property
     def settled(self) -> int:
         """Records whose outcome is committed, since the start."""
         return self._in_hand.settled
 
+    @property
+    def waiting_seconds(self) -> float:
+        """How long records have been waiting for an older partition."""
+        since = self._order.waits_since
+        return self._now() - since if since is not None else 0.0
+
     def step(self) -> None:
         """One round: a poll, at most one request to the ledger, and one transaction."""
         self._observer.beat()
         self._wake()
-        self._rest()
         self._take(self._follow(self._intake.poll()))
         if self.partitions.opening:
             self._open_partitions()
@@ -112,35 +131,36 @@ class Pipeline:
         in_time = self._in_hand.wait(deadline_seconds)
         answered = self._answered()
         if answered is not None:
-            self._announce(answered, self._ahead(()))
+            self._announce(answered, self._ahead(NOTHING))
         return in_time
 
     @property
     def idle(self) -> bool:
         """Is nothing under way?"""
         in_hand = self._in_hand
-        return not (in_hand.filling.items or in_hand.posting or self.partitions.opening)
+        opening = self.partitions.opening
+        return not (in_hand.filling.items or in_hand.posting or opening or len(self._order))
 
     def commit_tails(self) -> None:
         """Commit the very end of every partition that was read to its end."""
         if self.idle and (tails := self.partitions.tails()):
-            self._commit((), tails, self._ahead(()))
+            self._commit((), tails, self._ahead(NOTHING))
 
     # Partitions
 
-    def _follow(self, polled: Polled) -> Sequence[Record]:
+    def _follow(self, polled: Polled) -> Polled:
         """Take over what the group said, and drop unsubmitted work that is not ours any more."""
         if self.partitions.follow(polled):
             self._in_hand.drop_lost(self.partitions.all())
             assigned = self.partitions.assigned()
             self._observer.rebalanced(lost=polled.lost, gained=polled.gained, assigned=assigned)
-        return polled.records
+        return polled
 
     def _open_partitions(self) -> None:
         opened = self.partitions.open_known()
         if self.partitions.opening and self._in_hand.posting is None:
             first = self.partitions.first_commits(self._request_newest)
-            if first and self._commit((), first, self._ahead(())):
+            if first and self._commit((), first, self._ahead(NOTHING)):
                 opened += self.partitions.open_first(first)
         if opened:
             self._observer.opened(opened)
@@ -148,12 +168,6 @@ class Pipeline:
 
     def _request_newest(self) -> Future[int]:
         return self._ledger_thread.submit(self._posting.newest_timestamp)
-
-    def _rest(self) -> None:
-        """After a round with full batches the less urgent rest, until nobody else is behind."""
-        begins = self._rounds.begins(self._now())
-        if (begins or self.partitions.rested) and self._intake.taking:
-            self.partitions.rest(self._rounds.number)
 
     # Parked records
 
@@ -175,11 +189,24 @@ class Pipeline:
         self._observer.parked((assignment.topic, assignment.partition), record)
         return False
 
+    # Time order
+
+    def _take(self, polled: Polled) -> None:
+        """Take what was polled, the oldest of all partitions first, as far as there is room."""
+        records = self.partitions.take(polled.records, self._is_due)
+        if self._ordered != self.partitions.changes:
+            self._ordered = self.partitions.changes
+            self._order.follow(self.partitions.all())
+        self._order.add(records, polled.ends, now=self._now(), now_ms=self._wall_ms())
+        if self._intake.taking:
+            self.partitions.hold(self._order.ahead())
+        self._fill(self._order.take(self._intake.room))
+
     # Decode and translate
 
-    def _take(self, records: Sequence[Record]) -> None:
-        """Decode and translate the records that come in order, in portions."""
-        for portion in portions(self.partitions.take(records, self._is_due)):
+    def _fill(self, taken: Sequence[OwnedRecord]) -> None:
+        """Decode and translate these for the batch, in portions."""
+        for portion in portions(taken):
             started = self._now()
             events = self._reader.decode([record for record, _ in portion])
             decoded = self._now()
@@ -200,14 +227,13 @@ class Pipeline:
         return batch.full or batch.urgent or waited >= self._inputs.linger_seconds
 
     def _submit(self) -> None:
-        self._rounds.batch(full=self._in_hand.filling.full)
         now = self._now()
         items = self._in_hand.cut(now)
         if items:
             outcomes = self._ledger_thread.submit(self._posting.post, items)
             self._in_hand.submitted(items, outcomes, now)
         elif blocked := self.partitions.blocked(self._in_hand.filling.items):
-            self._commit((), blocked, self._ahead(()))
+            self._commit((), blocked, self._ahead(NOTHING))
 
     def _answered(self) -> PostingBatch | None:
         """The batch that the ledger has answered."""
@@ -217,8 +243,8 @@ class Pipeline:
             self._observer.stage("post", self._now() - answered.since)
         return answered
 
-    def _ahead(self, records: Sequence[Record]) -> RecordsAhead:
-        return RecordsAhead(records, self._take, self._now)
+    def _ahead(self, polled: Polled) -> RecordsAhead:
+        return RecordsAhead(polled, self._take, self._now)
 
     # Announce and commit
 
@@ -269,6 +295,6 @@ class Pipeline:
         """Everything in hand is dropped, and read again from where the group says."""
         for partition in self.partitions.asleep():
             self._observer.parked(partition, None)
-        self.partitions.start_over(self._in_hand.items())
+        self.partitions.start_over(self._in_hand.items(), self._order.first())
         self._observer.aborted(reason)
         self._in_hand.drop_lost(self.partitions.all())

@@ -31,6 +31,8 @@ class FakeRecord:
     at: int
     content: bytes
     attached: Headers = field(default_factory=list)
+    time_ms: int = 0
+    """When it was made; 0: by its offset."""
 
     def topic(self) -> str:
         return self.place[0]
@@ -51,7 +53,7 @@ class FakeRecord:
         return self.attached
 
     def timestamp(self) -> tuple[int, int]:
-        return (1, 1_700_000_000_000 + self.at)
+        return (1, self.time_ms or 1_700_000_000_000 + self.at)
 
 
 @dataclass(slots=True)
@@ -71,10 +73,16 @@ class FakeKafka:
     late_offsets: float = 0.0
     """How often a question where the group stands is not answered yet."""
 
-    def append(self, place: TopicPartition, content: bytes, headers: Headers | None = None) -> None:
+    def append(
+        self,
+        place: TopicPartition,
+        content: bytes,
+        headers: Headers | None = None,
+        time_ms: int = 0,
+    ) -> None:
         """Produce one record."""
         log = self.logs.setdefault(place, [])
-        log.append(FakeRecord(place, len(log), content, headers or []))
+        log.append(FakeRecord(place, len(log), content, headers or [], time_ms))
 
     def new_group(self) -> None:
         """Everybody is gone, and the next member starts from the first offset."""

@@ -32,6 +32,7 @@ from worker.stages.intake import InputSettings
 from worker.stages.item import Item
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
+from worker.stages.time_order import Patience
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +40,7 @@ R = TypeVar("R")
 RULES = load(Path(__file__).parent / "rules.yaml")
 TRANSLATOR = Translator(RULES)
 GROUP = "simulated"
+LIMIT_SECONDS = 5.0
 PARKED = {"parked.1": 200, "parked.2": 700}
 """Each parked topic's delay in milliseconds."""
 
@@ -147,6 +149,7 @@ class QuietObserver:
     ) -> None: ...
     def opened(self, partitions: Sequence[TopicPartition]) -> None: ...
     def parked(self, partition: TopicPartition, record: Record | None) -> None: ...
+    def passed(self, partition: TopicPartition) -> None: ...
     def aborted(self, reason: str) -> None: ...
     def stage(self, name: StageName, seconds: float) -> None: ...
 
@@ -180,6 +183,7 @@ class SimulatedCluster:
     events_max: int = 0
     """Of each worker's batches; 0 draws a number for each."""
 
+    skew_seconds: float = 0.2
     events_limit: int = 0
     """After how many records each worker stops taking more; 0: never."""
 
@@ -214,6 +218,7 @@ class SimulatedCluster:
                 topics=READ_AS,
                 limits=Limits(self.events_max or self.rng.randint(1, 12), self.legs_max, 1 << 20),
                 linger_seconds=0.01,
+                patience=Patience(self.skew_seconds, LIMIT_SECONDS),
                 events_limit=self.events_limit,
             ),
             source=source,

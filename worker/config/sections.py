@@ -281,6 +281,13 @@ class BatchSettings(Section):
     linger_ms: int = Field(default=0, ge=0, le=60_000)
     """Milliseconds that a batch waits for company; 0: only for the one before it."""
 
+    skew_seconds: float = Field(default=1, gt=0, le=3600, allow_inf_nan=False)
+    """A partition that was read to its end within so many seconds does not lag, and nothing waits
+    for it; what lags is taken in the order of the records' timestamps, over all partitions."""
+
+    skew_limit_seconds: float = Field(default=60, gt=0, le=86_400, allow_inf_nan=False)
+    """Seconds after which the others go on without a lagging partition that brings nothing."""
+
     legs_max: int = Field(default=0, ge=0, le=8189)
     """Legs in a batch; `0`: as many as the ledger takes in one request."""
 

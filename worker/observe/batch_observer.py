@@ -124,6 +124,12 @@ class BatchObserver:
         """Log which partitions are read now."""
         _log.info("partitions_opened", partitions=_names(partitions))
 
+    def passed(self, partition: TopicPartition) -> None:
+        """This partition lags and brings nothing: the others go on without it."""
+        topic, number = partition
+        self._metrics.passed(topic)
+        _log.error("partition_passed", topic=topic, partition=number)
+
     def aborted(self, reason: str) -> None:
         """Count and log an abort."""
         self._stages.clear()

@@ -95,6 +95,19 @@ CATALOGUE: Final = (
         "High watermark less the next offset, for the partitions held.",
         ("topic", "partition"),
     ),
+    # An outage is caught up with in the order of the records' timestamps. Alert on what is passed.
+    MetricSpec(
+        "gauge",
+        "order_waiting_seconds",
+        "How long records have been waiting for a partition that lags and may have older ones.",
+    ),
+    MetricSpec(
+        "counter",
+        "partitions_passed",
+        "Partitions that lagged and brought nothing for batch.skew_limit_seconds: the others went"
+        " on without them.",
+        ("topic",),
+    ),
     # Events that wait for a predecessor; past the sum of all delays they are given up.
     MetricSpec(
         "gauge",

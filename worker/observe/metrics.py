@@ -39,6 +39,8 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._end_to_end = BatchHistogram(_DECLARED["end_to_end_seconds"])
         self._lag = _PartitionGauge(_DECLARED["lag_records"])
+        self._order_waiting = gauge("order_waiting_seconds", registry)
+        self._passed = counter("partitions_passed", registry)
         self._parked = gauge("parked_age_seconds", registry)
         self._requests = counter("ledger_requests", registry)
         self._retries = counter("ledger_retries", registry)
@@ -59,8 +61,9 @@ class Metrics:
         A counter that begins with 1 is no increase to Prometheus: nobody would hear of the first
         conflict.
         """
-        for labels in outcomes:
-            self._outcomes.labels(*labels)
+        for topic, outcome in outcomes:
+            self._outcomes.labels(topic, outcome)
+            self._passed.labels(topic)
         for labels in reasons:
             self._reasons.labels(*labels)
 
@@ -94,6 +97,14 @@ class Metrics:
         """Show, by parked topic, how long its next event has been waiting since it first came."""
         for topic, seconds in ages_seconds.items():
             self._parked.labels(topic).set(seconds)
+
+    def order_waiting(self, seconds: Callable[[], float]) -> None:
+        """Where every scrape reads how long records have been waiting for an older partition."""
+        self._order_waiting.set_function(seconds)
+
+    def passed(self, topic: str) -> None:
+        """Count a partition that the others went on without."""
+        self._passed.labels(topic).inc()
 
     def abort(self) -> None:
         """Count one aborted transaction."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from worker.core.ports import GroupMember, Polled, Record, TopicPartition
+from worker.core.ports import GroupMember, Polled, TopicPartition
 from worker.stages.batch import Limits
 from worker.stages.in_hand import InHand
 from worker.stages.partitions import InputTopic, Partitions
+from worker.stages.time_order import Patience, TimeOrder
 
 IDLE_SECONDS: Final = 0.1
 """How long one poll waits when there is nothing to do."""
@@ -35,6 +36,7 @@ class InputSettings:
     topics: what each is read as, by name.
     limits: of a batch.
     linger_seconds: how long a batch waits for more events.
+    patience: how long records wait for older ones.
     events_limit: stop taking records after so many; 0 means never.
     """
 
@@ -42,6 +44,7 @@ class InputSettings:
     topics: Mapping[str, InputTopic]
     limits: Limits
     linger_seconds: float
+    patience: Patience
     events_limit: int = 0
 
 
@@ -55,14 +58,17 @@ class Reading(Enum):
 class Intake:
     """Polls for the loop. now: seconds of a clock that never goes back."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument per part of the loop
         self,
+        *,
         inputs: InputSettings,
         source: GroupMember,
         partitions: Partitions,
+        order: TimeOrder,
         in_hand: InHand,
         now: Callable[[], float],
     ) -> None:
+        self._order = order
         self._inputs = inputs
         self._source = source
         self._partitions = partitions
@@ -86,10 +92,9 @@ class Intake:
 
     def poll_ahead(self) -> Polled:
         """What is there already and the next batch has room for."""
-        room = self._room
-        if not room or self._in_hand.filling.full or not self.taking:
+        if not self.room or not self.taking:
             return NOTHING
-        return self._source.poll(records_max=room, timeout_seconds=0)
+        return self._source.poll(records_max=self._wanted, timeout_seconds=0)
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch from these now; while paused, with all the others when that ends."""
@@ -106,18 +111,30 @@ class Intake:
         """Taking → paused."""
         if self.taking:
             self._source.pause(self._partitions.opened())
+            self._order.paused()
             self._reading = Reading.PAUSED
 
     def _records(self) -> Polled:
-        room, patience = self._room, self._patience()
-        polled = self._source.poll(records_max=room, timeout_seconds=patience) if room else NOTHING
+        wanted, patience = self._wanted, self._patience()
+        polled = NOTHING
+        if self.room:
+            polled = self._source.poll(records_max=wanted, timeout_seconds=patience)
         if not polled.records:
             self._in_hand.wait(BUSY_SECONDS)
         return polled
 
     @property
-    def _room(self) -> int:
+    def _wanted(self) -> int:
+        """How many records are polled for; some always, so that the group is heard."""
+        if self._order.waits_for:
+            return self._inputs.limits.events_max
+        return max(self.room - self._order.ready, 1)
+
+    @property
+    def room(self) -> int:
         """How many records may be taken now."""
+        if self._in_hand.filling.full:
+            return 0
         room = self._in_hand.filling.room
         if not self._inputs.events_limit:
             return room
@@ -126,7 +143,7 @@ class Intake:
 
     def _patience(self) -> float:
         """How many seconds a poll may wait for a record."""
-        if self._in_hand.posting is not None:
+        if self._in_hand.posting is not None or self._order.ready:
             return 0.0
         if self._partitions.waits_for_ledger:
             return BUSY_SECONDS
@@ -137,25 +154,25 @@ class Intake:
 
 
 class RecordsAhead:
-    """Records fetched before a commit, to be taken while the broker commits.
+    """What was polled before a commit, to be taken while the broker commits.
 
     seconds: how long that took.
     """
 
     def __init__(
         self,
-        records: Sequence[Record],
-        take: Callable[[Sequence[Record]], None],
+        polled: Polled,
+        take: Callable[[Polled], None],
         now: Callable[[], float],
     ) -> None:
-        self._records = records
+        self._polled = polled
         self._take = take
         self._now = now
         self.seconds = 0.0
 
     def take(self) -> None:
         """Decode and translate them, unless that was done."""
-        records, self._records = self._records, ()
+        polled, self._polled = self._polled, NOTHING
         started = self._now()
-        self._take(records)
+        self._take(polled)
         self.seconds += self._now() - started

@@ -19,7 +19,6 @@ from worker.stages.commits import PartitionCommit
 from worker.stages.item import Item
 from worker.stages.opening import Openings
 from worker.stages.parking import ParkedPartitions
-from worker.stages.priority import resting
 from worker.stages.seek_check import SeekCheck
 
 
@@ -52,8 +51,9 @@ class Partitions:
         self._openings = Openings(source, self._seek_check, window=window)
         self._parked = ParkedPartitions()
         self._ends: dict[TopicPartition, int] = {}
-        self._resting: frozenset[TopicPartition] = frozenset()
-        self._ranked = len({input_topic.priority for input_topic in topics.values()}) > 1
+        self._ahead: frozenset[TopicPartition] = frozenset()
+        self.changes = 0
+        """Grows when an assignment comes or goes."""
 
     # Records and their assignments
 
@@ -135,7 +135,7 @@ class Partitions:
         return [
             partition
             for partition in self.opened()
-            if not self._parked.sleeps(partition) and partition not in self._resting
+            if not self._parked.sleeps(partition) and partition not in self._ahead
         ]
 
     # Gained, lost, opened anew
@@ -159,11 +159,14 @@ class Partitions:
                 self._ends[partition] = end
         return bool(polled.lost or polled.gained)
 
-    def start_over(self, items: Iterable[Item]) -> None:
+    def start_over(
+        self, items: Iterable[Item], waiting: Iterable[tuple[Record, Assignment]] = ()
+    ) -> None:
         """After a failed transaction: every partition opens anew, where the group says.
 
         Whether it was written or not, the group knows; what is in memory may be older. items: what
-        is in hand, and must come again if it has no outcome.
+        is in hand, and must come again if it has no outcome. waiting: the first of each partition
+        that was read and is in no batch.
         """
         self._openings.forget_newest()
         self._seek_check.note_expected(self._assignments.values())
@@ -171,6 +174,8 @@ class Partitions:
             assignment = item.assignment
             if self.ours(item):
                 self._seek_check.note((assignment.topic, assignment.partition), item.offset)
+        for record, assignment in waiting:
+            self._seek_check.note((assignment.topic, assignment.partition), record.offset())
         for partition in self.assigned():
             self._begin(partition)
         self._source.pause(self.assigned())
@@ -194,7 +199,8 @@ class Partitions:
         self._openings.forget(partition)
         self._ends.pop(partition, None)
         self._parked.forget(partition)
-        self._resting -= {partition}
+        self._ahead -= {partition}
+        self.changes += 1
 
     def _seek(self, assignment: Assignment, offset: int, *, expects: int) -> None:
         """Read from here on; a partition where that fails opens anew, at the group's commit."""
@@ -245,31 +251,16 @@ class Partitions:
 
     def wake(self, now_ms: int) -> list[TopicPartition]:
         """The partitions that have slept long enough."""
-        return [each for each in self._parked.wake(now_ms) if each not in self._resting]
+        return self._parked.wake(now_ms)
 
-    # Priority
+    # Time order
 
-    @property
-    def rested(self) -> bool:
-        """Does some partition rest?"""
-        return bool(self._resting)
-
-    def rest(self, round_number: int | None) -> None:
-        """Let the less urgent rest while others are behind; None: there is time for all."""
-        if not self._ranked:
-            return
-        before = self._resting
-        self._resting = frozenset()
-        if round_number is not None:
-            ranked = {each: self._topics[each[0]].priority for each in self.opened()}
-            self._resting = resting(ranked, behind=self._behind, round_number=round_number)
-        self._source.pause(self._resting - before)
-        self._source.resume([each for each in self.awake() if each in before])
-
-    def _behind(self, partition: TopicPartition) -> bool:
-        """Is there more than what was committed, or read to an end?"""
-        taken = max(self._assignments[partition].committed, self._ends.get(partition, 0))
-        return not self._parked.sleeps(partition) and bool(self._source.lag(partition, taken))
+    def hold(self, ahead: frozenset[TopicPartition]) -> None:
+        """Fetch nothing of these, which were read far ahead of others, and of all others again."""
+        before, self._ahead = self._ahead, ahead
+        if ahead != before:
+            self._source.pause(ahead - before)
+            self._source.resume([each for each in self.awake() if each in before])
 
     # Commits
 

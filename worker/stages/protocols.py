@@ -55,6 +55,10 @@ class Observer(Protocol):
         """The next record of this partition is not due yet; None: it may be now."""
         ...
 
+    def passed(self, partition: TopicPartition) -> None:
+        """This partition lags and brings nothing: the others go on without it."""
+        ...
+
     def aborted(self, reason: str) -> None:
         """A transaction was aborted, and its records are read again."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -43,6 +43,7 @@ from worker.stages.intake import InputSettings
 from worker.stages.partitions import InputTopic
 from worker.stages.post.poster import Poster
 from worker.stages.protocols import Posting, Writer
+from worker.stages.time_order import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         clock = LedgerClock(opened)
         legs_max = _reach_ledger(counted, clock, thread, settings)
         health = Health(deadline_seconds=settings.ledger.deadline_seconds)
-        source = _source(settings, list(reads), health)
-        stack.callback(source.close)
+        source = stack.enter_context(closing(_source(settings, list(reads), health)))
         metrics = _outputs(stack, settings, health, counted, rulebook)
         after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
@@ -146,9 +146,15 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             now=time.monotonic,
             wall_ms=clock.now_ms,
         )
+        metrics.order_waiting(lambda: pipeline.waiting_seconds)
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
-        probe = LedgerProbe(clock=clock, ledger_thread=thread)
-        parts = (pipeline, source, observer, probe, watchdog)
+        parts = (
+            pipeline,
+            source,
+            observer,
+            LedgerProbe(clock=clock, ledger_thread=thread),
+            watchdog,
+        )
         yield Worker(settings, *parts, close_ledger=counted.close, now_ms=clock.now_ms)
 
 
@@ -202,6 +208,7 @@ def _inputs(
         topics=reads,
         limits=Limits(batch.events_max, legs_max, batch.bytes_max),
         linger_seconds=batch.linger_ms / 1000,
+        patience=Patience(batch.skew_seconds, batch.skew_limit_seconds),
         events_limit=events_limit,
     )
 
