@@ -148,13 +148,8 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         )
         metrics.order_waiting(lambda: pipeline.waiting_seconds)
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
-        parts = (
-            pipeline,
-            source,
-            observer,
-            LedgerProbe(clock=clock, ledger_thread=thread),
-            watchdog,
-        )
+        probe = LedgerProbe(clock=clock, ledger_thread=thread)
+        parts = (pipeline, source, observer, probe, watchdog)
         yield Worker(settings, *parts, close_ledger=counted.close, now_ms=clock.now_ms)
 
 
