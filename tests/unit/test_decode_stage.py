@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from worker.codecs.decode import Decoder
+from worker.codecs.parked import ROLE_HEADER
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.errors import BrokenInvariant
@@ -85,3 +86,19 @@ def test_a_value_that_reads_otherwise_stops_the_worker() -> None:
     """A value that was an event stays one."""
     with pytest.raises(BrokenInvariant, match="not read as before"):
         Decoder().body_of(b"{")
+
+
+def test_each_parked_record_has_its_own_role() -> None:
+    """A parked topic has none; a record that came with a role of its own making keeps the last."""
+    reader = EventReader(Decoder(), Translator(RULES))
+    roles = (b"payments", b"commands", b"payments")
+    records = [record([(ROLE_HEADER, b"treasury"), (ROLE_HEADER, role)]) for role in roles]
+    parked = Assignment("parked.1", 0, "", base=1 << 40, until=100, opened=True)
+    own = Assignment("stripe", 0, "settlements", base=1 << 40, until=100, opened=True)
+    for assignment, expected in (
+        (parked, [role.decode() for role in roles]),
+        (own, ["settlements"] * 3),
+    ):
+        portion = [(each, assignment) for each in records]
+        items = list(reader.items(portion, reader.decode(records), group="test"))
+        assert [item.role for item in items] == expected

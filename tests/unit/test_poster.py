@@ -20,6 +20,7 @@ from worker.core.translate import Translator
 from worker.core.wire import (
     ROW_BYTES,
     Account,
+    CreateResult,
     QueryFilter,
     Transfer,
     TransferFlags,
@@ -78,8 +79,18 @@ transactions:
       leg: {for_each: data.object.amounts, debit: bank, credit: fees, amount: item, code: 7}
 """
 LEGS_MAX = 4
+REQUESTS_MAX = 200
 GIVEN = """gross: {debit: bank, credit: "wallet[data.object.customer]", amount: data.object.amount,
         code: 3}"""
+
+
+class PatientLedger(EmbeddedLedger):
+    """Takes so many requests at most: a poster that never ends is a failure and no pause."""
+
+    def create_transfers(self, batch: bytes) -> list[CreateResult]:
+        self._taken = getattr(self, "_taken", 0) + 1
+        assert self._taken <= REQUESTS_MAX, "the poster does not come to an end"
+        return super().create_transfers(batch)
 
 
 class Posting:
@@ -90,7 +101,7 @@ class Posting:
     ) -> None:
         path = folder / f"{len(list(folder.iterdir()))}.yaml"
         path.write_text(rules)
-        self.ledger = ledger or EmbeddedLedger(batch_max=LEGS_MAX)
+        self.ledger = ledger or PatientLedger(batch_max=LEGS_MAX)
         self.translator = Translator(load(path))
         self.poster = Poster(self.ledger, self.translator, parked_max=2)
         self.partition = Assignment("t", 0, "", 1 << 40, until=1 << 30)
@@ -240,6 +251,16 @@ def test_a_closed_account_diverts_once(posting: Posting) -> None:
     assert outcome.rejection
     assert outcome.rejection.reason == "debit_account_already_closed"
     assert outcome.rejection.leg == "fee.suspense"
+
+
+def test_a_diverted_chain_is_not_diverted_again(posting: Posting) -> None:
+    """To suspense once and no further: else a closed suspense account would have no end."""
+    translated = posting.item("paid_in", id="p", customer="a", amount=100).translated
+    assert isinstance(translated, Chain)
+    assert (translated.suspends, translated.diverted) == (True, False)
+    diverted = posting.translator.translate(translated.event, role="", diverted=True)
+    assert isinstance(diverted, Chain)
+    assert (diverted.suspends, diverted.diverted) == (False, True)
 
 
 def test_a_diverted_chain_is_found_again_as_diverted(tmp_path: Path) -> None:

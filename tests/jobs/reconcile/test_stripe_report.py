@@ -34,7 +34,7 @@ FEED: tuple[tuple[str, str, str, int, int], ...] = (
 )  # fmt: skip
 
 
-def told() -> list[Generated]:
+def settled() -> list[Generated]:
     rows = [
         settlement(txn, gross, fee, source=source, reporting_category=category)
         for txn, source, category, gross, fee in FEED
@@ -99,7 +99,7 @@ def test_rows_and_payouts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Gross, fee and net each; a payout ties when its rows add up to zero."""
-    day = played(tmp_path, told(), rules=RULES)
+    day = played(tmp_path, settled(), rules=RULES)
     rows = report()
     edit(rows)
     path = write_report(tmp_path / "stripe.csv", rows)
@@ -107,6 +107,42 @@ def test_rows_and_payouts(
     code = int(bool(items))
     found = reconciled(day, all_records(day), monkeypatch, capsys, *options, code=code)
     assert [named(item) for item in found["items"] if item["differs"]] == items
+
+
+@pytest.mark.parametrize(
+    ("edit", "paid", "told", "row", "says"),
+    [
+        (drop(4), "40.70", "35.70", "txn_fee", "is missing and accounts for it"),
+        (drop(5), "40.70", "42.70", "txn_fr",  "is missing and accounts for it"),
+        (drop(6), "0.00", "40.70", "txn_po",  "its own is missing"),
+        (change(4, gross=7, net=7), "40.70", "40.77", "",        "do not add up to what was paid"),
+        (change(6, gross=-1, net=-1), "40.71", "40.70", "",       "do not add up to what was paid"),
+    ],
+    ids=["plus", "minus", "payout", "amount", "paid"],
+)  # fmt: skip
+def test_what_does_not_tie(  # noqa: PLR0913, PLR0917 - three fixtures
+    edit: Callable[[list[Row]], None],
+    paid: str,
+    told: str,
+    row: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What was paid, what the rows come to, and the one row of the feed that makes up for it."""
+    day = played(tmp_path, settled(), rules=RULES)
+    rows = report()
+    edit(rows)
+    path = write_report(tmp_path / "stripe.csv", rows)
+    options = ("--stripe-report", str(path), "--settle-days", "9999")
+    found = reconciled(day, all_records(day), monkeypatch, capsys, *options, code=1)
+    (item,) = (item for item in found["items"] if named(item) == UNTIED)
+    assert (item["expected_amount"], item["actual_amount"]) == (paid, told)
+    assert item["transfer_id"] == row
+    assert says in item["detail"]
+    payouts = found["summary"]["payouts"]
+    assert (payouts["payouts_that_tie"], payouts["payouts_that_do_not"]) == (0, 1)
 
 
 def named(item: dict[str, Any]) -> tuple[str, str]:
@@ -121,7 +157,7 @@ def test_a_payout_of_the_feed_that_the_report_does_not_have(
         settlement(f"txn_{at}", -50, 0, source=f"po_{at}", reporting_category="payout", created=at)
         for at in (1_767_225_700, 1_767_999_999)
     ]
-    day = played(tmp_path, [*told(), *other], rules=RULES)
+    day = played(tmp_path, [*settled(), *other], rules=RULES)
     path = write_report(tmp_path / "stripe.csv", report())
     options = ("--stripe-report", str(path), "--settle-days", "9999")
     found = reconciled(day, all_records(day), monkeypatch, capsys, *options, code=1)

@@ -203,3 +203,9 @@ def test_a_replay_begins_once(broker: Settings) -> None:
     assert committed() == {FIRST: 7, SECOND: -1001}
     _commit_starts(broker, "replay", both, resume=True)
     assert committed() == {FIRST: 7, SECOND: 4}
+    with closing(JobOffsets(connection_of(broker), "replay")) as offsets:
+        offsets.commit([Commit(*FIRST, 0, "")])
+    with pytest.raises(UsageError, match=r"stands at a/0@0 already"):
+        _commit_starts(broker, "replay", first, resume=False)
+    _commit_starts(broker, "replay", first, resume=True)
+    assert committed() == {FIRST: 0, SECOND: 4}

@@ -24,7 +24,7 @@ from worker.config.sections import SyncSettings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import account_id
 from worker.core.ports import Record
-from worker.core.wire import AccountFilter, Transfer
+from worker.core.wire import AccountBalance, AccountFilter, Transfer
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.sync import balances, follow
 from worker.jobs.sync.balances import read_nets
@@ -294,6 +294,67 @@ def test_what_is_remembered_has_a_limit(
         books.move("clearing", f"wallet[{key}]", 1)
     cache = copied(books, *([one] for one in books.records), books.records)
     assert balances_of(cache)["house/clearing/usd.balance"] == 3
+
+
+class CountedLedger(EmbeddedLedger):
+    """Counts the balances that are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[int] = []
+
+    def account_transfers(self, query: AccountFilter) -> list[Transfer]:
+        self.read.append(query.account_id)
+        return super().account_transfers(query)
+
+    def account_balances(self, query: AccountFilter) -> list[AccountBalance]:
+        self.read.append(query.account_id)
+        return super().account_balances(query)
+
+
+def test_a_row_that_is_as_new_is_not_read_again(
+    books: AnnouncedLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not within the limit of what is remembered; beyond it everything is read once more."""
+    books.ledger = CountedLedger()
+    for key in "ab":
+        books.move("clearing", f"wallet[{key}]", 1)
+
+    def reads(limit: int) -> int:
+        monkeypatch.setattr(follow, "KNOWN_MAX", limit)
+        following = follower(books, MemoryOutbox(*[books.records] * 3), MemoryCache())
+        following.step()
+        first = len(set(books.ledger.read))  # type: ignore[attr-defined] # it counts
+        assert first == 3
+        books.ledger.read.clear()  # type: ignore[attr-defined] # it counts
+        following.step()
+        following.step()
+        again = len(set(books.ledger.read))  # type: ignore[attr-defined] # it counts
+        assert len(following._known) <= max(limit, 3)
+        books.ledger.read.clear()  # type: ignore[attr-defined] # it counts
+        return again
+
+    assert reads(3) == 0
+    for number, key in enumerate("cdefg"):
+        books.move("clearing", f"wallet[{key}]", 1 + number)
+    following = follower(books, MemoryOutbox(*([one] for one in books.records)), MemoryCache())
+    for _ in books.records:
+        following.step()
+        assert len(following._known) <= 3 + 2
+
+
+def test_offsets_are_committed_once(books: AnnouncedLedger) -> None:
+    """When they have moved: another member may have the partition and be further by then."""
+    books.move("clearing", "wallet[a]", 1)
+    outbox = MemoryOutbox(books.records, [], books.records)
+    following = follower(books, outbox, MemoryCache())
+    following.step()
+    assert outbox.committed == {PLACE: 1}
+    outbox.committed.clear()
+    following.step()
+    assert outbox.committed == {}
+    following.step()
+    assert outbox.committed == {PLACE: 1}
 
 
 def test_single_accounts_have_rows_by_their_names(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""Conditions: nothing but true and false decides, whichever way leads to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.core.expressions.compiler import compile_expression
+from worker.core.expressions.operators import IllTyped
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, "", "true", 1.0, [], {}])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data.n",
+        "not data.n",
+        "data.n and true",
+        "true and data.n",
+        "data.n or false",
+        "false or data.n",
+        "1 if data.n else 2",
+        "not (data.n if data.yes else true)",
+        "not (true if data.no else data.n)",
+        "(data.n if data.yes else true) and true",
+        "(true if data.no else data.n) or false",
+        "1 if (data.n if data.yes else false) else 2",
+        "data.list where data.n",
+        "data.list[data.n]",
+    ],
+)
+def test_what_is_no_boolean_decides_nothing(text: str, value: object) -> None:
+    """Wherever a condition stands, and whichever way leads to it."""
+    body = {"data": {"n": value, "yes": True, "no": False, "list": [1]}}
+    expression = compile_expression(text, condition=text == "data.n")
+    for reading in (expression.fast, expression.precise):
+        with pytest.raises(IllTyped):
+            reading(body)
