@@ -32,12 +32,12 @@ ROOMS: dict[str, str] = {
     "worker.kafka.topics": "core config kafka",
     "worker.jobs": "core",
     "worker.jobs.archive": "core codecs",
-    "worker.jobs.generate": "codecs",
+    "worker.jobs.generate": "core codecs",
     "worker.jobs.examples": "core core.expressions rulebooks codecs ledger stages stages.post"
     " jobs.generate",
     "worker.jobs.live": "core config rulebooks codecs ledger stages stages.post pipeline observe"
     " kafka",
-    "worker.jobs.journal": "core",
+    "worker.jobs.journal": "core jobs",
     "worker.jobs.reports": "core ledger",
     "worker.jobs.export": "core codecs ledger jobs",
     "worker.jobs.reconcile": "core config codecs ledger stages stages.post kafka jobs jobs.archive"

@@ -11,8 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from worker.commands.options import positive
 from worker.core.errors import UsageError
 from worker.core.plural import count_of
@@ -21,6 +19,7 @@ from worker.jobs.generate.scene import TREASURY, Generated
 from worker.jobs.generate.stripe_report import write_report
 from worker.jobs.generate.traffic import Traffic
 from worker.jobs.progress import Progress
+from worker.jobs.text_tables import write_document
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -166,7 +165,7 @@ def _report(
         "stripe_report_rows": rows,
     }
     if arguments.json:
-        out.write(orjson.dumps(summary).decode() + "\n")
+        write_document(out, summary)
         return
     out.write(f"{count_of(arguments.events, 'record')} of seed {arguments.seed}\n")
     for name, times in [*summary["topics"].items(), *summary["notes"].items()]:

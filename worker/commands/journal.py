@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,7 +15,8 @@ from worker.core.money import major_units
 from worker.core.plural import count_of
 from worker.jobs.journal.entries import Entry, read_journal
 from worker.jobs.journal.events import event_of_entry
-from worker.jobs.journal.picture import TAccount, picture, shown, t_accounts
+from worker.jobs.journal.picture import TAccount, picture, t_accounts
+from worker.jobs.text_tables import visible, write_document
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         accounts = {entry.id: _as_json(entry, pictures[entry.id]) for entry in entries}
         found = [{**accounts[name], "state": state} for name, state in states.items()]
         about = {"file": arguments.file, "topic": topic, "entries": found}
-        sys.stdout.write(json.dumps(about, indent=2) + "\n")
+        write_document(sys.stdout, about, indent=2)
     else:
         counts = Counter(states.values())
         words = [
@@ -107,7 +107,9 @@ def _checked(path: Path, rulebook: Rulebook) -> list[Entry]:
         raise UsageError(f"{path} is not UTF-8") from None
     found = read_journal(text, rulebook)
     if found.mistakes:
-        raise UsageError("\n".join(f"{path}:{line}: {shown(why)}" for line, why in found.mistakes))
+        raise UsageError(
+            "\n".join(f"{path}:{line}: {visible(why)}" for line, why in found.mistakes)
+        )
     return found.entries
 
 

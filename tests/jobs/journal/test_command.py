@@ -95,7 +95,7 @@ def test_an_entry_is_sent_once(capsys: pytest.CaptureFixture[str]) -> None:
         ("je_1", "there_already"),
         ("je_2", "sent"),
     ]
-    assert [record.key() for record in on_topic()] == [b"je_1", b"je_2"]
+    assert sorted(record.key() or b"" for record in on_topic()) == [b"je_1", b"je_2"]
 
 
 @pytest.mark.parametrize("changed", [("60.00", "61.00"), ("2026-01-01", "2026-01-02")])

@@ -8,7 +8,7 @@ from worker.config.settings import PACKAGED_RULEBOOK
 from worker.jobs.journal.amounts import BadAmount, minor_units
 from worker.jobs.journal.entries import LINES_MAX, read_journal
 from worker.jobs.journal.events import event_of_entry, value_of
-from worker.jobs.journal.picture import shown
+from worker.jobs.text_tables import visible
 from worker.rulebooks.load import load
 
 RULES = load(PACKAGED_RULEBOOK)
@@ -160,4 +160,4 @@ def test_the_same_entry_gives_the_same_bytes() -> None:
 
 def test_what_a_terminal_would_obey_is_shown() -> None:
     """A name with an escape sequence is printed as text."""
-    assert shown("a\x1b[31mb\u202ec") == r"a\x1b[31mb\u202ec"
+    assert visible("a\x1b[31mb\u202ec") == r"a\x1b[31mb\u202ec"

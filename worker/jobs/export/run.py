@@ -12,16 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from worker.core.errors import UsageError
 from worker.core.ports import newest_timestamp
-from worker.core.wire import Account, Transfer, pack_account, pack_transfer
+from worker.core.wire import pack_account, pack_transfer
 from worker.jobs.export.rows import ExportRow, account_fields, transfer_fields
+from worker.jobs.portions import portions
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers
 
@@ -152,14 +152,14 @@ def finish(
     if export.manifest["complete"]:
         return export.manifest
     cut = int(export.manifest["cut"])
-    for page in _portions(
+    for page in portions(
         all_transfers(books.ledger, start_ns=export.next_timestamp("transfers"), end_ns=cut + 1),
         export.manifest["part_rows"],
     ):
         rows = transfer_fields(books, page)
         export.add("transfers", rows, b"".join(map(pack_transfer, page)), page[-1].timestamp)
         written("transfers", len(page))
-    for accounts in _account_portions(
+    for accounts in portions(
         all_accounts(books.ledger, start_ns=export.next_timestamp("accounts")),
         export.manifest["part_rows"],
     ):
@@ -169,16 +169,6 @@ def finish(
         written("accounts", len(accounts))
     _close(export, moved=newest_timestamp(books.ledger) != cut)
     return export.manifest
-
-
-def _portions(rows: Iterator[Transfer], size: int) -> Iterator[list[Transfer]]:
-    while page := list(islice(rows, size)):
-        yield page
-
-
-def _account_portions(rows: Iterator[Account], size: int) -> Iterator[list[Account]]:
-    while page := list(islice(rows, size)):
-        yield page
 
 
 def _close(export: Export, *, moved: bool) -> None:

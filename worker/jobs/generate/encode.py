@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 
 from worker.codecs.avro import encode_event
 from worker.jobs.generate.poison import NOTE
 from worker.jobs.generate.scene import COMMANDS, PAYMENTS, SETTLEMENTS, TREASURY, Generated
-
-RecordFormat = Literal["json", "avro"]
 
 SCHEMAS: Final[Mapping[str, str]] = {
     PAYMENTS: "stripe_payment_event",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from worker.core.money import major_units
 from worker.jobs.generate.stripe_balance import StripeRow
 
 COLUMNS: Final = (
@@ -29,18 +30,12 @@ def write_report(file: TextIO, rows: Iterable[StripeRow]) -> int:
     for settled, payout, paid_at in rows:
         count += 1
         scale = SCALES.get(settled["currency"], 2)
-        amounts = (_major(settled[name], scale) for name in ("amount", "fee", "net"))
+        amounts = (major_units(settled[name], scale) for name in ("amount", "fee", "net"))
         created, available = (_utc(settled[name]) for name in ("created", "available_on"))
         start = (payout, _utc(paid_at) if payout else "", settled["id"], created, available)
         end = (settled["reporting_category"], settled["source"], settled["description"])
         out.writerow((*start, settled["currency"], *amounts, *end))
     return count
-
-
-def _major(amount: int, scale: int) -> str:
-    whole, part = divmod(abs(amount), 10**scale)
-    sign = "-" if amount < 0 else ""
-    return f"{sign}{whole}.{part:0{scale}d}" if scale else f"{sign}{whole}"
 
 
 def _utc(second: int) -> str:

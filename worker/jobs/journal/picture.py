@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from worker.core.chain import Chain
+from worker.core.iso_times import iso_second
 from worker.core.money import Currency, major_units
 from worker.core.rulebook import Rulebook
 from worker.jobs.journal.entries import Entry
+from worker.jobs.text_tables import visible
 
 
 class TAccount(NamedTuple):
@@ -39,13 +40,13 @@ def t_accounts(chain: Chain, rulebook: Rulebook) -> list[TAccount]:
 
 
 def picture(entry: Entry, accounts: list[TAccount]) -> Iterator[str]:
-    """The entry for a person, line by line; what a terminal would obey is shown, not sent."""
-    date = datetime.fromtimestamp(entry.created, UTC).isoformat().replace("+00:00", "Z")
-    yield shown(f"{entry.id}  {date.removesuffix('T00:00:00Z')}  {entry.reason}")
-    yield shown(f"  requested by {entry.requested_by}, approved by {entry.approved_by}")
+    """The entry for a person, line by line; what a terminal would obey is an escape."""
+    date = iso_second(entry.created)
+    yield visible(f"{entry.id}  {date.removesuffix('T00:00:00Z')}  {entry.reason}")
+    yield visible(f"  requested by {entry.requested_by}, approved by {entry.approved_by}")
     rows = [
         (
-            shown(each.text),
+            visible(each.text),
             each.currency.name,
             _major(each, each.debits),
             _major(each, each.credits),
@@ -58,11 +59,6 @@ def picture(entry: Entry, accounts: list[TAccount]) -> Iterator[str]:
     for name, currency, debit, credit in rows:
         line = f"    {name:<{wide}}  {currency}  {debit:>{columns[0]}}  {credit:>{columns[1]}}"
         yield line.rstrip()
-
-
-def shown(text: str) -> str:
-    """The text with every character that does not print as its escape."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _major(account: TAccount, amount: int) -> str:

@@ -6,16 +6,16 @@ resumes without losing or repeating anything. Each filter has offsets of its own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import islice
 from typing import Final
 
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.ports import Announcement, Commit, Record, TopicPartition
+from worker.jobs.portions import portions
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
 from worker.kafka.connection import connection_of
@@ -150,7 +150,7 @@ class _Job:
             choosing.took(record)
         total = count_offsets(left)
         records = progress.over(self._letters.read(left), "letters", total=total)
-        for portion in _portions(records):
+        for portion in portions(records, PORTION):
             if self._lock is not None:
                 self._lock.keep()
             choices = choosing.choose(portion)
@@ -191,11 +191,6 @@ def _letter_topics(settings: Settings, request: RedriveRequest, topics: TopicRea
             return [settings.topics.rejected]
         case "parked":
             return topics.offsets.parked(settings.topics.parked)
-
-
-def _portions(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while portion := list(islice(records, PORTION)):
-        yield portion
 
 
 def _after(portion: Iterable[Record]) -> dict[TopicPartition, int]:

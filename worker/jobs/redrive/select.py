@@ -21,6 +21,7 @@ from worker.codecs.letters import (
     rejection,
     time_of,
 )
+from worker.codecs.outbox_reader import position_text
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
 from worker.core.ports import Announcement, Headers, Record, RecordPosition
@@ -129,7 +130,7 @@ class LetterSelection:
     # A letter's fields
 
     def _read(self, letter: Record) -> _Wanted:
-        name = f"{letter.topic()}/{letter.partition()}@{letter.offset()}"
+        name = position_text(letter)
         if self.request.kind == "rejected":
             return self._rejected(name, letter)
         found = original_of(letter, parked=self.parked)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, NamedTuple
 
+from worker.codecs.outbox_reader import position_text
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event
 from worker.core.ports import Record
+from worker.jobs.portions import portions
 from worker.stages.decode import EventReader
 from worker.stages.post.ledger_status import ChainStatus, LedgerStatus, RequestedChain
 
@@ -102,8 +103,7 @@ class ReplayPlanner:
 
     def read(self, records: Iterable[Record]) -> ReplayPlan:
         """Every record, in order."""
-        left = iter(records)
-        while portion := list(islice(left, PORTION)):
+        for portion in portions(records, PORTION):
             self._take(portion)
         return self.plan
 
@@ -163,6 +163,5 @@ class ReplayPlanner:
 
 def _item(read: _Read, kind: str, transaction: str) -> PlanItem:
     record = read.record
-    origin = f"{record.topic()}/{record.partition()}@{record.offset()}"
     event_id = read.found.id if isinstance(read.found, Event) else ""
-    return PlanItem(kind, transaction, event_id, origin)
+    return PlanItem(kind, transaction, event_id, position_text(record))

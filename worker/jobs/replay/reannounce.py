@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import islice
 from typing import Final, NamedTuple
 
 from worker.codecs.outbox import OutboxEncoder
@@ -25,6 +24,7 @@ from worker.core.ids import hex_id
 from worker.core.ports import Announcement, Commit, Ledger, Record, RecordPosition, newest_timestamp
 from worker.core.wire import Transfer
 from worker.jobs.live.encoders import outbox_encoder
+from worker.jobs.portions import portions
 from worker.jobs.progress import Progress
 from worker.kafka.connection import connection_of
 from worker.kafka.job_offsets import JobOffsets
@@ -96,7 +96,7 @@ def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring a
         low = max(start_ns, result.since + 1 if result.since else 0)
         transfers = all_transfers(books.ledger, start_ns=low, end_ns=cut)
         chains = chains_of(progress.over(transfers, "transfers"))
-        while portion := list(islice(chains, PORTION)):
+        for portion in portions(chains, PORTION):
             announcements, unannounced = reannouncer.announce(portion)
             writing.write(announcements, portion[-1][-1].timestamp)
             result.transfers += len(announcements)

@@ -1,0 +1,16 @@
+"""Cuts what comes one by one into lists of a certain length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def portions(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`; the last one may be shorter."""
+    left = iter(items)
+    while portion := list(islice(left, size)):
+        yield portion
