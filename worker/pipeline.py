@@ -44,8 +44,8 @@ class Pipeline:
     """One worker's loop; it belongs to one thread.
 
     ledger_thread: runs one call at a time, in order: the ledger takes one request at a time.
-    now: seconds of a clock that never goes back. wall_ms: milliseconds since 1970,
-    the same for every worker.
+    now: seconds of a clock that never goes back.
+    wall_ms: milliseconds since 1970, the same for every worker.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per port

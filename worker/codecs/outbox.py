@@ -105,8 +105,9 @@ class OutboxEncoder:
     ) -> list[Announcement]:
         """The outbox records of a chain's legs, in order.
 
-        attempt: under which the chain was posted. legs: at least one. record: the one that posted
-        the chain, or by which it is announced.
+        attempt: under which the chain was posted.
+        legs: at least one.
+        record: the one that posted the chain, or by which it is announced.
         """
         event, topic, fixed = chain.event, self._topic, self._fixed_headers
         begin, before_pending, before_amount, after_amount, before_time, before_stamp, after = (

@@ -43,8 +43,10 @@ class ParkedEvents:
     ) -> Announcement:
         """The record on its way to wait once more.
 
-        dead: what it waits for. tries: how often it waited before, fewer than there are topics.
-        role, since: of the stay that read it.
+        dead: what it waits for.
+        tries: how often it waited before, fewer than there are topics.
+        role, since: of the assignment that read it.
+
         A record that the broker finds too large to wait is a dead letter.
         """
         headers = [

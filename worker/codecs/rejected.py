@@ -21,7 +21,8 @@ REJECTED: Final = "ledger.event.rejected"
 class RejectedEncoder:
     """Encodes rejections.
 
-    source: CloudEvents' source, a URI reference. rulebook_digest: of the rulebook in force.
+    source: CloudEvents' source, a URI reference.
+    rulebook_digest: of the rulebook in force.
     """
 
     def __init__(self, *, topic: str, source: str, rulebook_digest: str) -> None:
@@ -42,7 +43,8 @@ class RejectedEncoder:
     ) -> Announcement:
         """The announcement that the ledger refused an event.
 
-        record: the one that brought it. leg: the leg refused, empty when not known.
+        record: the one that brought it.
+        leg: the leg refused, empty when not known.
         reason: the ledger's status in lower_snake_case, or `rejected_before`.
         attempt: the one that was refused.
         """

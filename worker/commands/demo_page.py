@@ -39,7 +39,10 @@ LISTED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class DemoResults:
-    """What was read back. posted, rejected, dead: the records of those topics."""
+    """What was read back.
+
+    posted, rejected, dead: the records of those topics.
+    """
 
     rulebook: Rulebook
     notes: Counter[str]

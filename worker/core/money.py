@@ -29,7 +29,10 @@ def major_units(amount: int, scale: int) -> str:
 
 
 class Currency(NamedTuple):
-    """One TigerBeetle ledger. scale: minor digits in Stripe's convention (jpy 0, usd 2, kwd 3)."""
+    """One TigerBeetle ledger.
+
+    scale: minor digits in Stripe's convention (jpy 0, usd 2, kwd 3).
+    """
 
     name: str
     ledger: int

@@ -18,7 +18,10 @@ REASONS: Final = (Reason.BAD_AMOUNT, Reason.BAD_KEY)
 
 @dataclass(frozen=True, slots=True)
 class CompiledRequirement:
-    """One condition, ready to run. sentence: what must be true, for messages."""
+    """One condition, ready to run.
+
+    sentence: what must be true, for messages.
+    """
 
     sentence: str
     holds: Evaluate

@@ -64,7 +64,10 @@ class DeclaredAccount:
 
 @dataclass(frozen=True, slots=True)
 class TopicRule:
-    """What one role's topic may carry. types: globs; one that starts with `!` takes types out."""
+    """What one role's topic may carry.
+
+    types: globs; one that starts with `!` takes types out.
+    """
 
     role: str
     types: tuple[str, ...]
@@ -74,7 +77,10 @@ class TopicRule:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """Events that carry no money, or tell what another event already tells. pattern: a glob."""
+    """Events that carry no money, or tell what another event already tells.
+
+    pattern: a glob.
+    """
 
     pattern: str
     when: Expression | None = None
@@ -143,7 +149,10 @@ Use = AccountUse | OriginUse | NamedUse
 
 
 class OriginLeg(NamedTuple):
-    """One transfer of an earlier chain that holds accounts of a leg. part: hashed into its id."""
+    """One transfer of an earlier chain that holds accounts of a leg.
+
+    part: hashed into its id.
+    """
 
     leg: str
     part: str
@@ -189,7 +198,10 @@ class Predecessor:
 
 @dataclass(frozen=True, slots=True)
 class Suspense:
-    """Where a leg's money goes when an account of its chain is closed. side: which is replaced."""
+    """Where a leg's money goes when an account of its chain is closed.
+
+    side: which is replaced.
+    """
 
     side: Side
     use: AccountUse
@@ -220,7 +232,10 @@ class PendingUse:
 
 @dataclass(frozen=True, slots=True)
 class ForEach:
-    """One `for_each`. name: what its item is called in expressions."""
+    """One `for_each`.
+
+    name: what its item is called in expressions.
+    """
 
     name: str
     items: Expression

@@ -75,8 +75,10 @@ class Translator:
     ) -> Chain | Skipped | Dead:
         """What the event asks of the ledger.
 
-        role: of the topic it came on. attempt: 0 to 7. diverted: for a chain that `suspends`, the
-        one that is sent after the ledger has closed an account.
+        role: of the topic it came on.
+        attempt: 0 to 7.
+        diverted: for a chain that `suspends`, the one that is sent after the ledger has closed an
+            account.
         """
         if not 0 <= attempt <= ATTEMPT_MAX:
             raise ValueError(f"attempt {attempt} is not within 0 to {ATTEMPT_MAX}")

@@ -22,7 +22,8 @@ Item = TypeVar("Item")
 class Progress:
     """Passes items on and says how many have passed.
 
-    stream: stderr where none is given. log_seconds: between two lines where no terminal is.
+    stream: stderr where none is given.
+    log_seconds: between two lines where no terminal is.
     """
 
     def __init__(self, stream: TextIO | None = None, *, log_seconds: float = LOG_SECONDS) -> None:

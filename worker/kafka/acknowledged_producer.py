@@ -30,7 +30,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Acknowledgement(NamedTuple):
-    """What became of one record. error: the name of Kafka's error; empty when it is written."""
+    """What became of one record.
+
+    error: the name of Kafka's error; empty when it is written.
+    """
 
     token: object
     error: str
@@ -39,8 +42,8 @@ class Acknowledgement(NamedTuple):
 class AcknowledgedProducer:
     """A producer with a thread that waits for acknowledgements; close it afterwards.
 
-    deadline_seconds: within which a record is acknowledged, or reported as failed. acknowledged:
-    called from the thread with all that came in one round.
+    deadline_seconds: within which a record is acknowledged, or reported as failed.
+    acknowledged: called from the thread with all that came in one round.
     """
 
     def __init__(

@@ -12,7 +12,10 @@ from worker.kafka.connection import REACH_SECONDS, KafkaConnection
 
 
 class MemberState(NamedTuple):
-    """One member. host: as the broker sees it."""
+    """One member.
+
+    host: as the broker sees it.
+    """
 
     client_id: str
     instance_id: str
@@ -21,7 +24,10 @@ class MemberState(NamedTuple):
 
 
 class GroupState(NamedTuple):
-    """A consumer group. state: the coordinator's word in lower case, as `stable` or `empty`."""
+    """A consumer group.
+
+    state: the coordinator's word in lower case, as `stable` or `empty`.
+    """
 
     group: str
     state: str

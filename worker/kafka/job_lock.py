@@ -51,8 +51,8 @@ class JobLock:
 
     A broker that cannot say who is in a group (the embedded one) gives no lock.
 
-
-    group: the lock's own group. topic: any topic that the group may read; nothing is read of it.
+    group: the lock's own group.
+    topic: any topic that the group may read; nothing is read of it.
     job: what only one may do, for the refusal.
 
     Raises:

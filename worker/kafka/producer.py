@@ -81,7 +81,7 @@ class TransactionalProducer:
     side_by_side: topics of which each transaction writes to one partition, another one every time.
     after_commit: called with every commit; the embedded broker needs it.
     while_waiting: called between tries, so that a long outage does not look like a hang.
-    stopping_seconds: since the process was told to stop; 0.0 while it was not.
+    stopping_seconds: since the signal to stop; 0.0 while none came.
     yields: stop when another process takes over the id, instead of taking it back.
     """
 

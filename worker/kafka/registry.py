@@ -33,7 +33,10 @@ T = TypeVar("T")
 
 
 class Registry:
-    """One registry; made by `open_registry`. while_waiting: called between two tries."""
+    """One registry; made by `open_registry`.
+
+    while_waiting: called between two tries.
+    """
 
     def __init__(
         self,

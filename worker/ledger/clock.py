@@ -13,7 +13,10 @@ from worker.core.ports import Ledger
 
 
 class LedgerClock:
-    """Known from `ask`, which must come first. now_ns: of a clock that never goes back."""
+    """Known from `ask`, which must come first.
+
+    now_ns: of a clock that never goes back.
+    """
 
     def __init__(self, ledger: Ledger, *, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._ledger = ledger

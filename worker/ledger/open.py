@@ -27,9 +27,11 @@ def open_ledger(
 ) -> Ledger:
     """The ledger at `addresses`: `embedded`, `embedded:FILE`, or host:port separated by commas.
 
-    cluster_id: of a TigerBeetle cluster. deadline_seconds: how long one of its requests may take;
-    None waits until `close()`. now_ns: the clock of an embedded ledger. A TigerBeetle server is
-    first contacted by the first request.
+    cluster_id: of a TigerBeetle cluster.
+    deadline_seconds: how long one of its requests may take; None waits until `close()`.
+    now_ns: the clock of an embedded ledger.
+
+    A TigerBeetle server is first contacted by the first request.
 
     Raises `UsageError` for addresses that are wrong or do not resolve, for a client that is not
     installed, and for a file that is no embedded ledger, damaged, or open elsewhere;

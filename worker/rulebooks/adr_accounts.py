@@ -35,7 +35,10 @@ SYNC_TO: Final = re.compile(r"([A-Za-z]\w*)\.([A-Za-z]\w*)", re.ASCII)
 
 
 class AdrAccount(NamedTuple):
-    """An account as transfers find it. ledger: its ledger_id, 0 where that is a mistake."""
+    """An account as transfers find it.
+
+    ledger: its ledger_id, 0 where that is a mistake.
+    """
 
     name: str
     currency: str

@@ -34,7 +34,10 @@ class AdrMistake(Exception):
 
 
 class Translated(NamedTuple):
-    """An expression. decide: what a person must decide about it, "" where nothing."""
+    """An expression.
+
+    decide: what a person must decide about it, "" where nothing.
+    """
 
     text: str
     decide: str = ""

@@ -48,7 +48,10 @@ class AdrFindings:
 
 
 class AdrFields:
-    """The keys of one block. path: of the block in the YAML."""
+    """The keys of one block.
+
+    path: of the block in the YAML.
+    """
 
     def __init__(
         self,

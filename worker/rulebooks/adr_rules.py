@@ -43,7 +43,11 @@ EXECUTIONS: Final = ("async", "sync")
 
 @dataclass(frozen=True, slots=True)
 class AdrRulebook:
-    """tree: as the YAML would have it. notes: in the order of the text."""
+    """A text read as a rulebook.
+
+    tree: as the YAML would have it.
+    notes: in the order of the text.
+    """
 
     tree: Block
     notes: list[AdrNote]
@@ -99,7 +103,10 @@ def _named(
 
 
 class _TransactionReader:
-    """Reads transactions and their transfers. accounts: by the text's names."""
+    """Reads transactions and their transfers.
+
+    accounts: by the text's names.
+    """
 
     def __init__(self, accounts: dict[str, AdrAccount], findings: AdrFindings) -> None:
         self._accounts = accounts

@@ -25,7 +25,10 @@ from worker.core.rulebook import (
 
 
 class AccountMove(NamedTuple):
-    """One way in which a leg moves a clearing account. currency: empty when the event says it."""
+    """One way in which a leg moves a clearing account.
+
+    currency: empty when the event says it.
+    """
 
     rule: Transaction
     leg: LegRule

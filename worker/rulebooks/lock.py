@@ -34,14 +34,20 @@ ADDED: Final = frozenset({"require", "lets", "if_null", "total"})
 
 
 class Changed(NamedTuple):
-    """One change that the lock does not allow. line: in the rulebook's file."""
+    """One change that the lock does not allow.
+
+    line: in the rulebook's file.
+    """
 
     line: int
     message: str
 
 
 class Lock(NamedTuple):
-    """A lock as it was written. date: whole seconds since 1970."""
+    """A lock as it was written.
+
+    date: whole seconds since 1970.
+    """
 
     digest: str
     date: int

@@ -50,7 +50,10 @@ class LegShape(NamedTuple):
 
 
 class TransactionShape(NamedTuple):
-    """What other transactions may know of one. fact: whether it has an idempotency_key."""
+    """What other transactions may know of one.
+
+    fact: whether it has an idempotency_key.
+    """
 
     fact: bool
     legs: Mapping[str, LegShape]
@@ -121,7 +124,10 @@ def _sources(
 
 
 class ParsedUse(NamedTuple):
-    """An account of the origin as a leg writes it. otherwise: the text after `else`."""
+    """An account of the origin as a leg writes it.
+
+    otherwise: the text after `else`.
+    """
 
     leg: str
     side: Side

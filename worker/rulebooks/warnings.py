@@ -21,7 +21,10 @@ from worker.rulebooks.clearing import never_balanced
 
 
 class RuleWarning(NamedTuple):
-    """One warning. line: in the rulebook's file."""
+    """One warning.
+
+    line: in the rulebook's file.
+    """
 
     line: int
     message: str

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ExampleAccount:
-    """One account of an example. key: of its family, "" without one."""
+    """One account of an example.
+
+    key: of its family, "" without one.
+    """
 
     name: str
     key: str
@@ -33,7 +36,11 @@ class ExampleMovement:
 
 @dataclass(frozen=True, slots=True)
 class WorkedExample:
-    """kind: the event's type. facts: its fields that the rule reads, name and value."""
+    """One event, and what its rule does with it.
+
+    kind: the event's type.
+    facts: its fields that the rule reads, name and value.
+    """
 
     kind: str
     facts: tuple[tuple[str, str], ...]

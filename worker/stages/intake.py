@@ -56,7 +56,10 @@ class Reading(Enum):
 
 
 class Intake:
-    """Polls for the loop. now: seconds of a clock that never goes back."""
+    """Polls for the loop.
+
+    now: seconds of a clock that never goes back.
+    """
 
     def __init__(  # noqa: PLR0913 - one argument per part of the loop
         self,

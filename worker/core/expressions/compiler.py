@@ -110,8 +110,9 @@ def compile_expression(
 ) -> Expression:
     """Compile a text once.
 
-    loops: the names of `for_each` items in scope, outermost first. lets: the `let:` values that it
-    may read; it is then called with `NamedValues`. ledgers: the currencies that `has_ledger` knows.
+    loops: the names of `for_each` items in scope, outermost first.
+    lets: the `let:` values that it may read; it is then called with `NamedValues`.
+    ledgers: the currencies that `has_ledger` knows.
     condition: the value must be true or false.
 
     Raises:

@@ -27,7 +27,10 @@ HINTS: Final = {
 
 
 class ExpressionMistake(Exception):
-    """The text is no expression. column: where, from 1."""
+    """The text is no expression.
+
+    column: where, from 1.
+    """
 
     def __init__(self, message: str, column: int) -> None:
         super().__init__(f"{message} (column {column} of the expression)")
@@ -35,7 +38,10 @@ class ExpressionMistake(Exception):
 
 
 class Token(NamedTuple):
-    """One word of the text. start, end: offsets from 0."""
+    """One word of the text.
+
+    start, end: offsets from 0.
+    """
 
     kind: str
     text: str

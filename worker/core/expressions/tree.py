@@ -82,7 +82,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A value of the event or of a loop's item. text: as a person wrote it, for messages."""
+    """A value of the event or of a loop's item.
+
+    text: as a person wrote it, for messages.
+    """
 
     root: str
     steps: tuple[PathStep, ...]

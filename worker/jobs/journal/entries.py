@@ -37,7 +37,11 @@ DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of an entry. amount: minor units. number: of the line in the file."""
+    """One line of an entry.
+
+    amount: minor units.
+    number: of the line in the file.
+    """
 
     number: int
     account: str
@@ -49,7 +53,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. created: seconds, the accounting date. number: of its first line in the file."""
+    """One entry.
+
+    created: seconds, the accounting date.
+    number: of its first line in the file.
+    """
 
     number: int
     id: str
@@ -62,7 +70,10 @@ class Entry:
 
 @dataclass(slots=True)
 class JournalFile:
-    """What a file says. mistakes: line number and sentence of each; then nothing may be sent."""
+    """What a file says.
+
+    mistakes: line number and sentence of each; then nothing may be sent.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     mistakes: list[tuple[int, str]] = field(default_factory=list)

@@ -14,7 +14,10 @@ from worker.jobs.text_tables import visible
 
 
 class TAccount(NamedTuple):
-    """One account of an entry. debits, credits: minor units."""
+    """One account of an entry.
+
+    debits, credits: minor units.
+    """
 
     account: str
     key: str

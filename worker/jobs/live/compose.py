@@ -92,11 +92,12 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
 ) -> Iterator[Worker]:
     """Build a worker and take it down again.
 
-    settings: with the bootstrap servers of a running broker; see `with_broker`. events_limit: stop
-    taking records after so many; 0 means never. ledger: one that is open already, for the demo.
+    settings: with the bootstrap servers of a running broker; see `with_broker`.
+    events_limit: stop taking records after so many; 0 means never.
+    ledger: one that is open already, for the demo.
     embedded_broker: it forgets offsets that come in a transaction, so they are committed again.
-    variant: for a worker that is not the live one. stopping_seconds: how long ago it was told to
-    stop; 0.0 while it was not.
+    variant: for a worker that is not the live one.
+    stopping_seconds: how long ago the signal to stop came; 0.0 while none did.
 
     Raises:
         UsageError: the rulebook, the schemas or a setting is wrong.

@@ -116,7 +116,10 @@ def _legs(step: AnnouncedChain) -> int:
 
 
 class _Sources:
-    """Reads outbox, inputs and rejections. forgotten: rejections that are gone."""
+    """Reads outbox, inputs and rejections.
+
+    forgotten: rejections that are gone.
+    """
 
     def __init__(self, settings: Settings, announced: AnnouncedLegs, decoder: Decoder) -> None:
         self.roles = settings.topics.roles

@@ -40,7 +40,11 @@ Totals = dict[tuple[str, int], AccountTotal]
 
 @dataclass(frozen=True, slots=True)
 class TrialBalance:
-    """as_of_ns: everything before it is in. source: how the figures were found."""
+    """The sums of every account, as of one moment.
+
+    as_of_ns: everything before it is in.
+    source: how the figures were found.
+    """
 
     books: NamedLedger
     as_of_ns: int

@@ -63,7 +63,10 @@ class Problem(BaseModel):
 
 
 class RequestRefused(Exception):
-    """The request gets no figures. detail: one sentence for the person who sent it."""
+    """The request gets no figures.
+
+    detail: one sentence for the person who sent it.
+    """
 
     def __init__(self, reason: str, detail: str, *headers: tuple[str, str]) -> None:
         super().__init__(detail)

@@ -50,7 +50,10 @@ class RefusedChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TopicsPlan:
-    """Every difference. acls_compared: False when the grants were not looked at."""
+    """Every difference.
+
+    acls_compared: False when the grants were not looked at.
+    """
 
     create: tuple[TopicSpec, ...]
     repartition: tuple[Repartition, ...]
