@@ -1,4 +1,4 @@
-"""Opening: a partition's records are taken once its `since` is committed and the client sought it.
+"""Opening: a partition is read once its `since` is committed and the client was sent to its offset.
 
 Where a client begins by itself is not to be trusted: librdkafka falls back to `auto.offset.reset`
 when a dead worker's open transaction hides the commit for long. So the group is asked, and where it

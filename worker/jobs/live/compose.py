@@ -120,20 +120,14 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         health = Health(deadline_seconds=settings.ledger.deadline_seconds)
         source = stack.enter_context(closing(_source(settings, list(reads), health)))
         metrics = _outputs(stack, settings, health, counted, rulebook)
-        after_commit = source.commit if embedded_broker else _nothing_more
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
+        after_commit = source.commit if embedded_broker else _nothing_more
         announcer = _announcer(settings, after_commit, health, stopping_seconds)
         stack.callback(announcer.close)
         _watch_kafka(health, source, announcer)
-        observer = _observer(
-            settings,
-            metrics=metrics,
-            health=health,
-            ledger=counted,
-            source=source,
-            balances=_balances(settings, rulebook, counted, thread, metrics),
-        )
+        balances = _balances(settings, rulebook, counted, thread, metrics)
+        observer = _observer(settings, metrics, health, counted, source, balances)
         metrics.expect(product(reads, OutcomeKind), product((OutcomeKind.DEAD,), Reason))
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
@@ -310,9 +304,8 @@ def _balances(
     )
 
 
-def _observer(  # noqa: PLR0913 - one argument per part
+def _observer(  # noqa: PLR0913, PLR0917 - one argument per part, no two of one type
     settings: Settings,
-    *,
     metrics: Metrics,
     health: Health,
     ledger: CountedLedger,
