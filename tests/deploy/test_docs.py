@@ -12,7 +12,7 @@ from tests.deploy.known import ARRIVING, known_commands, known_variables
 from tests.deploy.test_chart_files import defaults, leaves
 from tests.deploy.test_observability import exposed
 from worker.commands.cli import COMMANDS, _command_parser, _load
-from worker.config.sections import ROLE_TOPICS
+from worker.config.sections import ROLE_TOPICS, TopicSettings
 from worker.config.settings import setting_keys
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,8 @@ def test_variables_settings_and_metrics_exist(path: Path) -> None:
     if "helm" not in path.parts:
         for section, key in re.findall(r"`([a-z_]+)\.([a-z_]+)`", text):
             if section in SECTIONS and key not in {"toml", "yaml", "lock"}:
-                named = {*setting_keys(), *ROLE_TOPICS.values(), COPIED}
+                topics = {*ROLE_TOPICS.values(), TopicSettings().feed}
+                named = {*setting_keys(), *topics, COPIED}
                 assert f"{section}.{key}" in named, f"{section}.{key}"
 
 

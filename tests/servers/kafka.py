@@ -87,8 +87,8 @@ def kafka_broker(work_dir: Path) -> Iterator[KafkaBroker]:
 
 def create_topics(bootstrap_servers: str, partitions: Mapping[str, int]) -> None:
     """Make these topics and wait until they are there: the broker makes none by itself."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    wanted = [NewTopic(name, num_partitions=count) for name, count in partitions.items()]
+    admin, kept = AdminClient({"bootstrap.servers": bootstrap_servers}), {"retention.ms": "-1"}
+    wanted = [NewTopic(name, count, config=kept) for name, count in partitions.items()]
     for made in admin.create_topics(wanted, operation_timeout=30).values():
         made.result(timeout=30)
     deadline = time.monotonic() + SEEN_SECONDS_MAX

@@ -292,7 +292,7 @@ def test_one_user_for_each_topic_and_a_line_for_each() -> None:
         writes = grant.operation == "write" and grant.resource == "topic"
         if writes and grant.user not in {"ledger-worker", "ledger-operator"}:
             outside.setdefault(grant.name, set()).add(grant.user)
-    assert outside.keys() == set(ROLE_TOPICS.values())
+    assert outside.keys() == {*ROLE_TOPICS.values(), "ledger.feed"}
     for topic, (user, *others) in outside.items():
         assert others == []
         assert f"| `{topic}`, `{user}` |" in PAGE

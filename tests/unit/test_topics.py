@@ -65,6 +65,8 @@ def test_the_packaged_file_declares_every_topic_of_the_default_settings() -> Non
 def test_the_archive_is_kept_for_seven_years() -> None:
     """Inputs and announcements that are final are kept for seven years, in sync on two brokers."""
     kept = {one.name: one.config for one in load_topics().topics if ".parked." not in one.name}
+    places = kept.pop("ledger.feed")
+    assert (places["cleanup.policy"], places["min.insync.replicas"]) == ("compact", "2")
     assert set(kept) == {
         "stripe.payments",
         "stripe.settlements",
@@ -101,7 +103,7 @@ def test_who_commands_wallets_cannot_say_that_money_came_in() -> None:
     assert writers["wallet-app"] == {"wallet.commands"}
     assert writers["wallet-treasury"] == {"wallet.treasury"}
     assert writers["bookkeeping"] == {"ledger.journal"}
-    assert writers["stripe-feed"] == {"stripe.payments", "stripe.settlements"}
+    assert writers["stripe-feed"] == {"ledger.feed", "stripe.payments", "stripe.settlements"}
     assert not writers["ledger-worker"] & set(ROLE_TOPICS.values())
 
 

@@ -99,6 +99,8 @@ def examine(config: Path | None) -> Iterator[Finding]:
     yield from _findings_of("ledger", lambda: [_ledger(settings)], "check ledger.addresses")
     if settings.sync.dsn:
         yield from _findings_of("balance cache", lambda: [_cache(settings)], "check sync.dsn")
+    if settings.feed.api_key:
+        yield from _findings_of("stripe", lambda: _stripe(settings), "docs/feed.md has every step")
     yield _http(settings.http.host, settings.http.port)
 
 
@@ -239,6 +241,16 @@ def _cache(settings: Settings) -> Finding:
         advice="ledger-worker sync --create makes what is missing, --sql prints how",
         exit_code=CONFIGURATION,
     )
+
+
+def _stripe(settings: Settings) -> list[Finding]:
+    try:
+        from worker.jobs.feed.checks import feed_findings  # noqa: PLC0415 - an optional package
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("worker"):
+            raise
+        raise UsageError("feed needs more packages: pip install 'ledger-worker[feed]'") from None
+    return feed_findings(settings)
 
 
 def _client(settings: Settings) -> str:

@@ -21,7 +21,6 @@ from worker.config.values import (
     from_json,
     mode_text,
     names,
-    secrets,
     topic_roles,
 )
 
@@ -127,6 +126,9 @@ class TopicSettings(Section):
     )
     """How long an event waits at each try, as a JSON list; after the last it is a dead letter."""
 
+    feed: TopicName = "ledger.feed"
+    """How far `feed` has read at Stripe; written in the transaction of what it led to."""
+
     @property
     def roles(self) -> dict[str, str]:
         """Input topic to role."""
@@ -148,7 +150,7 @@ class TopicSettings(Section):
 
     @model_validator(mode="after")
     def _no_topic_twice(self) -> TopicSettings:
-        names = [*self.inputs.values(), self.outbox, self.rejected, self.dead]
+        names = [*self.inputs.values(), self.outbox, self.rejected, self.dead, self.feed]
         names += self.parked_topics
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -214,39 +216,6 @@ class ServeSettings(Section):
 
     deadline_seconds: float = Field(default=2, gt=0, le=60, allow_inf_nan=False)
     """Seconds without an answer of the ledger after which `serve` answers 503."""
-
-
-class FeedSettings(Section):
-    """Where `feed webhooks` listens for Stripe, and what it takes."""
-
-    host: Text = "127.0.0.1"
-    """The address that `feed webhooks` listens on; anything but loopback needs
-    `feed.webhook_secrets`. TLS ends in front of it."""
-
-    port: int = Field(default=9466, ge=0, le=65_535)
-    """The port of `feed webhooks`; `0` takes a free one and logs it."""
-
-    path: str = Field(default="/stripe", pattern="^/[A-Za-z0-9/._~-]*$")
-    """The path that Stripe posts to; every other is 404."""
-
-    webhook_secrets: Annotated[tuple[str, ...], BeforeValidator(secrets)] = Field(
-        default=(), repr=False, max_length=16, json_schema_extra={"shown": "empty"}
-    )
-    """The endpoints' signing secrets (`whsec_…`), commas between; several while one is rolled. Keep
-    them in a file that `LEDGER_WORKER_FEED__WEBHOOK_SECRETS_FILE` names, one on a line."""
-
-    tolerance_seconds: float = Field(default=300, gt=0, le=86_400, allow_inf_nan=False)
-    """How old a signature may be, in seconds."""
-
-    body_bytes_max: int = Field(default=1_000_000, ge=1024, le=1 << 24)
-    """The largest event that is taken; the payments topic must take such a record too."""
-
-    deadline_seconds: float = Field(default=8, ge=1, le=60, allow_inf_nan=False)
-    """Seconds without Kafka's acknowledgement after which Stripe is told to come again (503)."""
-
-    leave_out_ignored: bool = False
-    """Whether events that the rulebook ignores are left out of the topic. A later rulebook may book
-    them; but what is not kept holds no personal data."""
 
 
 class EventSettings(Section):

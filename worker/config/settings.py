@@ -17,12 +17,12 @@ from typing import Any, Final
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.config.feed_section import FeedSettings
 from worker.config.sections import (
     EMBEDDED,
     BatchSettings,
     DeadLetterSettings,
     EventSettings,
-    FeedSettings,
     HttpSettings,
     KafkaSettings,
     LedgerSettings,

@@ -26,7 +26,8 @@ group_id = "ledger-worker"
 Any setting of a table can come from a file instead, which is how secrets should come: add `_file`
 to its key, or `_FILE` to its variable, and name a file whose content is the value.
 `{PREFIX}KAFKA__CLIENT_FILE=/run/secrets/kafka.json` reads TLS and SASL settings from there. No
-message and no log line shows a value of `kafka.client`, `sync.dsn` or `feed.webhook_secrets`.
+message and no log line shows a value of `kafka.client`, `sync.dsn`, `feed.webhook_secrets` or
+`feed.api_key`.
 
 `{PREFIX}DEBUG=1` is no setting: it makes the command line show the traceback of an internal error.
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
+from confluent_kafka.admin._resource import ResourceType
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.plural import count_of
-from worker.kafka.connection import ConnectionTrouble, connection_of
+from worker.kafka.connection import (
+    REACH_SECONDS,
+    ConnectionTrouble,
+    KafkaConnection,
+    connection_of,
+)
 from worker.observe.findings import CONFIGURATION, Finding
 
 TRY_SECONDS: Final = 1.0
+DAY_MS: Final = 86_400_000
 
 
 def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Finding]:
@@ -55,7 +65,8 @@ def _topics_of(
 def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Finding]:
     topics = settings.topics
     outputs = [topics.outbox, topics.rejected, topics.dead]
-    wanted = [*topics.inputs.values(), *outputs, *topics.parked_topics]
+    feed = [topics.feed] if settings.feed.api_key else []
+    wanted = [*topics.inputs.values(), *outputs, *topics.parked_topics, *feed]
     return [_topic(name, found.get(name)) for name in wanted]
 
 
@@ -69,6 +80,34 @@ def _topic(name: str, about: TopicMetadata | None) -> Finding:
             f"topic {name}", ok=False, detail=about.error.str(), advice="grant read on it"
         )
     return Finding(f"topic {name}", ok=True, detail=count_of(len(about.partitions), "partition"))
+
+
+def refuse_old(connection: KafkaConnection, topics: Sequence[str], since: int) -> None:
+    """Would these topics delete records of so long ago as soon as they are written?
+
+    since: the oldest record's time, in seconds since 1970. What the broker does not say passes.
+
+    Raises:
+        UsageError: one would.
+    """
+    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    admin = connection.admin()  # it must live until its futures have their answers
+    answers: Mapping[ConfigResource, Future[Any]] = admin.describe_configs(
+        resources, request_timeout=REACH_SECONDS
+    )
+    for resource, answer in answers.items():
+        try:
+            found = answer.result(timeout=REACH_SECONDS)
+            kept_ms = int(found["retention.ms"].value)
+            deletes = "delete" in str(found["cleanup.policy"].value)
+        except (KafkaException, TimeoutError, KeyError):
+            continue
+        if deletes and 0 <= kept_ms < (time.time() - since) * 1000:
+            raise UsageError(
+                f"the topic {resource.name} keeps records for {kept_ms // DAY_MS} days, and what"
+                " happened longer ago would be deleted as soon as it is written: raise its"
+                " retention.ms, or begin later with --from"
+            )
 
 
 def require_topics(settings: Settings, deadline_seconds: float) -> None:

@@ -217,5 +217,41 @@ FEED_CATALOGUE: Final = (
         "feed_left_out",
         "Signed events that the rulebook ignores and that were left out.",
     ),
+    # `feed settlements` and `feed backfill` show these, and feed_events.
+    MetricSpec(
+        "counter",
+        "feed_requests",
+        "Requests to Stripe's lists by what came of them: ok, rate_limited, unreachable, cut_off"
+        " or the status.",
+        ("list", "result"),
+    ),
+    MetricSpec(
+        "counter",
+        "feed_polls",
+        "Looks at Stripe's balance transactions: whole, or failed on the way.",
+        ("result",),
+    ),
+    # Absent in a feed that stands by, so that the one that reads is the one that is seen.
+    MetricSpec(
+        "gauge", "feed_poll_age_seconds", "Since the last whole look, where this one reads."
+    ),
+    MetricSpec(
+        "gauge",
+        "feed_newest_age_seconds",
+        "Since the newest balance transaction that was read was created; 0 in one that stands by.",
+    ),
+    MetricSpec(
+        "counter",
+        "feed_healed",
+        "Payment events written because no webhook with their fact had come, by type.",
+        ("type",),
+    ),
+    MetricSpec(
+        "counter",
+        "feed_not_healed",
+        "Lost webhooks that could not be written: no_fact (the rulebook gives it no key), refused"
+        " (the rulebook refuses it), unidentified (an API version that names no refund).",
+        ("reason",),
+    ),
 )
 """What `feed` shows. Types come from signed events only, and their number is bounded."""

@@ -20,7 +20,8 @@ from tests.integration.cluster import Process, read_topic
 from tests.servers.kafka import KafkaBroker, KafkaUnavailable, create_topics, kafka_broker
 from tests.servers.waiting import until
 from tests.unit.delivered import OBJECTS
-from worker.config.sections import FeedSettings, KafkaSettings
+from worker.config.feed_section import FeedSettings
+from worker.config.sections import KafkaSettings
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.jobs.feed.signature import sign

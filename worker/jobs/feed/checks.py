@@ -1,0 +1,77 @@
+"""What `doctor` says of the feed: the key's rights, its mode, and what its endpoints will tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from worker.config.settings import Settings
+from worker.core.errors import DependencyUnavailable, UsageError
+from worker.jobs.feed.lost_webhooks import UNNAMED_REFUNDS
+from worker.jobs.feed.stripe_lists import RIGHTS, StripeLists
+from worker.observe.feed_metrics import FeedMetrics
+from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
+
+ENDPOINTS: Final = "webhook_endpoints"
+
+
+def feed_findings(settings: Settings) -> list[Finding]:
+    """Every finding; one request to each list that is read."""
+    lists = StripeLists(settings.feed, FeedMetrics(), give_up=lambda: True)
+    return [_mode(settings, lists), *_rights(lists), *_endpoints(lists)]
+
+
+def _mode(settings: Settings, lists: StripeLists) -> Finding:
+    """Test money read into books of live money would be dead letters, one for each event."""
+    live, wanted = lists.origin.livemode, settings.events.livemode
+    said = {True: "live", False: "test", None: "unknown"}[live]
+    ok = wanted == "any" or live is None or str(live).lower() == wanted
+    return Finding(
+        "stripe key",
+        ok=ok,
+        detail=f"of {said} mode; events.livemode is {wanted}",
+        advice="" if ok else "use a key of that mode, or set events.livemode",
+        exit_code=CONFIGURATION,
+    )
+
+
+def _rights(lists: StripeLists) -> Iterator[Finding]:
+    refused = []
+    wanted = [name for name in RIGHTS if name != ENDPOINTS]
+    for name in wanted:
+        try:
+            lists.may_read(name)
+        except UsageError as error:
+            refused.append(str(error))
+        except DependencyUnavailable as error:
+            yield Finding("stripe", ok=False, detail=str(error), exit_code=DEPENDENCY)
+            return
+    detail = "\n".join(refused) or f"the key reads all {len(wanted)} lists"
+    yield Finding("stripe rights", ok=not refused, detail=detail, exit_code=CONFIGURATION)
+
+
+def _endpoints(lists: StripeLists) -> Iterator[Finding]:
+    """An old version of the API tells refunds in a way that cannot be healed, or not at all."""
+    try:
+        versions = lists.endpoint_versions()
+    except UsageError:
+        advice = f"to have it checked, give the key Read on {RIGHTS[ENDPOINTS]}"
+        detail = "not looked at: the key may not list them"
+        yield Finding("stripe endpoints", ok=True, detail=detail, advice=advice)
+        return
+    except DependencyUnavailable as error:
+        yield Finding("stripe endpoints", ok=False, detail=str(error), exit_code=DEPENDENCY)
+        return
+    _, needed = UNNAMED_REFUNDS
+    old = sorted(name for name, version in versions.items() if version and version < needed)
+    yield Finding(
+        "stripe endpoints",
+        ok=not old,
+        detail=f"of an API version before {needed}: {', '.join(old)}"
+        if old
+        else f"{len(versions)} enabled",
+        advice=f"make a new endpoint of version {needed} or later, then disable the old one"
+        if old
+        else "",
+        exit_code=CONFIGURATION,
+    )

@@ -1,0 +1,287 @@
+"""Reads Stripe's balance transactions, and writes each once, with what its webhook did not tell.
+
+The invariant: a balance transaction is on the topic when the place in the same transaction says so,
+and a window before that place is read again, because Stripe shows some late. What of the window was
+written already is known from the topics, so a crash at any step neither loses nor doubles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+
+import structlog
+
+from worker.codecs.decode import event_of
+from worker.core.event import Dead, Event
+from worker.core.ports import Announcement, Record
+from worker.jobs.feed.facts import (
+    Origin,
+    StripeObject,
+    Told,
+    dispute_outcome,
+    payment_event,
+    payout_outcome,
+    settlement_event,
+)
+from worker.jobs.feed.feed_topics import FeedTopics, event_record, place_record
+from worker.jobs.feed.lost_webhooks import LostWebhooks
+from worker.jobs.feed.recent import Recent
+from worker.jobs.feed.records import parsed
+from worker.jobs.feed.slices import Pages, in_order
+from worker.observe.feed_metrics import FeedMetrics
+
+BALANCE_TRANSACTIONS: Final = "balance_transactions"
+SLACK_SECONDS: Final = 3_600
+"""How far a webhook's record may be from its balance transaction, clocks included."""
+
+DAY: Final = 86_400
+OUTCOMES: Final[tuple[tuple[str, int, Callable[[StripeObject], Iterator[Told]]], ...]] = (
+    ("payouts", 30 * DAY, payout_outcome),
+    ("disputes", 180 * DAY, dispute_outcome),
+)
+"""Lists that tell what no balance transaction does, how long that may take, and how to read it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Lists(Protocol):
+    """Stripe's lists."""
+
+    @property
+    def origin(self) -> Origin:
+        """Who reads them."""
+        ...
+
+    def newest(self, name: str, since: int) -> int | None:
+        """When the newest object since then was created."""
+        ...
+
+    def read(self, name: str, since: int, until: int | None, pages_max: int | None) -> Pages:
+        """What was created in these seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPlan:
+    """What a feed of settlements is told.
+
+    payments, settlements, places: topics. name: of its place. start: where it begins without one,
+    in seconds since 1970. heal_after: how long a webhook may take; None: nothing is healed. Times
+    in seconds.
+    """
+
+    payments: str
+    settlements: str
+    places: str
+    name: str
+    start: int
+    overlap: int
+    heal_after: float | None
+    outcome_every: float
+    parallel: int
+
+
+class SettlementFeed:
+    """One process's feed while it is the one that reads; `load` before the first look."""
+
+    def __init__(  # noqa: PLR0913 - one argument per part
+        self,
+        plan: FeedPlan,
+        *,
+        lists: Lists,
+        topics: FeedTopics,
+        lost: LostWebhooks,
+        metrics: FeedMetrics,
+        executor: Executor,
+        decode: Callable[[bytes | None], Event | Dead],
+        now: Callable[[], float],
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._plan = plan
+        self._lists = lists
+        self._topics = topics
+        self._lost = lost
+        self._metrics = metrics
+        self._executor = executor
+        self._decode = decode
+        self._now = now
+        self._waiting = waiting
+        self._written = Recent()
+        self._judged = Recent()
+        self._outcomes: dict[str, int] = {}
+        self._looked_at = 0.0
+        self.through = 0
+        """The newest balance transaction that was read, in seconds since 1970; 0: none yet."""
+
+    def load(self) -> None:
+        """Find out what was written: at the start, and after a transaction that may have failed."""
+        plan = self._plan
+        places = self._topics.places()
+        self.through = int(places.get(plan.name, {}).get("through", 0))
+        prefix = f"{plan.name}/"
+        self._outcomes = {
+            name.removeprefix(prefix): int(value["created"])
+            for name, value in places.items()
+            if name.startswith(prefix)
+        }
+        self._topics.forget()
+        self._written, self._judged = Recent(), Recent()
+        for record in self._topics.fresh(plan.settlements, self.window()):
+            self._note_settlement(record)
+
+    def look(self) -> None:
+        """Read the window before the place, and all that is new; write what is missing."""
+        start = self.window()
+        for recent in (self._written, self._judged):
+            recent.forget_before(start)
+        self._lost.forget_before(start - SLACK_SECONDS)
+        self._catch_up(start)
+        newest = self._lists.newest(BALANCE_TRANSACTIONS, start)
+        if newest is not None:
+            for settled in self._slices(BALANCE_TRANSACTIONS, start, newest):
+                self._take(settled)
+        if self._plan.heal_after is not None:
+            self._look_at_outcomes()
+        self._metrics.polled("whole")
+
+    def window(self) -> int:
+        """Where the next look begins, in seconds since 1970."""
+        if not self.through:
+            return self._plan.start
+        return max(self.through - self._plan.overlap, 0)
+
+    def _slices(self, name: str, since: int, newest: int) -> Iterator[list[StripeObject]]:
+        return in_order(
+            partial(self._lists.read, name),
+            since,
+            newest,
+            executor=self._executor,
+            parallel=self._plan.parallel,
+            waiting=self._waiting,
+        )
+
+    def _take(self, slice_: Iterable[StripeObject]) -> None:
+        """One slice, its place among the records, in one transaction."""
+        now = self._now()
+        bodies: list[tuple[str, Mapping[str, Any]]] = []
+        written: list[StripeObject] = []
+        judged: list[StripeObject] = []
+        through = self.through
+        for settled in slice_:
+            through = max(through, int(settled["created"]))
+            if settled["id"] not in self._written:
+                written.append(settled)
+                event = settlement_event(settled, self._lists.origin)
+                bodies.append((self._plan.settlements, event))
+            if self._is_due(settled, now):
+                judged.append(settled)
+                healed = payment_event(settled, self._lists.origin)
+                if healed is not None and self._lost.missing(healed):
+                    bodies.append((self._plan.payments, healed))
+        records = [event_record(topic, body) for topic, body in bodies]
+        if through > self.through:
+            records.append(self._place(through))
+        self._write(records, bodies)
+        self.through = through
+        for settled in written:
+            self._written.add(settled["id"], settled["created"])
+        for settled in judged:
+            self._judged.add(settled["id"], settled["created"])
+
+    def _is_due(self, settled: StripeObject, now: float) -> bool:
+        """Should its webhook have come by now, and is it not judged yet?"""
+        after = self._plan.heal_after
+        return (
+            after is not None
+            and settled["created"] + after <= now
+            and settled["id"] not in self._judged
+        )
+
+    def _place(self, through: int) -> Announcement:
+        return place_record(self._plan.places, self._plan.name, {"through": through})
+
+    def _write(
+        self, records: list[Announcement], bodies: list[tuple[str, Mapping[str, Any]]]
+    ) -> None:
+        if not records:
+            return
+        self._topics.write(records)
+        for topic, body in bodies:
+            self._metrics.written(body["type"])
+            if topic == self._plan.payments:
+                self._metrics.healed(body["type"])
+                _log.info("webhook_healed", type=body["type"], event_id=body["id"])
+
+    def _catch_up(self, start: int) -> None:
+        """What webhooks have brought meanwhile, and settlements from elsewhere."""
+        if self._plan.heal_after is None:
+            return
+        for record in self._topics.fresh(self._plan.payments, start - SLACK_SECONDS):
+            self._lost.note(self._decode(record.value()), record.timestamp()[1] // 1_000)
+            self._waiting()
+        for record in self._topics.fresh(self._plan.settlements, start):
+            self._note_settlement(record)
+
+    def _note_settlement(self, record: Record) -> None:
+        body = parsed(record.value() or b"")
+        event = event_of(body) if isinstance(body, dict) else None
+        if isinstance(event, Event):
+            about = event.body["data"]["object"]
+            if isinstance(about.get("id"), str) and isinstance(about.get("created"), int):
+                self._written.add(about["id"], about["created"])
+
+    # What no balance transaction tells
+
+    def _look_at_outcomes(self) -> None:
+        now = self._now()
+        if now - self._looked_at < self._plan.outcome_every:
+            return
+        for name, seconds, read in OUTCOMES:
+            since = max(int(now) - seconds, 0)
+            newest = self._lists.newest(name, since)
+            if newest is None:
+                continue
+            for objects in self._slices(name, since, newest):
+                self._take_outcomes(objects, read)
+        self._forget_outcomes(int(now))
+        self._looked_at = now
+
+    def _take_outcomes(
+        self, objects: Iterable[StripeObject], read: Callable[[StripeObject], Iterator[Told]]
+    ) -> None:
+        told = {
+            each["id"]: outcome
+            for each in objects
+            if each["id"] not in self._outcomes
+            for outcome in read(each)
+        }
+        events = {
+            name: self._lists.origin.event(
+                f"list/{each.kind}/{name}", each.kind, each.created, each.about
+            )
+            for name, each in told.items()
+        }
+        bodies: list[tuple[str, Mapping[str, Any]]] = [
+            (self._plan.payments, event) for event in events.values() if self._lost.missing(event)
+        ]
+        records = [event_record(topic, body) for topic, body in bodies]
+        records += [
+            self._outcome_record(name, {"created": each.created}) for name, each in told.items()
+        ]
+        self._write(records, bodies)
+        self._outcomes |= {name: each.created for name, each in told.items()}
+
+    def _forget_outcomes(self, now: int) -> None:
+        """What no list is asked for any more."""
+        oldest = now - max(seconds for _, seconds, _ in OUTCOMES) - DAY
+        old = [name for name, created in self._outcomes.items() if created < oldest]
+        self._write([self._outcome_record(name, None) for name in old], [])
+        for name in old:
+            del self._outcomes[name]
+
+    def _outcome_record(self, name: str, value: Mapping[str, Any] | None) -> Announcement:
+        return place_record(self._plan.places, f"{self._plan.name}/{name}", value)
