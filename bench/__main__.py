@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import again, latency, pair, scaling, storage
+from bench import again, catching_up, latency, pair, scaling, storage
 from bench.contenders import ROOT, Bench, Figures
 from bench.report import plot, show, show_stages
 from tests.servers.kafka import kafka_broker
@@ -57,6 +57,7 @@ MORE: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "storage": storage.measure,
     "pair": pair.measure,
     "again": again.measure,
+    "catching-up": catching_up.measure,
 }
 """What else can be asked for, by option."""
 
@@ -78,7 +79,7 @@ def main() -> None:
         if given.rounds:
             found |= _contest(bench, given.rounds)
         for name, measure in MORE.items():
-            if getattr(given, name) and name not in found:
+            if getattr(given, name.replace("-", "_")) and name not in found:
                 found[name] = measure(bench)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "bench.json").write_text(json.dumps(found, indent=2) + "\n")

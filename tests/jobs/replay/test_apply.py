@@ -94,6 +94,35 @@ def test_what_is_told_already_is_not_written_again(broker: Settings) -> None:
     assert {name: len(read_all(broker, name)) for name in before} == before
 
 
+def test_a_replay_over_several_topics_goes_by_their_timestamps(broker: Settings) -> None:
+    """On an empty ledger no payment is refused that was funded when it was made."""
+    publisher = open_plain_producer(broker)
+    inputs = broker.topics.inputs
+    for number in range(EVENTS):
+        made_ms = 1_760_000_000_000 + 10 * number
+        money = {"id": f"x_{number}", "amount": 100, "currency": "usd"}
+        created = {"created": 1_760_000_000}
+        charge = {**money, **created, "customer": f"cus_{number}", "paid": True, "captured": True}
+        payment = {**money, "from": f"cus_{number}", "to": f"cus_x{number}"}
+        for role, kind, content, late_ms in (
+            ("commands", "wallet.p2p", payment, 10),
+            ("payments", "charge.succeeded", charge, 0),
+        ):
+            name = f"evt_{role}_{number}"
+            whole = {"id": name, "type": kind, **created, "data": {"object": content}}
+            publisher.publish(
+                topic=inputs[role],
+                key=name.encode(),
+                value=json.dumps(whole).encode(),
+                timestamp_ms=made_ms + late_ms,
+            )
+    publisher.flush(30)
+    with open_worker(broker, ledger=EmbeddedLedger(), embedded_broker=True) as worker:
+        work(worker, stop=Stop(), drain=True)
+        assert dict(worker.observer.outcomes) == {"posted": 2 * EVENTS}
+    assert replayed(broker, EmbeddedLedger()).outcomes == {"posted": 2 * EVENTS}
+
+
 def _bounds(settings: Settings, start: str, part: Shard = ALL) -> dict[tuple[str, int], object]:
     with open_topic_reader(settings) as topics:
         return dict(

@@ -23,7 +23,10 @@ class BoundedSource:
         self._done: set[TopicPartition] = set()
 
     def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
-        """Records before the bounds; a partition at its bound is reported as read to its end."""
+        """Records before the bounds; a partition at its bound is reported as read to its end.
+
+        So is one without a bound: at 0, which is committed anyway.
+        """
         polled = self._source.poll(records_max=records_max, timeout_seconds=timeout_seconds)
         self._done.difference_update(polled.gained)
         records: list[Record] = []
@@ -43,8 +46,7 @@ class BoundedSource:
         if partition not in self._done:
             self._done.add(partition)
             self._source.pause([partition])
-        if partition in self._bounds:
-            ends[partition] = self._bounds[partition]
+        ends[partition] = self._bounds.get(partition, 0)  # where nothing is read, nobody waits
 
     def seek(self, partition: TopicPartition, offset: int) -> bool:
         """Read from here on, also where the bound was reached before."""
