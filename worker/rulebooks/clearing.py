@@ -42,11 +42,11 @@ def never_balanced(rulebook: Rulebook) -> Iterator[tuple[int, str]]:
     moves = list(_moves(rulebook))
     for move in moves:
         if not any(_balances(other, move) for other in moves):
-            place = f"leg {move.rule.name}.{move.leg.name}"
+            leg = f"leg {move.rule.name}.{move.leg.name}"
             back = "credits" if move.side == "debit" else "debits"
             it = f"it in {move.currency}" if move.currency else "it"
             message = f"{move.side}s {move.account}, and nothing in force then or later {back} {it}"
-            yield move.leg.line, f"{place} {message}: it can never be cleared"
+            yield move.leg.line, f"{leg} {message}: it can never be cleared"
 
 
 def _balances(other: AccountMove, move: AccountMove) -> bool:

@@ -72,8 +72,8 @@ class YamlMapping:
         self._block = node if isinstance(node, Block) else Block(node.line, {}, {})
         if not isinstance(node, Block):
             mistakes.add(self.here, f"{what} must be a mapping")
-        for key, place in self._block.lines.items():
-            self._check_known(key, place, known)
+        for key, line_number in self._block.lines.items():
+            self._check_known(key, line_number, known)
 
     def _check_known(self, key: str, line: int, known: Collection[str]) -> None:
         if key not in known:

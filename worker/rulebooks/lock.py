@@ -242,10 +242,10 @@ def _rules(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
 def _newcomers(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
     """A new rule may not take past events from an old one, nor book what was ignored."""
     first = _day(lock.date + NOTICE_SECONDS)
-    for place, rule in enumerate(rulebook.transactions):
+    for index, rule in enumerate(rulebook.transactions):
         if rule.name in lock.transactions or _late(rule.start, lock):
             continue
-        after = {each.name for each in rulebook.transactions[place:]}
+        after = {each.name for each in rulebook.transactions[index:]}
         taken = [
             name
             for name, locked in lock.transactions.items()
@@ -259,11 +259,11 @@ def _newcomers(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
 
 def _order(rulebook: Rulebook, lock: Lock) -> Iterator[Changed]:
     """The first match wins: rules that share types keep their order."""
-    places = {name: place for place, name in enumerate(lock.transactions)}
-    kept = [rule for rule in rulebook.transactions if rule.name in places]
+    index_of = {name: index for index, name in enumerate(lock.transactions)}
+    kept = [rule for rule in rulebook.transactions if rule.name in index_of]
     for number, rule in enumerate(kept):
         for later in kept[number + 1 :]:
-            if places[later.name] < places[rule.name] and _share(rule.on, later.on):
+            if index_of[later.name] < index_of[rule.name] and _share(rule.on, later.on):
                 yield Changed(rule.line, f"transaction {rule.name} stood after {later.name}")
 
 

@@ -74,8 +74,8 @@ def t_accounts(rule: Transaction) -> list[tuple[str, list[str], list[str]]]:
 def _entries(leg: LegRule) -> Iterator[tuple[str, str, str]]:
     """Name, debited and credited account of each part; a post moves what a pending leg reserved."""
     if leg.pending:
-        place = f"{leg.pending.transaction}.{leg.pending.leg}"
-        yield (leg.name, f"{place}.debit", f"{place}.credit")
+        pending_leg = f"{leg.pending.transaction}.{leg.pending.leg}"
+        yield (leg.name, f"{pending_leg}.debit", f"{pending_leg}.credit")
         return
     for part in leg_parts(leg):
         debit, credit = (use.text if use else CONTROL for use in (part.debit, part.credit))

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.core.ids import hex_id
 from worker.core.iso_times import MILLISECOND, NANOSECONDS, iso_millisecond, iso_second, iso_time
+from worker.core.plural import count_of
 from worker.core.ports import TopicPartition
 from worker.jobs.status.run import Status
 from worker.jobs.text_tables import BAD, GOOD, TITLE, Styled
@@ -16,7 +17,7 @@ from worker.jobs.text_tables import BAD, GOOD, TITLE, Styled
 def lines(found: Status) -> Iterator[str | Styled]:
     """Members, lag, what waits, what was refused, the newest posting, the rulebook."""
     group = found.group
-    count = _count(len(group.members), "member")
+    count = count_of(len(group.members), "member")
     style = GOOD if group.state == "stable" else BAD
     yield Styled(f"group {group.group}: {group.state}, {count}", style)
     for member in group.members:
@@ -92,8 +93,8 @@ def ranges(partitions: Sequence[TopicPartition]) -> str:
                 runs[-1].append(number)
             else:
                 runs.append([number])
-        told = ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
-        texts.append(f"{topic}/{told}")
+        ranges = ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+        texts.append(f"{topic}/{ranges}")
     return " ".join(texts)
 
 
@@ -143,7 +144,3 @@ def document(found: Status) -> dict[str, Any]:
         else {"digest": lock.digest, "by": lock.approver, "at": iso_second(lock.date)},
         "missing_topics": list(found.missing),
     }
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -98,7 +98,7 @@ class Trace(NamedTuple):
     not_searched: what was not looked at, in words.
     """
 
-    asked: str
+    target: str
     sentence: str
     records: tuple[TracedRecord, ...]
     stray: tuple[TracedTransfer, ...]

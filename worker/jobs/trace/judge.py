@@ -27,7 +27,7 @@ SHORT: Mapping[str, str] = {"exceeds_credits": "credits", "exceeds_debits": "deb
 """The ledger's two refusals for want of funds, and the side whose total is exceeded."""
 
 
-class Asked(NamedTuple):
+class TranslatedRecord(NamedTuple):
     """A record as the worker reads it. answer: what the rulebook in force makes of its event."""
 
     record: Record
@@ -48,16 +48,18 @@ class Judge:
             books.ledger, translator, PostedLegs(books.ledger, translator)
         )
 
-    def read(self, record: Record, role: str) -> Asked:
+    def read(self, record: Record, role: str) -> TranslatedRecord:
         """Decode and translate a record of an input topic."""
         (found,) = self._reader.decode([record])
         answer, _ = self._reader.translate(found, record, role=role)
         at = (record.topic(), record.partition(), record.offset())
-        return Asked(record, at, role, found if isinstance(found, Event) else None, answer)
+        return TranslatedRecord(
+            record, at, role, found if isinstance(found, Event) else None, answer
+        )
 
     def judge(
         self,
-        asked: Asked,
+        translated: TranslatedRecord,
         *,
         own: Sequence[TracedTransfer],
         others: Sequence[TracedTransfer],
@@ -69,14 +71,14 @@ class Judge:
         own: the transfers that it posted. others: those of the same key that others posted.
         letters: about it, oldest first.
         """
-        verdict, why = self._verdict(asked, own, others, letters, committed=committed)
-        event = asked.event
+        verdict, why = self._verdict(translated, own, others, letters, committed=committed)
+        event = translated.event
         rules = tuple(considered(self._books.rulebook, event)) if event else ()
-        chain = asked.answer if isinstance(asked.answer, Chain) else None
+        chain = translated.answer if isinstance(translated.answer, Chain) else None
         return TracedRecord(
-            at=asked.at,
-            time_ms=timestamp_ms(asked.record),
-            role=asked.role,
+            at=translated.at,
+            time_ms=timestamp_ms(translated.record),
+            role=translated.role,
             event=event,
             committed=committed,
             rules=rules,
@@ -89,7 +91,7 @@ class Judge:
 
     def _verdict(
         self,
-        asked: Asked,
+        translated: TranslatedRecord,
         own: Sequence[TracedTransfer],
         others: Sequence[TracedTransfer],
         letters: Sequence[Letter],
@@ -100,38 +102,38 @@ class Judge:
             return "posted", ""
         if not committed:
             return "not_read_yet", "the worker's group has not committed it"
-        if isinstance(asked.answer, Chain) and others:
-            return self._posted_by_others(asked, asked.answer, others)
+        if isinstance(translated.answer, Chain) and others:
+            return self._posted_by_others(translated, translated.answer, others)
         if letters:
-            return letters[-1].kind, self._letter_words(asked, letters[-1])
-        return self._without_letter(asked)
+            return letters[-1].kind, self._letter_words(translated, letters[-1])
+        return self._without_letter(translated)
 
     def _posted_by_others(
-        self, asked: Asked, chain: Chain, others: Sequence[TracedTransfer]
+        self, translated: TranslatedRecord, chain: Chain, others: Sequence[TracedTransfer]
     ) -> tuple[Verdict, str]:
-        if self._same(asked, [each.transfer for each in others]):
+        if self._same(translated, [each.transfer for each in others]):
             return "redelivered", f"its money was posted before, by {_posters(others)}"
         return "conflict", self._both_amounts(chain, others)
 
-    def _without_letter(self, asked: Asked) -> tuple[Verdict, str]:
-        answer = asked.answer
+    def _without_letter(self, translated: TranslatedRecord) -> tuple[Verdict, str]:
+        answer = translated.answer
         if isinstance(answer, Dead):
             return "dead", f"{answer.reason}: {answer.detail}"
         if isinstance(answer, Skipped):
-            return self._skipped(asked, answer)
+            return self._skipped(translated, answer)
         return "unknown", "nothing in the ledger, and no letter was found for it"
 
-    def _skipped(self, asked: Asked, answer: Skipped) -> tuple[Verdict, str]:
-        if answer.outcome == "ignored" and asked.event is not None:
-            entry = ignored_by(self._books.rulebook, asked.event)
+    def _skipped(self, translated: TranslatedRecord, answer: Skipped) -> tuple[Verdict, str]:
+        if answer.outcome == "ignored" and translated.event is not None:
+            entry = ignored_by(self._books.rulebook, translated.event)
             return "ignored", f"by the rulebook's entry {entry}"
         return "nothing_to_post", "every leg falls away"
 
-    def _same(self, asked: Asked, stored: Sequence[Transfer]) -> bool:
+    def _same(self, translated: TranslatedRecord, stored: Sequence[Transfer]) -> bool:
         """Does the ledger hold the record's money in any form that the worker may send it in?"""
-        if asked.event is None:
+        if translated.event is None:
             return False
-        for form in variants(self._translator, asked.event, role=asked.role):
+        for form in variants(self._translator, translated.event, role=translated.role):
             (chain,) = self._predecessors.resolve([form])
             if isinstance(chain, Dead):
                 continue
@@ -156,19 +158,19 @@ class Judge:
             f" {_posters(others)}"
         )
 
-    def _letter_words(self, asked: Asked, letter: Letter) -> str:
+    def _letter_words(self, translated: TranslatedRecord, letter: Letter) -> str:
         if letter.kind == "rejected":
-            lacking = self._lacking(asked, letter)
+            lacking = self._lacking(translated, letter)
             leg = f" at the leg {letter.leg}" if letter.leg else ""
             return f"{letter.reason}{leg}{f': {lacking}' if lacking else ''}"
         return f"{letter.reason}: {letter.detail}"
 
-    def _lacking(self, asked: Asked, letter: Letter) -> str:
+    def _lacking(self, translated: TranslatedRecord, letter: Letter) -> str:
         """For want of funds: what there was, and what was asked for."""
         side = SHORT.get(letter.reason)
-        if side is None or not isinstance(asked.answer, Chain):
+        if side is None or not isinstance(translated.answer, Chain):
             return ""
-        (chain,) = self._predecessors.resolve([asked.answer])
+        (chain,) = self._predecessors.resolve([translated.answer])
         if isinstance(chain, Dead):
             return ""
         for leg in chain.legs:

@@ -9,7 +9,7 @@ from worker.core.chain import Chain, Leg
 from worker.core.money import major_units
 from worker.jobs.reconcile.stripe_side import SETTLEMENTS, UNSETTLED, settled_object, told_by
 from worker.jobs.trace.found import OpenItem, TracedRecord, TracedTransfer
-from worker.jobs.trace.judge import Asked
+from worker.jobs.trace.judge import TranslatedRecord
 from worker.ledger.books import NamedLedger
 
 
@@ -28,17 +28,17 @@ def open_items(records: Sequence[TracedRecord], books: NamedLedger) -> Iterator[
     for (name, ledger), (payments, settlements) in sorted(sides.items()):
         currency, scale = books.currency(ledger)
         amounts = (payments, -settlements, payments + settlements)
-        told = [major_units(amount, scale) for amount in amounts]
-        yield OpenItem(name, currency, bool(amounts[2]), *told)
+        totals = [major_units(amount, scale) for amount in amounts]
+        yield OpenItem(name, currency, bool(amounts[2]), *totals)
 
 
-def without_settlement(asked: Iterable[Asked]) -> list[str]:
+def without_settlement(records: Iterable[TranslatedRecord]) -> list[str]:
     """The Stripe objects that payments tell of and no settlement event found so far does."""
     sides: dict[str, set[str]] = defaultdict(set)
-    for each in asked:
+    for each in records:
         if isinstance(each.answer, Chain) and any(map(_is_unsettled, each.answer.legs)):
             sides[settled_object(each.answer)].add(told_by(each.answer))
-    return [name for name, told in sides.items() if name and SETTLEMENTS not in told]
+    return [name for name, sources in sides.items() if name and SETTLEMENTS not in sources]
 
 
 def _is_unsettled(leg: Leg) -> bool:

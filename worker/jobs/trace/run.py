@@ -28,7 +28,7 @@ from worker.jobs.reconcile.stripe_side import (
     object_of,
 )
 from worker.jobs.trace.found import Trace, TracedRecord, TracedTransfer
-from worker.jobs.trace.judge import Asked, Judge
+from worker.jobs.trace.judge import Judge, TranslatedRecord
 from worker.jobs.trace.open_items import open_items, without_settlement
 from worker.jobs.trace.search import Letter, TopicSearch
 from worker.jobs.trace.sentence import sentence
@@ -49,12 +49,12 @@ RELATED: Final = ("balance_transaction", "source", "charge")
 class Gathered:
     """What one trace has collected so far.
 
-    asked: records of input topics, by position.
+    records: those of input topics, by position.
     stored: transfers, by id.
     queried: the tags whose transfers were fetched.
     """
 
-    asked: dict[RecordPosition, Asked] = field(default_factory=dict)
+    records: dict[RecordPosition, TranslatedRecord] = field(default_factory=dict)
     stored: dict[int, Transfer] = field(default_factory=dict)
     queried: set[int] = field(default_factory=set)
 
@@ -109,27 +109,27 @@ class Tracing:
         found = Gathered()
         for each in self._first(target, found):
             found.stored[each.id] = each
-        ids = [target.text, *(each.event.id for each in found.asked.values() if each.event)]
+        ids = [target.text, *(each.event.id for each in found.records.values() if each.event)]
         self._add(found, tags(self._books.rulebook, ids))
         self._read_posters(found)
-        scanned = scan or (not found.stored and not found.asked)
+        scanned = scan or (not found.stored and not found.records)
         if scanned:
             self._scan([target.text], since_ms, list(self._search.roles), found)
         self._follow(found)
         lone = [
             each
-            for each in without_settlement(found.asked.values())
+            for each in without_settlement(found.records.values())
             if not scanned or each != target.text
         ]
         if lone:
             self._scan(lone, since_ms, self._settlement_topics(), found)
             self._follow(found)
-        return self._told(target, found, since_ms=since_ms, scanned=scanned)
+        return self._compose(target, found, since_ms=since_ms, scanned=scanned)
 
     def _follow(self, found: Gathered) -> None:
         """From a payment to its settlement, and from there to the payment."""
         for _ in range(2):
-            self._add(found, self._tags_of(found.asked.values()))
+            self._add(found, self._tags_of(found.records.values()))
             self._read_posters(found)
 
     def _settlement_topics(self) -> list[str]:
@@ -173,11 +173,11 @@ class Tracing:
             for each in self._books.ledger.query_transfers(QueryFilter(user_data_128=tag)):
                 found.stored[each.id] = each
 
-    def _tags_of(self, asked: Iterable[Asked]) -> list[int]:
+    def _tags_of(self, translated: Iterable[TranslatedRecord]) -> list[int]:
         """The facts that some records tell, and those of the objects that they name."""
         found: list[int] = []
         related: list[str] = []
-        for each in asked:
+        for each in translated:
             if isinstance(each.answer, Chain):
                 found.append(each.answer.tag)
                 if each.answer.needs is not None:
@@ -193,7 +193,7 @@ class Tracing:
 
     def _read(self, positions: Iterable[RecordPosition], found: Gathered) -> None:
         """The records at these positions; a parked one's is the record that waited."""
-        wanted = {each for each in positions if each not in found.asked}
+        wanted = {each for each in positions if each not in found.records}
         for record in self._search.at(wanted).values() if wanted else ():
             if record.topic() in self._parked:
                 carried = original_of(record, parked=self._parked)
@@ -205,8 +205,8 @@ class Tracing:
     def _take(self, record: Record, found: Gathered) -> None:
         role = self._search.roles.get(record.topic())
         at = (record.topic(), record.partition(), record.offset())
-        if role is not None and at not in found.asked and len(found.asked) < RECORDS_MAX:
-            found.asked[at] = self._judge.read(record, role)
+        if role is not None and at not in found.records and len(found.records) < RECORDS_MAX:
+            found.records[at] = self._judge.read(record, role)
 
     def _scan(
         self, texts: Sequence[str], since_ms: int, topics: Sequence[str], found: Gathered
@@ -216,7 +216,7 @@ class Tracing:
             if event is None or any(_names(event, text) for text in texts):
                 self._take(record, found)
 
-    def _told(
+    def _compose(
         self,
         target: Target,
         gathered: Gathered,
@@ -224,41 +224,43 @@ class Tracing:
         since_ms: int,
         scanned: bool,
     ) -> Trace:
-        asked = gathered.asked
-        letters = self._letters(target, asked, since_ms)
-        transfers = self._named(list(gathered.stored.values()), _leg_names(asked.values()))
+        translated = gathered.records
+        letters = self._letters(target, translated, since_ms)
+        transfers = self._named(list(gathered.stored.values()), _leg_names(translated.values()))
         posters: dict[RecordPosition, list[TracedTransfer]] = defaultdict(list)
         stray: list[TracedTransfer] = []
         for each in transfers:
             at = self._original(each.record, letters)
-            (posters[at] if at is not None and at in asked else stray).append(each)
+            (posters[at] if at is not None and at in translated else stray).append(each)
         records = [
-            self._judged(each, posters, transfers, letters[at]) for at, each in asked.items()
+            self._judged(each, posters, transfers, letters[at]) for at, each in translated.items()
         ]
         records.sort(key=lambda each: (each.time_ms, each.at))
-        loose = [each for at, several in letters.items() if at not in asked for each in several]
+        loose = [
+            each for at, several in letters.items() if at not in translated for each in several
+        ]
         found = Trace(
-            asked=target.text,
+            target=target.text,
             sentence="",
             records=tuple(records),
             stray=tuple(stray),
             letters=tuple(sorted(loose, key=lambda each: each.time_ms)),
             unsettled=tuple(open_items(records, self._books)),
-            not_searched=tuple(self._not_searched(asked, scanned=scanned)),
+            not_searched=tuple(self._not_searched(translated, scanned=scanned)),
         )
         return found._replace(sentence=sentence(found, since_ms=since_ms))
 
     def _letters(
-        self, target: Target, asked: Mapping[RecordPosition, Asked], since_ms: int
+        self, target: Target, translated: Mapping[RecordPosition, TranslatedRecord], since_ms: int
     ) -> dict[RecordPosition, list[Letter]]:
         """The letters about these records or this id, by the record, oldest first."""
-        ids = {target.text, *(each.event.id for each in asked.values() if each.event)}
-        times = filter(None, (timestamp_ms(each.record) for each in asked.values()))
+        ids = {target.text, *(each.event.id for each in translated.values() if each.event)}
+        times = filter(None, (timestamp_ms(each.record) for each in translated.values()))
         found: dict[RecordPosition, list[Letter]] = defaultdict(list)
         for letter, record in self._search.letters(since_ms=min([since_ms, *times])):
             value = record.value() or b""
             named = letter.event_id in ids or target.text.encode() in value
-            if letter.about in asked or named:
+            if letter.about in translated or named:
                 found[letter.about].append(letter)
         for several in found.values():
             several.sort(key=lambda each: each.time_ms)
@@ -276,20 +278,20 @@ class Tracing:
 
     def _judged(
         self,
-        asked: Asked,
+        translated: TranslatedRecord,
         posters: Mapping[RecordPosition, Sequence[TracedTransfer]],
         transfers: Sequence[TracedTransfer],
         letters: Sequence[Letter],
     ) -> TracedRecord:
-        own = posters.get(asked.at, ())
-        tag = asked.answer.tag if isinstance(asked.answer, Chain) else 0
+        own = posters.get(translated.at, ())
+        tag = translated.answer.tag if isinstance(translated.answer, Chain) else 0
         others = [each for each in transfers if each.transfer.user_data_128 == tag]
         return self._judge.judge(
-            asked,
+            translated,
             own=own,
             others=[each for each in others if each not in own],
             letters=letters,
-            committed=self._search.committed(asked.at),
+            committed=self._search.committed(translated.at),
         )
 
     def _named(
@@ -322,13 +324,13 @@ class Tracing:
         return found
 
     def _not_searched(
-        self, asked: Mapping[RecordPosition, Asked], *, scanned: bool
+        self, translated: Mapping[RecordPosition, TranslatedRecord], *, scanned: bool
     ) -> Iterator[str]:
         if not scanned:
             yield (
                 "the input topics were not scanned: --scan also finds records that moved no money"
             )
-        if len(asked) >= RECORDS_MAX:
+        if len(translated) >= RECORDS_MAX:
             yield f"only the first {RECORDS_MAX} records were judged"
         for topic in self._search.missing:
             yield f"the topic {topic} does not exist"
@@ -354,11 +356,11 @@ def _positions(transfers: Iterable[Transfer]) -> list[int]:
     return list(dict.fromkeys(each.user_data_64 for each in transfers))
 
 
-def _leg_names(asked: Iterable[Asked]) -> dict[int, str]:
+def _leg_names(translated: Iterable[TranslatedRecord]) -> dict[int, str]:
     """The legs that records ask for, by the transfer's id, as `charge.gross`."""
     return {
         leg.id: f"{each.answer.transaction}.{leg.spec.name}"
-        for each in asked
+        for each in translated
         if isinstance(each.answer, Chain)
         for leg in each.answer.legs
     }

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from worker.core.iso_times import iso_millisecond, iso_time
+from worker.core.plural import count_of
 from worker.jobs.trace.found import Trace, TracedRecord
 
 VERDICTS: Final = {
@@ -27,16 +28,16 @@ def sentence(found: Trace, *, since_ms: int) -> str:
     if not found.records and not found.stray and not found.letters:
         since = iso_millisecond(since_ms)
         return (
-            f"{found.asked}: nothing in the ledger, and no record or letter since {since};"
+            f"{found.target}: nothing in the ledger, and no record or letter since {since};"
             " --since looks further back"
         )
-    exact = [record for record in found.records if _is(record, found.asked)]
+    exact = [record for record in found.records if _is(record, found.target)]
     records = exact or list(found.records)
     if not records:
         return _without_records(found)
     if len(records) == 1 or exact:
         return _events(found, records)
-    return f"{found.asked}: {_counts(records)}{_open(found)}"
+    return f"{found.target}: {_counts(records)}{_open(found)}"
 
 
 def _is(record: TracedRecord, asked: str) -> bool:
@@ -52,7 +53,7 @@ def _events(found: Trace, records: list[TracedRecord]) -> str:
     """One event, perhaps delivered several times: the record that decided comes first."""
     order = list(VERDICTS)
     first = min(records, key=lambda each: order.index(each.verdict))
-    named = first.event.id if first.event else found.asked
+    named = first.event.id if first.event else found.target
     why = f": {first.why}" if first.why else _posted(first)
     again = Counter(each.verdict for each in records if each is not first)
     more = "".join(f"; {count} more {verdict}" for verdict, count in again.items())
@@ -66,14 +67,14 @@ def _posted(record: TracedRecord) -> str:
     when = iso_time(record.transfers[0].transfer.timestamp)
     rule = record.chain.transaction if record.chain else record.transfers[0].leg
     missing = sum(each.announced is None for each in record.transfers)
-    told = "announced" if not missing else f"{missing} not found on the outbox"
-    return f" by {rule}: {count} transfer{'' if count == 1 else 's'} at {when}, {told}"
+    announced = "announced" if not missing else f"{missing} not found on the outbox"
+    return f" by {rule}: {count_of(count, 'transfer')} at {when}, {announced}"
 
 
 def _counts(records: list[TracedRecord]) -> str:
     counts = Counter(each.verdict for each in records)
-    told = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in counts.items())
-    return f"{len(records)} records, {told}"
+    counted = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in counts.items())
+    return f"{count_of(len(records), 'record')}, {counted}"
 
 
 def _open(found: Trace) -> str:
@@ -92,9 +93,9 @@ def _without_records(found: Trace) -> str:
         count = len(found.stray)
         when = iso_time(found.stray[0].transfer.timestamp)
         return (
-            f"{found.asked}: {count} transfer{'' if count == 1 else 's'} since {when}, whose"
+            f"{found.target}: {count_of(count, 'transfer')} since {when}, whose"
             " records are not in their topics any more, or are of another group (--group)"
         )
     last = found.letters[-1]
     verdict = VERDICTS[last.kind]
-    return f"{found.asked} {verdict}: {last.reason}; the record itself is gone from its topic"
+    return f"{found.target} {verdict}: {last.reason}; the record itself is gone from its topic"

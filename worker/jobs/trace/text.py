@@ -62,8 +62,8 @@ def _record(record: TracedRecord) -> Iterator[str | Styled]:
 def _transfer(each: TracedTransfer, *, record: bool = False) -> Iterator[str]:
     kind = "" if each.kind == "posted" else f" ({each.kind})"
     yield f"  {each.leg}{kind}: {each.amount} {each.currency}, {each.debit} to {each.credit}"
-    told = _text(each.announced) if each.announced else "not found on the outbox"
-    yield f"    posted {iso_time(each.transfer.timestamp)}, announced {told}"
+    announced = _text(each.announced) if each.announced else "not found on the outbox"
+    yield f"    posted {iso_time(each.transfer.timestamp)}, announced {announced}"
     where = f", by {each.record.text if each.record else 'a record of another group'}"
     yield f"    transfer {hex_id(each.transfer.id)}{where if record else ''}"
 
@@ -80,14 +80,16 @@ def _letter(letter: Letter) -> str:
 
 
 def _open_item(item: OpenItem) -> str:
-    told = f"payments {item.payments}, settlements {item.settlements} {item.currency}"
-    return f"  {item.stripe_object}: {told}{f', open {item.open}' if item.is_open else ', settled'}"
+    sides = f"payments {item.payments}, settlements {item.settlements} {item.currency}"
+    return (
+        f"  {item.stripe_object}: {sides}{f', open {item.open}' if item.is_open else ', settled'}"
+    )
 
 
 def document(found: Trace) -> dict[str, Any]:
     """The whole answer as plain values."""
     return {
-        "asked": found.asked,
+        "asked": found.target,
         "sentence": found.sentence,
         "records": [_record_fields(each) for each in found.records],
         "transfers_without_record": [_transfer_fields(each) for each in found.stray],
