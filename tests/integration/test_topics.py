@@ -50,12 +50,25 @@ def _topics(
     ) -> tuple[int, dict[str, object], str]:
         path = tmp_path / "topics.yaml"
         path.write_text(FILE.format(p=prefix, partitions=partitions, retention=retention))
-        command = ["topics", action, "--file", str(path), "--replication", "1", "--json"]
+        command = ["topics", action, "--file", str(path), "--json"]  # one broker: one replica
         code = main(command)
         told = capsys.readouterr()
         return code, json.loads(told.out) if told.out else {}, told.err
 
     return run
+
+
+def test_generated_traffic_makes_no_topics(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is missing is named before anything is written."""
+    monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    roles = ("payments", "settlements", "commands")
+    names = {role: f"t{uuid.uuid4().hex[:8]}.{role}" for role in roles}
+    monkeypatch.setenv("LEDGER_WORKER_TOPICS__INPUTS", json.dumps(names))
+    assert main(["generate", "--events", "9", "--seed", "1", "--to", "kafka"]) == 3
+    said = capsys.readouterr().err
+    assert f"topics that do not exist: {', '.join(sorted(names.values()))}; make them" in said
 
 
 def test_apply_makes_what_plan_says_and_then_there_is_nothing_to_do(topics: Topics) -> None:

@@ -59,6 +59,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([],                    "a command is missing: run, demo"),
         (["fly"],               "unknown command 'fly': choose run, demo"),
+        (["rum"],               "unknown command 'rum': did you mean run?"),
+        (["generate", "--events=1", "--seed=1", "--to=kafak"], "--to kafak: did you mean kafka?"),
         (["--fly", "run"],      "unrecognized arguments: --fly"),
         (["doctor", "--fly"],   "unrecognized arguments: --fly"),
         (["doctor", "--js"],    "unrecognized arguments: --js"),

@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -102,7 +103,9 @@ def _run(argv: list[str]) -> int:
     if given.command is None:
         parser.error(f"a command is missing: {', '.join(COMMANDS)}")
     if given.command not in COMMANDS:
-        parser.error(f"unknown command {given.command!r}: choose {', '.join(COMMANDS)}")
+        close = get_close_matches(given.command, COMMANDS, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"choose {', '.join(COMMANDS)}"
+        parser.error(f"unknown command {given.command!r}: {meant}")
     command = _load(given.command)
     arguments = _command_parser(given.command, command, config=given.config).parse_args(given.rest)
     _log_to_stderr()

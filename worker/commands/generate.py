@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,7 @@ INTERRUPTED: Final = (
 KAFKA: Final = "kafka"
 STDOUT: Final = "-"
 FLUSH_SECONDS: Final = 60.0
+FIND_SECONDS: Final = 10.0
 BROKER_TIME: Final = 0
 """The records' time is that of writing: their events' would fall to the topics' retention."""
 
@@ -124,13 +126,19 @@ def _opened(target: str, settings: Settings) -> Iterator[Write]:
             sys.stdout.buffer.write, topic, record, value
         )
         sys.stdout.buffer.flush()
+    elif not Path(target).suffix and get_close_matches(target, [KAFKA]):
+        raise UsageError(f"--to {target}: did you mean {KAFKA}? A file's name has a suffix")
     else:
         yield from _file(Path(target))
 
 
 def _kafka(settings: Settings) -> Iterator[Write]:
-    from worker.kafka.plain_producer import open_plain_producer  # noqa: PLC0415 - Kafka only when it is used
+    from worker.config.sections import EMBEDDED  # noqa: PLC0415 - Kafka only when it is used
+    from worker.kafka.admin import require_existing  # noqa: PLC0415 - the same
+    from worker.kafka.plain_producer import open_plain_producer  # noqa: PLC0415 - the same
 
+    if settings.kafka.bootstrap_servers != EMBEDDED:
+        require_existing(settings, settings.topics.inputs.values(), FIND_SECONDS)
     publisher = open_plain_producer(settings)
     yield lambda topic, record, value: publisher.publish(
         topic=topic, key=record.key, value=value, timestamp_ms=BROKER_TIME

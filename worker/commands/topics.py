@@ -26,6 +26,7 @@ INTERRUPTED: Final = "what was made so far stays; the same command makes the res
 SETTLE_SECONDS: Final = 30.0
 """How long the cluster may take until what was made shows."""
 LOOK_AGAIN_SECONDS: Final = 0.5
+SINGLE_BROKER: Final = "the cluster is one broker: --replication 1"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--replication",
         type=positive,
         metavar="N",
-        help="instead of the declared one, for clusters of fewer brokers",
+        help="instead of the declared one, for clusters of fewer brokers (on one broker: 1)",
     )
     parser.add_argument(
         "--topics-only", action="store_true", help="neither compare nor make grants"
@@ -73,6 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     require_declared(settings, declared, path)
     if arguments.action == "render":
         return _render(declared, arguments)
+    if arguments.replication is None and _is_single(settings):
+        declared = load_topics(path, replication=1)
+        if not arguments.json:
+            write_lines(sys.stdout, [SINGLE_BROKER])
     if arguments.action == "plan":
         plan = look_at_broker(settings, declared, grants=not arguments.topics_only)
         _print(plan, as_json=arguments.json, applied=False)
@@ -80,6 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
     plan = apply(settings, declared, grants=not arguments.topics_only)
     _print(plan, as_json=arguments.json, applied=True)
     return 0
+
+
+def _is_single(settings: Settings) -> bool:
+    """Is the cluster one broker, which can keep one replica only?"""
+    from worker.kafka.topics.apply import open_topic_admin  # noqa: PLC0415 - keeps --help quick
+
+    return open_topic_admin(settings).brokers() == 1
 
 
 def _render(declared: TopicsFile, arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -108,6 +108,25 @@ def refuse_old(connection: KafkaConnection, topics: Sequence[str], since: int) -
                 " happened longer ago would be deleted as soon as it is written: raise its"
                 " retention.ms, or begin later with --from"
             )
+
+
+def require_existing(settings: Settings, topics: Iterable[str], deadline_seconds: float) -> None:
+    """Refuse to write to topics that are not there: a broker would be waited for in vain.
+
+    Raises:
+        DependencyUnavailable: some do not exist, each is named; or no broker answers.
+    """
+    connection = connection_of(settings)
+    try:
+        found = _topics_of(connection.admin(), connection.trouble, deadline_seconds).topics
+    except KafkaException as error:
+        raise connection.unreachable("looking at the topics", error) from None
+    missing = sorted(set(topics) - found.keys())
+    if missing:
+        raise DependencyUnavailable(
+            f"topics that do not exist: {', '.join(missing)}; make them with"
+            " `ledger-worker topics apply`"
+        )
 
 
 def require_topics(settings: Settings, deadline_seconds: float) -> None:

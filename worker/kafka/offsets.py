@@ -75,6 +75,8 @@ class TopicOffsets:
         self, ends: Mapping[TopicPartition, int], time_ms: int
     ) -> dict[TopicPartition, int]:
         """The first offset of this time or later in each partition; its end where there is none."""
+        if not ends:  # the client refuses to ask for none
+            return {}
         found = self._connection.request(
             "asking for offsets by time",
             self._client.offsets_for_times,

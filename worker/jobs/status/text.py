@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from worker.core.ids import hex_id
 from worker.core.iso_times import MILLISECOND, NANOSECONDS, iso_millisecond, iso_second, iso_time
@@ -13,13 +13,17 @@ from worker.core.ports import TopicPartition
 from worker.jobs.status.run import Status
 from worker.jobs.text_tables import BAD, GOOD, TITLE, Styled
 
+UNKNOWN_GROUP: Final = "not known to the broker"
+"""What Kafka calls dead: nobody was ever in the group, or its offsets are gone."""
+
 
 def lines(found: Status) -> Iterator[str | Styled]:
     """Members, lag, what waits, what was refused, the newest posting, the rulebook."""
     group = found.group
     count = count_of(len(group.members), "member")
     style = GOOD if group.state == "stable" else BAD
-    yield Styled(f"group {group.group}: {group.state}, {count}", style)
+    state = UNKNOWN_GROUP if group.state == "dead" else group.state
+    yield Styled(f"group {group.group}: {state}, {count}", style)
     for member in group.members:
         name = member.instance_id or member.client_id
         yield f"  {name} at {member.host.strip('/')}: {ranges(member.partitions) or 'no partition'}"

@@ -71,6 +71,11 @@ class TopicAdmin:
             for name in there
         }
 
+    def brokers(self) -> int:
+        """How many brokers the cluster has."""
+        with self._asking("looking at the brokers"):
+            return len(self._client.list_topics(timeout=self._seconds).brokers)
+
     def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
