@@ -15,8 +15,9 @@ from typing import Any, Final
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
+from worker.jobs.reconcile.comparison import SETTLE_DAYS, Comparison, ReconcileResult
 from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
-from worker.jobs.reconcile.run import SETTLE_DAYS, Comparison, ReconcileResult, reconcile
+from worker.jobs.reconcile.run import reconcile
 from worker.jobs.reconcile.shards import part_files, write_part
 from worker.jobs.reconcile.summary import BALANCE_LINES, verdict
 from worker.jobs.shard import shard_of
@@ -75,6 +76,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="compare the trial balance of the copy that reconcile.copy_dsn names",
     )
     parser.add_argument(
+        "--periods", type=Path, metavar="FOLDER", help="where closed periods are kept"
+    )
+    parser.add_argument(
+        "--close", action="store_true", help="close the period: keep what was signed in --periods"
+    )
+    parser.add_argument("--by", default="", metavar="NAME", help="who closes it")
+    parser.add_argument(
         "--report",
         type=Path,
         action="append",
@@ -103,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
         settle_days=arguments.settle_days,
         stripe_balances=tuple(arguments.stripe_balance),
         copy=arguments.copy,
+        periods=arguments.periods,
+        close_by=arguments.by if arguments.close else "",
     )
     with reconcile(load_settings(arguments.config), request, progress=Progress()) as result:
         for path in arguments.report:
@@ -123,7 +133,7 @@ def whole_days(text: str) -> int:
 
 def _refuse_mixed(arguments: argparse.Namespace) -> None:
     """A part is read, and later parts are joined; each has its own options."""
-    reports = ("report", "stripe_report", "stripe_balance", "copy")
+    reports = ("report", "stripe_report", "stripe_balance", "copy", "periods", "close")
     wrong = {
         "partitions": ("merge", "from_files", "topic", *reports),
         "merge": ("start", "end", "from_files", "topic", "part_to"),
@@ -137,6 +147,8 @@ def _refuse_mixed(arguments: argparse.Namespace) -> None:
             if given[0] in {"from_files", "topic", "merge"}:
                 hint = "parts are of topics in Kafka"
             raise UsageError(f"--{mode} takes no --{option}: {hint}")
+    if arguments.close and not (arguments.by.strip() and arguments.periods):
+        raise UsageError("--close needs --by NAME and --periods FOLDER")
     if bool(arguments.partitions) != bool(arguments.part_to):
         raise UsageError("--partitions I/N and --part-to FOLDER go together: the part is a file")
 
@@ -162,7 +174,10 @@ def _part(arguments: argparse.Namespace, start_ns: int, end_ns: int) -> int:
 def _text(result: ReconcileResult) -> Iterator[str]:
     summary = result.summary
     span_text = f"{summary['from'] or 'the beginning'} to {summary['to'] or 'the end'}"
-    yield f"reconciliation of {span_text}, ledger as of {summary['ledger_read_before']}"
+    yield (
+        f"reconciliation of facts from {span_text}, by when they happened; ledger as of"
+        f" {summary['ledger_read_before']}"
+    )
     for topic, count in summary["records"].items():
         yield f"  {count:>12,}  {topic}"
     if not summary["announcements_compared"]:
@@ -171,6 +186,14 @@ def _text(result: ReconcileResult) -> Iterator[str]:
         yield f"  the broker did not say whether these are compacted: {', '.join(unchecked)}"
     for currency, entry in summary["currencies"].items():
         yield from _currency(currency, entry)
+    yield from _besides(summary)
+    if not summary["trial_balance_agrees"]:
+        yield "debits and credits of the ledger differ"
+    yield from _differences(result)
+
+
+def _besides(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Payouts, the period before, and the copy."""
     payouts = summary["payouts"]
     if payouts is not None:
         yield (
@@ -179,14 +202,19 @@ def _text(result: ReconcileResult) -> Iterator[str]:
         )
         if not payouts["payouts_are_booked"]:
             yield "  the rulebook books no payouts: their own rows are not compared"
+    if before := summary["period_before"]:
+        yield (
+            f"the period {before['period']} was closed by {before['closed_by']} and left"
+            f" {before['items_left_open']:,} items open: {before['settled_since']:,} settled since,"
+            f" {before['resolved']:,} resolved"
+        )
+    if closed := summary.get("closed"):
+        yield f"closed: {closed}"
     if copied := summary["copy"]:
         yield (
             f"copy {copied['table']} up to {copied['up_to']}: {copied['accounts']:,} accounts,"
             f" {copied['accounts_that_differ']:,} differ"
         )
-    if not summary["trial_balance_agrees"]:
-        yield "debits and credits of the ledger differ"
-    yield from _differences(result)
 
 
 def _currency(currency: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -167,7 +167,8 @@ SELECT CASE WHEN t.posted_ns > $cut THEN 'in_transit' ELSE 'missing_in_ledger' E
   CASE WHEN t.posted_ns > $cut THEN 'announced after the reading of the ledger began'
     ELSE 'the outbox tells it, and the ledger does not have it' END AS detail
 FROM announced t ANTI JOIN actual a USING (transfer_id)
-WHERE t.transfer_id NOT IN (SELECT transfer_id FROM items WHERE class = 'missing_in_ledger');
+WHERE t.in_range
+  AND t.transfer_id NOT IN (SELECT transfer_id FROM items WHERE class = 'missing_in_ledger');
 """
 
 DEAD_EVENTS: Final = """

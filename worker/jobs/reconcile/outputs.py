@@ -9,8 +9,8 @@ from typing import Any, Final, TextIO
 
 from worker.core.errors import UsageError
 from worker.jobs.duckdb_rows import Database, quoted
+from worker.jobs.reconcile.comparison import ReconcileResult
 from worker.jobs.reconcile.page import write_page
-from worker.jobs.reconcile.run import ReconcileResult
 
 PORTION: Final = 2000
 

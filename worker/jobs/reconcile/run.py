@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
+from worker import __version__
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
@@ -20,8 +20,12 @@ from worker.core.ports import oldest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.classify import classify, name_currencies
+from worker.jobs.reconcile.closing import close_period
+from worker.jobs.reconcile.comparison import Comparison, ReconcileResult
 from worker.jobs.reconcile.expected import Period
 from worker.jobs.reconcile.payouts import compare_report
+from worker.jobs.reconcile.periods import ClosedPeriod, read_periods, require_next
+from worker.jobs.reconcile.roll_forward import Lines, roll_forward, shown_lines, stage_account_names
 from worker.jobs.reconcile.shards import Manifest, least_reach, load_parts, read_manifests
 from worker.jobs.reconcile.sources import (
     Reach,
@@ -36,51 +40,19 @@ from worker.jobs.reconcile.staging import Staging, open_staging
 from worker.jobs.reconcile.stripe_report import read_report
 from worker.jobs.reconcile.summary import stripe_balances, summarize
 from worker.jobs.reconcile.tables import REPORT
+from worker.jobs.reconcile.timing import (
+    carry_items,
+    compare_balances,
+    list_times,
+    period_summary,
+    stage_open,
+)
 from worker.jobs.reconcile.unsettled import DAY_MS, list_open_items
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
 from worker.ledger.books import NamedLedger, open_named_ledger
 
-SETTLE_DAYS: Final = 3
 LATER: Final = "UPDATE actual SET in_transit = true WHERE posted_ns > $newest"
 """What was posted after the first part began: its announcement may not have been read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What to reconcile.
-
-    Times are in nanoseconds, 0 leaves a side open.
-
-    files: archives instead of Kafka.
-    topic: of events in them that name none.
-    parts: files that parts of the work have written, which say the times.
-    stripe_balances: as given, `usd=1.00`.
-    settle_days: how long an item of `stripe_unsettled` may be open.
-    copy: compare the copy that the settings name too.
-    """
-
-    start_ns: int = 0
-    end_ns: int = 0
-    files: tuple[Path, ...] = ()
-    topic: str = ""
-    parts: tuple[Path, ...] = ()
-    stripe_report: Path | None = None
-    settle_days: int = SETTLE_DAYS
-    stripe_balances: tuple[str, ...] = ()
-    copy: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileResult:
-    """The items, in the table `items` of the database, and the summary."""
-
-    database: Database
-    summary: dict[str, Any]
-
-    @property
-    def differs(self) -> bool:
-        """Is there anything that a person must look at?"""
-        return bool(self.summary["differences"])
 
 
 @contextmanager
@@ -94,49 +66,103 @@ def reconcile(
         DependencyUnavailable: the ledger or the broker did not answer in time.
     """
     with open_named_ledger(settings) as books, open_database() as database:
+        closed = read_periods(request.periods) if request.periods else []
         balances = stripe_balances(list(request.stripe_balances), books.rulebook)
-        report = request.stripe_report
-        past = bool(request.files or request.parts)  # archives end when they were written
         manifests = read_manifests(settings, request.parts, books.rulebook.digest, database)
         if manifests:
             request = replace(request, start_ns=manifests[0].start_ns, end_ns=manifests[0].end_ns)
+        if request.close_by:
+            require_next(closed, *_ends(request), now_ns=time.time_ns())
         staging, trial = _read(settings, request, manifests, books, database, progress)
-        cut_ns = trial.as_of_ns
-        announced = announcements_were_read(staging, staging.taken)
-        as_of_ms = (request.end_ns or (cut_ns if past else time.time_ns())) // 1_000_000
-        late_ms = as_of_ms - request.settle_days * DAY_MS
-        first_ns = oldest_timestamp(books.ledger)
-        limits = {"first_ns": first_ns, "cut_ns": cut_ns, "late_ms": late_ms}
-        classify(database, announced=announced, **limits)
-        payouts = compare_report(database, books.rulebook) if report else None
-        list_open_items(
-            database,
-            start_ms=request.start_ns // 1_000_000,
-            end_ms=request.end_ns // 1_000_000,
-            as_of_ms=as_of_ms,
-            late_ms=late_ms,
-        )
+        payouts, lines = _classify(database, request, books, staging, trial, closed)
         copied = _compare_copy(settings, database, books, trial) if request.copy else None
         name_currencies(database)
         name_accounts(database, books)
-        summary = {
+        before = _period_before(closed, request)
+        carry_items(database, before)
+        about = {
             "from": iso_time(request.start_ns) if request.start_ns else "",
             "to": iso_time(request.end_ns) if request.end_ns else "",
-            "ledger_read_before": iso_time(cut_ns),
+            "times_are": "when the facts happened",
+            "ledger_read_before": iso_time(trial.as_of_ns),
             "records": dict(sorted(staging.taken.items())),
-            "announcements_compared": announced,
+            "read": _read_log(staging, manifests),
+            "announcements_compared": announcements_were_read(staging, staging.taken),
             "not_checked_for_compaction": sorted(staging.unchecked),
             "trial_balance_agrees": trial.agrees,
             "rulebook": books.rulebook.digest,
-            "stripe_report": str(report) if report else "",
+            "worker": __version__,
+            "stripe_report": str(request.stripe_report) if request.stripe_report else "",
             "settle_days": request.settle_days,
             "payouts": payouts,
             "copy": copied,
-            **summarize(database, books.rulebook, trial, staging.moved, balances),
+            "period_before": period_summary(database, before),
+            "accounts": shown_lines(lines, books),
         }
+        summary: dict[str, Any] = about | summarize(
+            database, books.rulebook, trial, staging.moved, balances
+        )
         if not trial.agrees:
             summary["differences"] += 1
-        yield ReconcileResult(database, summary)
+        result = ReconcileResult(database, summary)
+        if request.periods and request.close_by:
+            summary["closed"] = str(close_period(result, request, books, lines, trial, closed))
+        yield result
+
+
+def _classify(  # noqa: PLR0913, PLR0917 - the sides and what they are held against
+    database: Database,
+    request: Comparison,
+    books: NamedLedger,
+    staging: Staging,
+    trial: TrialBalance,
+    closed: Sequence[ClosedPeriod],
+) -> tuple[dict[str, Any] | None, Lines]:
+    """Fill `items`; what a summary says of payouts, and the roll-forward of every account."""
+    past = bool(request.files or request.parts)  # archives end when they were written
+    as_of_ms = (request.end_ns or (trial.as_of_ns if past else time.time_ns())) // 1_000_000
+    late_ms = as_of_ms - request.settle_days * DAY_MS
+    first_ns = oldest_timestamp(books.ledger)
+    limits = {"first_ns": first_ns, "cut_ns": trial.as_of_ns, "late_ms": late_ms}
+    classify(database, announced=announcements_were_read(staging, staging.taken), **limits)
+    payouts = compare_report(database, books.rulebook) if request.stripe_report else None
+    start_ms, end_ms = request.start_ns // 1_000_000, request.end_ns // 1_000_000
+    span = {"start_ms": start_ms, "end_ms": end_ms}
+    before = _period_before(closed, request)
+    stage_open(database, before)
+    list_open_items(
+        database,
+        **span,
+        as_of_ms=as_of_ms,
+        late_ms=late_ms,
+        before_cut_ns=before.cut_ns if before else 0,
+    )
+    stage_account_names(database, books)
+    lines = roll_forward(database, trial.totals, start_ms=start_ms)
+    list_times(database, closed, **span)
+    if before is not None:
+        compare_balances(database, lines, before, books)
+    same = next((one for one in closed if (one.start_ns, one.end_ns) == _ends(request)), None)
+    if same is not None:
+        compare_balances(database, lines, same, books, at="closing")
+    return payouts, lines
+
+
+def _ends(request: Comparison) -> tuple[int, int]:
+    return request.start_ns, request.end_ns
+
+
+def _period_before(closed: Sequence[ClosedPeriod], request: Comparison) -> ClosedPeriod | None:
+    """The closed period that ends where this one begins."""
+    return next((one for one in closed if one.end_ns == request.start_ns), None)
+
+
+def _read_log(staging: Staging, manifests: Sequence[Manifest]) -> dict[str, list[Any]]:
+    """By topic/partition what was read; each partition is read by one part."""
+    found = {name: partition.row() for name, partition in staging.read.items()}
+    for manifest in manifests:
+        found |= manifest.read
+    return dict(sorted(found.items()))
 
 
 def _compare_copy(

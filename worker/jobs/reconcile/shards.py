@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from worker.jobs.shard import Shard
 from worker.ledger.books import open_named_ledger
 
 SUFFIX: Final = ".part"
-VERSION: Final = 3
+VERSION: Final = 4
 READ: Final = (
     "events",
     "expected",
@@ -52,6 +52,7 @@ class Manifest:
 
     newest_ns: the ledger's newest transfer.
     reach: [topic, partition, committed].
+    read: by topic/partition what was read, as `PartitionRead.row` has it.
     about: what all parts must share.
     """
 
@@ -64,6 +65,7 @@ class Manifest:
     taken: dict[str, int]
     unchecked: list[str]
     about: dict[str, Any]
+    read: dict[str, list[Any]] = field(default_factory=dict)
 
 
 def write_part(  # noqa: PLR0913 - a range, a part of it, and where to
@@ -104,6 +106,7 @@ def write_part(  # noqa: PLR0913 - a range, a part of it, and where to
             taken=staging.taken,
             unchecked=staging.unchecked,
             about=_about(settings, books.rulebook.digest),
+            read={name: partition.row() for name, partition in staging.read.items()},
         )
         path = folder / f"reconcile-{part.number}-of-{part.of}{SUFFIX}"
         _save(database, manifest, path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from hashlib import blake2b
+from typing import Any, Final
 
 from worker.codecs.dead_letters import CONNECT
 from worker.codecs.headers import headers_of
@@ -35,12 +36,33 @@ Moved = dict[tuple[str, int], list[int]]
 
 
 @dataclass(slots=True)
+class PartitionRead:
+    """What was read of a partition, for the report of a closed period."""
+
+    first: int
+    following: int = 0
+    records: int = 0
+    hashing: blake2b = field(default_factory=lambda: blake2b(digest_size=16))
+
+    def take(self, record: Record) -> None:
+        """One more record, in order."""
+        self.following = record.offset() + 1
+        self.records += 1
+        self.hashing.update(record.value() or b"")
+
+    def row(self) -> list[Any]:
+        """For JSON."""
+        return [self.first, self.following, self.records, self.hashing.hexdigest()]
+
+
+@dataclass(slots=True)
 class Staging:
     """The tables being filled.
 
     committed: says whether the live group has a record behind it.
     watched: the accounts of `WATCHED` in every currency, by id.
     taken: records by topic.
+    read: by topic/partition the first offset, the next one, how many, and a digest of the values.
     moved: debits less credits of these by name and ledger, within the range and after it.
     unchecked: topics that may be compacted for all we know.
     """
@@ -53,6 +75,7 @@ class Staging:
     expecting: ExpectedPostings
     watched: Mapping[int, str]
     taken: dict[str, int] = field(default_factory=dict)
+    read: dict[str, PartitionRead] = field(default_factory=dict)
     moved: Moved = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
 
@@ -60,6 +83,11 @@ class Staging:
         """One record of any of our topics; records of others are counted only."""
         topic = record.topic()
         self.taken[topic] = self.taken.get(topic, 0) + 1
+        name = f"{topic}/{record.partition()}"
+        partition = self.read.get(name)
+        if partition is None:
+            partition = self.read[name] = PartitionRead(record.offset())
+        partition.take(record)
         topics = self.settings.topics
         roles = {name: role for role, name in topics.inputs.items()}
         if topic in roles:
@@ -87,8 +115,8 @@ class Staging:
         except (UsageError, KeyError, TypeError, ValueError):
             self._unreadable(record, "it is no announcement of a posted transfer")
             return
-        if self.span.holds(int(str(row[0]), 16) >> TIME_SHIFT):
-            self.stages["announced"].add((*row, position_text(record)))
+        in_range = self.span.holds(int(str(row[0]), 16) >> TIME_SHIFT)
+        self.stages["announced"].add((*row, in_range, position_text(record)))
 
     def _rejection(self, record: Record) -> None:
         refused = rejection(record)

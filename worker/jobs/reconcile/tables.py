@@ -86,6 +86,7 @@ ANNOUNCED: Final[Mapping[str, str]] = {
     "record": TEXT,  # the one that posted it
     "expires_at": TEXT,
     "wrong": TEXT,  # fields that say otherwise than those of which they are made
+    "in_range": FLAG,
     "place": TEXT,
 }
 UNREADABLE: Final[Mapping[str, str]] = {"place": TEXT, "time_ms": INT, "why": TEXT}
