@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from worker.core.visible import visible
 from worker.jobs.text_tables import (
     BAD,
     PAGE_ROWS,
     Column,
     Styled,
     json_text,
-    visible,
     write_json,
     write_lines,
     write_table,

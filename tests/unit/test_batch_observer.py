@@ -112,3 +112,33 @@ def test_what_alerts_wait_for_is_shown_before_it_happens() -> None:
         assert f'outcomes_total{{outcome="{kind}",topic="{PLACE[0]}"}} 0.0' in shown
     for reason in Reason:
         assert f'outcome_reasons_total{{outcome="dead",reason="{reason}"}} 0.0' in shown
+
+
+def test_an_abort_that_comes_again_makes_the_worker_not_ready() -> None:
+    """Three in a row for one reason; another reason starts anew, and a commit ends it."""
+    broker, ledger = EmbeddedBroker(), EmbeddedLedger()
+    broker.make_topics([PLACE[0]])
+    health, metrics, source = Health(deadline_seconds=10), Metrics(), member(broker)
+    health.assigned = True
+    observer = BatchObserver(
+        metrics=metrics,
+        health=health,
+        ledger=ledger,
+        source=source,
+        balances=no_balances(ledger),
+        sessions_lost=lambda: 0,
+        requests=dict,
+        deadline_seconds=10,
+    )
+    seen = []
+    for reason in ("a", "a", "b", "b", "b", "b"):
+        observer.aborted(reason)
+        seen.append(health.ready().ok)
+    assert seen == [True, True, True, True, False, False]
+    assert health.ready().fields["stuck"] == "a transaction was aborted 4 times for b"
+    name = f"{PREFIX}transaction_aborts_repeated"
+    assert metrics.registry.get_sample_value(name) == 4
+    observer.committed([], [])
+    assert health.ready().ok
+    assert metrics.registry.get_sample_value(name) == 0
+    source.close()

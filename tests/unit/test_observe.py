@@ -70,7 +70,7 @@ def test_the_loop_is_counted() -> None:
     """What the loop tells beside batches is in the metrics."""
     metrics = Metrics()
     metrics.consumed({"stripe.payments": 7})
-    metrics.abort()
+    metrics.abort(in_a_row=1)
     metrics.alert(2)
     metrics.parked({"ledger.events.parked.1": 12.5})
     metrics.rebalance("lost")

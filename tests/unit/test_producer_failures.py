@@ -8,10 +8,19 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from worker.codecs.dead_letters import DeadLetters, record_bytes
+from worker.codecs.letters import OriginalRecord, original_of
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
-from worker.core.ports import Announcement
+from worker.core.event import Dead, Reason
+from worker.core.ports import Announcement, Headers
+from worker.jobs.archive.records import ArchivedRecord
 from worker.kafka.connection import KafkaConnection
-from worker.kafka.producer import RENEWALS_MAX, RENEWALS_SECONDS, TransactionalProducer
+from worker.kafka.producer import (
+    BATCH_BYTES_MAX,
+    RENEWALS_MAX,
+    RENEWALS_SECONDS,
+    TransactionalProducer,
+)
 
 WHOLE, SMALL = b"a whole record", b"too large"
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
@@ -38,9 +47,13 @@ class Broker:
         self.reports: dict[bytes, KafkaError] = {}
         self.made = 0
         self.written: list[list[bytes]] = []
+        self.times: list[int] = []
+        self.headers: Headers = []
+        self.defaults: dict[str, object] = {}
 
-    def producer(self, *_: object) -> Producing:
+    def producer(self, _: object, defaults: dict[str, object]) -> Producing:
         self.made += 1
+        self.defaults = defaults
         return Producing(self)
 
 
@@ -58,6 +71,9 @@ class Producing:
         if value in self._broker.refuses:
             raise KafkaException(self._broker.refuses[value])
         self._values.append(value)
+        if "timestamp" in more:
+            self._broker.times.append(more["timestamp"])
+            self._broker.headers = more["headers"]
         if value in self._broker.reports and "on_delivery" in more:
             self._said.append((more["on_delivery"], self._broker.reports[value]))
 
@@ -159,3 +175,48 @@ def test_what_the_broker_finds_too_large_is_written_small_after_the_abort(
         announce(announcer)
     announce(announcer)
     assert broker.written == [[written]]
+
+
+def test_what_is_known_to_be_too_large_is_not_tried(broker: Broker) -> None:
+    """A topic's limit is of key, value and headers together; no transaction is lost over it."""
+    size = record_bytes(Announcement("t", b"k", WHOLE, []))
+    for limit, written in ((size, WHOLE), (size - 1, SMALL)):
+        announcer = TransactionalProducer(
+            cast("KafkaConnection", broker), transactional_id="t", record_bytes_max={"t": limit}
+        )
+        announce(announcer)
+        announcer.close()
+        assert broker.written.pop() == [written]
+
+
+def test_a_topic_is_sent_no_batch_that_is_larger_than_its_records(broker: Broker) -> None:
+    """Many small records in one request would be too large for a topic that takes little."""
+    cases: list[tuple[dict[str, int], int]] = [
+        ({}, BATCH_BYTES_MAX),
+        ({"a": 5_000_000}, BATCH_BYTES_MAX),
+        ({"a": 5_000_000, "b": 9_000}, 9_000),
+    ]
+    for limits, batch in cases:
+        connection = cast("KafkaConnection", broker)
+        TransactionalProducer(connection, transactional_id="t", record_bytes_max=limits).close()
+        assert broker.defaults["batch.size"] == batch
+
+
+def test_a_record_whose_time_is_refused_is_written_with_the_brokers(
+    broker: Broker, announcer: TransactionalProducer
+) -> None:
+    """Its letter says so and has the time in a header: a redrive gives it back."""
+    broker.reports = {WHOLE: KafkaError(KafkaError.INVALID_TIMESTAMP)}
+    broker.commits = [failure(aborts=True)]
+    letter = DeadLetters(topic="t", group="g", rulebook_digest="d").letter(
+        ArchivedRecord("in", 0, 7, b"k", WHOLE, [], 2**62), Dead(Reason.NO_RULE, ""), stage="post"
+    )
+    letter = letter._replace(otherwise=lambda: letter)
+    with pytest.raises(Aborted):
+        announcer.announce([letter], [], None)
+    announcer.announce([letter], [], None)
+    assert broker.times == [2**62, 0]
+    headers = dict(broker.headers)
+    assert headers["ledger_worker.left_out"] == b"timestamp"
+    found = original_of(ArchivedRecord("t", 0, 0, b"k", WHOLE, broker.headers, 5), parked=())
+    assert found == OriginalRecord(("in", 0, 7), b"k", WHOLE, [], 2**62)

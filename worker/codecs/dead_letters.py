@@ -21,6 +21,11 @@ GROUP_HEADER: Final = "ledger_worker.group"
 SHA256_HEADER: Final = "ledger_worker.value_sha256"
 SIZE_HEADER: Final = "ledger_worker.value_bytes"
 LEFT_OUT_HEADER: Final = "ledger_worker.left_out"
+TIMESTAMP_HEADER: Final = "ledger_worker.timestamp_ms"
+"""A record's own time, where its letter could not have it."""
+
+HEADER_FRAME_BYTES: Final = 10
+"""The lengths of a header's name and value, five bytes each at most."""
 
 BLOCK: Final = (
     f"{CONNECT}.topic",
@@ -132,6 +137,20 @@ def _marks(value: bytes) -> Headers:
         (SHA256_HEADER, sha256(value).hexdigest().encode()),
         (SIZE_HEADER, b"%d" % len(value)),
     ]
+
+
+def without_timestamp(announcement: Announcement) -> Announcement:
+    """The same with the broker's time, where its topic refuses the record's own as too far away."""
+    own_ms = b"%d" % announcement.timestamp_ms
+    marks: Headers = [(TIMESTAMP_HEADER, own_ms), (LEFT_OUT_HEADER, b"timestamp")]
+    return announcement._replace(headers=[*announcement.headers, *marks], timestamp_ms=0)
+
+
+def record_bytes(announcement: Announcement) -> int:
+    """What a record takes: its key, its value, and its headers, each with their lengths."""
+    framing = HEADER_FRAME_BYTES * len(announcement.headers)
+    envelope = _size(announcement.key, announcement.headers)
+    return len(announcement.value or b"") + envelope + framing
 
 
 def timestamp_ms(record: Record) -> int:

@@ -6,19 +6,28 @@ end. A producer's headers can neither choose a redrive's topic nor a parked reco
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from hashlib import sha256
 from typing import Final, NamedTuple
 
 import orjson
 
-from worker.codecs.dead_letters import BLOCK, CONNECT, REASON_HEADER, SHA256_HEADER, timestamp_ms
+from worker.codecs.dead_letters import (
+    BLOCK,
+    CONNECT,
+    REASON_HEADER,
+    SHA256_HEADER,
+    TIMESTAMP_HEADER,
+    timestamp_ms,
+)
 from worker.codecs.headers import headers_of
 from worker.core.event import CREATED_MAX
 from worker.core.iso_times import iso_second
 from worker.core.ports import Headers, Record, RecordPosition
 
 INT64_DIGITS: Final = 19
+INT64: Final = re.compile(rb"-?\d{1,19}")
 
 
 class OriginalRecord(NamedTuple):
@@ -100,7 +109,8 @@ def original_of(
         return RecordElsewhere(inner.at, digest.decode(errors="replace"), "")
     if inner.at[0] in parked:
         return UnusableLetter("its headers do not say where it was parked from")
-    return OriginalRecord(inner.at, record.key(), record.value(), inner.own, timestamp_ms(record))
+    own_ms = _number(inner.added.get(TIMESTAMP_HEADER)) or timestamp_ms(record)
+    return OriginalRecord(inner.at, record.key(), record.value(), inner.own, own_ms)
 
 
 def read_back(
@@ -158,6 +168,12 @@ def time_of(record: Record) -> str:
     """
     milliseconds = timestamp_ms(record)
     return iso_second(min(max(milliseconds // 1000, 0), CREATED_MAX)) if milliseconds else ""
+
+
+def _number(digits: bytes | None) -> int:
+    """A signed whole number of 64 bits; 0 for anything else."""
+    found = INT64.fullmatch(digits or b"")
+    return int(found[0]) if found else 0
 
 
 def _taken_off(headers: Headers) -> _Carried | None:

@@ -33,7 +33,7 @@ from worker.codecs.outbox_fields import (
 )
 from worker.core.chain import AccountRef, Chain, LegSpec, new
 from worker.core.event import Event
-from worker.core.ids import hex_id
+from worker.core.ids import announced_key, hex_id
 from worker.core.iso_times import iso_second, iso_time
 from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
@@ -230,7 +230,9 @@ def _json_account(side: str, account: AccountRef) -> bytes:
 
 def _avro_account(_: str, account: AccountRef) -> bytes:
     """The fields of an account; with very many wallets nearly every leg has a new one."""
-    return b"".join(map(avro_string, (hex_id(account.id), account.name, account.key)))
+    return b"".join(
+        map(avro_string, (hex_id(account.id), account.name, announced_key(account.key)))
+    )
 
 
 class Between(NamedTuple):

@@ -12,7 +12,7 @@ import orjson
 from worker.codecs.avro import packaged_schema, write_framed
 from worker.core.chain import AccountRef, Chain
 from worker.core.event import Event
-from worker.core.ids import TIME_SHIFT, hex_id
+from worker.core.ids import TIME_SHIFT, announced_key, hex_id
 from worker.core.iso_times import NANOSECONDS, iso_second, iso_time
 from worker.core.outcome import PostedLeg
 from worker.core.ports import Record
@@ -80,7 +80,7 @@ def account_fields(side: str, account: AccountRef) -> OutboxFields:
     return {
         f"{side}_account_id": hex_id(account.id),
         f"{side}_account": account.name,
-        f"{side}_key": account.key,
+        f"{side}_key": announced_key(account.key),
     }
 
 

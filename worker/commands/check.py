@@ -100,9 +100,9 @@ def _page(arguments: argparse.Namespace, rulebook: Rulebook, name: str, said: li
 def _locked(rulebook: Rulebook, lock: Lock | None, path: Path) -> bool:
     """Is it exactly what somebody approved? Says so where it is not."""
     if lock is None:
-        sys.stderr.write(f"{lock_path(path)}: there is no lock: nobody approved {path}\n")
+        write_lines(sys.stderr, [f"{lock_path(path)}: there is no lock: nobody approved {path}"])
     elif lock.digest != rulebook.digest:
-        sys.stderr.write(f"{path} is not what {lock.approver} approved\n")
+        write_lines(sys.stderr, [f"{path} is not what {lock.approver} approved"])
     return lock is not None and lock.digest == rulebook.digest
 
 

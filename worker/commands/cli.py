@@ -175,7 +175,10 @@ def _say(message: str) -> None:
 def _explain_internal(error: Exception) -> None:
     """Type and line only: an exception's text could hold what a customer sent."""
     if os.environ.get(DEBUG_VARIABLE) == "1":
-        traceback.print_exception(error)
+        from worker.jobs.text_tables import write_lines  # noqa: PLC0415 - not for --help
+
+        whole = "".join(traceback.format_exception(error))
+        write_lines(sys.stderr, whole.rstrip("\n").split("\n"))
     frames = traceback.extract_tb(error.__traceback__)
     position = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     _say(

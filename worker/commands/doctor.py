@@ -20,6 +20,7 @@ from worker.core.errors import UsageError, WorkerError
 from worker.core.plural import count_of
 from worker.core.rulebook import Rulebook
 from worker.core.translate import ANY_ACCOUNT
+from worker.core.visible import without_credentials
 from worker.jobs.sync.run import target_problems
 from worker.jobs.text_tables import BAD, GOOD, Styled, write_document, write_lines
 from worker.kafka.admin import inspect_broker
@@ -223,7 +224,8 @@ def _ledger(settings: Settings) -> Finding:
     return Finding(
         "ledger",
         ok=True,
-        detail=f"{settings.ledger.addresses} answers; {batch_max} transfers a request"
+        detail=f"{without_credentials(settings.ledger.addresses)} answers;"
+        f" {batch_max} transfers a request"
         f"{_client(settings)}",
     )
 

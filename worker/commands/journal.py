@@ -13,10 +13,11 @@ from worker.core.errors import UsageError
 from worker.core.event import Dead, Event
 from worker.core.money import major_units
 from worker.core.plural import count_of
+from worker.core.visible import visible
 from worker.jobs.journal.entries import Entry, read_journal
 from worker.jobs.journal.events import event_of_entry
 from worker.jobs.journal.picture import TAccount, picture, t_accounts
-from worker.jobs.text_tables import visible, write_document
+from worker.jobs.text_tables import write_document, write_lines
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     pictures = _pictures(Path(arguments.file), entries, events, settings, rulebook)
     if not arguments.json:
         lines = [text for entry in entries for text in (*picture(entry, pictures[entry.id]), "")]
-        sys.stdout.write("\n".join(lines) + "\n")
+        write_lines(sys.stdout, lines)
     topic = settings.topics.topic_of(ROLE)
     states = dict.fromkeys((entry.id for entry in entries), "checked")
     if not arguments.dry_run:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             for state in STATES
             if counts[state]
         ]
-        sys.stdout.write(f"{'; '.join(words).format(topic=topic)}\n")
+        write_lines(sys.stdout, ["; ".join(words).format(topic=topic)])
     return 1 if NOT_SENT in states.values() else 0
 
 

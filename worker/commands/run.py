@@ -18,6 +18,7 @@ from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core import translate
 from worker.core.plural import count_of
+from worker.core.visible import without_credentials
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.posted_types import require_posted_types
 from worker.jobs.live.run import Stop, work
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             _log.info(
                 "started",
                 group=settings.kafka.group_id,
-                ledger=settings.ledger.addresses,
+                ledger=without_credentials(settings.ledger.addresses),
                 rulebook=rulebook.digest,
                 approver=lock.approver if lock else "",
                 compiled=COMPILED,

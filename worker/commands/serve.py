@@ -17,6 +17,7 @@ import structlog
 from worker import __version__
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import BrokenInvariant, UsageError
+from worker.core.visible import without_credentials
 from worker.jobs.live.run import Stop
 from worker.jobs.serve.shared_lookups import SharedLookups
 from worker.jobs.serve.tokens import Tokens
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             "serving",
             host=settings.serve.host,
             port=serving.server.port,
-            ledger=settings.ledger.addresses,
+            ledger=without_credentials(settings.ledger.addresses),
             tokens=bool(settings.serve.tokens_file),
         )
         watch(serving, stop)

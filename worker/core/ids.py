@@ -13,6 +13,9 @@ from typing import Final
 FAMILY_KEY_BYTES: Final = 28
 """What an account's three user-data fields hold together: 16 + 8 + 4 bytes."""
 
+KEY_BYTES_MAX: Final = 255
+"""The most that a family key or a fact's value takes in an announcement, in UTF-8."""
+
 TIME_SHIFT: Final = 80
 """The bits of a transfer's id below its time in milliseconds."""
 
@@ -115,6 +118,16 @@ def account_key(user_data_128: int, user_data_64: int, user_data_32: int) -> str
     if packed[0] == 0 and any(packed):
         return "#" + packed[1:].hex()
     return packed.rstrip(b"\0").decode()
+
+
+def announced_key(key: str) -> str:
+    """A family key as announcements have it: a very long one as its account holds it, `#` and hex.
+
+    Every leg of a chain may name it: thousands of copies of half a megabyte are not announced.
+    """
+    if len(key) * 4 <= KEY_BYTES_MAX or len(key.encode()) <= KEY_BYTES_MAX:
+        return key
+    return account_key(*account_user_data(key))
 
 
 def hex_id(number: int) -> str:

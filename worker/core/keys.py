@@ -16,7 +16,15 @@ from worker.core.compiled_rules import (
 )
 from worker.core.event import ATTEMPT_MAX, CREATED_MAX, Reason
 from worker.core.expressions.operators import Value
-from worker.core.ids import event_key, fact_key, fact_tag, field, leg_suffix, transfer_id
+from worker.core.ids import (
+    KEY_BYTES_MAX,
+    event_key,
+    fact_key,
+    fact_tag,
+    field,
+    leg_suffix,
+    transfer_id,
+)
 
 FACT_LIMIT: Final = 1 << 63
 
@@ -41,7 +49,12 @@ def fact_value(reading: CompiledExpression, value: Value) -> str | int:
     problem = key_problem(value)
     if problem:
         raise TranslationRefused(Reason.BAD_KEY, f"{reading.text} {problem}")
-    return str(value)
+    text = str(value)
+    if len(text) > KEY_BYTES_MAX or len(text.encode()) > KEY_BYTES_MAX:
+        raise TranslationRefused(
+            Reason.BAD_KEY, f"{reading.text} takes more than {KEY_BYTES_MAX} bytes"
+        )
+    return text
 
 
 def hashed(key: str) -> bytes:

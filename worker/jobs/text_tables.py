@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
+from worker.core.visible import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,15 +49,6 @@ class Styled(NamedTuple):
 
     text: str
     style: str
-
-
-def visible(text: str) -> str:
-    r"""The text with every character that cannot be printed as its escape, as in `\x1b`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
 
 
 def write_lines(out: TextIO, lines: Iterable[str | Styled]) -> None:

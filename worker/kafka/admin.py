@@ -22,6 +22,7 @@ from worker.kafka.connection import (
     KafkaConnection,
     connection_of,
 )
+from worker.kafka.topic_limits import read_limits
 from worker.observe.findings import CONFIGURATION, Finding
 
 TRY_SECONDS: Final = 1.0
@@ -44,7 +45,29 @@ def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Finding]
         return [Finding("kafka", ok=False, detail=detail, advice=advice)]
     brokers = len(found.brokers)
     first = Finding("kafka", ok=True, detail=f"{count_of(brokers, 'broker')} answered")
-    return [first, *_topics(settings, found.topics)]
+    topics = _topics(settings, found.topics)
+    if not all(check.ok for check in topics):
+        return [first, *topics]
+    return [first, *topics, _sizes(settings)]
+
+
+def _sizes(settings: Settings) -> Finding:
+    """The largest record that each written topic takes."""
+    try:
+        limits = read_limits(settings)
+    except UsageError as error:
+        advice = "`ledger-worker topics plan` compares the topics with what they should be"
+        return Finding(
+            "record sizes", ok=False, detail=str(error), advice=advice, exit_code=CONFIGURATION
+        )
+    shown = ", ".join(f"{topic} {size:,}" for topic, size in limits.record_bytes_max.items())
+    unseen = ", ".join(limits.unseen)
+    return Finding(
+        "record sizes",
+        ok=True,
+        detail=f"largest records in bytes: {shown}",
+        advice=f"grant DescribeConfigs on {unseen}: Kafka's default is taken" if unseen else "",
+    )
 
 
 def _topics_of(

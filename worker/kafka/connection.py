@@ -6,6 +6,7 @@ Settings that the worker's guarantees rest on cannot be overridden by
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ports import Commit
+from worker.core.visible import without_credentials
 
 REACH_SECONDS: Final = 10.0
 """How long a broker may take to answer at start-up."""
@@ -60,6 +62,12 @@ FOR_GOOD: Final = frozenset(
     }
 )
 """Errors that a consumer reports and that do not pass by themselves."""
+
+_HARMLESS: Final = frozenset({"security.protocol", "sasl.mechanism", "sasl.mechanisms"})
+"""Settings whose values are words that messages are made of."""
+
+_SETTING: Final = re.compile(r"property:? \"([\w.]+)\"")
+_UNKNOWN: Final = "No such configuration property"
 
 LEADERLESS: Final = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001
 """A call fails so also while a partition's leader is gone and its successor not yet elected; that
@@ -166,7 +174,16 @@ class KafkaConnection:
         try:
             return make(config)
         except KafkaException as error:
-            raise UsageError(f"kafka.client: {error.args[0].str()}") from None
+            raise UsageError(f"kafka.client: {self._complaint(error.args[0].str())}") from None
+
+    def _complaint(self, text: str) -> str:
+        """What librdkafka says of a setting, by its name: its own words quote the value."""
+        named = _SETTING.search(text)
+        if named is None:
+            return self._without_secrets(text)
+        if text.startswith(_UNKNOWN):
+            return f"librdkafka knows no setting {named[1]}"
+        return f"the value of {named[1]} is none that librdkafka takes"
 
     def request(self, doing: str, call: Callable[..., Answer], *arguments: Any) -> Answer:  # noqa: ANN401
         """The broker's answer to one call of a client, within REACH_SECONDS.
@@ -184,12 +201,19 @@ class KafkaConnection:
         cause, trouble = error.args[0], self.trouble
         if cause.code() in NOT_ALLOWED:
             return not_allowed(doing, cause)
+        text = self._without_secrets(trouble.text)
         if trouble.authentication:
-            return DependencyUnavailable(
-                f"Kafka refused the credentials while {doing}: {trouble.text}"
-            )
-        reason = f"{cause.str()} ({trouble.text})" if trouble.text else str(cause.str())
+            return DependencyUnavailable(f"Kafka refused the credentials while {doing}: {text}")
+        said = self._without_secrets(str(cause.str()))
+        reason = f"{said} ({text})" if text else said
         return DependencyUnavailable(f"Kafka could not be reached while {doing}: {reason}")
+
+    def _without_secrets(self, text: str) -> str:
+        """What the client said, without a value of its settings or a password in an address."""
+        for name, value in self.client.items():
+            if isinstance(value, str) and value and name not in _HARMLESS:
+                text = text.replace(value, f"[{name}]")
+        return without_credentials(text)
 
 
 def connection_of(settings: Settings) -> KafkaConnection:

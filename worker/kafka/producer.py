@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
@@ -31,6 +31,7 @@ from worker.kafka.connection import (
     client_offsets,
     not_allowed,
 )
+from worker.kafka.refused_records import RefusedRecords
 
 TRY_SECONDS: Final = 5.0
 """How long one call may take before it is made again."""
@@ -45,6 +46,13 @@ take 15 more: three of the client's own steps. The chart's grace is 40."""
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """What a dead worker leaves open blocks read-committed readers for at most so long."""
 
+MESSAGE_BYTES_MAX: Final = 4_194_304
+"""The largest record that is written, where `kafka.client` sets no other."""
+
+BATCH_BYTES_MAX: Final = 1_000_000
+"""The most bytes of records that one request has of a partition; the client's own default. Topics
+that take less are sent less."""
+
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "compression.type": "lz4",
     # A transaction is flushed at its end; what waits until then is late.
@@ -52,7 +60,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
-    "message.max.bytes": 4_194_304,
+    "message.max.bytes": MESSAGE_BYTES_MAX,
     "retry.backoff.ms": 5,
     "retry.backoff.max.ms": 500,
 }
@@ -66,7 +74,8 @@ ANY: Final = -1
 """As a partition: by the hash of the key."""
 
 _TAKEN_OVER: Final = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001
-_TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE})
+_NO_LIMITS: Final[Mapping[str, int]] = {}
+_ANY_TIME: Final[Mapping[str, tuple[int, int]]] = {}
 
 _log = structlog.get_logger(__name__)
 
@@ -78,6 +87,8 @@ def _passing(error: BaseException) -> bool:
 class TransactionalProducer:
     """Announces in transactions under one transactional id.
 
+    record_bytes_max: by topic the largest record that it takes; to others all are sent as they are.
+    times: see `RefusedRecords`.
     side_by_side: topics of which each transaction writes to one partition, another one every time.
     after_commit: called with every commit; the embedded broker needs it.
     while_waiting: called between tries, so that a long outage does not look like a hang.
@@ -90,6 +101,8 @@ class TransactionalProducer:
         connection: KafkaConnection,
         *,
         transactional_id: str,
+        record_bytes_max: Mapping[str, int] = _NO_LIMITS,
+        times: Mapping[str, tuple[int, int]] = _ANY_TIME,
         side_by_side: Iterable[str] = (),
         after_commit: Callable[[Sequence[Commit]], None] = lambda _: None,
         while_waiting: Callable[[], None] = lambda: None,
@@ -102,14 +115,16 @@ class TransactionalProducer:
         self._while_waiting = while_waiting
         self._stopping_seconds = stopping_seconds
         self._since = 0.0
-        self._refused: set[tuple[str, bytes | None, int]] = set()
+        self._refused = RefusedRecords(record_bytes_max, times)
+        limit = min(record_bytes_max.values(), default=BATCH_BYTES_MAX)
+        self._defaults = {**_DEFAULTS, "batch.size": min(limit, BATCH_BYTES_MAX)}
         self._own = {
             "transactional.id": transactional_id,
             "delivery.report.only.error": True,
         }
         self._calls = BoundedCalls()
         self._renewals: list[float] = []
-        self._producer = connection.producer(self._own, _DEFAULTS)
+        self._producer = connection.producer(self._own, self._defaults)
         try:
             self._producer.init_transactions(REACH_SECONDS * 3)
         except KafkaException as error:
@@ -169,6 +184,7 @@ class TransactionalProducer:
             self._calmly(_commit(producer, offsets, membership), meanwhile=meanwhile)
         except KafkaException as error:
             self._recover(error.args[0])
+        self._refused.clear()
         self._after_commit(commits)
 
     def _calmly(
@@ -218,28 +234,24 @@ class TransactionalProducer:
                     self._make_room()
 
     def _produce_whole(self, announcement: Announcement) -> None:
-        """Write a record as it is, unless the client or the broker finds it too large."""
-        if announcement.otherwise is None or _name(announcement) in self._refused:
-            whole = announcement.otherwise() if announcement.otherwise is not None else announcement
-            self._produce([whole._replace(otherwise=None)])
-            return
+        """Write a record as it is, or what its topic takes of it."""
+        written = self._refused.instead_of(announcement)
         while True:
             try:
                 self._producer.produce(
-                    announcement.topic,
-                    announcement.value,
-                    announcement.key,
-                    headers=list(announcement.headers),
-                    timestamp=announcement.timestamp_ms,
-                    on_delivery=self._watcher(announcement),
+                    written.topic,
+                    written.value,
+                    written.key,
+                    headers=list(written.headers),
+                    timestamp=written.timestamp_ms,
+                    on_delivery=self._refused.watcher(announcement),
                 )
             except BufferError:
                 self._make_room()
             except KafkaException as error:
-                if error.args[0].code() not in _TOO_LARGE:
+                if not self._refused.note(announcement, error.args[0]):
                     raise
-                self._produce([announcement.otherwise()._replace(otherwise=None)])
-                return
+                written = self._refused.instead_of(announcement)
             else:
                 return
 
@@ -247,13 +259,6 @@ class TransactionalProducer:
         """Wait until the client has sent some of its queue."""
         self._while_waiting()
         self._producer.poll(0.1)
-
-    def _watcher(self, announcement: Announcement) -> Callable[[KafkaError | None, Message], None]:
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is not None and error.code() in _TOO_LARGE:
-                self._refused.add(_name(announcement))
-
-        return delivered
 
     def _recover(self, cause: KafkaError) -> NoReturn:
         """Go on with a new producer; aborted, or do the group's offsets decide?"""
@@ -271,7 +276,7 @@ class TransactionalProducer:
             ) from None
         if cause.txn_requires_abort():
             _log.warning("kafka_transaction_aborted", error=cause.name())
-            self._producer.poll(0)  # tells which records were too large
+            self._producer.poll(0)  # says which records were refused
             self._replace()
             raise Aborted(cause.name()) from None
         self._count_renewal(cause)
@@ -292,7 +297,7 @@ class TransactionalProducer:
 
     def _replace(self) -> None:
         """The new producer takes over the id, and so ends whatever was open, before it answers."""
-        self._producer = self._connection.producer(self._own, _DEFAULTS)
+        self._producer = self._connection.producer(self._own, self._defaults)
         try:
             self._calmly(self._producer.init_transactions, TRY_SECONDS)
         except KafkaException as failed:
@@ -331,8 +336,3 @@ def _commit(
         producer.commit_transaction(TRY_SECONDS)
 
     return commit
-
-
-def _name(announcement: Announcement) -> tuple[str, bytes | None, int]:
-    """What identifies a refused record when all are written again after the abort."""
-    return announcement.topic, announcement.key, hash(announcement.value)

@@ -13,6 +13,7 @@ from typing import Final
 from worker.config.sections import EMBEDDED, LedgerSettings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ports import Ledger
+from worker.core.visible import without_credentials
 from worker.ledger.io_uring import io_uring_refusal
 
 PORT_MAX: Final = 65535
@@ -84,7 +85,8 @@ def resolve(address: str) -> str:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"the ledger's address {host!r} does not resolve") from error
+        shown = without_credentials(host)
+        raise UsageError(f"the ledger's address {shown!r} does not resolve") from error
     # IPv4 first: what a cluster listens on is configured by IP, and mostly that.
     first = min(found, key=lambda entry: entry[0] is not socket.AF_INET)
     ip = ip_address(str(first[4][0]).partition("%")[0])
@@ -96,7 +98,8 @@ def _parts(address: str) -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= PORT_MAX):
         raise UsageError(
-            f"the ledger's address {address!r} is not host:port, nor `embedded` or `embedded:FILE`"
+            f"the ledger's address {without_credentials(address)!r} is not host:port, nor"
+            " `embedded` or `embedded:FILE`"
         )
     return host, int(port)
 

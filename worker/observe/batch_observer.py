@@ -16,6 +16,7 @@ from worker.core.ports import GroupMember, Ledger, Record, StageName, TopicParti
 from worker.observe.balance_gauges import BalanceGauges
 from worker.observe.health import Health
 from worker.observe.metrics import Metrics
+from worker.observe.repeated_aborts import RepeatedAborts
 from worker.observe.report import STAGES, BatchReport
 from worker.stages.item import Item
 
@@ -55,6 +56,7 @@ class BatchObserver:
         self._requests = requests
         self._deadline_seconds = deadline_seconds
         self._stages: dict[StageName, float] = {}
+        self._aborts = RepeatedAborts()
         self._assigned: Sequence[TopicPartition] = ()
         self._parked_since_ms: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -131,10 +133,14 @@ class BatchObserver:
         _log.error("partition_passed", topic=topic, partition=number)
 
     def aborted(self, reason: str) -> None:
-        """Count and log an abort."""
+        """Count and log an abort; one that comes again and again makes the worker not ready."""
         self._stages.clear()
-        self._metrics.abort()
+        self._aborts.aborted(reason)
+        self._metrics.abort(in_a_row=self._aborts.count)
+        self._health.stuck = self._aborts.stuck
         _log.warning("transaction_aborted", reason=reason)
+        if self._health.stuck:
+            _log.error("transactions_stuck", reason=reason, aborts=self._aborts.count)
 
     def stage(self, name: StageName, seconds: float) -> None:
         """Add to the stage's time of the batch to come."""
@@ -142,6 +148,10 @@ class BatchObserver:
 
     def committed(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """Count one batch, and log what a person should look at."""
+        if self._aborts.count:
+            self._aborts.committed()
+            self._metrics.aborts_ended()
+            self._health.stuck = ""
         for assignment, offset in {item.assignment: item.offset for item in items}.items():
             self._committed[assignment.topic, assignment.partition] = offset + 1
         report = _report(items, outcomes, self._stages, self._requests())

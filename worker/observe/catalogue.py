@@ -136,6 +136,12 @@ CATALOGUE: Final = (
     MetricSpec(
         "counter", "transaction_aborts", "Kafka transactions that were aborted and read again."
     ),
+    # Three, and the worker is not ready: what aborts so often for one reason does not pass.
+    MetricSpec(
+        "gauge",
+        "transaction_aborts_repeated",
+        "How many transactions in a row were aborted for the same reason; 0 after a commit.",
+    ),
     MetricSpec(
         "counter",
         "rebalances",

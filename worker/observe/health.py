@@ -49,6 +49,7 @@ class Health:
     assigned: does the group's coordinator count us in, with or without partitions?
     ledger_waiting_seconds: how long the ledger's request under way has been waiting.
     kafka_waiting_seconds: how long no broker has answered; 0.0 while they do.
+    stuck: why no transaction ends, as by a record that no topic takes; empty while they do.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Health:
         self._beat_at = now()
         self.beats = 0
         self.assigned = False
+        self.stuck = ""
         self.ledger_waiting_seconds: Callable[[], float] = _never
         self.kafka_waiting_seconds: Callable[[], float] = _never
 
@@ -80,15 +82,16 @@ class Health:
         )
 
     def ready(self) -> ProbeResult:
-        """Are we in the group, and do the ledger and Kafka answer within the deadline?"""
+        """Are we in the group, do the ledger and Kafka answer in time, and do transactions end?"""
         ledger = self.ledger_waiting_seconds()
         kafka = self.kafka_waiting_seconds()
         return ProbeResult(
-            ok=self.assigned and max(ledger, kafka) < self._deadline_seconds,
+            ok=self.assigned and max(ledger, kafka) < self._deadline_seconds and not self.stuck,
             fields={
                 "assigned": self.assigned,
                 "ledger_waiting_seconds": round(ledger, 3),
                 "kafka_waiting_seconds": round(kafka, 3),
+                "stuck": self.stuck,
             },
         )
 
@@ -244,6 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from worker.core.visible import visible
+
 REDACTED: Final = "[redacted]"
 _DEPTH_MAX: Final = 6
 
@@ -80,10 +82,12 @@ def _clean(key: str, item: Any, depth: int) -> Any:  # noqa: ANN401 - a log fiel
     if depth >= _DEPTH_MAX:
         return REDACTED
     if isinstance(item, Mapping):
-        return {str(name): _clean(str(name), part, depth + 1) for name, part in item.items()}
+        return {
+            visible(str(name)): _clean(str(name), part, depth + 1) for name, part in item.items()
+        }
     if isinstance(item, list | tuple | set | frozenset):
         return [_clean("", part, depth + 1) for part in item]
-    return item
+    return visible(item) if isinstance(item, str) else item
 
 
 class _Forward(logging.Handler):

@@ -47,6 +47,7 @@ class Metrics:
         self._unavailable = counter("ledger_unavailable_seconds", registry)
         self._waiting = gauge("ledger_waiting_seconds", registry)
         self._aborts = counter("transaction_aborts", registry)
+        self._repeated = gauge("transaction_aborts_repeated", registry)
         self._rebalances = counter("rebalances", registry)
         self._balance = gauge("account_balance", registry)
         self._build = gauge("build_info", registry)
@@ -106,9 +107,14 @@ class Metrics:
         """Count a partition that the others went on without."""
         self._passed.labels(topic).inc()
 
-    def abort(self) -> None:
-        """Count one aborted transaction."""
+    def abort(self, *, in_a_row: int) -> None:
+        """Count one aborted transaction. in_a_row: how many were, for the same reason."""
         self._aborts.inc()
+        self._repeated.set(in_a_row)
+
+    def aborts_ended(self) -> None:
+        """A transaction was committed again."""
+        self._repeated.set(0)
 
     def rebalance(self, kind: str) -> None:
         """Count one change of the assignment: `assigned`, `revoked` or `lost`."""

@@ -18,6 +18,9 @@ import yaml
 from worker.core.errors import UsageError
 
 DEPTH_MAX: Final = 32
+SHOWN_MAX: Final = 50
+"""Mistakes that a message names; more would hide the first of them."""
+
 WHOLE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
 WORDS: Final[dict[str, bool | None]] = {
     "true": True,
@@ -61,21 +64,26 @@ Node: TypeAlias = Scalar | Listing | Block
 
 @dataclass(slots=True)
 class Mistakes:
-    """Every mistake in one file."""
+    """Every mistake in one file; a person is shown the first `SHOWN_MAX`.
+
+    found: line and message of each, once; the values say nothing.
+    """
 
     path: Path
-    found: list[tuple[int, str]] = field(default_factory=list)
+    found: dict[tuple[int, str], None] = field(default_factory=dict)
 
     def add(self, line: int, message: str) -> None:
         """Something wrong at a line, from 1."""
-        if (line, message) not in self.found:
-            self.found.append((line, message))
+        self.found.setdefault((line, message))
 
     def stop_if_any(self) -> None:
         """Raises UsageError with one `file:line: message` per line, in file order."""
         if self.found:
             ordered = sorted(self.found, key=lambda each: each[0])
-            raise UsageError("\n".join(f"{self.path}:{line}: {text}" for line, text in ordered))
+            shown = [f"{self.path}:{line}: {text}" for line, text in ordered[:SHOWN_MAX]]
+            if len(ordered) > SHOWN_MAX:
+                shown.append(f"{self.path}: and {len(ordered) - SHOWN_MAX:,} more mistakes")
+            raise UsageError("\n".join(shown))
 
 
 def read_yaml(text: str, mistakes: Mistakes) -> Block:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from worker.config.settings import PACKAGED_RULEBOOK
+from worker.core.visible import visible
 from worker.jobs.journal.amounts import BadAmount, minor_units
 from worker.jobs.journal.entries import LINES_MAX, read_journal
 from worker.jobs.journal.events import event_of_entry, value_of
-from worker.jobs.text_tables import visible
 from worker.rulebooks.load import load
 
 RULES = load(PACKAGED_RULEBOOK)
@@ -158,6 +158,6 @@ def test_the_same_entry_gives_the_same_bytes() -> None:
     assert len(f"journal/{'e' * 200}/{'0' * 24}") <= 255
 
 
-def test_what_a_terminal_would_obey_is_shown() -> None:
+def test_what_a_terminal_would_obey_is_visible() -> None:
     """A name with an escape sequence is printed as text."""
     assert visible("a\x1b[31mb\u202ec") == r"a\x1b[31mb\u202ec"

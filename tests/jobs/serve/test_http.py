@@ -28,6 +28,7 @@ def test_a_wallet(money: Money, served: Served) -> None:
     money.withdrawn("cus_1", 2_000)
     reply = served.get(f"{WALLET}/cus_1?currency=usd")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+    assert reply.headers["x-content-type-options"] == "nosniff"
     number = account_id(ledger=840, name="customer_wallet", key="cus_1")
     assert reply.json == {
         "account": "customer_wallet",

@@ -211,7 +211,11 @@ async def _body(headers: dict[bytes, bytes], receive: Receive, most: int) -> byt
 
 
 async def _send(answer: _Answer, send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
     if answer is AWAY or answer is FAULT:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
     if answer is NOT_ALLOWED:

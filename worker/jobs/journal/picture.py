@@ -9,8 +9,8 @@ from worker.core.chain import Chain
 from worker.core.iso_times import iso_second
 from worker.core.money import Currency, major_units
 from worker.core.rulebook import Rulebook
+from worker.core.visible import visible
 from worker.jobs.journal.entries import Entry
-from worker.jobs.text_tables import visible
 
 
 class TAccount(NamedTuple):

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Final
 
 from worker import __version__
+from worker.codecs.announced_size import AnnouncedSize
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
@@ -20,12 +21,14 @@ from worker.core.outcome import OutcomeKind
 from worker.core.ports import Commit, GroupMember, Ledger
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
+from worker.core.visible import without_credentials
 from worker.jobs.live.encoders import announcement_writer
 from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
 from worker.kafka.producer import TransactionalProducer
 from worker.kafka.registry import decoder_of, open_registry, schema_ids
+from worker.kafka.topic_limits import TopicLimits, read_limits, unread_limits
 from worker.ledger.clock import LedgerClock
 from worker.ledger.counted import CountedLedger
 from worker.ledger.open import open_configured_ledger
@@ -120,10 +123,10 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         health = Health(deadline_seconds=settings.ledger.deadline_seconds)
         source = stack.enter_context(closing(_source(settings, list(reads), health)))
         metrics = _outputs(stack, settings, health, counted, rulebook)
+        limits = None if embedded_broker else read_limits(settings)
         registry = open_registry(settings, while_waiting=health.beat)
         schemas = schema_ids(settings, registry)
-        after_commit = source.commit if embedded_broker else _nothing_more
-        announcer = _announcer(settings, after_commit, health, stopping_seconds)
+        announcer = _announcer(settings, limits, source, health, stopping_seconds)
         stack.callback(announcer.close)
         _watch_kafka(health, source, announcer)
         balances = _balances(settings, rulebook, counted, thread, metrics)
@@ -133,7 +136,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
             reader=EventReader(decoder_of(schemas, registry), translator_of(settings, rulebook)),
-            posting=variant.posting(_poster(settings, counted, rules), counted, rules),
+            posting=variant.posting(_poster(settings, counted, rules, limits), counted, rules),
             writer=variant.writer(_writer(settings, rulebook, schemas, clock)),
             announcer=announcer,
             observer=observer,
@@ -176,7 +179,7 @@ def _reach_ledger(
     except TimeoutError:
         ledger.close()
         raise DependencyUnavailable(
-            f"the ledger at {settings.ledger.addresses} did not answer within"
+            f"the ledger at {without_credentials(settings.ledger.addresses)} did not answer within"
             f" {settings.ledger.deadline_seconds:g} s; a wrong cluster id"
             f" ({settings.ledger.cluster_id} is set) looks the same"
         ) from None
@@ -241,15 +244,19 @@ def _source(settings: Settings, topics: Sequence[str], health: Health) -> Consum
 
 def _announcer(
     settings: Settings,
-    after_commit: Callable[[Sequence[Commit]], None],
+    limits: TopicLimits | None,
+    source: Consumer,
     health: Health,
     stopping_seconds: Callable[[], float],
 ) -> TransactionalProducer:
+    """limits: None for the embedded broker, which keeps no offsets of a transaction either."""
     return TransactionalProducer(
         connection_of(settings),
         transactional_id=settings.kafka.transactional_id,
+        record_bytes_max=(limits or unread_limits(settings)).record_bytes_max,
+        times=limits.times if limits else {},
         side_by_side=(settings.topics.outbox, settings.topics.rejected),
-        after_commit=after_commit,
+        after_commit=_nothing_more if limits else source.commit,
         while_waiting=health.beat,
         stopping_seconds=stopping_seconds,
     )
@@ -259,8 +266,15 @@ def _watch_kafka(health: Health, source: Consumer, announcer: TransactionalProdu
     health.kafka_waiting_seconds = lambda: max(source.waiting_seconds, announcer.waiting_seconds)
 
 
-def _poster(settings: Settings, ledger: Ledger, rules: Translator) -> Poster:
-    return Poster(ledger, rules, parked_max=len(settings.topics.parked_topics))
+def _poster(
+    settings: Settings, ledger: Ledger, rules: Translator, limits: TopicLimits | None
+) -> Poster:
+    topics = settings.topics
+    limits = limits or unread_limits(settings)
+    size = AnnouncedSize(
+        rules.rulebook, record_bytes_max=limits.of((topics.outbox, topics.rejected))
+    )
+    return Poster(ledger, rules, parked_max=len(topics.parked_topics), unannounceable=size.problem)
 
 
 def _nothing_more(_: Sequence[Commit]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -11,6 +10,7 @@ from worker.core.errors import UsageError
 from worker.jobs.duckdb_rows import Database, quoted
 from worker.jobs.reconcile.comparison import ReconcileResult
 from worker.jobs.reconcile.page import write_page
+from worker.jobs.text_tables import json_text
 
 PORTION: Final = 2000
 
@@ -34,6 +34,19 @@ SELECT i.class, i.differs, coalesce(i.currency, '') AS currency,
 FROM items i LEFT JOIN currencies c ON c.currency = i.currency
 ORDER BY i.differs DESC, i.class, time_ms, event_id, leg, transfer_id, place
 """
+
+
+TEXTS: Final = (
+    *("currency", "expected_debit", "expected_credit", "actual_debit", "actual_credit"),
+    *("event_id", "event_type", "leg", "transfer_id", "other_transfer_id", "place", "detail"),
+)
+"""The columns that hold texts from outside."""
+
+DEFUSED: Final = (
+    "CASE WHEN regexp_matches({0}, '^[=+@\\t\\r\\n-]') THEN chr(39) || {0} ELSE {0} END AS {0}"
+)
+"""A cell that a spreadsheet would take for a formula begins with an apostrophe, which says text
+(OWASP, "CSV Injection")."""
 
 
 def shown_items(database: Database, *, differing: bool = False) -> Iterator[dict[str, Any]]:
@@ -81,7 +94,9 @@ def suffix_of(path: Path) -> str:
 
 def _write_csv(result: ReconcileResult, path: Path) -> None:
     result.database.execute(MAJOR)
-    result.database.execute(f"COPY ({SHOWN}) TO {quoted(str(path))} (FORMAT csv, HEADER)")
+    cells = ", ".join(map(DEFUSED.format, TEXTS))
+    rows = f"SELECT * REPLACE ({cells}) FROM ({SHOWN})"  # noqa: S608 - ours
+    result.database.execute(f"COPY ({rows}) TO {quoted(str(path))} (FORMAT csv, HEADER)")
 
 
 def _write_parquet(result: ReconcileResult, path: Path) -> None:
@@ -98,9 +113,9 @@ def _write_json(result: ReconcileResult, path: Path) -> None:
 
 def json_document(result: ReconcileResult, out: TextIO) -> None:
     """The summary and every item as one JSON object."""
-    out.write(f'{{"summary": {json.dumps(result.summary, indent=1)},\n"items": [')
+    out.write(f'{{"summary": {json_text(result.summary, indent=1)},\n"items": [')
     out.writelines(
-        (",\n" if number else "\n") + json.dumps(item, ensure_ascii=False)
+        (",\n" if number else "\n") + json_text(item)
         for number, item in enumerate(shown_items(result.database))
     )
     out.write("\n]}\n")

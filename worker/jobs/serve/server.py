@@ -90,7 +90,7 @@ class Server:
             access_log=False,  # a key is in the path
             proxy_headers=False,
             server_header=False,
-            headers=[("Server", "ledger-worker")],
+            headers=[("Server", "ledger-worker"), NOSNIFF],
             backlog=BACKLOG,
             h11_max_incomplete_event_size=HEADER_BYTES_MAX,
             timeout_keep_alive=IDLE_SECONDS_MAX,
@@ -117,6 +117,11 @@ class Server:
 
     def _run(self, bound: socket.socket) -> None:
         asyncio.run(self._server.serve(sockets=[bound]))
+
+
+NOSNIFF: Final = ("X-Content-Type-Options", "nosniff")
+_RAW_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+"""No browser takes an answer for anything but what its content type says."""
 
 
 class _Server(uvicorn.Server):
@@ -193,7 +198,7 @@ class _Connection(H11Protocol):
         answer = problem(RequestRefused(*_REFUSED_BY_HTTP.get(status, _REFUSED_BY_HTTP[400])))
         head = h11.Response(
             status_code=answer.status_code,
-            headers=[*answer.raw_headers, (b"connection", b"close")],
+            headers=[*answer.raw_headers, _RAW_NOSNIFF, (b"connection", b"close")],
         )
         for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event))

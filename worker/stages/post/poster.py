@@ -6,7 +6,7 @@ no id is burned by our own haste. It blocks: the pipeline runs it in a thread of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from worker.core import outcome as table
 from worker.core.chain import AccountRef, Chain
@@ -24,14 +24,28 @@ from worker.stages.post.judge import Judge, Submission
 from worker.stages.post.readback import PostedLegs
 
 
+def _announceable(_: Chain) -> str:
+    """Nothing is announced, or whatever there is can be."""
+    return ""
+
+
 class Poster:
     """Posts batches to one ledger, one request at a time.
 
     parked_max: how often an event may be parked before it is given up.
+    unannounceable: why a chain could not be announced, and so is not posted; empty when it can.
     """
 
-    def __init__(self, ledger: Ledger, rules: Translator, *, parked_max: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        rules: Translator,
+        *,
+        parked_max: int,
+        unannounceable: Callable[[Chain], str] = _announceable,
+    ) -> None:
         self._ledger = ledger
+        self._unannounceable = unannounceable
         self._parked_max = parked_max
         self._accounts = AccountCreator(ledger)
         posted_legs = PostedLegs(ledger, rules)
@@ -50,7 +64,7 @@ class Poster:
             DependencyUnavailable: the ledger refused the connection or was closed.
         """
         limit = self._ledger.batch_max
-        outcomes: list[Outcome | None] = [_without_ledger(item, limit) for item in items]
+        outcomes: list[Outcome | None] = [self._without_ledger(item, limit) for item in items]
         remaining = [
             (number, Submission(item, item.translated))
             for number, item in enumerate(items)
@@ -62,6 +76,23 @@ class Poster:
                 again for numbered in remaining if (again := self._settle(numbered, outcomes))
             ]
         return [_decided(outcome) for outcome in outcomes]
+
+    def _without_ledger(self, item: Item, limit: int) -> Outcome | None:
+        """The outcome of what is not sent; limit: the legs that one request takes."""
+        translated = item.translated
+        if isinstance(translated, Chain):
+            if len(translated.legs) <= limit:
+                problem = self._unannounceable(translated)
+                return (
+                    table.ledger_dead_letter(translated, Reason.TOO_LARGE, problem)
+                    if problem
+                    else None
+                )
+            detail = f"{len(translated.legs)} legs, and the ledger takes {limit} in one request"
+            return table.ledger_dead_letter(translated, Reason.TOO_MANY_LEGS, detail)
+        if isinstance(translated, Dead):
+            return Outcome(OutcomeKind.DEAD, dead=translated)
+        return Outcome(OutcomeKind(translated.outcome))
 
     def _settle(
         self, numbered: tuple[int, Submission], outcomes: list[Outcome | None]
@@ -195,19 +226,6 @@ def _read_back(unfilled: Chain, filled: Chain) -> Iterator[AccountRef]:
         for was, ref in ((before.debit, after.debit), (before.credit, after.credit)):
             if was is not None and was.id < 0 and ref is not None and ref.key.startswith("#"):
                 yield ref
-
-
-def _without_ledger(item: Item, limit: int) -> Outcome | None:
-    """The outcome of what is not sent; limit: the legs that one request takes."""
-    translated = item.translated
-    if isinstance(translated, Chain):
-        if len(translated.legs) <= limit:
-            return None
-        detail = f"{len(translated.legs)} legs, and the ledger takes {limit} in one request"
-        return table.ledger_dead_letter(translated, Reason.TOO_MANY_LEGS, detail)
-    if isinstance(translated, Dead):
-        return Outcome(OutcomeKind.DEAD, dead=translated)
-    return Outcome(OutcomeKind(translated.outcome))
 
 
 def _decided(outcome: Outcome | None) -> Outcome:
