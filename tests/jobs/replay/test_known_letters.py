@@ -42,6 +42,7 @@ def rejected(offset: int, attempt: int) -> FakeRecord:
         "event_id": "evt_1",
         "event_type": "wallet.p2p",
         "transaction": "p2p",
+        "leg": "move",
         "reason": "exceeds_credits",
         "attempt": attempt,
         "topic": INPUT[0],
