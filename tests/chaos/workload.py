@@ -1,4 +1,4 @@
-"""What a run's topics hold: generated traffic, and forged copies of some of its charges.
+"""What a run's topics hold: generated traffic, forged copies of some charges, hostile records.
 
 A copy with another amount under the same event id is a conflict, whichever of the two comes first;
 one with another `created` is the same fact again. The invariant: the same seed gives the same.
@@ -14,10 +14,15 @@ from dataclasses import dataclass
 
 from confluent_kafka import Producer
 
+from tests.chaos.hostile import hostile_kinds
 from tests.integration.cluster import Cluster
+from tests.servers.raw_producer import RawProducer
 from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.scene import Generated
 from worker.jobs.generate.traffic import generate
+
+HOSTILE_EVERY = 500
+"""So many events for one more record of each hostile kind."""
 
 CONFLICT = "poison: conflict"
 AGAIN = "redelivery: charge"
@@ -78,7 +83,24 @@ def fill(cluster: Cluster, events: int, seed: int) -> Workload:
     for topic, key, value in found.forged:
         producer.produce(cluster.topic(topic), value, key)
     assert producer.flush(FLUSH_SECONDS) == 0
-    return found
+    return Workload(found.forged, (*found.expected, *_write_hostile(cluster, events)))
+
+
+def _write_hostile(cluster: Cluster, events: int) -> Iterator[tuple[str, str]]:
+    """Each kind of hostile record, a few times; its event's id and what it should come to."""
+    producer = RawProducer(cluster.bootstrap_servers)
+    for number in range(max(1, events // HOSTILE_EVERY)):
+        for hostile in hostile_kinds(number):
+            producer.produce(
+                cluster.topic(TOPICS["payments"]),
+                hostile.value,
+                key=b"hostile %d" % number,
+                timestamp_ms=hostile.timestamp_ms,
+                headers=hostile.headers,
+            )
+            yield hostile.event_id, hostile.note
+    producer.flush()
+    producer.close()
 
 
 def event_id(value: bytes | None) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from worker.codecs.headers import RULEBOOK_HEADER, headers_of
 from worker.codecs.partial_record import PartialRecord
-from worker.core.event import Dead, Reason
+from worker.core.event import CREATED_MAX, Dead, Reason
 from worker.core.ports import Announcement, Headers, Record
 
 CONNECT: Final = "__connect.errors"
@@ -151,6 +151,14 @@ def record_bytes(announcement: Announcement) -> int:
     framing = HEADER_FRAME_BYTES * len(announcement.headers)
     envelope = _size(announcement.key, announcement.headers)
     return len(announcement.value or b"") + envelope + framing
+
+
+def dated_ms(record: Record) -> int:
+    """A record's own time as far as a date can say it, in milliseconds from 1970 to 9999.
+
+    A producer may write any; what lies outside is the nearest. 0 where it has none.
+    """
+    return min(max(timestamp_ms(record), 0), CREATED_MAX * 1000)
 
 
 def timestamp_ms(record: Record) -> int:

@@ -19,14 +19,17 @@ from worker.codecs.dead_letters import (
     REASON_HEADER,
     SHA256_HEADER,
     TIMESTAMP_HEADER,
+    dated_ms,
     timestamp_ms,
 )
 from worker.codecs.headers import headers_of
-from worker.core.event import CREATED_MAX
+from worker.core.event import ATTEMPT_MAX
 from worker.core.iso_times import iso_second
 from worker.core.ports import Headers, Record, RecordPosition
 
 INT64_DIGITS: Final = 19
+PARTITION_MAX: Final = (1 << 31) - 1
+OFFSET_MAX: Final = (1 << 63) - 1
 INT64: Final = re.compile(rb"-?\d{1,19}")
 
 
@@ -148,11 +151,26 @@ def rejection(record: Record) -> RejectedRecord | None:
             str(fields["transaction"]),
             str(fields["leg"]),
             str(fields["reason"]),
-            int(fields["attempt"]),
-            (str(fields["topic"]), int(fields["partition"]), int(fields["offset"])),
+            _whole(fields["attempt"], ATTEMPT_MAX),
+            (
+                str(fields["topic"]),
+                _whole(fields["partition"], PARTITION_MAX),
+                _whole(fields["offset"], OFFSET_MAX),
+            ),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _whole(number: object, largest: int) -> int:
+    """A whole number from 0 on that the worker can have written.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if type(number) is not int or not 0 <= number <= largest:
+        raise ValueError("no whole number, or out of its range")
+    return number
 
 
 def reason_of(record: Record) -> str:
@@ -162,12 +180,8 @@ def reason_of(record: Record) -> str:
 
 
 def time_of(record: Record) -> str:
-    """A record's own time in ISO 8601 with seconds; empty where it has none.
-
-    A producer may write any: what lies outside 1970 to 9999 shows as the nearest second in there.
-    """
-    milliseconds = timestamp_ms(record)
-    return iso_second(min(max(milliseconds // 1000, 0), CREATED_MAX)) if milliseconds else ""
+    """A record's own time in ISO 8601 with seconds, see `dated_ms`; empty where it has none."""
+    return iso_second(dated_ms(record) // 1000) if timestamp_ms(record) else ""
 
 
 def _number(digits: bytes | None) -> int:

@@ -86,6 +86,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="post in an empty ledger what the outbox tells of a lost one, and announce nothing",
     )
     parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="with --rebuild: go on without records of the outbox that are no announcements",
+    )
+    parser.add_argument(
         "--verify-against",
         default="",
         metavar="ADDRESS|embedded:FILE",
@@ -106,6 +111,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     if arguments.outbox and not arguments.announce_only:
         raise UsageError("--outbox goes with --announce-only; a replay announces to topics.outbox")
+    if arguments.skip_unreadable and not arguments.rebuild:
+        raise UsageError(
+            "--skip-unreadable goes with --rebuild: a replay counts what it cannot read"
+        )
     if arguments.verify_cluster_id is not None and not arguments.verify_against:
         raise UsageError("--verify-cluster-id goes with --verify-against")
     if arguments.rebuild or arguments.verify_against:

@@ -44,7 +44,11 @@ def rebuild_and_verify(settings: Settings, arguments: argparse.Namespace) -> int
     rebuilt = None
     if arguments.rebuild:
         rebuilt = rebuild(
-            settings, progress=progress, files=arguments.from_files, topic=arguments.topic
+            settings,
+            progress=progress,
+            skip_unreadable=arguments.skip_unreadable,
+            files=arguments.from_files,
+            topic=arguments.topic,
         )
     verified = None
     if arguments.verify_against:
@@ -76,6 +80,7 @@ def _rebuilt_document(rebuilt: Rebuilt) -> dict[str, Any]:
         "ids_spent": rebuilt.spent,
         "last_expiry": iso_time(rebuilt.last_expiry_ns) if rebuilt.last_expiry_ns else "",
         "rejections_forgotten": rebuilt.forgotten,
+        "unreadable": list(rebuilt.unreadable),
     }
 
 
@@ -92,6 +97,7 @@ def _rebuilt_text(rebuilt: Rebuilt | None) -> Iterator[str]:
             f"  {rebuilt.forgotten:,} rejections are not in their topic any more: those events"
             " could be posted if they came again"
         )
+    yield from (f"  left out: {problem}" for problem in rebuilt.unreadable)
     if rebuilt.expired:
         yield f"  {count_of(rebuilt.expired, 'reservation')} that had expired, posted last"
     for event_id in rebuilt.unfit:

@@ -20,6 +20,9 @@ else:
     Database = object
 
 MEMORY_LIMIT: Final = "512MB"
+TEXT_MAX: Final = 16_384
+"""Characters of one text: a line that DuckDB reads has two megabytes at most."""
+
 STAGED_ROWS: Final = 20_000
 """Rows of one staging file."""
 
@@ -70,13 +73,22 @@ def stage_rows(
 ) -> int:
     """Append rows to a table by way of CSV files, the quickest way in; how many there were.
 
-    A row holds texts and numbers; None is not among them, and NUL becomes a space.
+    A row holds texts and numbers; None is not among them. NUL becomes a space, a lone surrogate a
+    question mark, and a text is cut after `TEXT_MAX` characters: nobody knows how long it may be.
     """
     stage = RowBuffer(database, table, columns)
     for row in rows:
         stage.add(row)
     stage.flush()
     return stage.count
+
+
+def _short(row: Iterable[object]) -> list[object]:
+    """The row without what makes its line longer than DuckDB reads."""
+    return [
+        f"{cell[:TEXT_MAX]}…" if isinstance(cell, str) and len(cell) > TEXT_MAX else cell
+        for cell in row
+    ]
 
 
 class RowBuffer:
@@ -107,8 +119,8 @@ class RowBuffer:
         with TemporaryDirectory(prefix="ledger-worker-stage-") as folder:
             path = Path(folder) / "rows.csv"
             text = io.StringIO(newline="")
-            csv.writer(text).writerows(self._rows)
-            with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(text).writerows(map(_short, self._rows))
+            with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
                 file.write(text.getvalue().replace("\0", " "))
             kinds = ", ".join(f"{quoted(n)}: {quoted(k)}" for n, k in self._columns.items())
             self._database.execute(

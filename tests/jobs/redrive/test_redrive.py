@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from tests.jobs.junk import FAR_MS, junk
 from worker.codecs.dead_letters import DeadLetters
 from worker.commands.cli import main
 from worker.config.settings import Settings, load_settings
@@ -31,6 +32,7 @@ DEAD, REJECTED = "ledger.events.dead", "ledger.events.rejected"
 NO_RULE = Dead(Reason.NO_RULE, "no rule")
 BROKEN = Dead(Reason.UNDECODABLE, "no event")
 SENT_MS = 1_760_000_000_000
+JUNK_BYTES_MAX = 100_000
 
 
 def event(number: str, kind: str, **fields: Any) -> bytes:
@@ -226,3 +228,24 @@ def test_a_redacted_letter_is_read_where_it_was(books: RedriveBroker) -> None:
     assert letter.value() == b""
     assert books.redrive("dead", "true").redriven == 1
     assert [one.value() for one in books.read(PAYMENTS)] == [value, value]
+
+
+def test_letters_that_are_none_are_items(books: RedriveBroker) -> None:
+    """Of any headers, time and value: each is named with what is wrong, and the others go."""
+    (good,) = books.send(PAYMENTS, event("evt_1", "no.such"))
+    books.bury(good, NO_RULE)
+    for topic in (DEAD, REJECTED):
+        books.write(
+            *(
+                Announcement(topic, one.key(), one.value(), list(one.headers() or []), FAR_MS[0])
+                for one in junk(topic)
+                if sum(len(text or b"") for _, text in one.headers() or []) < JUNK_BYTES_MAX
+            )
+        )
+    dead, refused = books.redrive("dead", "true"), books.redrive("rejected", "true")
+    assert dead.redriven == 1
+    assert dead.read > dead.chosen == len(dead.lost) + 1  # copies of one letter are one
+    assert refused.redriven == 0
+    assert refused.read >= len(refused.lost) > 0
+    assert all(each.why for each in (*dead.lost, *refused.lost))
+    assert "9999-12-31T23:59:59Z" in {str(each.fields["time"]) for each in refused.lost}

@@ -117,9 +117,15 @@ def _record(found: Mapping[str, Any], topic: str, numbering: Numbering) -> Archi
         key_bytes=_bytes(found, "key"),
         value_bytes=_value(found),
         header_list=_headers(found.get("headers")),
-        timestamp_ms=_number(found, "timestamp") if found.get("timestamp") is not None else 0,
+        timestamp_ms=_number(found, "timestamp", least=-INT64_LIMIT)
+        if found.get("timestamp") is not None
+        else 0,
         has_position=has_position,
     )
+
+
+INT64_LIMIT: Final = 1 << 63
+"""A producer may write any time of 64 bits, before 1970 too."""
 
 
 def _is_event(found: Mapping[str, Any]) -> bool:
@@ -131,9 +137,9 @@ def _plain(value: object) -> object:
     raise BadRecord(f"the event holds a {type(value).__name__}, which no event does")
 
 
-def _number(found: Mapping[str, Any], name: str) -> int:
+def _number(found: Mapping[str, Any], name: str, *, least: int = 0) -> int:
     value = found[name]
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not least <= value < INT64_LIMIT:
         raise BadRecord(f"`{name}` is not a whole number")
     return value
 

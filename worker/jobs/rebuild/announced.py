@@ -6,13 +6,14 @@ announced twice counts with its latest ledger timestamp.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from worker.codecs.letters import rejection
 from worker.codecs.outbox_reader import position_text, posted_fields
@@ -20,7 +21,7 @@ from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.ports import Record
-from worker.core.wire import Transfer
+from worker.core.wire import AMOUNT_MAX, Transfer
 from worker.jobs.archive.records import has_position
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql, open_database
 from worker.jobs.rebuild.tables import (
@@ -119,27 +120,8 @@ class AnnouncedLegs:
         """
         fields = posted_fields(record)
         try:
-            names = ("debit_account", "debit_key", "credit_account", "credit_key")
-            self._stages["announced"].add(
-                (
-                    fields["transfer_id"],
-                    fields["event_id"],
-                    fields["attempt"],
-                    fields["leg_number"],
-                    fields["leg_count"],
-                    fields["debit_account_id"],
-                    fields["credit_account_id"],
-                    *(fields[name] for name in names),
-                    fields["pending_id"],
-                    fields["amount"],
-                    fields["ledger"],
-                    fields["code"],
-                    fields["flags"],
-                    fields["kind"],
-                    int(fields["ledger_timestamp"]),
-                )
-            )
-        except (KeyError, ValueError):
+            self._stages["announced"].add(_row(fields))
+        except (KeyError, TypeError, ValueError):
             raise UsageError(f"{position_text(record)} is no posted transfer") from None
 
     def event(self, record: Record, event: Event) -> None:
@@ -272,6 +254,50 @@ class AnnouncedLegs:
             for attempt, *about in rows:
                 yield Refusal(attempt, self._source(*about))
 
+
+def _row(fields: Mapping[str, Any]) -> tuple[object, ...]:
+    """An announcement as the table has it.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing, of another type, or out of its range.
+    """
+    ids = [fields[name] for name in ("transfer_id", "debit_account_id", "credit_account_id")]
+    pending_id = fields["pending_id"]
+    if not all(map(HEX_ID.fullmatch, (*ids, pending_id or ids[0]))):
+        raise ValueError("an id is not 32 hex digits")
+    names = ("debit_account", "debit_key", "credit_account", "credit_key")
+    texts = [fields[name] for name in ("event_id", *names, "kind")]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a name is no text")
+    event_id, *accounts, kind = texts
+    numbers = ("attempt", "leg_number", "leg_count")
+    attempt, leg, legs = (_number(fields[name], NUMBER_MAX) for name in numbers)
+    return (
+        ids[0],
+        event_id,
+        attempt,
+        leg,
+        legs,
+        *ids[1:],
+        *accounts,
+        pending_id,
+        str(_number(fields["amount"], AMOUNT_MAX)),
+        *(_number(fields[name], NUMBER_MAX) for name in ("ledger", "code", "flags")),
+        kind,
+        _number(fields["ledger_timestamp"], TIMESTAMP_MAX),
+    )
+
+
+def _number(value: object, largest: int) -> int:
+    number = int(str(value))
+    if not 0 <= number <= largest:
+        raise ValueError("a number is out of its range")
+    return number
+
+
+HEX_ID: Final = re.compile(r"[0-9a-f]{32}")
+NUMBER_MAX: Final = (1 << 31) - 1
+TIMESTAMP_MAX: Final = (1 << 63) - 1
 
 _NEW: Final = ": a ledger is rebuilt in an empty one, or goes on where its own rebuilding stood"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from worker.codecs.decode import Decoder
 from worker.config.sections import EMBEDDED
@@ -29,6 +30,9 @@ from worker.ledger.open import opened_ledger
 from worker.ledger.scan import all_transfers
 from worker.rulebooks.load import load
 
+NAMED_MAX: Final = 50
+"""Records of the outbox that a message names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
@@ -40,6 +44,7 @@ class Rebuilt:
     spent: ids that the lost ledger had refused.
     last_expiry_ns: when the last open reservation expires; 0 where none does.
     forgotten: rejections that their topic no longer has.
+    unreadable: where the outbox has records that are no announcements, which were left out.
     """
 
     chains: int
@@ -50,18 +55,21 @@ class Rebuilt:
     spent: int
     last_expiry_ns: int
     forgotten: int
+    unreadable: Sequence[str]
 
 
-def rebuild(
+def rebuild(  # noqa: PLR0913 - where from, where to, and what tests bring along
     settings: Settings,
     *,
     progress: Progress,
+    skip_unreadable: bool = False,
     files: Sequence[Path] = (),
     topic: str = "",
     ledger: Ledger | None = None,
 ) -> Rebuilt:
     """Post the outbox's transfers again in the configured ledger.
 
+    skip_unreadable: leave out what is no announcement; else it is named, and nothing is posted.
     files: archives instead of Kafka; topic: of events in them that name none. ledger: one that is
     open already.
 
@@ -84,6 +92,7 @@ def rebuild(
             sources.files(files, topic, progress)
         else:
             sources.topics(progress)
+        sources.require_readable(skip=skip_unreadable)
         for transfer in progress.over(all_transfers(ledger), "transfers there"):
             announced.stored(transfer)
         found = announced.join()
@@ -108,6 +117,7 @@ def rebuild(
             spent=reposter.spent,
             last_expiry_ns=reposter.last_expiry_ns,
             forgotten=sources.forgotten,
+            unreadable=sources.unreadable,
         )
 
 
@@ -119,11 +129,13 @@ class _Sources:
     """Reads outbox, inputs and rejections.
 
     forgotten: rejections that are gone.
+    unreadable: where the outbox has records that are no announcements, and why.
     """
 
     def __init__(self, settings: Settings, announced: AnnouncedLegs, decoder: Decoder) -> None:
         self.roles = settings.topics.roles
         self.forgotten = 0
+        self.unreadable: list[str] = []
         self._settings = settings
         self._announced = announced
         self._decoder = decoder
@@ -153,13 +165,31 @@ class _Sources:
         for record in records:
             topic = record.topic()
             if topic == outbox:
-                self._announced.announcement(record)
+                try:
+                    self._announced.announcement(record)
+                except UsageError as problem:
+                    self.unreadable.append(str(problem))
             elif topic in self.roles:
                 (event,) = self._decoder.decode_all([record.value()])
                 if isinstance(event, Event):
                     self._announced.event(record, event)
             elif topic == rejected:
                 self._announced.refusal(record)
+
+    def require_readable(self, *, skip: bool) -> None:
+        """Stop where the outbox holds something else, unless a person said to go on without.
+
+        Raises:
+            UsageError: naming each record, up to `NAMED_MAX`.
+        """
+        if not self.unreadable or skip:
+            return
+        named = self.unreadable[:NAMED_MAX]
+        more = len(self.unreadable) - len(named)
+        if more:
+            named.append(f"and {more:,} more")
+        what = "the outbox holds records that are no announcements: look at each, and give"
+        raise UsageError("\n".join((f"{what} --skip-unreadable to go on without them", *named)))
 
     def _require_outbox(self) -> None:
         if not self._announced.announcements:

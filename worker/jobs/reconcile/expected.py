@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
+from worker.codecs.dead_letters import dated_ms
 from worker.core.chain import BALANCING, AccountRef, Chain, Leg
 from worker.core.event import Dead, Event, Reason
 from worker.core.ids import TIME_SHIFT, hex_id
@@ -94,7 +95,7 @@ class ExpectedPostings:
             "event_type": found.type if isinstance(found, Event) else "",
             "created_at": iso_second(found.created) if isinstance(found, Event) else "",
             "object_id": id_of(object_of(found)),
-            "time_ms": found.created * 1000 if isinstance(found, Event) else record.timestamp()[1],
+            "time_ms": found.created * 1000 if isinstance(found, Event) else dated_ms(record),
             "in_transit": has_position(record)
             and not self.committed(record.topic(), record.partition(), record.offset()),
         }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
-from worker.codecs.dead_letters import CONNECT
+from worker.codecs.dead_letters import CONNECT, dated_ms
 from worker.codecs.headers import headers_of
 from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
 from worker.codecs.outbox_fields import expiry
@@ -146,7 +146,7 @@ class Staging:
         return {name for name in names if name.startswith(f"{self.settings.topics.parked}.")}
 
     def _unreadable(self, record: Record, why: str) -> None:
-        self.stages["unreadable"].add((position_text(record), record.timestamp()[1], why))
+        self.stages["unreadable"].add((position_text(record), dated_ms(record), why))
 
     # The ledger
 
