@@ -37,7 +37,7 @@ ROOMS: dict[str, str] = {
     " jobs.generate",
     "worker.jobs.live": "core config rulebooks codecs ledger stages stages.post pipeline observe"
     " kafka",
-    "worker.jobs.journal": "core jobs",
+    "worker.jobs.journal": "core",
     "worker.jobs.reports": "core ledger",
     "worker.jobs.export": "core codecs ledger jobs",
     "worker.jobs.reconcile": "core config codecs ledger stages stages.post kafka jobs jobs.archive"
