@@ -60,7 +60,32 @@ def test_requests_keep_every_partitions_order_and_the_limits(*, settling: bool) 
                 assert taken == waiting[: len(taken)]
             left = [one for one in left if one not in now]
             assert of.items == left
+            counts_are_of_what_is_in_it(of)
         assert all(not one.assignment.may_submit(one.offset) for one in _firsts(left))
+
+
+def counts_are_of_what_is_in_it(of: Batch) -> None:
+    """Legs, bytes and urgency are those of the items that are left."""
+    assert of.legs == sum(one.legs for one in of.items)
+    assert of.size_bytes == sum(one.size_bytes for one in of.items)
+    assert of.room == of.limits.events_max - len(of.items)
+    assert of.urgent == any(one.attempts > 0 for one in of.items)
+
+
+def test_what_went_makes_nothing_urgent() -> None:
+    """The redriven item goes with the first request, or with its partition."""
+    kept, lost = stay(), stay(1)
+    of = batch(item(0, chain(0, 1), kept, attempts=1), item(1, chain(1, 2), kept))
+    counts_are_of_what_is_in_it(of)
+    assert of.urgent
+    of.cut()
+    counts_are_of_what_is_in_it(of)
+    assert [one.offset for one in of.items] == [1]
+    of.add(item(5, chain(2, 1), lost, attempts=1))
+    assert of.urgent
+    of.drop_lost([kept])
+    counts_are_of_what_is_in_it(of)
+    assert not of.urgent
 
 
 def _firsts(items: list[Item]) -> list[Item]:
@@ -187,3 +212,26 @@ def test_a_full_request_is_filled_to_the_limit() -> None:
     here = stay()
     of = batch(*(item(at, chain(at, legs), here) for at, legs in enumerate([5, 5, 3, 1])))
     assert cuts(of) == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("chains", "expected"),
+    [
+        ([1] * LEGS_MAX,             [LEGS_MAX]),
+        ([1] * (LEGS_MAX + 1),       [LEGS_MAX, 1]),
+        ([LEGS_MAX],                 [1]),
+        ([LEGS_MAX, 1],              [1, 1]),
+        ([1, LEGS_MAX],              [1, 1]),
+        ([LEGS_MAX - 1, 1, 1],       [2, 1]),
+        ([5, 5, 5, 5, 5],            [2, 2, 1]),
+    ],
+)  # fmt: skip
+def test_each_request_is_as_full_as_it_can_be(chains: list[int], expected: list[int]) -> None:
+    """A chain that just fits goes along, where nothing waits as where something does."""
+    for settles in (False, True):
+        here = stay()
+        items = [
+            item(number, chain(number, legs, settles=settles), here)
+            for number, legs in enumerate(chains)
+        ]
+        assert [len(now) for now in cuts(batch(*items))] == expected
