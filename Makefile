@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench profile chaos compiled can-compile docs helm lock audit sbom clean
+.PHONY: help demo test lint format bench profile chaos mutants compiled can-compile docs helm lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,8 @@ help:
 	@echo 'make bench   benchmarks on real servers: BENCH_ARGS=--help'
 	@echo 'make profile where the CPU goes, without servers'
 	@echo 'make chaos   faults on real servers: CHAOS_ARGS=--help'
+	@echo 'make mutants puts small mistakes into the code and counts those that no test sees:'
+	@echo '            MUTANTS_ARGS=--help; goes on where the last run ended'
 	@echo 'make compiled  the hot modules as C, as images have them; COMPILED=1 makes test and chaos'
 	@echo '            use them. bench and profile do where there is a C compiler; COMPILED= is plain'
 	@echo 'make docs    docs/configuration.md from the settings'
@@ -63,6 +65,9 @@ profile: $(VENV)/dev.stamp $(KIND)
 
 chaos: $(VENV)/dev.stamp $(KIND)
 	@$(RUN) -m tests.chaos $(CHAOS_ARGS)
+
+mutants: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
 compiled: $(C_DIR)/stamp
 can-compile:
