@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from worker.core.assignment import Assignment
-from worker.core.chain import AccountRef, Chain, Leg, leg_spec
+from worker.core.chain import AccountRef, Chain, Leg, Need, Needs, Sought, leg_spec
 from worker.core.event import Dead, Event, Reason
 from worker.core.money import Currency
 from worker.jobs.archive.records import ArchivedRecord
@@ -177,6 +177,23 @@ def test_a_settlement_waits_for_the_request_after_its_reservation() -> None:
         item(4, chain(4, 1), here),
     )
     assert cuts(of) == [[1, 4], [2, 3]]
+
+
+@pytest.mark.parametrize("waits_for", ["reservation", "origin"])
+def test_what_is_waited_for_is_the_first_of_its_copies(waits_for: str) -> None:
+    """A redelivery behind who waits makes no circle: the first one comes in the request before."""
+    here = stay()
+    if waits_for == "reservation":
+        reserving = chain(1, 1)
+        spec = leg_spec(transaction="move", leg="step", kind="pending", code=1)
+        first = reserving._replace(legs=(reserving.legs[0]._replace(spec=spec, id=1 << 100),))
+        second = chain(2, 2, settles=True)
+    else:
+        first = chain(1, 1)
+        need = Need((Sought("move", first.tag, b"", ()),), None, optional=False, text="origin")
+        second = chain(2, 1)._replace(needs=Needs(need, None, ()))
+    of = batch(item(1, first, here), item(2, second, here), item(3, first, here))
+    assert cuts(of) == [[1], [2, 3]]
 
 
 def test_a_wait_that_runs_in_a_circle_ends() -> None:
