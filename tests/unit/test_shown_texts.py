@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from worker.core.errors import UsageError
-from worker.core.visible import visible, without_credentials
+from worker.core.visible import defused, undefused, visible, without_credentials
 from worker.jobs.reconcile.outputs import DEFUSED
 from worker.kafka.connection import KafkaConnection
 from worker.ledger.open import resolve
@@ -120,3 +120,13 @@ def test_json_says_the_same() -> None:
     from worker.jobs.text_tables import json_text  # noqa: PLC0415 - beside what it is compared with
 
     assert json.loads(json_text({"a": HOSTILE})) == {"a": HOSTILE}
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_a_defused_cell_is_read_as_it_was(first: str) -> None:
+    """With its apostrophe, and without it where a person took it away."""
+    cell = f"{first}cmd()"
+    assert defused(cell) == f"'{cell}"
+    assert undefused(defused(cell)) == undefused(cell) == cell
+    for plain in ("", "evt_1", "'quoted'", "a=b"):
+        assert defused(plain) == undefused(plain) == plain

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+FORMULA_STARTS: Final = tuple("=+-@\t\r\n")
+"""What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection")."""
+
 _CREDENTIALS: Final = re.compile(r"[^\s,/\"']+@(?=[\w.\[-])")
 
 
@@ -24,3 +27,13 @@ def visible(text: str) -> str:
 def without_credentials(text: str) -> str:
     """Addresses, or a sentence that may name some, without the `user:password@` of each."""
     return _CREDENTIALS.sub("", text)
+
+
+def defused(cell: str) -> str:
+    """A cell of a CSV file that no spreadsheet runs: an apostrophe before it says text."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+
+
+def undefused(cell: str) -> str:
+    """What `defused` was given, also where a person took the apostrophe away."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell

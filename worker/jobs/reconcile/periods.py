@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
+from worker.core.visible import defused, undefused
 
 VERSION: Final = 1
 NAMED_BY: Final = ("class", "event_id", "leg", "transfer_id", "place", "currency")
@@ -117,7 +118,10 @@ def _with_words(period: ClosedPeriod, path: Path) -> ClosedPeriod:
     """The items with owner, comment and resolution of the CSV file."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = {tuple(row[name] for name in NAMED_BY): row for row in csv.DictReader(file)}
+            rows = {
+                tuple(undefused(row[name] or "") for name in NAMED_BY): row
+                for row in csv.DictReader(file)
+            }
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except (KeyError, csv.Error, UnicodeDecodeError):
@@ -160,7 +164,10 @@ def write_period(folder: Path, period: ClosedPeriod, shown: Iterable[Item]) -> P
         with table.open("w", newline="", encoding="utf-8") as file:
             out = csv.DictWriter(file, (*NAMED_BY, *SHOWN, *BY_PEOPLE), extrasaction="ignore")
             out.writeheader()
-            out.writerows(shown)
+            out.writerows(
+                item | {name: defused(str(item[name])) for name in (*NAMED_BY, "detail")}
+                for item in shown
+            )
         draft = path.with_name(f".{path.name}.part")
         draft.write_text(json.dumps(asdict(whole), indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
