@@ -5,13 +5,15 @@ They travel in the job's transaction; the coordinator accepts them from the tran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
+from worker.config.settings import Settings
 from worker.core.ports import Commit, TopicPartition
-from worker.kafka.connection import KafkaConnection, client_offsets
+from worker.kafka.connection import KafkaConnection, client_offsets, connection_of
 
 
 class JobOffsets:
@@ -61,3 +63,10 @@ class JobOffsets:
     def close(self) -> None:
         """Release the connection."""
         self._consumer.close()
+
+
+@contextmanager
+def open_job_offsets(settings: Settings, group: str) -> Iterator[JobOffsets]:
+    """A group's offsets in the cluster that the settings name, closed at the end."""
+    with closing(JobOffsets(connection_of(settings), group)) as offsets:
+        yield offsets

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
 
 from worker.codecs.parked import parked_at_ms
 from worker.config.settings import Settings
 from worker.core.ports import TopicPartition
 from worker.jobs.live.compose import Worker
-from worker.kafka.connection import connection_of
-from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.job_offsets import open_job_offsets
 from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
 
 
@@ -60,7 +58,7 @@ def _uncommitted(settings: Settings, reader: TopicReader) -> dict[TopicPartition
     holding = {partition: whole for partition, whole in ranges.items() if whole.end > whole.start}
     if not holding:
         return {}
-    with closing(JobOffsets(connection_of(settings), settings.kafka.group_id)) as job_offsets:
+    with open_job_offsets(settings, settings.kafka.group_id) as job_offsets:
         committed = job_offsets.committed(list(holding))
     return {
         partition: OffsetRange(max(whole.start, min(committed[partition], whole.end)), whole.end)

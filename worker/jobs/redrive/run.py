@@ -18,9 +18,8 @@ from worker.core.ports import Announcement, Commit, Record, TopicPartition
 from worker.jobs.portions import portions
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
-from worker.kafka.connection import connection_of
 from worker.kafka.job_lock import JobLock
-from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.job_offsets import open_job_offsets
 from worker.kafka.job_transactions import JobTransactions
 from worker.kafka.registry import open_decoder
 from worker.kafka.topic_reader import OffsetRange, TopicReader, count_offsets, open_topic_reader
@@ -112,9 +111,7 @@ class _Job:
         self._request = request
         self._group = group_of(settings, request)
         self._letters = stack.enter_context(open_topic_reader(settings))
-        self._offsets = stack.enter_context(
-            closing(JobOffsets(connection_of(settings), self._group))
-        )
+        self._offsets = stack.enter_context(open_job_offsets(settings, self._group))
         self._topics = _letter_topics(settings, request, self._letters)
         self._transactions: JobTransactions | None = None
         self._lock: JobLock | None = None

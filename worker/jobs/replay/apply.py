@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -15,8 +14,7 @@ from worker.jobs.live.run import Stop, work
 from worker.jobs.replay.bounded_source import BoundedSource
 from worker.jobs.replay.known_letters import KnownLetters, UnlessKnown, read_known_letters
 from worker.jobs.replay.plan import ReplayRequest, read_ranges
-from worker.kafka.connection import connection_of
-from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.job_offsets import open_job_offsets
 from worker.kafka.topic_reader import OffsetRange, open_topic_reader
 from worker.stages.partitions import InputTopic
 from worker.stages.post.ledger_status import LedgerStatus
@@ -95,7 +93,7 @@ def _commit_starts(
     settings: Settings, group: str, ranges: Mapping[TopicPartition, OffsetRange], *, resume: bool
 ) -> None:
     """Where the group begins; one with committed offsets is resumed or refused."""
-    with closing(JobOffsets(connection_of(settings), group)) as job_offsets:
+    with open_job_offsets(settings, group) as job_offsets:
         committed = job_offsets.committed(list(ranges))
         known = [partition for partition, offset in committed.items() if offset >= 0]
         if known and not resume:

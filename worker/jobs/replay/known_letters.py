@@ -7,15 +7,13 @@ are counted, and written only where their topics do not hold them (any more).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import closing
 
 from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
 from worker.config.settings import Settings
 from worker.core.event import Reason
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.ports import Announcement, Record, RecordPosition, TopicPartition
-from worker.kafka.connection import connection_of
-from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.job_offsets import open_job_offsets
 from worker.kafka.topic_reader import OffsetRange, TopicReader
 from worker.stages.item import Item
 from worker.stages.protocols import Writer
@@ -90,7 +88,7 @@ def read_known_letters(
     known.learn_dead(topics.read(whole([names.dead])), parked=parked)
     known.learn_rejected(topics.read(whole([names.rejected])))
     waiting = whole(parked)
-    with closing(JobOffsets(connection_of(settings), settings.kafka.group_id)) as live:
+    with open_job_offsets(settings, settings.kafka.group_id) as live:
         committed = live.committed(list(waiting))
     unread = {
         partition: OffsetRange(max(offsets.start, committed[partition]), offsets.end)

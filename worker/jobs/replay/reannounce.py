@@ -26,8 +26,7 @@ from worker.core.wire import Transfer
 from worker.jobs.live.encoders import outbox_encoder
 from worker.jobs.portions import portions
 from worker.jobs.progress import Progress
-from worker.kafka.connection import connection_of
-from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.job_offsets import open_job_offsets
 from worker.kafka.job_transactions import JobTransactions
 from worker.kafka.registry import decoder_of, open_registry, schema_ids
 from worker.kafka.topic_reader import open_topic_reader
@@ -133,7 +132,7 @@ class _OutboxWriter:
         embedded_broker: bool,
     ) -> None:
         self._partition = (outbox, 0)
-        self._offsets = stack.enter_context(closing(JobOffsets(connection_of(settings), group)))
+        self._offsets = stack.enter_context(open_job_offsets(settings, group))
         self._transactions = stack.enter_context(
             closing(JobTransactions(self._offsets, embedded_broker=embedded_broker))
         )
