@@ -33,6 +33,39 @@ def test_metadata_survives_the_round_trip() -> None:
     assert parse_metadata(METADATA.as_json()) == METADATA
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"since":0,"until":-1}',             CommitMetadata(0, -1)),
+        ('{"since":-1,"until":5}',             None),
+        ('{"since":5,"until":-1}',             CommitMetadata(5, -1)),
+        ('{"since":true,"until":5}',           None),
+        ('{"since":5,"until":false}',          None),
+        ('{"since":5.0,"until":5}',            None),
+        ('{"since":"5","until":5}',            None),
+        ('{"since":5,"until":null}',           None),
+        ('{"until":5}',                        None),
+        ('{"since":5,"until":5,"more":1}',     None),
+        ("[5,5]",                              None),
+        ("5",                                  None),
+        ('{"since":5,"until":5',               None),
+        ("",                                   None),
+        (None,                                 None),
+    ],
+)  # fmt: skip
+def test_metadata_that_is_not_ours_is_none(text: str | None, found: CommitMetadata | None) -> None:
+    """Two whole numbers, the first of them a time; anything else opens as at a first start."""
+    assert parse_metadata(text) == found
+
+
+def test_a_partition_opens_as_its_commit_says() -> None:
+    """Every field of it."""
+    one = opened()
+    assert (one.committed, one.since, one.until, one.redo, one.opened) == (50, 17, 99, 99, True)
+    one.note_seek(50, expects=53)
+    assert (one.seek_offset, one.expects, one.seeks) == (50, 53, 1)
+
+
 def opened() -> Assignment:
     """A partition that goes on at offset 50."""
     one = Assignment("t", 0, "role", 0)

@@ -10,10 +10,11 @@ import pytest
 from tests.unit.translating import MOVE, ONE, changed, event, new_translator
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, CREATED_MAX, Dead, Event, Reason, Skipped
-from worker.core.ids import fact_key
+from worker.core.ids import FAMILY_KEY_BYTES, OFFSET_BITS, TIME_SHIFT, fact_key
 from worker.core.keys import FACT_LIMIT
 from worker.core.money import AMOUNT_LIMIT
 from worker.core.translate import ITEMS_MAX, Translator
+from worker.core.wire import AMOUNT_MAX, ROW_BYTES
 from worker.rulebooks.load import load
 
 RULES = """
@@ -48,6 +49,17 @@ transactions:
 """
 NEW_YEAR, NEXT_YEAR = 1_577_836_800, 1_609_459_200
 Made = Chain | Dead | Skipped
+
+
+def test_the_bounds_are_these() -> None:
+    """Ids and formats rest on them: another number would be another ledger."""
+    assert AMOUNT_LIMIT == 9_223_372_036_854_775_807  # what a signed 64-bit column holds
+    assert CREATED_MAX == 253_402_300_799  # 9999-12-31T23:59:59Z
+    assert FACT_LIMIT == 9_223_372_036_854_775_808
+    assert (ATTEMPT_MAX, ITEMS_MAX) == (7, 16_384)
+    assert (FAMILY_KEY_BYTES, TIME_SHIFT, OFFSET_BITS) == (28, 80, 40)
+    assert AMOUNT_MAX == 340_282_366_920_938_463_463_374_607_431_768_211_455
+    assert ROW_BYTES == 128
 
 
 @pytest.fixture
