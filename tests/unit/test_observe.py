@@ -18,7 +18,7 @@ from worker.core.errors import UsageError
 from worker.observe.catalogue import AGES, CATALOGUE, PREFIX, MetricSpec
 from worker.observe.health import Health, HealthServer
 from worker.observe.histogram import BatchHistogram
-from worker.observe.logs import REDACTED, configure_logging
+from worker.observe.logs import REDACTED, Format, configure_logging
 from worker.observe.metrics import Metrics
 from worker.observe.report import BatchReport
 
@@ -178,6 +178,41 @@ def test_payloads_and_secrets_are_left_out(
     structlog.get_logger().info("event", **{key: given})
     [line] = logged(lines)
     assert line[key] == written
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("lines")
+@pytest.mark.parametrize(
+    ("format_", "stream", "starts"),
+    [
+        ("auto", Terminal, ""),
+        ("auto", io.StringIO, "{"),
+        ("console", io.StringIO, ""),
+        ("json", Terminal, "{"),
+    ],
+)
+def test_short_lines_are_for_terminals(
+    format_: Format, stream: type[io.StringIO], starts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing else is set, a terminal gets short lines and everything else JSON."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = stream()
+    configure_logging(level="info", format=format_, stream=out)
+    structlog.get_logger().info(
+        "rebalanced", gained=["a.b/0", "a.b/2", "a.b/1", "c/7"], lost=[], why=["x"]
+    )
+    said = out.getvalue()
+    assert said.startswith(starts)
+    if not starts:
+        assert said.rstrip().endswith("gained='a.b/0-2 c/7' why=x")
+        assert "lost" not in said
+        assert "\x1b" not in said
 
 
 def test_the_libraries_log_the_same_way(lines: io.StringIO) -> None:

@@ -49,7 +49,7 @@ ROOMS: dict[str, str] = {
     "worker.jobs.redrive": "core core.expressions config rulebooks codecs stages kafka jobs",
     "worker.jobs.trace": "core core.expressions config codecs ledger stages stages.post kafka jobs"
     " jobs.reconcile",
-    "worker.jobs.status": "core config rulebooks ledger kafka jobs jobs.trace",
+    "worker.jobs.status": "core config rulebooks ledger observe kafka jobs jobs.trace",
     "worker.jobs.sync": "core config rulebooks codecs ledger kafka",
     "worker.jobs.serve": "core ledger observe",
     "worker.jobs.feed": "core config rulebooks codecs kafka observe jobs.serve",

@@ -279,8 +279,8 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is written."""
 
-    format: Literal["json", "console"] = "json"
-    """JSON lines for machines, `console` for people."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """`json` lines for machines, short `console` lines for people; `auto`: by what stderr is."""
 
 
 class SyncSettings(Section):

@@ -1,12 +1,13 @@
-"""Logs: one JSON object per line on stderr, never with payloads, card data or secrets."""
+"""Logs on stderr, never with payloads, card data or secrets: JSON, or short lines for people."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -27,6 +28,7 @@ _FORBIDDEN: Final = frozenset(
 _WORDS: Final = re.compile(r"[a-z0-9]+")
 
 Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "json", "console"]
 
 AGAIN_SECONDS: Final = 10.0
 KINDS_MAX: Final = 256
@@ -36,18 +38,21 @@ _NUMBERS: Final = re.compile(r"\d+")
 def configure_logging(
     *,
     level: Level,
-    format: Literal["json", "console"],  # noqa: A002 - the setting's name
+    format: Format,  # noqa: A002 - the setting's name
     stream: TextIO | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> None:
     """Send every log line, structlog's and the standard library's, to `stream` (stderr).
 
+    format: `auto` is `console` on a terminal and `json` elsewhere.
     now: seconds of a clock that never goes back.
     """
     out = stream if stream is not None else sys.stderr
+    terminal = out.isatty()
+    console = format == "console" or (format == "auto" and terminal)
     least = getattr(logging, level.upper())
     structlog.configure(
-        processors=_processors(format),
+        processors=_for_people(colors=terminal) if console else _for_programs(),
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
@@ -55,18 +60,61 @@ def configure_logging(
     logging.basicConfig(level=least, handlers=[_Forward(now)], force=True)
 
 
-def _processors(format: Literal["json", "console"]) -> list[Processor]:  # noqa: A002
-    written: Processor = structlog.processors.JSONRenderer(sort_keys=False)
-    if format == "console":
-        written = structlog.dev.ConsoleRenderer(colors=False)
+def _for_programs() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
-        *([structlog.processors.format_exc_info] if format == "json" else []),
-        written,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(sort_keys=False),
     ]
+
+
+def _for_people(*, colors: bool) -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%SZ", utc=True),
+        redact,
+        short_lists,
+        structlog.dev.ConsoleRenderer(
+            colors=colors and not os.environ.get("NO_COLOR"), pad_event_to=0, pad_level=False
+        ),
+    ]
+
+
+def short_lists(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001
+    """The structlog processor that writes partitions as ranges; empty lists say nothing."""
+    return {
+        key: partition_ranges(item) if isinstance(item, list) else item
+        for key, item in event.items()
+        if item != []
+    }
+
+
+def partition_ranges(names: Sequence[Any]) -> str:
+    """Names of partitions by topic, as `stripe.payments/0-3,7`; what is none stays as it is."""
+    numbers: dict[str, list[int]] = {}
+    others: list[str] = []
+    for name in map(str, names):
+        topic, _, number = name.rpartition("/")
+        if topic and number.isdecimal():
+            numbers.setdefault(topic, []).append(int(number))
+        else:
+            others.append(name)
+    texts = [f"{topic}/{_ranges(sorted(found))}" for topic, found in numbers.items()]
+    return " ".join([*texts, *others])
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001

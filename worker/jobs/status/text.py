@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from worker.core.ids import hex_id
 from worker.core.iso_times import MILLISECOND, NANOSECONDS, iso_millisecond, iso_second, iso_time
 from worker.core.plural import count_of
-from worker.core.ports import TopicPartition
 from worker.jobs.status.run import Status
 from worker.jobs.text_tables import BAD, GOOD, TITLE, Styled
+from worker.kafka.group_members import MemberState
+from worker.observe.logs import partition_ranges
 
 UNKNOWN_GROUP: Final = "not known to the broker"
 """What Kafka calls dead: nobody was ever in the group, or its offsets are gone."""
@@ -26,7 +26,7 @@ def lines(found: Status) -> Iterator[str | Styled]:
     yield Styled(f"group {group.group}: {state}, {count}", style)
     for member in group.members:
         name = member.instance_id or member.client_id
-        yield f"  {name} at {member.host.strip('/')}: {ranges(member.partitions) or 'no partition'}"
+        yield f"  {name} at {member.host.strip('/')}: {_partitions(member) or 'no partition'}"
     yield from _section("lag", _lag(found))
     yield from _section("parked now", _waiting(found))
     since = iso_millisecond(found.since_ms)
@@ -34,6 +34,10 @@ def lines(found: Status) -> Iterator[str | Styled]:
     yield from _section("newest posting", [_newest(found)])
     yield from _section("rulebook", [_rulebook(found)])
     yield from (Styled(f"the topic {topic} does not exist", BAD) for topic in found.missing)
+
+
+def _partitions(member: MemberState) -> str:
+    return partition_ranges([f"{topic}/{number}" for topic, number in member.partitions])
 
 
 def _section(title: str, body: Iterable[str | Styled]) -> Iterator[str | Styled]:
@@ -84,22 +88,6 @@ def _rulebook(found: Status) -> str:
     by = f"{lock.approver}, {iso_second(lock.date)}"
     changed = "" if lock.digest == found.digest else f" (as {lock.digest}; changed since)"
     return f"  {found.digest}, approved by {by}{changed}"
-
-
-def ranges(partitions: Sequence[TopicPartition]) -> str:
-    """Partitions by topic, as `stripe.payments/0-3,7`."""
-    texts = []
-    for topic, several in groupby(partitions, key=lambda each: each[0]):
-        numbers = [number for _, number in several]
-        runs: list[list[int]] = []
-        for number in numbers:
-            if runs and number == runs[-1][-1] + 1:
-                runs[-1].append(number)
-            else:
-                runs.append([number])
-        ranges = ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
-        texts.append(f"{topic}/{ranges}")
-    return " ".join(texts)
 
 
 def document(found: Status) -> dict[str, Any]:
