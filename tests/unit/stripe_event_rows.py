@@ -89,7 +89,8 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("charge.succeeded", WALLET | {"captured": False}, {}, "ignored"),
     ("charge.captured", WALLET | {"amount_captured": 60}, {},
      ("stripe_unsettled>customer_wallet[cus_1] 60 usd, "
-      "authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/40]>never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/40] 40 usd")),
+      "authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/40]>never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/40] 40 usd, "
+      "told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/captured/counter]>told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/captured] 60 usd")),
     ("charge.failed", WALLET | {"paid": False, "failure_balance_transaction": "txn_9"}, {},
      ("shortfall_control>stripe_unsettled 100 usd, "
       "origin.gross.credit>shortfall_control 100 usd, "

@@ -186,7 +186,8 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("charge.succeeded", CHARGE, {"currency": "xau"}, "unknown_currency"),
     ("charge.captured", CHARGE, {"amount_captured": 100},
      ("charge: stripe_unsettled>customer_wallet[cus_1] 100 usd, "
-      "authorised_only[ch_1/150]>never_captured[ch_1/150] 150 usd")),
+      "authorised_only[ch_1/150]>never_captured[ch_1/150] 150 usd, "
+      "told_so_far[ch_1/captured/counter]>told_so_far[ch_1/captured] 100 usd")),
     ("charge.failed", CHARGE, {"failure_balance_transaction": None}, "ignored"),
     ("refund.created", {"id": "re_1", "created": 5}, {}, "missing_field"),
     ("refund.teleported", {}, {}, "no_rule"),

@@ -195,6 +195,7 @@ class Chain(NamedTuple):
     suspends: may be sent again to suspense accounts when the ledger has closed one of its own.
     diverted: this is that second chain.
     alert: one sentence for the log when it is posted; empty for nearly all.
+    more: the rule that books what is more, where the ledger has less; empty for nearly all.
     """
 
     event: Event
@@ -208,6 +209,7 @@ class Chain(NamedTuple):
     suspends: bool = False
     diverted: bool = False
     alert: str = ""
+    more: str = ""
 
     def accounts(self) -> Iterator[AccountRef]:
         """Every account that the chain names; an account may come more than once."""

@@ -169,6 +169,7 @@ class CompiledTransaction:
     start, end: seconds since 1970, end excluded.
     lets: the values of `let:`; where there are any, every expression gets `NamedValues`.
     alert: one sentence for the log when an event is posted by this rule.
+    more: the rule that books what is more; see `rulebook.Transaction`.
     waits: it has an origin or comes after another.
     suspends: some leg names a suspense account.
     diverted: its legs with all suspense accounts filled in.
@@ -186,6 +187,7 @@ class CompiledTransaction:
     legs: tuple[CompiledLeg, ...]
     sync: bool
     alert: str
+    more: str
     origin: CompiledPredecessor | None
     after: CompiledPredecessor | None
     diverted: tuple[CompiledLeg, ...]
@@ -201,6 +203,10 @@ class CompiledRules:
 
     transactions: tuple[CompiledTransaction, ...]
     ignore: tuple[Evaluate | None, ...]
+
+    def follow_up(self, rule: CompiledTransaction) -> CompiledTransaction:
+        """The rule that books what is more than another has booked."""
+        return next(each for each in self.transactions if each.name == rule.more)
 
 
 FOREVER: Final = 1 << 62
@@ -260,6 +266,7 @@ class _Compiler:
             legs=tuple(self._leg(name, leg) for leg in rule.legs),
             sync=rule.sync or rule.priority == "high",
             alert=rule.alert,
+            more=rule.more,
             origin=self._predecessor(rule.origin, f"{name} origin"),
             after=self._predecessor(rule.after, f"{name} after"),
             diverted=tuple(self._leg(name, leg) for leg in diverted_legs(rule)),

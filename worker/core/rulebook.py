@@ -310,6 +310,8 @@ class Transaction:
     start, end: event `created`, seconds, end excluded.
     lets: each may read those before it.
     alert: one sentence for the log when an event is posted.
+    more: the rule that books what is more, where the ledger has less of this fact; it is told by no
+        event of its own.
     line: in its file.
     """
 
@@ -329,6 +331,7 @@ class Transaction:
     require: tuple[Requirement, ...] = ()
     lets: tuple[Let, ...] = ()
     alert: str = ""
+    more: str = ""
     line: int = 0
 
     def named_values(self, *, precise: bool) -> dict[LetKey, Evaluate]:

@@ -71,7 +71,13 @@ class Translator:
         """What the chain in the making takes from its origin."""
 
     def translate(
-        self, event: Event, *, role: str, attempt: int = 0, diverted: bool = False
+        self,
+        event: Event,
+        *,
+        role: str,
+        attempt: int = 0,
+        diverted: bool = False,
+        more: bool = False,
     ) -> Chain | Skipped | Dead:
         """What the event asks of the ledger.
 
@@ -79,6 +85,7 @@ class Translator:
         attempt: 0 to 7.
         diverted: for a chain that `suspends`, the one that is sent after the ledger has closed an
             account.
+        more: for a chain that has `more`, the one that is sent where the ledger has less of its fact.
         """
         if not 0 <= attempt <= ATTEMPT_MAX:
             raise ValueError(f"attempt {attempt} is not within 0 to {ATTEMPT_MAX}")
@@ -89,9 +96,9 @@ class Translator:
             return Dead(Reason.WRONG_TOPIC, f"a topic of role {role} may not carry this type")
         try:
             try:
-                return self._answer(self._fast, answers, event, attempt, diverted=diverted)
+                return self._answer(self._fast, answers, event, attempt, diverted, more)
             except FAST_FAILURES:
-                return self._answer(self._precise, answers, event, attempt, diverted=diverted)
+                return self._answer(self._precise, answers, event, attempt, diverted, more)
         except TranslationRefused as refused:
             return refused.dead
 
@@ -120,14 +127,14 @@ class Translator:
             return _other_books(self._account, account, context)
         return ""
 
-    def _answer(
+    def _answer(  # noqa: PLR0913, PLR0917 - keywords cost time
         self,
         rules: CompiledRules,
         answers: MatchTable,
         event: Event,
         attempt: int,
-        *,
-        diverted: bool,
+        diverted: bool,  # noqa: FBT001
+        more: bool,  # noqa: FBT001
     ) -> Chain | Skipped | Dead:
         """The first transaction that matches, else ignored, else no rule."""
         for index in answers.transactions:
@@ -136,6 +143,9 @@ class Translator:
                 continue
             body = NamedValues(event.body, rule.lets) if rule.lets else event.body
             if rule.when is None or rule.when(body):
+                if more:
+                    rule = rules.follow_up(rule)
+                    body = NamedValues(event.body, rule.lets)
                 return self._chain(rule, event, body, attempt, diverted=diverted)
         for index in answers.ignore:
             when = rules.ignore[index]
@@ -175,7 +185,7 @@ class Translator:
         # fmt: off
         return new(Chain, (
             event, rule.name, key, fact_tag(key), attempt, legs, rule.sync, needs, suspends,
-            diverted, rule.alert,
+            diverted, rule.alert, rule.more,
         ))
 
     def _needs(self, rule: CompiledTransaction, body: Value) -> Needs:

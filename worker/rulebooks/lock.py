@@ -29,7 +29,7 @@ NOTICE_SECONDS: Final = 24 * 3600
 """How long after the lock's date a change may begin."""
 
 
-ADDED: Final = frozenset({"require", "lets", "if_null", "total"})
+ADDED: Final = frozenset({"require", "lets", "if_null", "total", "more"})
 """Parts that rules did not always have: not said where they are empty, so that old locks fit."""
 
 

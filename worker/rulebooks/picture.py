@@ -15,11 +15,16 @@ def draw(rulebook: Rulebook) -> str:
 
 
 def _transaction(rule: Transaction) -> Iterator[str]:
-    yield f"{rule.name}: {', '.join(rule.on)}"
+    yield f"{rule.name}: {answered(rule)}"
     yield from (f"  {line}" for line in conditions(rule))
     yield from (f"    {line}" for line in _table(rule))
     for leg in rule.legs:
         yield f"  {leg.name}: {', '.join(leg_words(leg))}"
+
+
+def answered(rule: Transaction) -> str:
+    """The event types of a rule."""
+    return ", ".join(rule.on) or "where more is told than another rule has booked"
 
 
 def conditions(rule: Transaction) -> Iterator[str]:

@@ -10,7 +10,7 @@ from html import escape
 from typing import Final
 
 from worker.core.rulebook import DeclaredAccount, Rulebook, Transaction
-from worker.rulebooks.picture import conditions, leg_words, t_accounts
+from worker.rulebooks.picture import answered, conditions, leg_words, t_accounts
 from worker.rulebooks.picture_words import (
     conditions_in_words,
     leg_in_words,
@@ -103,7 +103,7 @@ def _rule(rule: Transaction, rulebook: Rulebook, example: WorkedExample | None) 
         words = escape("; ".join(leg_in_words(leg, accounts)))
         lines.append(f"<li><b>{escape(plain(leg.name).capitalize())}</b>: {words}.</li>")
     lines.append("</ul>")
-    written = (", ".join(rule.on), *conditions(rule))
+    written = (answered(rule), *conditions(rule))
     lines += [f"<div class=code>{escape(each)}</div>" for each in written]
     for leg in rule.legs:
         lines.append(

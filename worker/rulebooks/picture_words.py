@@ -37,6 +37,8 @@ def title_of(name: str, accounts: Mapping[str, DeclaredAccount]) -> str:
 
 def when_it_books(rule: Transaction, example: WorkedExample | None) -> str:
     """`When a charge succeeds or a charge is captured`; of the example where it books one only."""
+    if not rule.on:
+        return "When more of the same is told than was booked"
     kinds = [kind for kind in rule.on if example is None or kind == example.kind] or list(rule.on)
     return f"When {either([event_in_words(kind) for kind in kinds])}"
 

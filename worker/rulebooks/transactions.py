@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -19,8 +20,9 @@ from worker.rulebooks.yaml_source import Block, Node, Scalar
 
 TRANSACTION_KEYS: Final = (
     "on", "when", "idempotency_key", "idempotency_time", "currency", "transfers", "from", "until",
-    "execution", "priority", "origin", "after", "let", "alert", "require",
+    "execution", "priority", "origin", "after", "let", "alert", "require", "more",
 )  # fmt: skip
+MORE_KEYS: Final = ("name", "idempotency_key", "transfers")
 REQUIRE_KEYS: Final = ("that", "reason")
 NO_LET: Final = frozenset({"item", "origin"})
 """Names that legs use for something else."""
@@ -36,7 +38,10 @@ def read_transactions(book: YamlMapping, declared: LegScope) -> tuple[Transactio
         check_name(name, line, "transaction", book.mistakes)
         if name == "event":
             book.mistakes.add(line, "no transaction may be called `event`: ids use that word")
-        found.append(_transaction(name, fields, declared))
+        rule = _transaction(name, fields, declared)
+        follow_up = _more(rule, fields, declared) if fields.has("more") else None
+        found += [replace(rule, more=follow_up.name), follow_up] if follow_up else [rule]
+        _check_lets(rule, fields)
     if not found:
         book.wrong("transactions", "at least one transaction is needed")
     return tuple(found)
@@ -72,10 +77,10 @@ def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transact
         fields.wrong("until", "`until` must be later than `from`")
     key, time = _identity(fields)
     origin = read_predecessor(fields, "origin", declared.shapes)
-    rule = Transaction(
+    return Transaction(
         name=name,
         on=fields.globs("on", single=True),
-        legs=_legs(name, fields, declared, origin),
+        legs=_legs(name, fields, declared, origin, currency=fields.has("currency")),
         when=fields.expression("when", condition=True),
         idempotency_key=key,
         idempotency_time=time,
@@ -91,10 +96,45 @@ def _transaction(name: str, fields: YamlMapping, declared: LegScope) -> Transact
         alert=" ".join(fields.text("alert").split()),
         line=fields.here,
     )
-    for let in lets:
+
+
+def _check_lets(rule: Transaction, fields: YamlMapping) -> None:
+    for let in rule.lets:
         if let.name not in fields.lets.used:
             fields.mistakes.add(let.line, f"{fields.what}: let {let.name} is never used")
-    return rule
+
+
+def _more(rule: Transaction, fields: YamlMapping, declared: LegScope) -> Transaction | None:
+    """`more:`, the rule that books what is more than the ledger has of the same fact."""
+    node = fields.node("more")
+    if node is None:
+        return None
+    what = f"{fields.what}: more"
+    inner = fields.inner(node, what, known=MORE_KEYS, line=fields.line("more"))
+    if not (isinstance(node, Block) and inner.require(*MORE_KEYS)):
+        return None
+    name = inner.text("name")
+    check_name(name, inner.here, "transaction", fields.mistakes)
+    if rule.idempotency_key is None or rule.legs[:1] != tuple(_plain(rule.legs[:1])):
+        fields.wrong("more", "`more` needs an idempotency_key, and a plain first leg")
+    return Transaction(
+        name=name,
+        on=(),
+        legs=_legs(name, inner, declared, rule.origin, currency=rule.currency is not None),
+        idempotency_key=inner.expression("idempotency_key"),
+        idempotency_time=rule.idempotency_time,
+        currency=rule.currency,
+        origin=rule.origin,
+        lets=rule.lets,
+        line=inner.here,
+    )
+
+
+def _plain(legs: tuple[LegRule, ...]) -> Iterator[LegRule]:
+    """Those whose own transfer has the leg's amount, always."""
+    for leg in legs:
+        if not (leg.flags or leg.total or leg.loops or leg.pending or leg.when or leg.signed):
+            yield leg
 
 
 def _lets(fields: YamlMapping, declared: LegScope) -> tuple[Let, ...]:
@@ -152,14 +192,18 @@ def _identity(fields: YamlMapping) -> tuple[Expression | None, Expression | None
 
 
 def _legs(
-    name: str, fields: YamlMapping, declared: LegScope, origin: Predecessor | None
+    name: str,
+    fields: YamlMapping,
+    declared: LegScope,
+    origin: Predecessor | None,
+    *,
+    currency: bool,
 ) -> tuple[LegRule, ...]:
     found = []
     for leg, node, line in fields.blocks("transfers"):
         what = f"leg {name}.{leg}"
         block = fields.inner(node, what, known=LEG_KEYS, line=line)
         check_name(leg, line, "leg", fields.mistakes)
-        currency = fields.has("currency")
         found.append(read_leg(leg, block, declared, origin=origin, currency=currency))
     if any(leg.suspense for leg in found) and any(leg.kind == "pending" for leg in found):
         fields.wrong("transfers", "a chain that reserves money cannot be diverted by `suspense`")

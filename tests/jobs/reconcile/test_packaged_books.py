@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.reconcile.by_hand import all_records, played, reconciled
+from tests.jobs.reconcile.by_hand import (
+    all_records,
+    charge,
+    event,
+    played,
+    reconciled,
+    settlement,
+)
 from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS, Generated
 
 FOLDER = Path(__file__).parent
@@ -34,3 +41,23 @@ def test_the_right_books_of_a_destination_charge_have_no_differences(
     usd = found["summary"]["currencies"]["usd"]
     assert (usd["settlement_net"], usd["balance_at_stripe"]) == ("70.50", "70.50")
     assert usd["unsettled_closing"] == "0.00"
+
+
+def captured_in_parts() -> Iterator[Generated]:
+    """Two captures of one charge, told by their totals, out of order, and both settled."""
+    for number, total in enumerate((400, 900, 600, 900)):
+        about = charge("ch_1", 900, amount_captured=total)
+        yield event("charge.captured", about, number=f"evt_{number}")
+    yield settlement("txn_1", 400, 0, source="ch_1")
+    yield settlement("txn_2", 500, 0, source="ch_1")
+
+
+def test_captures_told_by_their_totals_have_no_differences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is more than was booked before is expected, and what tells less is nothing."""
+    day = played(tmp_path, captured_in_parts())
+    found = reconciled(day, all_records(day), monkeypatch, capsys, "--to", "2026-03-01", code=0)
+    assert found["items"] == []
+    usd = found["summary"]["currencies"]["usd"]
+    assert (usd["settlement_net"], usd["unsettled_closing"]) == ("9.00", "0.00")

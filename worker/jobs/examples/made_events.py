@@ -39,6 +39,15 @@ def made_event(rule: Transaction, rulebook: Rulebook) -> Fields:
     return _EventMaker(rule, currency).event()
 
 
+def growing(body: Fields) -> Iterator[Fields]:
+    """Events of one fact, of which the second tells more in one of its amounts."""
+    about = body["data"]["object"]
+    for name in [name for name, value in about.items() if value == AMOUNT]:
+        for amount in (AMOUNT // 4, AMOUNT):
+            told = about | {"id": f"{about['id']}_{name}", name: amount}
+            yield body | {"data": {**body["data"], "object": told}}
+
+
 def _journal_entry(rulebook: Rulebook, currency: str) -> Fields:
     """An entry between the first two statement accounts that are no families."""
     single = [

@@ -20,9 +20,9 @@ from worker.core.matching import carries
 from worker.core.money import Currency, major_units
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.ports import Record
-from worker.core.rulebook import Transaction
+from worker.core.rulebook import Rulebook, Transaction
 from worker.core.translate import Translator
-from worker.jobs.examples.made_events import made_event
+from worker.jobs.examples.made_events import growing, made_event
 from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.traffic import generate
 from worker.ledger.embedded import EmbeddedLedger
@@ -50,11 +50,22 @@ def work_examples(translator: Translator) -> dict[str, WorkedExample]:
             found[name] = _example(books.rule(name), event, movements)
     for rule in rulebook.transactions:
         if rule.name not in found:
-            made = _decoded(orjson.dumps(made_event(rule, rulebook)))
-            name, movements = books.post(made, books.role(made), refused=True) if made else ("", ())
-            if movements and name == rule.name and made:
-                found[name] = _example(rule, made, movements)
+            for made in _made(rule, rulebook):
+                name, movements = books.post(made, books.role(made), refused=True)
+                if movements and name == rule.name and name not in found:
+                    found[name] = _example(rule, made, movements)
     return found
+
+
+def _made(rule: Transaction, rulebook: Rulebook) -> Iterator[Event]:
+    """An event made from the rule; for one that books what is more, pairs of them."""
+    before = next((each for each in rulebook.transactions if each.more == rule.name), None)
+    body = made_event(before or rule, rulebook)
+    bodies = [body] if before is None else growing(body)
+    for each in bodies:
+        event = _decoded(orjson.dumps(each))
+        if event is not None:
+            yield event
 
 
 def _traffic() -> Iterator[tuple[str, Event]]:
@@ -103,7 +114,7 @@ class _ExampleBooks:
             return "", ()
         outcome = self._posted(translated)
         if outcome.kind is OutcomeKind.POSTED:
-            return translated.transaction, tuple(
+            return outcome.transaction, tuple(
                 _movement(
                     leg.spec.name, leg.spec.kind, (leg.debit, leg.credit), leg.amount, leg.currency
                 )

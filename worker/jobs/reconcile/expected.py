@@ -37,7 +37,7 @@ from worker.jobs.reconcile.stripe_side import (
 from worker.jobs.reconcile.tables import TABLES
 from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup
-from worker.stages.post.variants import variants
+from worker.stages.post.variants import tells_more, variants
 
 """A transfer's id has the fact's milliseconds above its 80 bits of hash."""
 
@@ -131,6 +131,7 @@ class ExpectedPostings:
         A chain whose predecessor is not in the ledger keeps its accounts open and says what it
         waits for; where it is in the ledger nevertheless, its accounts are not compared.
         """
+        self._keep_what_tells_more()
         chains = [candidate for event in self.waiting for candidate in event.candidates]
         resolved = iter(self.predecessors.resolve(chains))
         for event in self.waiting:
@@ -151,6 +152,22 @@ class ExpectedPostings:
                 ],
             )
         self.waiting.clear()
+
+    def _keep_what_tells_more(self) -> None:
+        """What an event with a total books depends on what the ledger has of its fact."""
+        growing = {event.chain.legs[0].id for event in self.waiting if event.chain.more}
+        stored = self.predecessors.stored(growing) if growing else {}
+        kept = []
+        for event in self.waiting:
+            chain, candidates = event.chain, event.candidates
+            more = tells_more(chain, stored.get(chain.legs[0].id))
+            if more is False:
+                self._event_row(event.row | {"outcome": "nothing_to_post"}, chain.event)
+                continue
+            rule = chain.more if more else chain.transaction
+            candidates = [each for each in candidates if each.transaction == rule]
+            kept.append(event._replace(chain=candidates[0], candidates=candidates))
+        self.waiting[:] = kept
 
     def _chain_rows(self, waiting: _Waiting, chains: Sequence[Chain]) -> None:
         chain = waiting.chain

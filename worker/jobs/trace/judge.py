@@ -21,7 +21,7 @@ from worker.ledger.books import NamedLedger
 from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.readback import PostedLegs
-from worker.stages.post.variants import variants
+from worker.stages.post.variants import tells_more, variants
 
 SHORT: Mapping[str, str] = {"exceeds_credits": "credits", "exceeds_debits": "debits"}
 """The ledger's two refusals for want of funds, and the side whose total is exceeded."""
@@ -111,7 +111,14 @@ class Judge:
     def _posted_by_others(
         self, translated: TranslatedRecord, chain: Chain, others: Sequence[TracedTransfer]
     ) -> tuple[Verdict, str]:
-        if self._same(translated, [each.transfer for each in others]):
+        stored = [each.transfer for each in others]
+        first = next((each for each in stored if each.id == chain.legs[0].id), None)
+        if tells_more(chain, first) is not None:
+            return (
+                "redelivered",
+                f"its total was told before, or was booked as more, beside {_posters(others)}",
+            )
+        if self._same(translated, stored):
             return "redelivered", f"its money was posted before, by {_posters(others)}"
         return "conflict", self._both_amounts(chain, others)
 

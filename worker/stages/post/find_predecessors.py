@@ -37,6 +37,10 @@ class PredecessorLookup:
         stored = self._by_id(_sought_ids(chains))
         return [self._resolved(chain, stored) for chain in chains]
 
+    def stored(self, ids: Iterable[int]) -> Mapping[int, Transfer]:
+        """The transfers of these ids that are in the ledger."""
+        return self._by_id(ids)
+
     def _by_id(self, ids: Iterable[int]) -> Mapping[int, Transfer]:
         wanted = list(dict.fromkeys(ids))
         return (

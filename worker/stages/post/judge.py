@@ -8,7 +8,7 @@ from typing import Final
 from worker.core import outcome as table
 from worker.core.chain import BALANCING, LINKED, Chain, new
 from worker.core.errors import BrokenInvariant
-from worker.core.event import ATTEMPT_MAX, Reason
+from worker.core.event import ATTEMPT_MAX, Dead, Reason
 from worker.core.outcome import (
     ChainResult,
     ExistingChain,
@@ -28,13 +28,17 @@ from worker.stages.post.readback import PostedLegs
 class Submission:
     """One chain on its way through a request.
 
+    more: it books what is more than the ledger had of its fact.
+    booked: what the ledger has of its fact, in minor units, where that is other money.
     pending: see `pack_chain`.
     timestamps: the ledger's, of each leg, in nanoseconds.
     """
 
-    __slots__ = ("answer", "chain", "item", "outcome", "pending", "timestamps")
+    __slots__ = ("answer", "booked", "chain", "item", "more", "outcome", "pending", "timestamps")
 
-    def __init__(self, item: Item, chain: Chain) -> None:
+    def __init__(self, item: Item, chain: Chain, *, more: bool = False) -> None:
+        self.more = more
+        self.booked: int | None = None
         self.item = item
         self.chain = chain
         self.pending: dict[int, int] = {}
@@ -65,9 +69,29 @@ class Judge:
         work.chain.event.release()
         return chain
 
+    def told_more(self, work: Submission) -> Chain | None:
+        """The chain of what is more than the ledger has of the fact; None where nothing is.
+
+        An event that tells as much as the ledger has, or less, is a redelivery.
+        """
+        chain = work.chain
+        if not chain.more or work.more or work.booked is None:
+            return None
+        work.outcome = Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
+        if chain.legs[0].amount <= work.booked:
+            return None
+        role, event = work.item.role, chain.event
+        more = self._rules.translate(event, role=role, attempt=chain.attempt, more=True)
+        event.release()
+        if isinstance(more, Dead):
+            work.outcome = table.ledger_dead_letter(chain, more.reason, more.detail)
+        return more if isinstance(more, Chain) else None
+
     def _variant(self, work: Submission, attempt: int, *, diverted: bool) -> Chain:
         role, event = work.item.role, work.chain.event
-        chain = self._rules.translate(event, role=role, attempt=attempt, diverted=diverted)
+        chain = self._rules.translate(
+            event, role=role, attempt=attempt, diverted=diverted, more=work.more
+        )
         if not isinstance(chain, Chain):
             raise BrokenInvariant("an event became something else at another attempt")
         return chain
@@ -188,6 +212,7 @@ class Judge:
                     OutcomeKind.REDELIVERED, chain.attempt, chain.transaction, alert=_OTHER_RULEBOOK
                 )
             case ExistingChain.CONFLICT:
+                work.booked = stored[0].amount if stored[0].id == chain.legs[0].id else None
                 detail = f"the ledger holds other money under the key of {chain.transaction}"
                 return table.ledger_dead_letter(chain, Reason.CONFLICT, detail)
 

@@ -18,7 +18,7 @@ from worker.core.translate import Translator
 from worker.core.wire import QueryFilter, Transfer
 from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.readback import PostedLegs
-from worker.stages.post.variants import variants
+from worker.stages.post.variants import tells_more, variants
 
 
 class ChainStatus(StrEnum):
@@ -73,6 +73,9 @@ class LedgerStatus:
     ) -> Chain | ChainStatus:
         """The chain as it was posted: at its attempt, perhaps to suspense; itself if new."""
         chain = one.chain
+        more = tells_more(chain, transfers.get(chain.legs[0].id))
+        if more is not None:
+            return self._more(one) if more else ChainStatus.EXISTS
         if any(leg.id in transfers for leg in chain.legs):
             return chain
         stored = self._ledger.query_transfers(QueryFilter(user_data_128=chain.tag))
@@ -83,6 +86,10 @@ class LedgerStatus:
             if any(leg.id in ids for leg in other.legs):
                 return other
         return ChainStatus.OTHER_IDS
+
+    def _more(self, one: RequestedChain) -> Chain | ChainStatus:
+        found = self._rules.translate(one.chain.event, role=one.role, more=True)
+        return found if isinstance(found, Chain) else ChainStatus.EXISTS
 
 
 def _status(found: Chain | Dead | ChainStatus, transfers: Mapping[int, Transfer]) -> ChainStatus:

@@ -99,7 +99,8 @@ class Poster:
     ) -> tuple[int, Submission] | None:
         """Keep the outcome, or try what is next after a refusal.
 
-        That is the same chain to its suspense accounts, else the next attempt of a redriven event.
+        That is the same chain to its suspense accounts, what is more than the ledger has of it,
+        else the next attempt of a redriven event.
         """
         number, work = numbered
         outcome = _decided(work.outcome)
@@ -108,14 +109,19 @@ class Poster:
             return None
         attempt = work.chain.attempt
         if work.chain.suspends and work.answer is not None and table.diverts(work.answer):
-            return number, Submission(work.item, self._judge.again(work, attempt, diverted=True))
+            diverted = self._judge.again(work, attempt, diverted=True)
+            return number, Submission(work.item, diverted, more=work.more)
+        if outcome.kind is OutcomeKind.CONFLICT and (more := self._judge.told_more(work)):
+            work.item.translated = more  # what is announced tells its fact
+            return number, Submission(work.item, more, more=True)
         refused = work.answer is not None and work.answer.verdict in {
             Verdict.REJECTED,
             Verdict.FAILED_BEFORE,
         }
         if refused and attempt < work.item.attempts:
-            return number, Submission(work.item, self._judge.again(work, attempt + 1))
-        outcomes[number] = outcome
+            again = self._judge.again(work, attempt + 1)
+            return number, Submission(work.item, again, more=work.more)
+        outcomes[number] = work.outcome
         return None
 
     def _request(self, submissions: list[Submission]) -> None:
