@@ -85,7 +85,7 @@ class Translator:
         attempt: 0 to 7.
         diverted: for a chain that `suspends`, the one that is sent after the ledger has closed an
             account.
-        more: for a chain that has `more`, the one that is sent where the ledger has less of its fact.
+        more: for a chain that has `more`, the one that is sent where the ledger has less.
         """
         if not 0 <= attempt <= ATTEMPT_MAX:
             raise ValueError(f"attempt {attempt} is not within 0 to {ATTEMPT_MAX}")
