@@ -138,3 +138,19 @@ def test_letters_of_any_time_and_any_header_are_written(kafka: KafkaBroker, ledg
     assert json.loads(sent)["redriven"] == 3
     assert cluster.drain("a") == {"posted": 1, "dead": 2}
     assert len(read_ledger(ledger)[1]) == 2
+
+
+def test_a_record_as_large_as_its_topic_takes_is_redriven(kafka: KafkaBroker, ledger: str) -> None:
+    """Without the headers that say who sends it again, which would be too much."""
+    cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
+    producer = RawProducer(kafka.bootstrap_servers)
+    producer.produce(cluster.topic("pay"), b"x" * LEAST_BYTES)
+    producer.flush()
+    producer.close()
+    assert cluster.drain("a") == {"dead": 1}
+    configure(cluster, "pay", max__message__bytes=LEAST_BYTES + 100)
+    sent = cluster.command("a", "redrive", "--from", "dead", "--where", "true", "--reason", "r" * 9,
+                           "--operator", "o", "--json")  # fmt: skip
+    assert json.loads(sent)["redriven"] == 1
+    assert [len(record.value() or b"") for record in cluster.read("pay")] == [LEAST_BYTES] * 2
+    assert cluster.drain("a") == {"dead": 1}

@@ -184,9 +184,12 @@ class LetterSelection:
         added = self._added(letter, found)
         if isinstance(added, UnusableLetter):
             return Selected(letter.letter, letter.fields, None, added.why)
-        record = Announcement(
-            found.at[0], found.key, found.value, [*found.headers, *added], found.timestamp_ms
+        attempt = [header for header in added if header[0] == ATTEMPT_HEADER]
+        # Its topic took it as it was, and may not take more.
+        bare = Announcement(
+            found.at[0], found.key, found.value, [*found.headers, *attempt], found.timestamp_ms
         )
+        record = bare._replace(headers=[*found.headers, *added], otherwise=lambda: bare)
         return Selected(letter.letter, letter.fields, record, "")
 
     def _read_back(
