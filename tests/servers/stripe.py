@@ -77,13 +77,15 @@ def life(events: int, seed: int) -> list[Moment]:
 class StripeAccount:
     """What Stripe holds. objects: by id, as they are now; order: ids as they came into being.
 
-    late: how many requests of its list a balance transaction stays hidden for, by id.
+    inner: lists inside of objects, by path. late: how many requests of its list a balance
+    transaction stays hidden for, by id.
     """
 
     objects: dict[str, StripeObject] = field(default_factory=dict)
     order: dict[str, int] = field(default_factory=dict)
     wholes: dict[str, str] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
+    inner: dict[str, list[StripeObject]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def happen(self, moments: Iterable[Moment]) -> list[dict[str, Any]]:
@@ -97,6 +99,11 @@ class StripeAccount:
                     webhooks.append(moment.body)
                     self._take(moment.body["data"]["object"])
         return webhooks
+
+    def happen_to(self, about: StripeObject) -> None:
+        """An object comes into being, or changes."""
+        with self.lock:
+            self._take(about)
 
     def _settle(self, settled: StripeObject) -> None:
         source = settled["source"]
@@ -147,8 +154,7 @@ class StripeAccount:
     def page(self, name: str, query: Mapping[str, str], expand: set[str]) -> dict[str, Any]:
         """One page of a list."""
         with self.lock:
-            found = [one for one in self.objects.values() if self._shown(name, one, query)]
-            found.sort(key=lambda one: (one["created"], self.order[one["id"]]), reverse=True)
+            found = self.inner.get(name) or self._newest_first(name, query)
             after = query.get("starting_after")
             if after:
                 found = found[1 + next(at for at, one in enumerate(found) if one["id"] == after) :]
@@ -156,6 +162,11 @@ class StripeAccount:
             data = [self._expanded(one, expand) for one in found[:limit]]
         more = len(found) > limit
         return {"object": "list", "data": data, "has_more": more, "url": f"/v1/{name}"}
+
+    def _newest_first(self, name: str, query: Mapping[str, str]) -> list[StripeObject]:
+        found = [one for one in self.objects.values() if self._shown(name, one, query)]
+        found.sort(key=lambda one: (one["created"], self.order[one["id"]]), reverse=True)
+        return found
 
     def _shown(self, name: str, about: StripeObject, query: Mapping[str, str]) -> bool:
         if about["object"] != LISTS[name]:
@@ -174,8 +185,6 @@ class StripeAccount:
         if about["object"] != "balance_transaction" or "data.source" not in expand or not source:
             return about
         whole = dict(self.objects[source])
-        if "data.source.transfer" in expand and isinstance(whole.get("transfer"), str):
-            whole["transfer"] = self.objects[self.wholes[source]]
         return {**about, "source": whole}
 
 
@@ -207,7 +216,9 @@ class StripeServer:
             return 403, _error("invalid_request_error", "no permission")
         if name == "webhook_endpoints":
             return 200, {"object": "list", "data": self.endpoints, "has_more": False}
-        if name not in LISTS:
+        if name.startswith("transfers/tr_") and name.count("/") == 1:
+            return 200, self.account.objects[name.partition("/")[2]]
+        if name not in LISTS and name not in self.account.inner:
             return 404, _error("invalid_request_error", f"Unrecognized request URL {path}")
         query = {key: values[-1] for key, values in parse_qs(target.query).items()}
         expand = {to for key, to in query.items() if key.startswith("expand")}

@@ -41,7 +41,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "replay": "say what old records would post, or post it; make a lost ledger or outbox again",
         "redrive": "send chosen dead letters, rejections or parked events through again",
         "journal": "send opening balances and corrections, with two names on each, from a CSV file",
-        "feed": "bring Stripe's events into Kafka: webhooks, and balance transactions",
+        "feed": "bring Stripe's events into Kafka: webhooks, balance transactions, history",
         "reconcile": "compare events, ledger, announcements and Stripe's report, list what differs",
         "sync": "follow the outbox and keep a balance cache in PostgreSQL",
         "serve": "answer the app over HTTP: live balances, read-only",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
@@ -10,13 +11,14 @@ from typing import Any, Final
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
-from worker.core.iso_times import NANOSECONDS
+from worker.core.iso_times import NANOSECONDS, iso_time
 from worker.jobs.live.run import Stop
+from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import in_the_past
 from worker.observe.logs import configure_logging
 
 INTERRUPTED: Final = "what Kafka has acknowledged stays; the same command goes on from there"
-SETTLEMENTS: Final = "settlements"
+WEBHOOKS: Final = "webhooks"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=[*_FEEDS],
         help="webhooks: take Stripe's events over HTTP and write them to the payments topic;"
         " settlements: read Stripe's balance transactions and write each to the settlements topic,"
-        " and to the payments topic what a lost webhook did not tell",
+        " and to the payments topic what a lost webhook did not tell; backfill: write the history"
+        " from --from on, and end",
     )
     parser.add_argument(
         "--from",
         dest="start",
         metavar="TIME",
-        help="settlements: where to begin the first time (default: feed.overlap_hours ago)",
+        help="backfill: where the history begins; settlements: where to begin the first time"
+        " (default: feed.overlap_hours ago)",
     )
     parser.add_argument(
         "--heal",
@@ -41,36 +45,64 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="settlements: write the payment events that no webhook has brought",
     )
     parser.add_argument(
-        "--api-base", metavar="URL", help="settlements: instead of Stripe's address, for tests"
+        "--api-base", metavar="URL", help="instead of Stripe's own address, for tests"
     )
+    parser.add_argument("--json", action="store_true", help="backfill: print the result as JSON")
     parser.epilog = "The settings are those of the section feed; docs/feed.md has every step."
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Feed until a signal comes."""
+    """Feed until a signal comes, or the history has been written."""
     settings = load_settings(arguments.config)
     if settings.kafka.bootstrap_servers == EMBEDDED:
         raise UsageError("an embedded broker ends with this process: name one that stays")
-    if arguments.what != SETTLEMENTS and (arguments.start or arguments.api_base):
-        raise UsageError(f"feed {arguments.what} takes neither --from nor --api-base")
+    if arguments.what == WEBHOOKS and (arguments.start or arguments.api_base):
+        raise UsageError("feed webhooks takes neither --from nor --api-base")
     configure_logging(level=settings.log.level, format=settings.log.format)
-    stop = Stop()
-    stop.listen()
-    _FEEDS[arguments.what](arguments, settings, stop)
+    _FEEDS[arguments.what](arguments, _at(settings, arguments.api_base))
     return 0
 
 
-def _webhooks(_: argparse.Namespace, settings: Settings, stop: Stop) -> None:
+def _listening() -> Stop:
+    stop = Stop()
+    stop.listen()
+    return stop
+
+
+def _webhooks(_: argparse.Namespace, settings: Settings) -> None:
+    stop = _listening()
     _job("webhooks").receive_webhooks(settings, stopped=lambda: stop.requested)
 
 
-def _settlements(arguments: argparse.Namespace, settings: Settings, stop: Stop) -> None:
-    start = None
-    if arguments.start:
-        start = in_the_past(arguments.start, option="--from") // NANOSECONDS
+def _settlements(arguments: argparse.Namespace, settings: Settings) -> None:
     _job("settlement_run").feed_settlements(
-        _at(settings, arguments.api_base), start=start, heal=arguments.heal, stopping=stop
+        settings, start=_start(arguments), heal=arguments.heal, stopping=_listening()
     )
+
+
+def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
+    start = _start(arguments)
+    if start is None:
+        raise UsageError("feed backfill needs --from: the day that the books begin")
+    done = _job("backfill_run").backfill(settings, start=start)
+    written = dict(sorted(done.written.items()))
+    if arguments.json:
+        about = {"from": _time(done.began), "to": _time(done.end), "written": written}
+        write_document(sys.stdout, about)
+        return
+    lines = [f"{count:>12,} {kind}" for kind, count in written.items()]
+    total = f"{sum(written.values()):>12,} events of {_time(done.began)} to {_time(done.end)}"
+    write_lines(sys.stdout, [*lines, total])
+
+
+def _start(arguments: argparse.Namespace) -> int | None:
+    if not arguments.start:
+        return None
+    return in_the_past(arguments.start, option="--from") // NANOSECONDS
+
+
+def _time(second: int) -> str:
+    return iso_time(second * NANOSECONDS).partition(".")[0] + "Z"
 
 
 def _at(settings: Settings, api_base: str | None) -> Settings:
@@ -83,9 +115,10 @@ def _at(settings: Settings, api_base: str | None) -> Settings:
     return settings.model_copy(update={"feed": feed})
 
 
-_FEEDS: Final[dict[str, Callable[[argparse.Namespace, Settings, Stop], None]]] = {
-    "webhooks": _webhooks,
-    SETTLEMENTS: _settlements,
+_FEEDS: Final[dict[str, Callable[[argparse.Namespace, Settings], None]]] = {
+    WEBHOOKS: _webhooks,
+    "settlements": _settlements,
+    "backfill": _backfill,
 }
 
 

@@ -16,7 +16,7 @@ from tests.servers.stripe import LISTS, Moment, StripeAccount, life
 from worker.jobs.feed.facts import Origin, list_events, payment_event, settlement_event
 
 ORIGIN = Origin("2025-09-30.clover", livemode=False)
-EXPAND = {"data.source", "data.source.transfer"}
+EXPAND = {"data.source"}
 
 Body = Mapping[str, Any]
 
@@ -29,7 +29,15 @@ def expanded(account: StripeAccount) -> list[dict[str, Any]]:
         query = {"limit": "100", "starting_after": page["data"][-1]["id"]}
         page = account.page("balance_transactions", query, EXPAND)
         found += page["data"]
-    return found[::-1]
+    return [_with_transfer(account, settled) for settled in found[::-1]]
+
+
+def _with_transfer(account: StripeAccount, settled: dict[str, Any]) -> dict[str, Any]:
+    source = settled["source"] or {}
+    if source.get("object") != "transfer_reversal":
+        return settled
+    whole = account.objects[account.wholes[source["id"]]]
+    return {**settled, "source": {**source, "transfer": whole}}
 
 
 def history(account: StripeAccount) -> list[Body]:

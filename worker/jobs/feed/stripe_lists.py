@@ -36,9 +36,8 @@ RATE_LIMITED: Final = 429
 CONFLICT: Final = 409
 BROKEN: Final = 500
 
-EXPANDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "balance_transactions": ("data.source", "data.source.transfer"),
-}
+SETTLED: Final = "balance_transactions"
+EXPANDED: Final[Mapping[str, tuple[str, ...]]] = {SETTLED: ("data.source",)}
 """What a list gives whole instead of by its id."""
 
 RIGHTS: Final[Mapping[str, str]] = {
@@ -111,13 +110,24 @@ class StripeLists:
         pages = 0
         while True:
             page = self._page(name, query)
-            objects += page["data"]
+            objects += map(self._with_transfer, page["data"]) if name == SETTLED else page["data"]
             pages += 1
             if not page["has_more"] or not page["data"]:
                 return Pages(objects, whole=True)
             if pages_max is not None and pages >= pages_max:
                 return Pages(objects, whole=False)
             query["starting_after"] = page["data"][-1]["id"]
+
+    def _with_transfer(self, settled: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A transfer's reversal does not say whose it is: its transfer does.
+
+        By a request of its own: that Stripe expands a field that few sources have is not promised.
+        """
+        source = settled.get("source")
+        if not isinstance(source, dict) or source.get("object") != "transfer_reversal":
+            return settled
+        whole = self._fetched(f"transfers/{source['transfer']}", {}, _is_object)
+        return {**settled, "source": {**source, "transfer": whole}}
 
     def rest_of(self, path: str, known: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """A list inside an object, which holds only its newest parts, to its end."""
@@ -147,7 +157,12 @@ class StripeLists:
         }
 
     def _page(self, name: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        """One page, tried until it comes."""
+        return self._fetched(name, query, _is_list)
+
+    def _fetched(
+        self, name: str, query: Mapping[str, Any], is_whole: Callable[[object], bool]
+    ) -> dict[str, Any]:
+        """One answer, tried until it comes."""
         began = time.monotonic()
         tries = 0
         while True:
@@ -155,8 +170,8 @@ class StripeLists:
             try:
                 answer = self._client.raw_request("get", f"/v1/{name}", **query)
                 page = orjson.loads(answer.body)  # its own reading of it is no plain dict
-                if not _is_list(page):
-                    raise stripe.APIError("not a list")
+                if not is_whole(page):
+                    raise stripe.APIError("not what was requested")
             except stripe.StripeError as error:
                 passing = _passing(error)
                 self._metrics.requested(name, _kind(error))
@@ -170,6 +185,10 @@ class StripeLists:
             else:
                 self._metrics.requested(name, "ok")
                 return dict(page)
+
+
+def _is_object(found: object) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("id"), str)
 
 
 def _is_list(page: object) -> bool:
