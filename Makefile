@@ -19,6 +19,7 @@ help:
 	@echo 'make chaos   faults on real servers: CHAOS_ARGS=--help'
 	@echo 'make mutants puts small mistakes into the code and counts those that no test sees:'
 	@echo '            MUTANTS_ARGS=--help; goes on where the last run ended'
+	@echo 'make fuzz    hostile records on real servers: FUZZ_ARGS=--help'
 	@echo 'make compiled  the hot modules as C, as images have them; COMPILED=1 makes test and chaos'
 	@echo '            use them. bench and profile do where there is a C compiler; COMPILED= is plain'
 	@echo 'make docs    docs/configuration.md from the settings'
@@ -65,6 +66,9 @@ profile: $(VENV)/dev.stamp $(KIND)
 
 chaos: $(VENV)/dev.stamp $(KIND)
 	@$(RUN) -m tests.chaos $(CHAOS_ARGS)
+
+fuzz: $(VENV)/dev.stamp $(KIND)
+	@$(RUN) -m tests.fuzz $(FUZZ_ARGS)
 
 mutants: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.fuzz.campaign import MEMORY_MIB_MAX, campaign, drained
 from tests.fuzz.records import LARGE_BYTES, HostileRecord, hostile_records
@@ -131,3 +133,13 @@ def large(kind: str, number: str) -> bytes:
     ) % (number.encode(), kind.encode(), number.encode())
     item = b'{"":0}'
     return event + b",".join([item] * ((LARGE_BYTES - len(event)) // (len(item) + 1))) + b"]}"
+
+
+def test_the_bound_is_stated_and_below_the_charts_limit() -> None:
+    """A container of the chart is not killed for its memory by what somebody writes to a topic."""
+    root = Path(__file__).parents[2]
+    values = yaml.safe_load((root / "helm" / "ledger-worker" / "values.yaml").read_text())
+    limit = values["resources"]["limits"]["memory"]
+    assert limit.endswith("Gi")
+    assert int(limit.removesuffix("Gi")) * 1024 > MEMORY_MIB_MAX
+    assert f"stays below {MEMORY_MIB_MAX} MiB" in (root / "docs" / "performance.md").read_text()
