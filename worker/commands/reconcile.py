@@ -62,7 +62,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DAYS",
         help="how long what only payments or only settlements tell may be open; 3",
     )
-    parser.add_argument("--stripe-report", type=Path, metavar="FILE.csv", help="payouts, itemized")
+    parser.add_argument(
+        "--stripe-report",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.csv",
+        help="an itemized report of Stripe's; may be given again",
+    )
     parser.add_argument(
         "--stripe-balance",
         action="append",
@@ -107,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         files=tuple(arguments.from_files),
         topic=arguments.topic,
         parts=tuple(part_files(arguments.merge)) if arguments.merge else (),
-        stripe_report=arguments.stripe_report,
+        stripe_reports=tuple(arguments.stripe_report),
         settle_days=arguments.settle_days,
         stripe_balances=tuple(arguments.stripe_balance),
         copy=arguments.copy,
@@ -200,8 +207,6 @@ def _besides(summary: Mapping[str, Any]) -> Iterator[str]:
             f"payouts: {payouts['payouts_that_tie']:,} tie,"
             f" {payouts['payouts_that_do_not']:,} do not"
         )
-        if not payouts["payouts_are_booked"]:
-            yield "  the rulebook books no payouts: their own rows are not compared"
     if before := summary["period_before"]:
         yield (
             f"the period {before['period']} was closed by {before['closed_by']} and left"

@@ -22,7 +22,7 @@ from worker.rulebooks.load import load
         (lambda text: text[: text.rindex(",usd,")] + "\n",     "is the report cut short?"),
         (lambda text: text.replace("gross,", "groß,", 1),     "it has no column gross or Amount"),
         (lambda text: text.splitlines()[0] + "\n",            "has a heading and no rows"),
-        (lambda _: "",                                        "it has no column automatic_payout"),
+        (lambda _: "",                                        "it has no column balance_trans"),
         (lambda text: text.replace(",usd,", ",zzz,", 1),      "has no currency 'zzz'"),
         (lambda text: sub(",usd,(-?)", r",usd,\g<1>1", text, count=1), "gross less fee is not net"),
         (lambda text: text.replace(",usd,", ",usd,x", 1),     "gross is no amount of usd"),

@@ -107,6 +107,7 @@ EXPECTED = {
     ("unreadable", f"{OUTBOX}/0@99"),
     ("in_transit", "evt_matched"),
     ("missing_in_report", "po_1"),
+    ("category_mismatch", "ch_again"),
 }
 NOT_DIFFERENT = {("duplicate", "evt_again"), ("rejected", "evt_rejected"), ("parked", "evt_parked")}
 ELSEWHERE = {"copy_mismatch", "late", "backdated", "opening_mismatch"}
@@ -146,7 +147,7 @@ def test_every_class_is_found_at_once_and_nothing_else(
     day: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It does not stop, each item is in its class, and every class has one."""
-    report = write_report(tmp_path / "stripe.csv", [payout_that_does_not_tie()])
+    report = write_report(tmp_path / "stripe.csv", list(rows_that_differ()))
     options = ("--stripe-report", str(report), "--settle-days", "9999")
     found = reconciled(day, list(archive(day)), monkeypatch, capsys, *options, code=1)
     events = {one["transfer_id"]: one["event_id"] for one in posted(day)}
@@ -166,10 +167,11 @@ def posted(day: Played) -> list[dict[str, Any]]:
     return [json.loads(one.value() or b"") for one in day.records[OUTBOX]]
 
 
-def payout_that_does_not_tie() -> dict[str, Any]:
-    """A report of one right row, whose payout it does not say."""
-    made = row("txn_matched", "charge", {"currency": "usd", "source": "ch_matched"}, 700, 20)
-    return made | {"automatic_payout_id": "po_1"}
+def rows_that_differ() -> Iterator[dict[str, Any]]:
+    """A right row of a payout that nobody has, and one of another category than the feed's."""
+    for name, category, payout in (("matched", "charge", "po_1"), ("again", "refund", "")):
+        made = row(f"txn_{name}", category, {"currency": "usd", "source": f"ch_{name}"}, 700, 20)
+        yield made | {"automatic_payout_id": payout}
 
 
 def archive(day: Played) -> Iterator[ArchivedRecord]:

@@ -60,7 +60,6 @@ def close_period(  # noqa: PLR0913, PLR0917 - what was read, and what came of it
             " has caught up"
         )
     items = _left_open(database, books)
-    report = request.stripe_report
     period = ClosedPeriod(
         version=VERSION,
         start_ns=request.start_ns,
@@ -72,7 +71,9 @@ def close_period(  # noqa: PLR0913, PLR0917 - what was read, and what came of it
         rulebook=books.rulebook.digest,
         read=result.summary["read"],
         transfers=list(database.execute(TRANSFERS).fetchall()[0]),
-        stripe_reports={report.name: sha256(report.read_bytes()).hexdigest()} if report else {},
+        stripe_reports={
+            path.name: sha256(path.read_bytes()).hexdigest() for path in request.stripe_reports
+        },
         accounts={
             f"{line['account']}/{books.currency(line['ledger'])[0]}": line["closing"]
             for line in lines

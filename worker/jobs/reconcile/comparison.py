@@ -31,7 +31,7 @@ class Comparison:
     files: tuple[Path, ...] = ()
     topic: str = ""
     parts: tuple[Path, ...] = ()
-    stripe_report: Path | None = None
+    stripe_reports: tuple[Path, ...] = ()
     settle_days: int = SETTLE_DAYS
     stripe_balances: tuple[str, ...] = ()
     copy: bool = False

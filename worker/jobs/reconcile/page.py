@@ -117,10 +117,8 @@ def _payouts(summary: Mapping[str, Any]) -> Iterator[str]:
     found = summary["payouts"]
     if found is None:
         return
-    yield f"<h2>Stripe’s payouts</h2>\n<p>{escape(summary['stripe_report'])}: "
+    yield f"<h2>Stripe’s payouts</h2>\n<p>{escape(', '.join(summary['stripe_reports']))}: "
     yield f"{found['payouts_that_tie']:,} tie, {found['payouts_that_do_not']:,} do not.</p>\n"
-    if not found["payouts_are_booked"]:
-        yield "<p>The rulebook books no payouts; their own rows are not compared.</p>\n"
 
 
 def _days(summary: Mapping[str, Any]) -> Iterator[str]:

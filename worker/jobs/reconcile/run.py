@@ -23,7 +23,7 @@ from worker.jobs.reconcile.classify import classify, name_currencies
 from worker.jobs.reconcile.closing import close_period
 from worker.jobs.reconcile.comparison import Comparison, ReconcileResult
 from worker.jobs.reconcile.expected import Period
-from worker.jobs.reconcile.payouts import compare_report
+from worker.jobs.reconcile.payouts import compare_report, require_settled_books
 from worker.jobs.reconcile.periods import ClosedPeriod, read_periods, require_next
 from worker.jobs.reconcile.roll_forward import Lines, roll_forward, shown_lines, stage_account_names
 from worker.jobs.reconcile.shards import Manifest, least_reach, load_parts, read_manifests
@@ -71,6 +71,8 @@ def reconcile(
         manifests = read_manifests(settings, request.parts, books.rulebook.digest, database)
         if manifests:
             request = replace(request, start_ns=manifests[0].start_ns, end_ns=manifests[0].end_ns)
+        if request.stripe_reports:
+            require_settled_books(books.rulebook)
         if request.close_by:
             require_next(closed, *_ends(request), now_ns=time.time_ns())
         staging, trial = _read(settings, request, manifests, books, database, progress)
@@ -92,7 +94,7 @@ def reconcile(
             "trial_balance_agrees": trial.agrees,
             "rulebook": books.rulebook.digest,
             "worker": __version__,
-            "stripe_report": str(request.stripe_report) if request.stripe_report else "",
+            "stripe_reports": [str(path) for path in request.stripe_reports],
             "settle_days": request.settle_days,
             "payouts": payouts,
             "copy": copied,
@@ -125,7 +127,7 @@ def _classify(  # noqa: PLR0913, PLR0917 - the sides and what they are held agai
     first_ns = oldest_timestamp(books.ledger)
     limits = {"first_ns": first_ns, "cut_ns": trial.as_of_ns, "late_ms": late_ms}
     classify(database, announced=announcements_were_read(staging, staging.taken), **limits)
-    payouts = compare_report(database, books.rulebook) if request.stripe_report else None
+    payouts = compare_report(database, books.rulebook) if request.stripe_reports else None
     start_ms, end_ms = request.start_ns // 1_000_000, request.end_ns // 1_000_000
     span = {"start_ms": start_ms, "end_ms": end_ms}
     before = _period_before(closed, request)
@@ -187,8 +189,8 @@ def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
     reach = Reach(least_reach(manifests))
     span = Period(request.start_ns // 1_000_000, request.end_ns // 1_000_000)
     staging = open_staging(database, settings, books, span=span, committed=reach.committed)
-    if request.stripe_report:
-        stage_rows(database, "report", REPORT, read_report(request.stripe_report, books.rulebook))
+    for path in request.stripe_reports:
+        stage_rows(database, "report_rows", REPORT, read_report(path, books.rulebook))
     if manifests:
         load_parts(database, staging, request.parts, manifests)
         require_events(staging)

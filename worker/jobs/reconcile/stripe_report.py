@@ -1,8 +1,8 @@
-"""Stripe's payout reconciliation report as rows of minor units, understood whole or refused.
+"""Stripe's itemized reports as rows of minor units, understood whole or refused.
 
-Columns: Stripe's page on the report types `payout_reconciliation.itemized.1` to `.5` and
-`ending_balance_reconciliation.itemized.1` to `.4`, whose columns people choose, and the balance
-history that the Dashboard exports. Amounts there are in major units.
+Columns: Stripe's pages on the report types `payout_reconciliation.itemized`, `payouts.itemized`,
+`ending_balance_reconciliation.itemized` and `balance_change_from_activity.itemized`, whose columns
+people choose, and the balance history that the Dashboard exports. Amounts are in major units.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What a row needs, and what the versions call it; the first that a report has counts."""
 
+OPTIONAL: Final = frozenset({"payout", "source"})
+"""A report without a column for payouts has all activity of its time but for payouts."""
+
 WRITTEN_DIGITS: Final = 2
 """Some versions write two decimals for every currency, jpy too."""
 
@@ -36,10 +39,13 @@ WRITTEN_DIGITS: Final = 2
 class ReportRow(NamedTuple):
     """One balance transaction as Stripe paid it out; amounts in minor units.
 
+    file: the report's name.
     payout: empty while it is not in one.
-    day: as the report has it, its date part.
+    day: as the report has it, its date part; created_at: all of it.
+    is_activity: the report has no payouts.
     """
 
+    file: str
     line: int
     payout: str
     txn: str
@@ -50,6 +56,8 @@ class ReportRow(NamedTuple):
     fee: int
     net: int
     day: str
+    created_at: str
+    is_activity: bool
 
 
 def read_report(path: Path, rulebook: Rulebook) -> Iterator[ReportRow]:
@@ -101,9 +109,11 @@ def _column_numbers(path: Path, heading: list[str]) -> dict[str, int]:
     columns = {}
     for name, known in COLUMNS.items():
         found = next((title for title in known if title in heading), None)
+        if found is None and name in OPTIONAL:
+            continue
         if found is None:
             raise UsageError(
-                f"{path} is no payout reconciliation report that is known: it has no column"
+                f"{path} is no itemized report of Stripe's that is known: it has no column"
                 f" {' or '.join(known)}"
             )
         columns[name] = heading.index(found)
@@ -126,13 +136,16 @@ def _row(path: Path, line: int, found: Mapping[str, str], rulebook: Rulebook) ->
     if amounts["gross"] - amounts["fee"] != amounts["net"]:
         raise UsageError(f"{path}, line {line}: gross less fee is not net")
     return ReportRow(
+        file=path.name,
         line=line,
-        payout=found["payout"],
+        payout=found.get("payout", ""),
         txn=found["txn"],
-        source=found["source"],
+        source=found.get("source", ""),
         category=found["category"].lower().replace(" ", "_"),
         currency=currency,
         day=found["day"][:10],
+        created_at=found["day"],
+        is_activity="payout" not in found,
         **amounts,
     )
 

@@ -25,6 +25,7 @@ CLASSES: Final[Mapping[str, str]] = {
     "account_mismatch": "other accounts",
     "currency_mismatch": "another currency",
     "fee_mismatch": "another fee",
+    "category_mismatch": "another reporting category in Stripe's report",
     "duplicate": "told, posted or announced more than once",
     "not_announced": "an outcome that no topic tells",
     "announcement_mismatch": "announced otherwise than the ledger holds it",

@@ -115,6 +115,7 @@ UNSETTLED: Final[Mapping[str, str]] = {
     "time_ms": INT,
 }
 REPORT: Final[Mapping[str, str]] = {
+    "file": TEXT,
     "line": INT,
     "payout": TEXT,
     "txn": TEXT,
@@ -125,6 +126,8 @@ REPORT: Final[Mapping[str, str]] = {
     "fee": AMOUNT,
     "net": AMOUNT,
     "day": TEXT,
+    "created_at": TEXT,
+    "is_activity": FLAG,
 }
 CURRENCIES: Final[Mapping[str, str]] = {
     "ledger": INT,
@@ -144,6 +147,6 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "unreadable": UNREADABLE,
     "settled": SETTLED,
     "unsettled": UNSETTLED,
-    "report": REPORT,
+    "report_rows": REPORT,
     "currencies": CURRENCIES,
 }
