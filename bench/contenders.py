@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.traffic import Encoding, fill
 from tests.servers.kafka import create_topics
+from worker.codecs.avro import PACKAGED_IDS
 
 ROOT = Path(__file__).parents[1]
 RUN_SECONDS_MAX = 1800
@@ -104,6 +105,7 @@ class Bench:
             "LEDGER_WORKER_TOPICS__PARKED_DELAYS_SECONDS": "[]",
             "LEDGER_WORKER_OUTBOX__FORMAT": outbox,
             "LEDGER_WORKER_HTTP__PORT": "0",
+            "LEDGER_WORKER_SCHEMA_REGISTRY__IDS": json.dumps(dict(PACKAGED_IDS)),
         }
 
     def rulebook(self, name: str, *, rules: int = 1) -> Path:

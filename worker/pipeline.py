@@ -28,9 +28,15 @@ from worker.core.ports import (
 from worker.stages.commits import PartitionCommit
 from worker.stages.decode import EventReader
 from worker.stages.in_hand import InHand, PostingBatch
+<<<<<<< HEAD
 from worker.stages.intake import NOTHING, InputSettings, Intake, RecordsAhead
 from worker.stages.parking import wake_ms
+=======
+from worker.stages.intake import InputSettings, Intake, RecordsAhead
+from worker.stages.parking import NAP_MS, wake_ms
+>>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
 from worker.stages.partitions import Partitions
+from worker.stages.pending_schemas import known_part
 from worker.stages.portions import portions
 from worker.stages.priority import priority_rank
 from worker.stages.protocols import Observer, Posting, Writer
@@ -204,16 +210,29 @@ class Pipeline:
 
     # Decode and translate
 
+<<<<<<< HEAD
     def _fill(self, taken: Sequence[OwnedRecord]) -> None:
         """Decode and translate these for the batch, in portions."""
         for portion in portions(taken):
+=======
+    def _take(self, records: Sequence[Record]) -> None:
+        """Decode and translate the records that come in order, in portions."""
+        asleep: set[Assignment] = set()
+        for portion in portions(self.partitions.take(records, self._is_due)):
+>>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
             started = self._now()
             events = self._reader.decode([record for record, _ in portion])
             decoded = self._now()
+            if asleep or self._reader.pending:
+                portion, events = known_part(portion, events, asleep, self._sleep)  # noqa: PLW2901
             items = self._reader.items(portion, events, group=self._inputs.group)
             self._in_hand.fill(items, started)
             self._observer.stage("decode", decoded - started)
             self._observer.stage("translate", self._now() - decoded)
+
+    def _sleep(self, assignment: Assignment, offset: int) -> None:
+        """Read the partition again from this offset in a moment."""
+        self.partitions.sleep(assignment, offset=offset, wake_ms=self._wall_ms() + NAP_MS)
 
     # Batch and post
 

@@ -26,6 +26,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from tests.servers.kafka import create_topics
 from tests.servers.served import PREFIX, ServedLedger
+from worker.codecs.avro import PACKAGED_IDS
 from worker.core.wire import QueryFilter
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,7 @@ class Cluster:
             "LEDGER_WORKER_LEDGER__DEADLINE_SECONDS": "120",
             "LEDGER_WORKER_KAFKA__CLIENT": '{"transaction.timeout.ms": 60000}',
             "LEDGER_WORKER_HTTP__PORT": "0",
+            "LEDGER_WORKER_SCHEMA_REGISTRY__IDS": json.dumps(dict(PACKAGED_IDS)),
             **self.extra,
         }
 

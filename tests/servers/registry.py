@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,7 +32,12 @@ INCOMPATIBLE = (409, {"error_code": 409, "message": "Schema being registered is 
 
 @dataclass
 class TestRegistry:
-    """What the registry holds. asked: every request, as method and path. down: answer 503."""
+    """What the registry holds.
+
+    kinds: of the schemas that are not Avro. references: of a schema, as (name, subject, version).
+    asked: every request, as method and path. down: answer 503. otherwise: an answer to everything,
+    as a web server or proxy gives it: status, content type, body. refuses: what we may not do.
+    """
 
     __test__ = False  # no class of tests
 
@@ -42,6 +47,30 @@ class TestRegistry:
     levels: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     down: bool = False
+    kinds: dict[int, str] = field(default_factory=dict)
+    references: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    otherwise: tuple[int, str, bytes] | None = None
+    refuses: set[str] = field(default_factory=set)
+
+    def hold(
+        self,
+        subject: str,
+        text: str,
+        *,
+        kind: str = "AVRO",
+        references: Sequence[tuple[str, str, int]] = (),
+    ) -> int:
+        """Put in a schema of any kind, without a check; its id."""
+        number = 100 + len(self.ids)
+        self.ids[number] = text
+        if kind != "AVRO":
+            self.kinds[number] = kind
+        self.references[number] = [
+            {"name": name, "subject": other, "version": version}
+            for name, other, version in references
+        ]
+        self.subjects.setdefault(subject, []).append(number)
+        return number
 
     def register(self, subject: str, text: str) -> Answer:
         """The id of a schema, a new one unless it is known; equal ones are one."""
@@ -73,7 +102,7 @@ class TestRegistry:
         match parts:
             case ["schemas", "ids", number]:
                 text = self.ids.get(int(number))
-                return SCHEMA_NOT_FOUND if text is None else (200, {"schema": text})
+                return SCHEMA_NOT_FOUND if text is None else (200, self._schema(int(number)))
             case ["subjects"]:
                 return 200, sorted(self.subjects)
             case ["subjects", subject, "versions", *asked]:
@@ -97,7 +126,15 @@ class TestRegistry:
 
     def _version(self, subject: str, version: int) -> dict[str, Any]:
         number = self.subjects[subject][version - 1]
-        return {"subject": subject, "id": number, "version": version, "schema": self.ids[number]}
+        return {"subject": subject, "id": number, "version": version, **self._schema(number)}
+
+    def _schema(self, number: int) -> dict[str, Any]:
+        found: dict[str, Any] = {"schema": self.ids[number]}
+        if number in self.kinds:
+            found["schemaType"] = self.kinds[number]
+        if self.references.get(number):
+            found["references"] = self.references[number]
+        return found
 
     def _level(self, subject: str) -> str:
         return self.levels.get(subject, "BACKWARD")
@@ -112,7 +149,10 @@ def _parses(text: str) -> bool:
 
 
 def _equal(one: str, other: str) -> bool:
-    return bool(json.loads(one) == json.loads(other))
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:  # Protobuf
+        return one == other
 
 
 @contextmanager
@@ -169,9 +209,13 @@ class _RegistryHandler(BaseHTTPRequestHandler):
         status, content = answer(parts, body)
         if self.registry.down:
             status, content = 503, {"error_code": 50003, "message": "down for a while"}
-        written = json.dumps(content).encode()
+        if f"{self.command} {parts[0]}" in self.registry.refuses:
+            status, content = 403, {"error_code": 40301, "message": "not allowed"}
+        kind, written = "application/vnd.schemaregistry.v1+json", json.dumps(content).encode()
+        if self.registry.otherwise is not None:
+            status, kind, written = self.registry.otherwise
         self.send_response(status)
-        self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(written)))
         self.end_headers()
         self.wfile.write(written)

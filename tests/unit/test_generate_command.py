@@ -35,9 +35,14 @@ def _run(*arguments: str) -> int:
 
 @pytest.mark.parametrize("encoding", ["json", "avro"])
 def test_files_hold_every_record_exactly(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: str,
 ) -> None:
     """Each line gives back the topic, key and bytes of its record; the summary counts them."""
+    ids = {str(schema_id): name for schema_id, name in PACKAGED_IDS.items()}
+    monkeypatch.setenv("LEDGER_WORKER_SCHEMA_REGISTRY__IDS", orjson.dumps(ids).decode())
     path = tmp_path / "traffic.jsonl"
     options = ("--events", "150", "--seed", "1", "--format", encoding, "--json")
     assert _run(*options, "--to", str(path)) == 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
+from struct import error as struct_error
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -32,9 +33,18 @@ PACKAGED_IDS: Final[Mapping[int, str]] = MappingProxyType(
         5: "rejected_event",
     }
 )
-"""What a schema id means when no registry and no setting says otherwise."""
+"""Ids for the packaged schemas, for tests, the demo and benchmarks: what others set or register."""
 
-UNREADABLE: Final = (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError)
+UNREADABLE: Final = (
+    EOFError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    struct_error,
+)
 """What fastavro raises on bytes that are not of the schema; invalid UTF-8 is a ValueError.
 
 MemoryError is not among them: a stream in memory gives no more bytes than it has, however long a
@@ -102,7 +112,7 @@ def body_reader(schema: Schema) -> BodyReader:
 
 def plain_reader(schema: Schema) -> BodyReader:
     """The same by fastavro alone: what the quick reader is compared with."""
-    return BodyReader(_Fastavro(schema))
+    return BodyReader(FastavroReader(schema))
 
 
 def generation_reader(text: str) -> BodyReader | None:
@@ -123,7 +133,7 @@ def generation_reader(text: str) -> BodyReader | None:
             continue
         if to_parsing_canonical_form(reader) == canonical:
             return body_reader(reader)
-        return BodyReader(_Fastavro(writer, reader))
+        return BodyReader(FastavroReader(writer, reader))
     return body_reader(writer)
 
 
@@ -132,7 +142,7 @@ def _full_name(schema: Schema) -> str | None:
     return schema.get("name") if isinstance(schema, dict) else None
 
 
-class _Fastavro(ValueReader):
+class FastavroReader(ValueReader):
     """fastavro on one schema; with the reader's, by Avro's rules of resolution."""
 
     def __init__(self, writer: Schema, reader: Schema | None = None) -> None:
@@ -140,6 +150,7 @@ class _Fastavro(ValueReader):
         self._reader = reader
 
     def read(self, body: bytes, at: int) -> tuple[Any, int]:
+        """The value that begins at this position, and the position after it."""
         stream = BytesIO(body)
         stream.seek(at)
         try:

@@ -30,13 +30,23 @@ TEXT_BYTES_MAX: Final = 255
 """What an event's id and its type may take in UTF-8: they are keys of records and in every log."""
 
 
+class SchemaPending(Exception):
+    """The schema of a record is not known yet, and will be, or will be known not to be."""
+
+
+NOT_YET: Final = Dead(Reason.UNKNOWN_SCHEMA, "its schema is not known yet")
+"""In place of an event whose schema is pending: this very object, and never an outcome."""
+
+
 class Decoder:
     """Decodes records; knows which schema each id in an Avro frame means.
 
     schemas: schema id to packaged schema name; a name that is not packaged raises
         FileNotFoundError.
     find: gives the reader for any other id, None when it is unknown; called once for each known
-        id. It may raise DependencyUnavailable, and then so does `decode`.
+        id. It may raise DependencyUnavailable, and then so does `decode`; SchemaPending gives
+        NOT_YET.
+    pending: has the last batch such a record?
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class Decoder:
         find: Callable[[int], BodyReader | None] = lambda _: None,
     ) -> None:
         self._find = find
+        self.pending = False
         self._framed: dict[bytes, BodyReader] = {
             frame(schema_id): body_reader(packaged_schema(name))
             for schema_id, name in schemas.items()
@@ -55,6 +66,7 @@ class Decoder:
         """Decode a batch: one result for each value, in order. A flat loop: it is hot."""
         found: list[Event | Dead] = []
         framed = self._framed
+        self.pending = False
         for value in values:
             reader = framed.get(value[:HEADER_BYTES]) if value else None
             if reader is None or value is None:
@@ -97,7 +109,11 @@ class Decoder:
                 Reason.UNDECODABLE,
                 f"the Avro frame is cut short: {len(value)} bytes, it takes {HEADER_BYTES}",
             )
-        reader = self._framed.get(value[:HEADER_BYTES]) or self._found(value[:HEADER_BYTES])
+        try:
+            reader = self._framed.get(value[:HEADER_BYTES]) or self._found(value[:HEADER_BYTES])
+        except SchemaPending:
+            self.pending = True
+            return NOT_YET
         if reader is None:
             schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
             return Dead(Reason.UNKNOWN_SCHEMA, f"no schema is known by the id {schema_id}")

@@ -94,6 +94,9 @@ def examine(config: Path | None) -> Iterator[Finding]:
         "rulebook", lambda: _rulebook(settings), "ledger-worker check says more"
     )
     yield from _findings_of("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
+    yield from _findings_of(
+        "registry", lambda: _registry(settings), "check schema_registry.url; records in Avro wait"
+    )
     yield from _findings_of("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
     if not settings.ledger.addresses.startswith(EMBEDDED):
         yield _io_uring()
@@ -201,15 +204,18 @@ def _schemas(settings: Settings) -> list[Finding]:
         raise UsageError(
             f"schema_registry.ids names {', '.join(unknown)}; packaged are {', '.join(packaged)}"
         )
-    checks = [Finding("schemas", ok=True, detail=f"{len(packaged)} packaged, all of them parse")]
+    return [Finding("schemas", ok=True, detail=f"{len(packaged)} packaged, all of them parse")]
+
+
+def _registry(settings: Settings) -> list[Finding]:
     registry = open_registry(settings, ask_seconds_max=settings.ledger.deadline_seconds)
     if registry is None:
-        return checks
+        return []
     registered = schema_ids(settings, registry).values()
     missing = sorted(set(subjects(settings).values()) - set(registered))
     advice = "ledger-worker schemas register" if missing else ""
     detail = f"answers; not registered: {', '.join(missing)}" if missing else "answers, holds all"
-    return [*checks, Finding("registry", ok=True, detail=detail, advice=advice)]
+    return [Finding("registry", ok=True, detail=detail, advice=advice)]
 
 
 def _kafka(settings: Settings) -> list[Finding]:

@@ -19,7 +19,9 @@ from worker.config.settings import Settings, load_settings
 from worker.core import translate
 from worker.core.plural import count_of
 from worker.core.visible import without_credentials
+from worker.jobs.live.all_dead import AllDead
 from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.live.drain import drain_check
 from worker.jobs.live.posted_types import require_posted_types
 from worker.jobs.live.run import Stop, work
 from worker.jobs.text_tables import write_document, write_lines
@@ -27,6 +29,11 @@ from worker.kafka.admin import require_topics
 from worker.observe.logs import configure_logging
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import approved
+
+_STOPPED: Final = (
+    "ledger-worker: stopped, because all of the first records of {topic} are dead letters;"
+    " `ledger-worker doctor` says why, and `ledger-worker redrive` sends them again"
+)
 
 COMPILED: Final = not translate.__file__.endswith(".py")
 """Are the hot modules compiled (setup.py), as in an image?"""
@@ -54,6 +61,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--accept-smaller",
         action="store_true",
         help="run a rulebook that no longer books types which the group has posted before",
+    )
+    parser.add_argument(
+        "--stop-if-all-dead",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="stop, and exit with 1, when the first N records of a topic are all dead letters",
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -85,11 +99,25 @@ def run(arguments: argparse.Namespace) -> int:
                 approver=lock.approver if lock else "",
                 compiled=COMPILED,
             )
-            work(worker, stop=stop, drain=arguments.drain, events_limit=arguments.max_events)
+            all_dead = AllDead(worker.observer.outcomes_by_topic, arguments.stop_if_all_dead)
+            drained = drain_check(worker) if arguments.drain else _never
+            work(
+                worker,
+                stop=stop,
+                events_limit=arguments.max_events,
+                done=lambda: all_dead() or drained(),
+            )
             outcomes = dict(sorted(worker.observer.outcomes.items()))
     _log.info("stopped", outcomes=outcomes)
     print_summary(settings, outcomes, as_json=arguments.json)
+    if all_dead.topic:
+        write_lines(sys.stderr, [_STOPPED.format(topic=all_dead.topic)])
+        return 1
     return 0
+
+
+def _never() -> bool:
+    return False
 
 
 def print_summary(settings: Settings, outcomes: Mapping[str, int], *, as_json: bool) -> None:

@@ -172,16 +172,14 @@ class SchemaRegistrySettings(Section):
     """The registry's address; empty: `ids` says what an id means, and any other is unknown."""
 
     ids: Annotated[dict[int, Text], BeforeValidator(from_json)] = Field(
-        default={
-            1: "stripe_payment_event",
-            2: "stripe_settlement_event",
-            3: "wallet_command",
-            4: "posted_transfer",
-            5: "rejected_event",
-        }
+        default_factory=dict, json_schema_extra={"shown": "`{}`"}
     )
     """A JSON object of schema id to the name of a packaged schema; not used when there is a
     registry."""
+
+    subject_names: Literal["topic", "record", "topic_record"] = "topic"
+    """How the producers' serializers name subjects, for `schemas` and `doctor`: `<topic>-value`,
+    the record's full name, or both with a hyphen between."""
 
     client: Annotated[dict[str, str | int | bool], BeforeValidator(client_settings)] = Field(
         default_factory=dict, repr=False, json_schema_extra={"shown": "`{}`"}

@@ -38,6 +38,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "fetch.wait.max.ms": 100,
     # A full queue is drained in less than a second; the client would not fetch again until then.
     "fetch.queue.backoff.ms": 20,
+    # Added partitions are seen by the next look at the topics; the client's own is after 5 minutes.
+    "topic.metadata.refresh.interval.ms": 20_000,
 }
 
 _MOVING: Final = frozenset(

@@ -41,12 +41,26 @@ def schema_text(name: str) -> str:
 
 
 def subjects(settings: Settings) -> dict[str, str]:
-    """Registry subject (`<topic>-value`) to packaged schema, for the topics in use."""
+    """Registry subject to packaged schema, for the topics in use.
+
+    The subjects are what `schema_registry.subject_names` says: Confluent's TopicName, RecordName or
+    TopicRecordName strategy.
+    """
     inputs = settings.topics.inputs
-    found = {
-        f"{inputs[role]}-value": name for role, name in INPUT_SCHEMAS.items() if role in inputs
-    }
-    return {**found, f"{settings.topics.outbox}-value": POSTED_SCHEMA}
+    topics = [(inputs[role], name) for role, name in INPUT_SCHEMAS.items() if role in inputs]
+    named = [*topics, (settings.topics.outbox, POSTED_SCHEMA)]
+    match settings.schema_registry.subject_names:
+        case "topic":
+            return {f"{topic}-value": name for topic, name in named}
+        case "record":
+            return {_full_name(name): name for _, name in named}
+        case "topic_record":
+            return {f"{topic}-{_full_name(name)}": name for topic, name in named}
+
+
+def _full_name(name: str) -> str:
+    schema = json.loads(schema_text(name))
+    return f"{schema['namespace']}.{schema['name']}" if "namespace" in schema else schema["name"]
 
 
 def undocumented(name: str) -> Iterator[SchemaDifference]:
@@ -67,18 +81,22 @@ def against_history(name: str) -> Iterator[SchemaDifference]:
             yield SchemaDifference(name, f"and its generation {number}: {why}")
 
 
-def incompatible(schema: str, other: str) -> list[str]:
+def incompatible(one: str, other: str) -> list[str]:
     """Why two generations do not read each other; empty when they do."""
     from avro.compatibility import (  # noqa: PLC0415 - only where schemas are compared
         ReaderWriterCompatibilityChecker,
         SchemaCompatibilityType,
     )
+    from avro.errors import AvroException  # noqa: PLC0415 - the same
     from avro.schema import parse  # noqa: PLC0415 - the same
 
     check: Any = ReaderWriterCompatibilityChecker  # it carries no types
     said = []
-    for reader, writer in ((schema, other), (other, schema)):
-        found = check().get_compatibility(parse(reader), parse(writer))
+    for reader, writer in ((one, other), (other, one)):
+        try:
+            found = check().get_compatibility(parse(reader), parse(writer))
+        except (AvroException, RecursionError) as error:
+            return [f"it cannot be compared ({type(error).__name__})"]
         if found.compatibility != SchemaCompatibilityType.compatible:
             said.append("; ".join(sorted(map(str, found.messages))))
     return said

@@ -63,6 +63,8 @@ class BatchObserver:
         self._beat_at = self._lag_at = time.monotonic()
         self.outcomes: Counter[str] = Counter()
         """Committed outcomes since the start, by kind."""
+        self.outcomes_by_topic: Counter[tuple[str, str]] = Counter()
+        """The same by topic and kind."""
 
     def beat(self) -> None:
         """Health is set in every round; membership and lag are checked now and then."""
@@ -161,6 +163,7 @@ class BatchObserver:
         for (topic, kind), count in report.outcomes.items():
             consumed[topic] += count
             self.outcomes[kind] += count
+            self.outcomes_by_topic[topic, kind] += count
         self._metrics.consumed(consumed)
         if report.reasons or any(outcome.alert for outcome in outcomes):
             self._log_trouble(items, outcomes)

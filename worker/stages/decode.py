@@ -34,6 +34,11 @@ class EventReader:
         """One answer for each record, in order."""
         return self._decoder.decode_all([record.value() for record in records])
 
+    @property
+    def pending(self) -> bool:
+        """Is the schema of one of the records just decoded not known yet? See NOT_YET."""
+        return self._decoder.pending
+
     def due_ms(self, record: Record, *, delay_ms: int) -> int:
         """When a parked record has waited so long, in milliseconds since 1970."""
         return parked_at_ms(record) + delay_ms

@@ -1,4 +1,4 @@
-"""Partitions of parked topics sleep until their next record is due."""
+"""Partitions sleep until their next record is due, or its schema may be known."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Partitions:
             self._seek_check.note(partition, offset)
             return None
         if offset < assignment.committed or (
-            assignment.delay_ms and self._parked.sleeps(partition)
+            assignment.expects != EXPECTS_NOTHING and self._parked.sleeps(partition)
         ):
             return None
         if assignment.expects != EXPECTS_NOTHING:
@@ -242,7 +242,7 @@ class Partitions:
         return self._parked.asleep()
 
     def sleep(self, assignment: Assignment, *, offset: int, wake_ms: int) -> None:
-        """Take nothing more until then, and read again from this offset, which is not due yet."""
+        """Take nothing more until then, and read again from this offset: it must wait."""
         partition = (assignment.topic, assignment.partition)
         self._parked.sleep(partition, wake_ms)
         self._ends.pop(partition, None)

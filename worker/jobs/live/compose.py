@@ -12,6 +12,7 @@ from typing import Final
 
 from worker import __version__
 from worker.codecs.announced_size import AnnouncedSize
+from worker.codecs.decode import Decoder
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
@@ -26,8 +27,9 @@ from worker.jobs.live.encoders import announcement_writer
 from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
 from worker.kafka.embedded_broker import EmbeddedBroker
+from worker.kafka.live_schemas import LiveSchemas
 from worker.kafka.producer import TransactionalProducer
-from worker.kafka.registry import decoder_of, open_registry, schema_ids
+from worker.kafka.registry import Registry, open_registry, schema_ids
 from worker.kafka.topic_limits import TopicLimits, read_limits, unread_limits
 from worker.ledger.clock import LedgerClock
 from worker.ledger.counted import CountedLedger
@@ -125,7 +127,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         metrics = _outputs(stack, settings, health, counted, rulebook)
         limits = None if embedded_broker else read_limits(settings)
         registry = open_registry(settings, while_waiting=health.beat)
-        schemas = schema_ids(settings, registry)
+        schemas = schema_ids(settings, registry) if settings.outbox.format == "avro" else {}
         announcer = _announcer(settings, limits, source, health, stopping_seconds)
         stack.callback(announcer.close)
         _watch_kafka(health, source, announcer)
@@ -135,7 +137,9 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=EventReader(decoder_of(schemas, registry), translator_of(settings, rulebook)),
+            reader=EventReader(
+                _decoder(settings, registry, health), translator_of(settings, rulebook)
+            ),
             posting=variant.posting(_poster(settings, counted, rules, limits), counted, rules),
             writer=variant.writer(_writer(settings, rulebook, schemas, clock)),
             announcer=announcer,
@@ -240,6 +244,15 @@ def _source(settings: Settings, topics: Sequence[str], health: Health) -> Consum
         instance=settings.kafka.group_instance_id,
         while_waiting=health.beat,
     )
+
+
+def _decoder(settings: Settings, registry: Registry | None, health: Health) -> Decoder:
+    """With a registry every id is looked up: what a writer wrote is known by its schema alone."""
+    if registry is None:
+        return Decoder(settings.schema_registry.ids)
+    schemas = LiveSchemas(registry)
+    health.registry_waiting_seconds = lambda: schemas.waiting_seconds
+    return Decoder({}, schemas.reader)
 
 
 def _announcer(

@@ -162,7 +162,7 @@ class Reannouncer:
         self._books = books
         self._rules = translator_of(settings, books.rulebook, booked=True)
         self._posted_legs = PostedLegs(books.ledger, self._rules)
-        self._decoder = decoder_of(schemas, registry)
+        self._decoder = decoder_of(settings, registry)
         self._roles = settings.topics.roles
         self._topics = stack.enter_context(open_topic_reader(settings))
         self._encoder: OutboxEncoder = outbox_encoder(
