@@ -28,13 +28,8 @@ from worker.core.ports import (
 from worker.stages.commits import PartitionCommit
 from worker.stages.decode import EventReader
 from worker.stages.in_hand import InHand, PostingBatch
-<<<<<<< HEAD
 from worker.stages.intake import NOTHING, InputSettings, Intake, RecordsAhead
-from worker.stages.parking import wake_ms
-=======
-from worker.stages.intake import InputSettings, Intake, RecordsAhead
 from worker.stages.parking import NAP_MS, wake_ms
->>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
 from worker.stages.partitions import Partitions
 from worker.stages.pending_schemas import known_part
 from worker.stages.portions import portions
@@ -210,16 +205,10 @@ class Pipeline:
 
     # Decode and translate
 
-<<<<<<< HEAD
     def _fill(self, taken: Sequence[OwnedRecord]) -> None:
         """Decode and translate these for the batch, in portions."""
-        for portion in portions(taken):
-=======
-    def _take(self, records: Sequence[Record]) -> None:
-        """Decode and translate the records that come in order, in portions."""
         asleep: set[Assignment] = set()
-        for portion in portions(self.partitions.take(records, self._is_due)):
->>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
+        for portion in portions(taken):
             started = self._now()
             events = self._reader.decode([record for record, _ in portion])
             decoded = self._now()
@@ -231,7 +220,8 @@ class Pipeline:
             self._observer.stage("translate", self._now() - decoded)
 
     def _sleep(self, assignment: Assignment, offset: int) -> None:
-        """Read the partition again from this offset in a moment."""
+        """Read the partition again from this offset in a moment; the others go on without it."""
+        self._order.set_aside(assignment)
         self.partitions.sleep(assignment, offset=offset, wake_ms=self._wall_ms() + NAP_MS)
 
     # Batch and post

@@ -49,11 +49,8 @@ class Health:
     assigned: does the group's coordinator count us in, with or without partitions?
     ledger_waiting_seconds: how long the ledger's request under way has been waiting.
     kafka_waiting_seconds: how long no broker has answered; 0.0 while they do.
-<<<<<<< HEAD
     stuck: why no transaction ends, as by a record that no topic takes; empty while they do.
-=======
     registry_waiting_seconds: how long the schema registry has not answered what records ask for.
->>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
     """
 
     def __init__(
@@ -87,29 +84,20 @@ class Health:
         )
 
     def ready(self) -> ProbeResult:
-<<<<<<< HEAD
-        """Are we in the group, do the ledger and Kafka answer in time, and do transactions end?"""
-=======
-        """Are we in the group, and do those we need answer within the deadline?"""
->>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
+        """Are we in the group, do those we need answer in time, and do transactions end?"""
         ledger = self.ledger_waiting_seconds()
         kafka = self.kafka_waiting_seconds()
         registry = self.registry_waiting_seconds()
         return ProbeResult(
-<<<<<<< HEAD
-            ok=self.assigned and max(ledger, kafka) < self._deadline_seconds and not self.stuck,
-=======
-            ok=self.assigned and max(ledger, kafka, registry) < self._deadline_seconds,
->>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
+            ok=self.assigned
+            and max(ledger, kafka, registry) < self._deadline_seconds
+            and not self.stuck,
             fields={
                 "assigned": self.assigned,
                 "ledger_waiting_seconds": round(ledger, 3),
                 "kafka_waiting_seconds": round(kafka, 3),
-<<<<<<< HEAD
-                "stuck": self.stuck,
-=======
                 "registry_waiting_seconds": round(registry, 3),
->>>>>>> 0116fec (A schema is what its writer registered, and a registry that is away kills nothing)
+                "stuck": self.stuck,
             },
         )
 

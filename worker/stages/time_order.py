@@ -207,6 +207,14 @@ class TimeOrder:
                     queue.read_to_end(end, hidden=hidden, now=now)
         self._release(now)
 
+    def set_aside(self, assignment: Assignment) -> None:
+        """What was read of it comes again, and nobody waits for it until then."""
+        if assignment in self._queues:
+            aside = PartitionQueue(assignment, self._rank_of(assignment.topic))
+            aside.passed = True
+            self._queues[assignment] = aside
+        self._ready = deque([each for each in self._ready if each[1] is not assignment])
+
     def paused(self) -> None:
         """Nothing is fetched for a while: what was known of ends is known no more."""
         for queue in self._queues.values():
