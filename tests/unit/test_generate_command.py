@@ -101,6 +101,8 @@ def test_kafka_holds_every_record(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock"})
     (broker,) = cluster.list_topics().brokers.values()
     brokers = f"{broker.host}:{broker.port}"
+    for topic in ("stripe.payments", "stripe.settlements", "wallet.commands"):
+        cluster.list_topics(topic)  # the mock makes what is asked for
     monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", brokers)
     assert _run("--events", "60", "--seed", "1", "--to", "kafka") == 0
     topics = {"payments": "stripe.payments", "settlements": "stripe.settlements"}
