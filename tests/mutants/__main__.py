@@ -28,7 +28,7 @@ EQUIVALENT: Final = Path(__file__).with_name("equivalent.yaml")
 QUICK_SAMPLE: Final = 60
 QUICK_SECONDS_MAX: Final = 90.0
 QUICK_TRIED_MIN: Final = 20
-QUICK_SCORE_MIN: Final = 0.95
+QUICK_SCORE_MIN: Final = 0.8
 MISSED: Final = {Verdict.SURVIVED, Verdict.UNREACHED}
 
 

@@ -14,9 +14,8 @@ from tests.mutants.mutations import ROOT
 ELSEWHERE: Final = (
     "adr_hostile", "adr_text", "architecture", "balance_gauges", "cli", "compiled", "config",
     "convert", "demo", "doctor", "generate", "generate_command", "observe", "open_ledger",
-    "opening", "packaged_lock", "slow_probes",
-    "registry", "rulebook_lock", "structure", "supply_chain",
-    "tigerbeetle_metrics", "topics", "watchdog", "job_transactions",
+    "opening", "packaged_lock", "registry", "rulebook_lock", "slow_probes", "structure",
+    "supply_chain", "tigerbeetle_metrics", "topics", "watchdog", "job_transactions",
 )  # fmt: skip
 """These need other processes or seconds of waiting, or look at files and not at what code does."""
 
@@ -111,9 +110,9 @@ QUICK: Final = Area(
     tuple(
         f"tests/unit/test_{name}.py"
         for name in (
-            "bounds", "closing", "every_field", "known_accounts", "missing_else", "outcome",
-            "poster", "predecessors", "requests", "requirements", "rulebook_origins",
-            "translate_chains", "translate_names", "wire",
+            "announced_again", "bounds", "closing", "every_field", "filled_accounts", "known_accounts",
+            "missing_else", "outcome", "poster", "poster_requests", "predecessors", "requests",
+            "requirements", "rulebook_origins", "translate_chains", "translate_names", "wire",
         )
     ),
 )  # fmt: skip
