@@ -141,6 +141,21 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
     "a capture in between is lost, then a refund": (
         [captured(100, 0, "charge.updated"), captured(900, 350), ("refund.created", refund(200), {})],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "captures in parts, and the refund of the rest": (
+        [HELD, captured(300, 0, "charge.updated"), captured(700, 300), ("refund.created", refund(200, reason=None), {})],
+        {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "the same, none says what was before": (
+        [HELD, captured(300), captured(700), ("refund.created", refund(200, reason=None), {})],
+        {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "three captures, the rest's refund, and another with a reason": (
+        [captured(300), captured(500), captured(700), ("refund.created", refund(200, reason=None), {}),
+         ("refund.created", refund(100, 2), {})],
+        {"customer_wallet": 600, "stripe_unsettled": 600}),
+    "a guest's captures in parts, and the refund of the rest": (
+        [("charge.captured", charged(customer=None, amount_captured=300), {}),
+         ("charge.captured", charged(customer=None, amount_captured=700), {}),
+         ("refund.created", refund(200, reason=None), {})],
+        {"unallocated": 700, "stripe_unsettled": 700}),
     "withdrawn in parts, lost, partly back": (
         [CHARGE, disputed("funds_withdrawn", -400), disputed("funds_withdrawn", -400, -500),
          disputed("closed", -400, -500), disputed("funds_reinstated", -400, -500, 70)],

@@ -96,18 +96,18 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
       "origin.gross.credit>shortfall_control 100 usd, "
       "user_receivable[origin.gross.credit.key] else origin.gross.credit>shortfall_control 100 usd")),
     ("charge.failed", WALLET | {"paid": False, "balance_transaction": None}, {}, "ignored"),
-    ("refund.created", OBJECTS["refund"], {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, "
+    ("refund.created", OBJECTS["refund"], {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/100/refunded]>shortfall_control 100 usd, "
                                                "shortfall_control>stripe_unsettled 100 usd, "
                                                "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
                                                "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
                                                "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/100] 100 usd")),
     ("refund.created", OBJECTS["refund"] | {"status": "pending", "amount": 30}, {},
-     ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/30]>origin.gross.credit else opening_balances 30 usd, "
+     ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/30]>origin.gross.credit else opening_balances 30 usd, told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/30/refunded]>shortfall_control 30 usd, "
       "shortfall_control>stripe_unsettled 30 usd, "
       "origin.gross.credit else opening_balances>shortfall_control 30 usd, "
       "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 30 usd, "
       "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/30] 30 usd")),
-    ("refund.created", OBJECTS["refund"] | {"status": "failed"}, {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, "
+    ("refund.created", OBJECTS["refund"] | {"status": "failed"}, {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/100/refunded]>shortfall_control 100 usd, "
                                                                       "shortfall_control>stripe_unsettled 100 usd, "
                                                                       "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
                                                                       "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "

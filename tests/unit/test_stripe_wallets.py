@@ -115,7 +115,7 @@ OUTCOMES = {
     "charge.failed": "ignored",
     "charge.refund.updated": "ignored",
     "charge.refunded": (
-        "refund: never_captured[ch_000000000000000000000000/100]>origin.gross.credit else opening_balances 100 usd, "
+        "refund: never_captured[ch_000000000000000000000000/100]>origin.gross.credit else opening_balances 100 usd, told_so_far[ch_000000000000000000000000/100/refunded]>shortfall_control 100 usd, "
         "shortfall_control>stripe_unsettled 100 usd, "
         "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
         "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "

@@ -108,3 +108,17 @@ def test_a_total_whose_rest_cannot_be_read_is_a_dead_letter(tmp_path: Path) -> N
     about |= {"used": 9, "note": "x"}
     assert books.kinds(books.event("meter.read", about)) == ["missing_field"]
     assert books.balances() == {"meters usd": 7, "sales usd": -7}
+
+
+def test_a_rest_that_was_refunded_before_goes_back_to_the_wallet() -> None:
+    """And told once more, the chain stands as it was booked."""
+    books = Books(RULEBOOK)
+    books.kinds(captured(books, 300))
+    about = {"id": "re_1", "created": 9, "amount": 200, "currency": "usd", "charge": "ch_1",
+             "reason": None, "balance_transaction": "txn_1", "status": "succeeded"}  # fmt: skip
+    assert books.kinds(books.event("refund.created", about)) == ["posted"]
+    assert books.balances()["customer_wallet[ann] usd"] == -100
+    assert books.kinds(captured(books, 700)) == ["posted"]
+    assert books.balances()["customer_wallet[ann] usd"] == -700
+    assert books.kinds(captured(books, 700)) == ["redelivered"]
+    assert status(books, captured(books, 700)) is ChainStatus.EXISTS

@@ -143,11 +143,12 @@ class Need(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """One account that the origin gives.
+    """One account that the origin gives, or that depends on what the ledger has.
 
     leg, side: of the origin.
     family: take this family's account with the origin account's key.
     otherwise: the account where the origin gives no such account or key.
+    known, account: instead of an origin: the second one, where the ledger has the first.
     """
 
     leg: str
@@ -156,6 +157,8 @@ class Fill(NamedTuple):
     ledger: int
     otherwise: AccountRef | None
     text: str
+    known: AccountRef | None = None
+    account: AccountRef | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +179,8 @@ class Needs:
     def optional(self) -> bool:
         """May the accounts depend on when the ledger is asked?"""
         origin = self.origin
-        return origin is not None and (origin.optional or origin.or_else)
+        by_origin = origin is not None and (origin.optional or origin.or_else)
+        return by_origin or any(each.known is not None for each in self.fills)
 
     def given_up(self) -> Needs:
         """The same of an event that waited long enough: what may go on without, does."""

@@ -17,6 +17,7 @@ from worker.core.rulebook import (
     CONTROL,
     AccountUse,
     DeclaredAccount,
+    KnownUse,
     LegRule,
     NamedUse,
     OriginTransaction,
@@ -90,7 +91,17 @@ class CompiledNamed:
     accounts: Mapping[str, DeclaredAccount]
 
 
-CompiledSide = CompiledAccount | CompiledOrigin | CompiledNamed
+@dataclass(frozen=True, slots=True)
+class CompiledKnown:
+    """One of two accounts; see `rulebook.KnownUse`."""
+
+    account: CompiledAccount
+    known: CompiledAccount
+    otherwise: CompiledAccount
+    text: str
+
+
+CompiledSide = CompiledAccount | CompiledOrigin | CompiledNamed | CompiledKnown
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +281,7 @@ class _Compiler:
             origin=self._predecessor(rule.origin, f"{name} origin"),
             after=self._predecessor(rule.after, f"{name} after"),
             diverted=tuple(self._leg(name, leg) for leg in diverted_legs(rule)),
-            waits=rule.origin is not None or rule.after is not None,
+            waits=rule.waits,
             suspends=rule.suspends,
             require=compile_requirements(rule, self._function),
             memo=memo_codes(rule),
@@ -351,6 +362,9 @@ class _Compiler:
             return self._account(use, rule_path)
         if isinstance(use, NamedUse):
             return self._named(use, rule_path)
+        if isinstance(use, KnownUse):
+            account, known, otherwise = (self._account(each, rule_path) for each in use.accounts)
+            return CompiledKnown(account, known, otherwise, use.text)
         return self._origin(use, rule_path)
 
     def _named(self, use: NamedUse, rule_path: str) -> CompiledNamed:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
+from worker.core.expressions.operators import Value
 from worker.core.rulebook import Rulebook, TopicRule
 
 TYPES_MAX: Final = 4_096
@@ -64,3 +65,26 @@ class Matcher:
 
 def _matching_indexes(event_type: str, patterns: Sequence[Sequence[str]]) -> tuple[int, ...]:
     return tuple(index for index, globs in enumerate(patterns) if matches(event_type, globs))
+
+
+def other_books(books: str, account: Value, context: Value) -> str:
+    """Why an event that names an account or a context is not of these books; empty when it is.
+
+    | books    | account  | context             |                                                  |
+    |----------|----------|---------------------|--------------------------------------------------|
+    | ""       | "acct_2" |                     | refused: the platform's own events name none     |
+    | ""       |          | "acct_2"            | refused                                          |
+    | "acct_2" | "acct_2" | "acct_1/acct_2"     | taken: a context is the way to the account       |
+    | "acct_2" |          | "acct_2"            | taken: one of an organisation's accounts         |
+    | "acct_2" | "acct_3" |                     | refused                                          |
+
+    Stripe, "Adds context field to event payload": Connect's events have both, an organisation's the
+    context.
+    """
+    if not books:
+        return f"{'account' if account else 'context'} names another's books than the platform's"
+    if account and account != books:
+        return "account is another Stripe account"
+    if context and not (type(context) is str and context.rsplit("/", 1)[-1] == books):
+        return "context is another Stripe account's"
+    return ""

@@ -7,7 +7,7 @@ of `Needs.fills`, -2 the second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from worker.core.account_ids import AccountRefs, BadKey
@@ -56,16 +56,22 @@ def recomputes(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str,
     return found
 
 
-def fill(chain: Chain, found: FoundAccounts, accounts: AccountRefs) -> Chain | Dead:
-    """The chain with the origin's accounts filled in, or why that cannot be.
+def fill(
+    chain: Chain, found: FoundAccounts, accounts: AccountRefs, known: Collection[int]
+) -> Chain | Dead:
+    """The chain with its open accounts filled in, or why that cannot be.
 
     found: empty where an optional origin is not in the ledger.
+    known: which of the accounts that are asked for the ledger has, by id.
     """
     if chain.needs is None:
         return chain
     refs: dict[int, AccountRef] = {}
     for number, wanted in enumerate(chain.needs.fills):
-        ref = _filled(wanted, found, accounts, refs)
+        if wanted.known is not None:
+            ref = _by_known(wanted, known)
+        else:
+            ref = _filled(wanted, found, accounts, refs)
         if isinstance(ref, Dead):
             return ref
         refs[-number - 1] = ref
@@ -94,6 +100,13 @@ def with_stored_accounts(chain: Chain, stored: Mapping[int, Transfer]) -> dict[i
 def with_accounts(chain: Chain, refs: Mapping[int, AccountRef]) -> Chain | Dead:
     """The chain with its open sides filled by these accounts."""
     return _with(chain, {number: _open(ref) for number, ref in refs.items()})
+
+
+def _by_known(wanted: Fill, known: Collection[int]) -> AccountRef | Dead:
+    chosen = wanted.otherwise
+    if wanted.known is not None and wanted.known.id in known:
+        chosen = wanted.account
+    return chosen or Dead(Reason.MISSING_FIELD, f"{wanted.text}: there is no such account")
 
 
 def _filled(

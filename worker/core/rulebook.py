@@ -145,7 +145,26 @@ class NamedUse:
         return f"account({self.name.text.strip()}, {self.key.text.strip()})"
 
 
-Use = AccountUse | OriginUse | NamedUse
+@dataclass(frozen=True, slots=True)
+class KnownUse:
+    """One of two accounts, by whether the ledger has a third one when the chain is first sent."""
+
+    account: AccountUse
+    known: AccountUse
+    otherwise: AccountUse
+
+    @property
+    def accounts(self) -> tuple[AccountUse, AccountUse, AccountUse]:
+        """The account, the one that is looked for, and the other choice."""
+        return self.account, self.known, self.otherwise
+
+    @property
+    def text(self) -> str:
+        """As the rulebook writes it: `a if known(b) else c`."""
+        return f"{self.account.text} if known({self.known.text}) else {self.otherwise.text}"
+
+
+Use = AccountUse | OriginUse | NamedUse | KnownUse
 
 
 class OriginLeg(NamedTuple):
@@ -344,6 +363,13 @@ class Transaction:
     def scope(self, envelope: Mapping[str, Any]) -> Mapping[Any, Any]:
         """What this rule's expressions, read precisely, are called with for an event."""
         return NamedValues(envelope, self.named_values(precise=True)) if self.lets else envelope
+
+    @property
+    def waits(self) -> bool:
+        """Whether the ledger is looked into before its chain is sent."""
+        uses = (use for leg in self.legs for use in (leg.debit, leg.credit))
+        known = any(isinstance(use, KnownUse) for use in uses)
+        return known or self.origin is not None or self.after is not None
 
     @property
     def suspends(self) -> bool:

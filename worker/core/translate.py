@@ -6,6 +6,7 @@ once more and name it. The code from `_chain` down is hot and therefore plain.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from worker.core import predecessors, wire
@@ -14,6 +15,7 @@ from worker.core.chain import AccountRef, Chain, Fill, Leg, LegSpec, Needs, new
 from worker.core.compiled_rules import (
     CompiledAccount,
     CompiledExpression,
+    CompiledKnown,
     CompiledLeg,
     CompiledNamed,
     CompiledOrigin,
@@ -29,7 +31,7 @@ from worker.core.expressions.operators import ExpressionError, Value
 from worker.core.ids import event_key, fact_tag, transfer_id
 from worker.core.keys import cached_suffix, hashed, idempotency_of, need, pending_ids, seconds
 from worker.core.leg_specs import leg_specs
-from worker.core.matching import Matcher, MatchTable
+from worker.core.matching import Matcher, MatchTable, other_books
 from worker.core.money import AMOUNT_LIMIT, Currency, amount_problem
 from worker.core.predecessors import FoundAccounts
 from worker.core.requirements import not_at_zero, unmet
@@ -52,7 +54,7 @@ class Translator:
     """Turns events into chains by one rulebook. Not thread-safe.
 
     livemode: an event of the other mode is dead; None takes any.
-    account: whose books these are, see `_other_books`. An event that names neither is taken.
+    account: whose books these are, see `other_books`. An event that names neither is taken.
     """
 
     def __init__(
@@ -102,9 +104,9 @@ class Translator:
         except TranslationRefused as refused:
             return refused.dead
 
-    def fill(self, chain: Chain, found: FoundAccounts) -> Chain | Dead:
-        """The chain with its origin's accounts filled in; see `predecessors.fill`."""
-        return predecessors.fill(chain, found, self._accounts)
+    def fill(self, chain: Chain, found: FoundAccounts, known: Collection[int] = ()) -> Chain | Dead:
+        """The chain with its open accounts filled in; see `predecessors.fill`."""
+        return predecessors.fill(chain, found, self._accounts, known)
 
     def name_account(self, account: wire.Account) -> AccountRef:
         """Names an account read from the ledger; one of no declared code is `code:1234`."""
@@ -124,7 +126,7 @@ class Translator:
             return f"livemode is not {str(self._livemode).lower()}"
         account, context = body.get("account"), body.get("context")
         if (account or context) and self._account != ANY_ACCOUNT:
-            return _other_books(self._account, account, context)
+            return other_books(self._account, account, context)
         return ""
 
     def _answer(  # noqa: PLR0913, PLR0917 - keywords cost time
@@ -260,16 +262,34 @@ class Translator:
         """A side that the event names, or that is filled in once the origin was found."""
         if isinstance(side, CompiledNamed):
             return self._named(side, currency, body, items)
+        if isinstance(side, CompiledKnown):
+            return self._by_known(side, currency, body, items)
         if not isinstance(side, CompiledOrigin):
             raise TranslationRefused(Reason.MISSING_FIELD, "the leg names no account")
         otherwise = None
         if side.otherwise is not None:
             otherwise = self._account_of(side.otherwise, currency, body, items)
         fill = Fill(side.leg, side.side, side.family, currency.ledger, otherwise, side.text)
+        return self._to_fill(fill)
+
+    def _by_known(
+        self, side: CompiledKnown, currency: Currency, body: Value, items: tuple[Value, ...]
+    ) -> AccountRef:
+        account, known, otherwise = (
+            self._account_of(each, currency, body, items)
+            for each in (side.account, side.known, side.otherwise)
+        )
+        text = side.text
+        return self._to_fill(
+            Fill("", "debit", None, currency.ledger, otherwise, text, known, account)
+        )
+
+    def _to_fill(self, fill: Fill) -> AccountRef:
+        """A stand-in for an account that the ledger is asked about."""
         if fill not in self._fills:
             self._fills.append(fill)
         number = -self._fills.index(fill) - 1
-        return AccountRef(number, side.text, "", currency.ledger, 0, 0)
+        return AccountRef(number, fill.text, "", fill.ledger, 0, 0)
 
     def _named(
         self, side: CompiledNamed, currency: Currency, body: Value, items: tuple[Value, ...]
@@ -347,29 +367,6 @@ class _Draft:
             suffix = cached_suffix(spec.leg, index, spec.part, self.attempt)
         made = transfer_id(time_ms=self.time_ms, key_field=self.key_field, suffix=suffix)
         self.legs.append(new(Leg, (spec, currency, made, debit, credit, amount, pending_ids)))
-
-
-def _other_books(books: str, account: Value, context: Value) -> str:
-    """Why an event that names an account or a context is not of these books; empty when it is.
-
-    | books    | account  | context             |                                                  |
-    |----------|----------|---------------------|--------------------------------------------------|
-    | ""       | "acct_2" |                     | refused: the platform's own events name none     |
-    | ""       |          | "acct_2"            | refused                                          |
-    | "acct_2" | "acct_2" | "acct_1/acct_2"     | taken: a context is the way to the account       |
-    | "acct_2" |          | "acct_2"            | taken: one of an organisation's accounts         |
-    | "acct_2" | "acct_3" |                     | refused                                          |
-
-    Stripe, "Adds context field to event payload": Connect's events have both, an organisation's the
-    context.
-    """
-    if not books:
-        return f"{'account' if account else 'context'} names another's books than the platform's"
-    if account and account != books:
-        return "account is another Stripe account"
-    if context and not (type(context) is str and context.rsplit("/", 1)[-1] == books):
-        return "context is another Stripe account's"
-    return ""
 
 
 def _no_rule(answers: MatchTable) -> str:

@@ -15,6 +15,7 @@ from worker.core.rulebook import (
     CONTROL,
     AccountUse,
     DeclaredAccount,
+    KnownUse,
     LegRule,
     NamedUse,
     Rulebook,
@@ -110,9 +111,8 @@ def _accounts(
         return
     if isinstance(use, NamedUse):  # a journal can clear any account by hand: that is no rule for it
         return
-    if isinstance(use, AccountUse):
-        yield use.account
-        yield from _accounts(by_name, rule, use.if_null, deep + 1)
+    if isinstance(use, AccountUse | KnownUse):
+        yield from _declared(use)
         return
     if use.otherwise is not None:
         yield from _accounts(by_name, rule, use.otherwise, deep + 1)
@@ -127,3 +127,14 @@ def _accounts(
                 yield from _accounts(by_name, earlier, named, deep + 1)
                 if leg.suspense and leg.suspense.side == use.side:
                     yield leg.suspense.use.account
+
+
+def _declared(use: AccountUse | KnownUse) -> Iterator[DeclaredAccount]:
+    """Every account that a side which names no origin may be."""
+    if isinstance(use, KnownUse):
+        yield from _declared(use.account)
+        yield from _declared(use.otherwise)
+        return
+    yield use.account
+    if use.if_null is not None:
+        yield from _declared(use.if_null)

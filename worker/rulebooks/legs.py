@@ -15,6 +15,7 @@ from worker.core.rulebook import (
     AccountUse,
     DeclaredAccount,
     ForEach,
+    KnownUse,
     LegRule,
     OriginUse,
     PendingUse,
@@ -54,6 +55,7 @@ LEG_FLAGS: Final = {
     "closing_debit": TransferFlags.CLOSING_DEBIT,
     "closing_credit": TransferFlags.CLOSING_CREDIT,
 }
+CHOICE: Final = re.compile(r"(.+?)\s+if\s+known\((.+)\)\s+else\s+(.+)", re.DOTALL)
 ACCOUNT_USE: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*(?:\belse\b\s*(\w+)\s*)?", re.DOTALL)
 
 
@@ -170,9 +172,17 @@ class _LegReader:
         parsed = parse_use(text) if text else None
         if parsed is not None:
             return self._of_origin(key, parsed)
+        if text and (choice := CHOICE.fullmatch(text)):
+            return self._by_known(key, choice)
         if names_account(text):
             return read_named(text, key, self._fields, self._names)
         return self._declared_account(key, self._fields, text, inherits) if text else None
+
+    def _by_known(self, key: str, choice: re.Match[str]) -> KnownUse | None:
+        """`ACCOUNT if known(ACCOUNT) else ACCOUNT`."""
+        found = [self._declared_account(key, self._fields, text, None) for text in choice.groups()]
+        account, known, otherwise = found
+        return KnownUse(account, known, otherwise) if account and known and otherwise else None
 
     def _of_origin(self, key: str, parsed: ParsedUse) -> OriginUse | None:
         fields = self._fields

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, cast, get_args
 
 from worker.core.leg_specs import SUSPENSE
 from worker.core.rulebook import (
+    KnownUse,
     Missing,
     NamedUse,
     OriginLeg,
@@ -164,7 +165,7 @@ def suspended_side(debit: Use | None, credit: Use | None, fields: YamlMapping) -
     open_sides: list[Side] = [
         side
         for side, use in zip(SIDES, (debit, credit), strict=True)
-        if isinstance(use, OriginUse | NamedUse) or (use is not None and use.account.per)
+        if isinstance(use, OriginUse | NamedUse | KnownUse) or (use and use.account.per)
     ]
     if len(open_sides) == 1:
         return open_sides[0]

@@ -10,6 +10,7 @@ from typing import Final
 from worker.core.rulebook import (
     AccountUse,
     DeclaredAccount,
+    KnownUse,
     LegRule,
     NamedUse,
     OriginUse,
@@ -117,6 +118,9 @@ def account_words(use: Use | None, accounts: Mapping[str, DeclaredAccount]) -> s
         if use.otherwise:
             found += f" (where there is none, {account_words(use.otherwise, accounts)})"
         return found
+    if isinstance(use, KnownUse):
+        account, known, otherwise = (account_words(each, accounts) for each in use.accounts)
+        return f"{account} where there is a {known}, else {otherwise}"
     if isinstance(use, NamedUse):
         return f"the account that {expression_in_words(use.name.text)} names"
     if isinstance(use, AccountUse):

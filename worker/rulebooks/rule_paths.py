@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from worker.core.expressions.compiler import Expression
 from worker.core.expressions.grammar import parse
 from worker.core.expressions.tree import ENVELOPE, Call, Constant, Node, Path, Steps, Those
-from worker.core.rulebook import AccountUse, LegRule, NamedUse, OriginUse, Transaction, Use
+from worker.core.rulebook import (
+    AccountUse,
+    KnownUse,
+    LegRule,
+    NamedUse,
+    OriginUse,
+    Transaction,
+    Use,
+)
 from worker.rulebooks.words import NAME
 
 
@@ -64,6 +72,9 @@ def account_keys(use: Use | None) -> Iterator[Expression]:
     elif isinstance(use, AccountUse) and use.key is not None:
         yield use.key
         yield from account_keys(use.if_null)
+    elif isinstance(use, KnownUse):
+        for each in use.accounts:
+            yield from account_keys(each)
     elif isinstance(use, NamedUse):
         yield from (use.name, use.key)
 

@@ -11,6 +11,7 @@ from worker.core.matching import carries, matches
 from worker.core.rulebook import (
     CONTROL,
     AccountUse,
+    KnownUse,
     LegRule,
     OriginUse,
     Rulebook,
@@ -141,6 +142,9 @@ def _named(use: Use | None) -> Iterator[str]:
     if isinstance(use, AccountUse):
         yield use.account.name
         yield from _named(use.if_null)
+    elif isinstance(use, KnownUse):
+        for each in use.accounts:
+            yield from _named(each)
     elif isinstance(use, OriginUse):
         yield from (each.name for each in (use.family,) if each)
         yield from _named(use.otherwise)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from worker.core.chain import AccountRef, Chain, Need
+from worker.core.chain import AccountRef, Chain, Fill, Need
 from worker.core.event import Dead, Reason
 from worker.core.ports import Ledger
 from worker.core.predecessors import candidate_ids, recomputes, with_accounts, with_stored_accounts
@@ -57,15 +57,24 @@ class PredecessorLookup:
             return with_accounts(chain, self._named(account_ids))
         if needs.after is not None and not self._look(needs.after, stored):
             return _missing(needs.after)
-        return self._with_origin(chain, needs.origin, stored) if needs.origin else chain
+        known = self._known(needs.fills)
+        if needs.origin is None:
+            return self._rules.fill(chain, {}, known)
+        return self._with_origin(chain, needs.origin, stored, known)
+
+    def _known(self, fills: Iterable[Fill]) -> set[int]:
+        """Which accounts that rules ask for are in the ledger."""
+        asked = {fill.known.id for fill in fills if fill.known is not None}
+        found = self._ledger.lookup_accounts(list(asked)) if asked else []
+        return {account.id for account in found}
 
     def _with_origin(
-        self, chain: Chain, origin: Need, stored: Mapping[int, Transfer]
+        self, chain: Chain, origin: Need, stored: Mapping[int, Transfer], known: set[int]
     ) -> Chain | Dead:
         found = self._look(origin, stored)
         if not found and not origin.optional:
             return _missing(origin)
-        filled = self._rules.fill(chain, self._named(found))
+        filled = self._rules.fill(chain, self._named(found), known)
         if found or not origin.or_else or isinstance(filled, Dead):
             return filled
         return filled._replace(alert=f"{origin.text} never came: posted without it")
