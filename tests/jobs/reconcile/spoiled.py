@@ -131,11 +131,9 @@ def spoil_events(spoiled: Spoiled) -> None:
     spoiled.change(split["event_id"], lambda about: about["shares"].pop())
     spoiled.expected.add(("not_in_any_topic", last["transfer_id"]))
 
-    charge = spoiled.legs(
-        lambda told: told["transaction"] == "charge" and told["event_type"] == "charge.succeeded"
-    )
-    spoiled.change(charge["event_id"], lambda about: more(about, "amount"))
-    spoiled.expected.add(("amount_mismatch", charge["transfer_id"]))
+    paid = spoiled.legs(lambda told: told["transaction"] == "p2p")
+    spoiled.change(paid["event_id"], lambda about: more(about, "amount"))
+    spoiled.expected.add(("amount_mismatch", paid["transfer_id"]))
 
     other = spoiled.legs(lambda told: told["transaction"] == "charge")
     spoiled.change(other["event_id"], lambda about: about.update(customer="cus_somebody_else"))

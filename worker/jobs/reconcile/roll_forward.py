@@ -88,7 +88,7 @@ def shown_lines(lines: Lines, books: NamedLedger) -> list[dict[str, Any]]:
     for line in sorted(lines, key=order):
         currency, scale = books.currency(line["ledger"])
         declared = books.rulebook.accounts.get(line["account"])
-        other = {name: net for name, net in line["moved"].items() if name != MATCHED}
+        other = {name: net for name, net in line["moved"].items() if net and name != MATCHED}
         shown.append(
             {
                 "account": line["account"],

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker import __version__
@@ -94,6 +95,8 @@ def reconcile(
             "trial_balance_agrees": trial.agrees,
             "rulebook": books.rulebook.digest,
             "worker": __version__,
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "closed_by": request.close_by,
             "stripe_reports": [str(path) for path in request.stripe_reports],
             "settle_days": request.settle_days,
             "payouts": payouts,
