@@ -1,5 +1,6 @@
 -- The outbox as it comes from Kafka: one row per record, nothing left out, nothing de-duplicated.
 -- Replace the names in <angle brackets>. `<prefix>` is the broker list's; authentication is yours.
+-- Keys are VARBYTE, which is no DISTKEY: the rows are spread evenly. The headers name the rulebook.
 -- CAN_JSON_PARSE keeps a record that is no JSON from stopping the stream; it shows in `unreadable`.
 CREATE EXTERNAL SCHEMA outbox_stream
 FROM KAFKA
@@ -9,7 +10,7 @@ AUTHENTICATION_ARN '<certificate-arn>'
 URI '<bootstrap-servers>';
 
 CREATE MATERIALIZED VIEW outbox_records
-DISTKEY (kafka_key)
+DISTSTYLE EVEN
 SORTKEY (refresh_time)
 AUTO REFRESH YES
 AS
@@ -18,6 +19,7 @@ SELECT
     kafka_offset,
     kafka_timestamp,
     kafka_key,
+    kafka_headers,
     refresh_time,
     CASE WHEN CAN_JSON_PARSE(kafka_value) THEN JSON_PARSE(kafka_value) END AS record,
     NOT CAN_JSON_PARSE(kafka_value) AS unreadable

@@ -164,13 +164,20 @@ def test_accounts_and_days_add_up(copy: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_a_load_from_files_adds_only_what_is_new(copy: duckdb.DuckDBPyConnection) -> None:
-    """What COPY brought to the stage twice, and what is in the table already, comes once."""
+    """What COPY brought to the stage twice, and what is in the table already, comes once.
+
+    Also what was announced again with another time, after the ledger was restored.
+    """
     run(copy, "03_merge.sql")
     before = all_rows(copy, "SELECT COUNT(*) FROM ledger.transfers")
     first, *rest = statements("05_copy_from_s3.sql")
     copy.execute(first.sql(dialect="duckdb"))
     copy.execute("INSERT INTO staged SELECT * FROM ledger.transfers")
     copy.execute("INSERT INTO staged SELECT * FROM ledger.transfers LIMIT 5")
+    copy.execute(
+        "INSERT INTO staged SELECT * REPLACE (ledger_timestamp + 1 AS ledger_timestamp)"
+        " FROM ledger.transfers"
+    )
     copy.execute("DELETE FROM ledger.transfers WHERE leg_number = 0")
     for statement in rest:
         if not isinstance(statement, exp.Copy):
