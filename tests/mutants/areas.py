@@ -110,9 +110,10 @@ QUICK: Final = Area(
     tuple(
         f"tests/unit/test_{name}.py"
         for name in (
-            "announced_again", "bounds", "closing", "every_field", "filled_accounts", "known_accounts",
-            "missing_else", "outcome", "poster", "poster_requests", "predecessors", "requests",
-            "requirements", "rulebook_origins", "translate_chains", "translate_names", "wire",
+            "announced_again", "bounds", "closing", "every_field", "filled_accounts",
+            "known_accounts", "missing_else", "outcome", "poster", "poster_requests",
+            "predecessors", "requests", "requirements", "rulebook_origins", "translate_chains",
+            "translate_names", "wire",
         )
     ),
 )  # fmt: skip
