@@ -33,6 +33,10 @@ WALLET, OWED, BANK = (
 )
 REFS = AccountRefs([WALLET, OWED, BANK])
 HERE = AccountRef(99, "bank", "", USD, 7, 0)
+THERE = AccountRef(97, "owed", "ann", USD, 6, LIMITED)
+KNOWN = {THERE.id}
+"""What the ledger has of those that are asked for."""
+
 ELSE = AccountRef(98, "opening", "", USD, 8, 0)
 SPEC = leg_spec(transaction="refund", leg="principal", code=1)
 
@@ -98,13 +102,16 @@ def member(account: DeclaredAccount, key: str, ledger: int = USD) -> AccountRef:
         ([wanted(), wanted(leg="net", otherwise=_open(-1))],   wallet(), [wallet(), wallet()]),
         ([wanted(otherwise=ELSE), wanted(leg="net", otherwise=_open(-1))], None, [ELSE, ELSE]),
         ([wanted()],                             HERE,                 Reason.SAME_ACCOUNT),
+        ([wanted(known=THERE, account=THERE, otherwise=ELSE)], None,   [THERE]),
+        ([wanted(known=THERE, account=wallet(), otherwise=ELSE)], None, [wallet()]),
+        ([wanted(known=wallet(), account=THERE, otherwise=ELSE)], None, [ELSE]),
     ],
 )  # fmt: skip
 def test_each_way_to_an_account(
     fills: list[Fill], found: AccountRef | None, expected: list[AccountRef] | Reason
 ) -> None:
     """As it is, of a family, in another currency, after an `else`; or dead, with its reason."""
-    made = fill(chain(*fills), {("gross", "credit"): found} if found else {}, REFS)
+    made = fill(chain(*fills), {("gross", "credit"): found} if found else {}, REFS, KNOWN)
     if isinstance(expected, Reason):
         assert isinstance(made, Dead)
         assert made.reason is expected
@@ -118,7 +125,7 @@ def test_each_way_to_an_account(
 def test_a_chain_that_needs_nothing_is_as_it_was() -> None:
     """Nothing is filled in."""
     made = chain()._replace(needs=None)
-    assert fill(made, {}, REFS) is made
+    assert fill(made, {}, REFS, ()) is made
 
 
 def test_stored_accounts_are_those_of_every_open_side() -> None:
