@@ -81,7 +81,7 @@ def test_the_client_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the client installed, the error says what to install."""
     monkeypatch.setitem(sys.modules, "tigerbeetle", None)
     monkeypatch.delitem(sys.modules, "worker.ledger.tigerbeetle", raising=False)
-    with pytest.raises(UsageError, match=r"pip install ledger-worker\[tigerbeetle\]"):
+    with pytest.raises(UsageError, match=r"pip install 'ledger-worker\[tigerbeetle\]'"):
         opened("127.0.0.1:3000")
 
 

@@ -17,6 +17,7 @@ from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.config.sections import EMBEDDED, ROLE_TOPICS
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
+from worker.core.optional import optional_packages
 from worker.core.plural import count_of
 from worker.core.rulebook import Rulebook
 from worker.core.translate import ANY_ACCOUNT
@@ -252,12 +253,8 @@ def _cache(settings: Settings) -> Finding:
 
 
 def _stripe(settings: Settings) -> list[Finding]:
-    try:
-        from worker.jobs.feed.checks import feed_findings  # noqa: PLC0415 - an optional package
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("worker"):
-            raise
-        raise UsageError("feed needs more packages: pip install 'ledger-worker[feed]'") from None
+    with optional_packages("feed", extra="feed"):
+        from worker.jobs.feed.checks import feed_findings  # noqa: PLC0415 - optional
     return feed_findings(settings)
 
 

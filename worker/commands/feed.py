@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
-from worker.core.iso_times import NANOSECONDS, iso_time
+from worker.core.iso_times import NANOSECONDS, iso_second
+from worker.core.optional import optional_packages
 from worker.jobs.live.run import Stop
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import in_the_past
@@ -70,28 +70,32 @@ def _listening() -> Stop:
 
 
 def _webhooks(_: argparse.Namespace, settings: Settings) -> None:
+    with optional_packages("feed", extra="feed"):
+        from worker.jobs.feed.webhooks import receive_webhooks  # noqa: PLC0415 - optional
     stop = _listening()
-    _job("webhooks").receive_webhooks(settings, stopped=lambda: stop.requested)
+    receive_webhooks(settings, stopped=lambda: stop.requested)
 
 
 def _settlements(arguments: argparse.Namespace, settings: Settings) -> None:
-    _job("settlement_run").feed_settlements(
-        settings, start=_start(arguments), heal=arguments.heal, stopping=_listening()
-    )
+    with optional_packages("feed", extra="feed"):
+        from worker.jobs.feed.settlement_run import feed_settlements  # noqa: PLC0415 - optional
+    feed_settlements(settings, start=_start(arguments), heal=arguments.heal, stopping=_listening())
 
 
 def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
     start = _start(arguments)
     if start is None:
         raise UsageError("feed backfill needs --from: the day that the books begin")
-    done = _job("backfill_run").backfill(settings, start=start)
+    with optional_packages("feed", extra="feed"):
+        from worker.jobs.feed.backfill_run import backfill  # noqa: PLC0415 - optional
+    done = backfill(settings, start=start)
     written = dict(sorted(done.written.items()))
+    began, end = iso_second(done.began), iso_second(done.end)
     if arguments.json:
-        about = {"from": _time(done.began), "to": _time(done.end), "written": written}
-        write_document(sys.stdout, about)
+        write_document(sys.stdout, {"from": began, "to": end, "written": written})
         return
     lines = [f"{count:>12,} {kind}" for kind, count in written.items()]
-    total = f"{sum(written.values()):>12,} events of {_time(done.began)} to {_time(done.end)}"
+    total = f"{sum(written.values()):>12,} events of {began} to {end}"
     write_lines(sys.stdout, [*lines, total])
 
 
@@ -99,10 +103,6 @@ def _start(arguments: argparse.Namespace) -> int | None:
     if not arguments.start:
         return None
     return in_the_past(arguments.start, option="--from") // NANOSECONDS
-
-
-def _time(second: int) -> str:
-    return iso_time(second * NANOSECONDS).partition(".")[0] + "Z"
 
 
 def _at(settings: Settings, api_base: str | None) -> Settings:
@@ -120,19 +120,3 @@ _FEEDS: Final[dict[str, Callable[[argparse.Namespace, Settings], None]]] = {
     "settlements": _settlements,
     "backfill": _backfill,
 }
-
-
-def _job(name: str) -> Any:  # noqa: ANN401 - a module of jobs/feed
-    """Imported only here, because it needs packages that the worker itself does not.
-
-    Raises:
-        UsageError: they are not installed.
-    """
-    try:
-        return import_module(f"worker.jobs.feed.{name}")
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("worker"):
-            raise
-        raise UsageError(
-            f"feed needs more packages ({error.name} is missing): pip install 'ledger-worker[feed]'"
-        ) from error

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ import structlog
 from worker import __version__
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import BrokenInvariant, UsageError
+from worker.core.optional import optional_packages
 from worker.core.visible import without_credentials
 from worker.jobs.live.run import Stop
 from worker.jobs.serve.shared_lookups import SharedLookups
@@ -89,28 +89,20 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
         UsageError: the rulebook, the tokens or a setting is wrong.
         DependencyUnavailable: the ledger does not answer within `ledger.deadline_seconds`.
     """
-    try:
-        api, http = (import_module(f"worker.jobs.serve.{name}") for name in ("api", "server"))
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("worker"):
-            raise
-        raise UsageError(
-            f"the HTTP server is not installed ({error.name} is missing):"
-            " pip install ledger-worker[serve]"
-        ) from error
+    with optional_packages("serve", extra="serve"):
+        from worker.jobs.serve.api import application  # noqa: PLC0415 - optional
+        from worker.jobs.serve.server import Server, is_loopback, listen  # noqa: PLC0415 - the same
     rulebook = load(settings.rulebook)
     refuse_empty(settings)
     metrics = ServeMetrics()
     metrics.build(version=__version__, rulebook=rulebook.digest)
-    with closing(http.listen(settings.serve.host, settings.serve.port)) as bound:
-        tokens = _tokens(settings, loopback=http.is_loopback(bound))
+    with closing(listen(settings.serve.host, settings.serve.port)) as bound:
+        tokens = _tokens(settings, loopback=is_loopback(bound))
         with closing(_lookups(settings, metrics)) as lookups:
             metrics.ledger_waiting(lambda: lookups.waiting_seconds)
             asyncio.run(lookups.reach(settings.ledger.deadline_seconds))
-            app = api.application(
-                rulebook=rulebook, lookups=lookups, tokens=tokens, metrics=metrics
-            )
-            with closing(http.Server(app, bound)) as server:
+            app = application(rulebook=rulebook, lookups=lookups, tokens=tokens, metrics=metrics)
+            with closing(Server(app, bound)) as server:
                 yield Serving(server, lookups)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from worker.core.errors import UsageError
+from worker.core.optional import optional_packages
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -39,10 +39,8 @@ def open_database(folder: Path | None = None) -> Iterator[Database]:
     Raises:
         UsageError: DuckDB is not installed.
     """
-    try:
+    with optional_packages("this command", extra="reconcile"):
         import duckdb  # noqa: PLC0415 - heavy, and optional
-    except ModuleNotFoundError as error:
-        raise UsageError("DuckDB is not installed: pip install ledger-worker[reconcile]") from error
     with TemporaryDirectory(prefix="ledger-worker-", dir=folder) as temporary:
         settings = {
             "memory_limit": MEMORY_LIMIT,

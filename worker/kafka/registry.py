@@ -17,6 +17,7 @@ from worker.codecs.decode import Decoder
 from worker.codecs.writer_schemas import RefusedBodies, event_reader
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.optional import optional_packages
 from worker.kafka.schema_rules import COMPATIBILITY, schema_text, subjects
 
 ASK_SECONDS_MAX: Final = 60.0
@@ -242,12 +243,8 @@ def open_registry(
     named = settings.schema_registry
     if not named.url:
         return None
-    try:
+    with optional_packages("schema_registry.url", extra="registry"):
         from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - optional
-    except ModuleNotFoundError:
-        raise UsageError(
-            "schema_registry.url needs more packages: pip install 'ledger-worker[registry]'"
-        ) from None
     try:
         client = SchemaRegistryClient({**CLIENT_DEFAULTS, **named.client, "url": named.url})
     except (ValueError, TypeError):

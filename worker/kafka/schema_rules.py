@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from worker.codecs.avro import packaged_generations
 from worker.config.settings import Settings
-from worker.core.errors import UsageError
+from worker.core.optional import optional_packages
 
 COMPATIBILITY: Final = "FULL_TRANSITIVE"
 
@@ -104,12 +104,8 @@ def incompatible(one: str, other: str) -> list[str]:
 
 def require_checker() -> None:
     """Say what to install where Apache's `avro` is not there."""
-    try:
+    with optional_packages("comparing schemas", extra="registry"):
         import avro.compatibility  # noqa: F401, PLC0415 - only whether it can be imported
-    except ModuleNotFoundError:
-        raise UsageError(
-            "comparing schemas needs more packages: pip install 'ledger-worker[registry]'"
-        ) from None
 
 
 def _documented(schema: Any, path: str) -> Iterator[tuple[str, bool]]:  # noqa: ANN401 - JSON

@@ -12,6 +12,7 @@ from typing import Final
 
 from worker.config.sections import EMBEDDED, LedgerSettings
 from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.optional import optional_packages
 from worker.core.ports import Ledger
 from worker.core.visible import without_credentials
 from worker.ledger.io_uring import io_uring_refusal
@@ -44,14 +45,8 @@ def open_ledger(
 
         return EmbeddedLedger(path=Path(file) if file else None, now_ns=now_ns)
     resolved = ",".join(resolve(address) for address in addresses.split(","))
-    try:
+    with optional_packages("a TigerBeetle ledger", extra="tigerbeetle"):
         from worker.ledger.tigerbeetle import TigerBeetleLedger  # noqa: PLC0415 - only when needed
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "tigerbeetle":
-            raise
-        raise UsageError(
-            "the TigerBeetle client is not installed: pip install ledger-worker[tigerbeetle]"
-        ) from error
     why, mend = io_uring_refusal()
     if why:
         raise DependencyUnavailable(f"the TigerBeetle client needs io_uring, and {why}: {mend}")

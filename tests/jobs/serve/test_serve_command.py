@@ -110,7 +110,7 @@ def test_without_the_library(
         monkeypatch.delitem(sys.modules, f"worker.jobs.serve.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["serve"]) == 2
-    assert "pip install ledger-worker[serve]" in capsys.readouterr().err
+    assert "pip install 'ledger-worker[serve]'" in capsys.readouterr().err
 
 
 class Evicted:

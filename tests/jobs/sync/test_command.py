@@ -237,7 +237,7 @@ def test_without_its_package_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "psycopg", None)
     assert main(["sync", "--sql"]) == 2
     assert capsys.readouterr().err == (
-        "ledger-worker: sync needs one more package: pip install 'ledger-worker[sync]'\n"
+        "ledger-worker: sync needs the package psycopg: pip install 'ledger-worker[sync]'\n"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from worker.core.errors import UsageError
+from worker.core.optional import optional_packages
 
 if TYPE_CHECKING:
     from zstandard import ZstdDecompressionObj
@@ -55,12 +56,8 @@ class _Zstd(io.RawIOBase):
         self._left = b""
 
     def _new_frame(self) -> ZstdDecompressionObj:
-        try:
+        with optional_packages(str(self._path), extra="reconcile"):
             import zstandard  # noqa: PLC0415 - optional
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"{self._path} is compressed with zstd: pip install ledger-worker[reconcile]"
-            ) from error
         self._broken = zstandard.ZstdError
         return zstandard.ZstdDecompressor().decompressobj()
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from worker import __version__
 from worker.config.settings import Settings
-from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
+from worker.core.optional import optional_packages
 from worker.core.ports import oldest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
@@ -173,10 +173,8 @@ def _read_log(staging: Staging, manifests: Sequence[Manifest]) -> dict[str, list
 def _compare_copy(
     settings: Settings, database: Database, books: NamedLedger, trial: TrialBalance
 ) -> dict[str, Any]:
-    try:
+    with optional_packages("a comparison with PostgreSQL", extra="sync"):
         from worker.jobs.reconcile.copied import compare_copy  # noqa: PLC0415 - optional
-    except ModuleNotFoundError as error:
-        raise UsageError("psycopg is not installed: pip install ledger-worker[sync]") from error
     return compare_copy(database, settings.reconcile, books, trial)
 
 

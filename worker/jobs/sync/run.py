@@ -12,6 +12,7 @@ import structlog
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
+from worker.core.optional import optional_packages
 from worker.core.ports import TopicPartition
 from worker.jobs.sync.follow import OutboxFollower, SyncCounts
 from worker.jobs.sync.schema import SchemaProblem
@@ -80,12 +81,8 @@ def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> 
 
 
 def _open_cache(settings: Settings, stopped: Stopped = lambda: False) -> PostgresCache:
-    try:
-        from worker.jobs.sync.postgres import PostgresCache  # noqa: PLC0415 - an optional package
-    except ModuleNotFoundError as error:
-        if error.name != "psycopg":
-            raise
-        raise UsageError("sync needs one more package: pip install 'ledger-worker[sync]'") from None
+    with optional_packages("sync", extra="sync"):
+        from worker.jobs.sync.postgres import PostgresCache  # noqa: PLC0415 - optional
     return PostgresCache(
         settings.sync.dsn,
         deadline_seconds=settings.sync.deadline_seconds,
