@@ -20,11 +20,27 @@ from worker.codecs.avro import (
     frame,
     packaged_schema,
 )
+from worker.codecs.wrappers import looks_like
 from worker.core.errors import BrokenInvariant
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
 
 BRACE: Final = ord("{")
 JSON_SPACE: Final = b" \t\r\n"
+ONE_EVENT: Final = "a record is one event, because one offset has one outcome"
+
+UTF_16_BIG: Final = (b'\0{\0"', b"\0{\0 ", b"\0{\0\n", b"\0{\0\r")
+"""How a JSON object begins there; as an Avro frame it would be a schema id of two billion."""
+
+STARTS: Final = (
+    (b"\xef\xbb\xbf", "begins with a byte order mark: send the JSON as UTF-8 without one"),
+    (b"\xff\xfe", "is UTF-16, and JSON is read as UTF-8"),
+    (b"\xfe\xff", "is UTF-16, and JSON is read as UTF-8"),
+    (b"\0{", "is UTF-16, and JSON is read as UTF-8"),
+    (b"\x1f\x8b", "is compressed (gzip): let Kafka's producer compress instead"),
+    (b"\x28\xb5\x2f\xfd", "is compressed (zstd): let Kafka's producer compress instead"),
+)
+"""What a value's first bytes say of it."""
+
 TEXT_FIELDS: Final = ("id", "type")
 TEXT_BYTES_MAX: Final = 255
 """What an event's id and its type may take in UTF-8: they are keys of records and in every log."""
@@ -87,14 +103,11 @@ class Decoder:
         first = value[0]
         if first == BRACE:
             return _decode_json(value)
-        if first == MAGIC:
+        if first == MAGIC and value[:4] not in UTF_16_BIG:
             return self._decode_avro(value)
         if value.lstrip(JSON_SPACE)[:1] == b"{":
             return _decode_json(value)
-        return Dead(
-            Reason.UNDECODABLE,
-            "the value is neither Avro (first byte 0x00) nor JSON (first character {)",
-        )
+        return Dead(Reason.UNDECODABLE, _what_it_is(value))
 
     def body_of(self, value: bytes) -> Mapping[str, Any]:
         """The envelope of a value that was decoded before."""
@@ -130,13 +143,33 @@ class Decoder:
         return reader
 
 
+def _what_it_is(value: bytes) -> str:
+    """What a value is that is neither Avro nor a JSON object, by its first bytes."""
+    for start, what in STARTS:
+        if value.startswith(start):
+            return f"the value {what}"
+    if value.lstrip(JSON_SPACE)[:1] == b"[":
+        return (
+            "the value is a JSON list: several events in one record, and one offset has one outcome"
+        )
+    return "the value is neither Avro (first byte 0x00) nor JSON (first character {)"
+
+
+def _after_json(value: bytes, error: orjson.JSONDecodeError) -> str:
+    """Why a value that begins with a brace does not parse, in what can be known of it."""
+    if value[1:2] == b"\0":
+        return "the value is UTF-16, and JSON is read as UTF-8"
+    text = value.decode(errors="replace")
+    if text[: error.pos].rstrip().endswith("}") and text[error.pos : error.pos + 1] == "{":
+        return f"more JSON follows the first object: {ONE_EVENT}"
+    return f"the JSON does not parse: {error.msg} (character {error.pos})"
+
+
 def _decode_json(value: bytes) -> Event | Dead:
     try:
         body = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        return Dead(
-            Reason.UNDECODABLE, f"the JSON does not parse: {error.msg} (character {error.pos})"
-        )
+        return Dead(Reason.UNDECODABLE, _after_json(value, error))
     return event_of(body)
 
 
@@ -160,7 +193,8 @@ def event_of(body: Mapping[str, Any]) -> Event | Dead:
         and (kind.isascii() or not _text_problem(kind))
     ):
         return Event(event_id, kind, created, body)
-    return _why_not(body)
+    why = _why_not(body)
+    return why._replace(detail=why.detail + looks_like(body))
 
 
 def is_unicode(text: str) -> bool:

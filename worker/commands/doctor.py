@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
+from worker.commands.doctor_sample import sample
 from worker.config.sections import EMBEDDED, ROLE_TOPICS
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
@@ -36,18 +37,31 @@ from worker.rulebooks.lock import Lock, approved
 _LOCAL: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:|$)")
 
 
+SAMPLE: Final = 100
+"""Records of each input."""
+
 NAME_WIDTH: Final = 30
 """Of the column of names; each finding is printed before the next one is known."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.add_argument(
+        "--sample",
+        type=int,
+        default=SAMPLE,
+        metavar="N",
+        help="read the newest N records of each input, and say how many would be dead letters and"
+        f" why; 0 reads none (default: {SAMPLE})",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every finding; 0 when all is well, 2 or 3 for what is not."""
-    return exit_code(print_checks(examine(arguments.config), as_json=arguments.json))
+    return exit_code(
+        print_checks(examine(arguments.config, arguments.sample), as_json=arguments.json)
+    )
 
 
 def exit_code(checks: list[Finding]) -> int:
@@ -79,8 +93,11 @@ def _lines(check: Finding) -> Iterator[str | Styled]:
         yield f"{indent}→ {check.advice}"
 
 
-def examine(config: Path | None) -> Iterator[Finding]:
-    """Every finding, the settings first: without them there is nothing else to look at."""
+def examine(config: Path | None, sampled: int = 0) -> Iterator[Finding]:
+    """Every finding, the settings first: without them there is nothing else to look at.
+
+    sampled: records of each input to look at.
+    """
     try:
         settings = load_settings(config)
     except UsageError as error:
@@ -99,6 +116,10 @@ def examine(config: Path | None) -> Iterator[Finding]:
         "registry", lambda: _registry(settings), "check schema_registry.url; records in Avro wait"
     )
     yield from _findings_of("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
+    if sampled > 0 and settings.kafka.bootstrap_servers != EMBEDDED:
+        yield from _findings_of(
+            "records", lambda: list(sample(settings, sampled)), "look at what is said of kafka"
+        )
     if not settings.ledger.addresses.startswith(EMBEDDED):
         yield _io_uring()
     yield from _findings_of("ledger", lambda: [_ledger(settings)], "check ledger.addresses")
