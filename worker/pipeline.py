@@ -24,7 +24,9 @@ from worker.core.ports import (
     GroupMember,
     Polled,
     Record,
+    SharedInputs,
 )
+from worker.stages.catching_up import CatchingUp
 from worker.stages.commits import PartitionCommit
 from worker.stages.decode import EventReader
 from worker.stages.in_hand import InHand, PostingBatch
@@ -62,6 +64,7 @@ class Pipeline:
         ledger_thread: Executor,
         now: Callable[[], float],
         wall_ms: Callable[[], int],
+        shared: SharedInputs | None = None,
     ) -> None:
         self._inputs = inputs
         self._source = source
@@ -87,11 +90,13 @@ class Pipeline:
             passes=observer.passed,
         )
         self._ordered = 0
+        self._catching_up = CatchingUp(shared, inputs.hand_over)
         self._intake = Intake(
             inputs=inputs,
             source=source,
             partitions=self.partitions,
             order=self._order,
+            catching_up=self._catching_up,
             in_hand=self._in_hand,
             now=now,
         )
@@ -112,6 +117,7 @@ class Pipeline:
         self._observer.beat()
         self._wake()
         self._take(self._follow(self._intake.poll()))
+        self._catch_up()
         if self.partitions.opening:
             self._open_partitions()
         answered = self._answered()
@@ -202,6 +208,13 @@ class Pipeline:
         if self._intake.taking:
             self.partitions.hold(self._order.ahead())
         self._fill(self._order.take(self._intake.room))
+
+    def _catch_up(self) -> None:
+        """After an outage one worker reads what lags; what others may have older is waited for."""
+        if self._catching_up.watching:
+            if self._catching_up.step(self.partitions.inputs(), self._now()):
+                self._read_anew()
+            self._order.holding = self._catching_up.holding
 
     # Decode and translate
 
@@ -301,9 +314,13 @@ class Pipeline:
         return True
 
     def _start_over(self, reason: str) -> None:
+        """A transaction failed: nobody knows better than the group what of it is written."""
+        self._read_anew()
+        self._observer.aborted(reason)
+
+    def _read_anew(self) -> None:
         """Everything in hand is dropped, and read again from where the group says."""
         for partition in self.partitions.asleep():
             self._observer.parked(partition, None)
         self.partitions.start_over(self._in_hand.items(), self._order.first())
-        self._observer.aborted(reason)
         self._in_hand.drop_lost(self.partitions.all())

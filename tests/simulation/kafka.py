@@ -13,7 +13,14 @@ from typing import cast
 
 from worker.core.assignment import Opening, opening
 from worker.core.errors import Aborted, Unsettled
-from worker.core.ports import Announcement, Commit, Headers, Polled, TopicPartition
+from worker.core.ports import (
+    Announcement,
+    Commit,
+    GroupLook,
+    Headers,
+    Polled,
+    TopicPartition,
+)
 
 ANSWERED_LATE = 0.5
 """How often the loop goes on working while a transaction is waited for."""
@@ -70,6 +77,9 @@ class FakeKafka:
     lost_seeks: float = 0.0
     """How often a client says that it was placed, and reads on where it was."""
 
+    sticky: float = 0.0
+    """How often a partition stays where it is when the group is balanced."""
+
     late_offsets: float = 0.0
     """How often a question where the group stands is not answered yet."""
 
@@ -111,9 +121,13 @@ class FakeKafka:
         self.generation += 1
         for place in self.places:
             owner = next((m for m in self.members.values() if place in m.owned), None)
-            to = rng.choice(sorted(self.members))
+            takers = sorted(name for name, one in self.members.items() if one.reads(place))
+            if owner is not None and rng.random() < self.sticky and owner.name in takers:
+                continue
+            to = rng.choice(takers) if takers else ""
             if owner is None and place not in self.moving:
-                self.members[to].gain(place)
+                if to:
+                    self.members[to].gain(place)
             elif owner is not None and owner.name != to:
                 self.moving[place] = to
                 owner.revoke(place)
@@ -121,7 +135,7 @@ class FakeKafka:
     def released(self, place: TopicPartition) -> None:
         """Its owner let a partition go: whoever it was meant for gets it."""
         to = self.moving.pop(place, None)
-        if to in self.members:
+        if to in self.members and self.members[to].reads(place):
             self.generation += 1
             self.members[to].gain(place)
 
@@ -143,6 +157,28 @@ class FakeSource:
 
     known_generation: int = 0
     expelled: bool = False
+
+    input_topics: tuple[str, ...] = ("events", "urgent")
+    inputs: bool = True
+    """Does it take part in reading the inputs?"""
+
+    def reads(self, place: TopicPartition) -> bool:
+        return self.inputs or place[0] not in self.input_topics
+
+    @property
+    def input_partitions(self) -> Sequence[TopicPartition]:
+        return [place for place in self.kafka.places if place[0] in self.input_topics]
+
+    def read_inputs(self, *, reading: bool) -> None:
+        self.inputs = reading
+        self.kafka.balance(self.rng)
+
+    def look(self) -> GroupLook | None:
+        places = self.input_partitions
+        committed = {place: max(0, self.kafka.commits.get(place, (0, ""))[0]) for place in places}
+        return GroupLook(
+            committed, {place: len(self.kafka.logs.get(place, [])) for place in places}
+        )
 
     def gain(self, place: TopicPartition) -> None:
         self.owned.add(place)

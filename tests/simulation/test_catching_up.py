@@ -69,6 +69,27 @@ def test_after_an_outage_the_same_is_refused_as_without_it(seed: int) -> None:
     ]
     rates = Rates(abort=0.05, crash=0.01, balance=0, expel=0.01)
     world = SimulatedCluster(seed, places, workers=1, rates=rates, events_max=rng.randint(2, 12))
+    _with_outages(world, rng, places)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_several_workers_refuse_what_one_does(seed: int, workers: int) -> None:
+    """One of them catches up for all; rebalances, and kills of any of them, meanwhile."""
+    rng = random.Random(seed)
+    places: list[TopicPartition] = [
+        (topic, number) for topic in ("events", "urgent") for number in range(rng.randint(1, 4))
+    ]
+    rates = Rates(abort=0.02, crash=0.002, balance=0.005, expel=0)
+    world = SimulatedCluster(seed, places, workers=workers, rates=rates, hand_over=True)
+    world.kafka.sticky = 0.8
+    _with_outages(world, rng, places)
+
+
+def _with_outages(
+    world: SimulatedCluster, rng: random.Random, places: list[TopicPartition]
+) -> None:
+    """Everything is produced while no worker runs; some outages come before the last is over."""
     made = spending(rng, 90)
     stretches = [made[:20], made[20:60], made[60:]]
     time_ms = START_MS

@@ -27,6 +27,7 @@ from worker.ledger.embedded import EmbeddedLedger
 from worker.pipeline import Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
+from worker.stages.catching_up import HandOver
 from worker.stages.decode import EventReader
 from worker.stages.intake import InputSettings
 from worker.stages.item import Item
@@ -41,6 +42,7 @@ RULES = load(Path(__file__).parent / "rules.yaml")
 TRANSLATOR = Translator(RULES)
 GROUP = "simulated"
 LIMIT_SECONDS = 5.0
+HAND_OVER_SECONDS = 4.0
 PARKED = {"parked.1": 200, "parked.2": 700}
 """Each parked topic's delay in milliseconds."""
 
@@ -184,6 +186,9 @@ class SimulatedCluster:
     """Of each worker's batches; 0 draws a number for each."""
 
     skew_seconds: float = 0.2
+    hand_over: bool = False
+    """Does one worker catch up for all?"""
+
     events_limit: int = 0
     """After how many records each worker stops taking more; 0: never."""
 
@@ -219,6 +224,7 @@ class SimulatedCluster:
                 limits=Limits(self.events_max or self.rng.randint(1, 12), self.legs_max, 1 << 20),
                 linger_seconds=0.01,
                 patience=Patience(self.skew_seconds, LIMIT_SECONDS),
+                hand_over=HandOver(self.skew_seconds, HAND_OVER_SECONDS),
                 events_limit=self.events_limit,
             ),
             source=source,
@@ -230,6 +236,7 @@ class SimulatedCluster:
             ledger_thread=thread,
             now=lambda: self.time,
             wall_ms=self.wall_ms,
+            shared=source if self.hand_over else None,
         )
         self.alive[name] = (pipeline, thread)
         self.kafka.balance(self.rng)

@@ -255,6 +255,11 @@ class BatchSettings(Section):
     skew_limit_seconds: float = Field(default=60, gt=0, le=86_400, allow_inf_nan=False)
     """Seconds after which the others go on without a lagging partition that brings nothing."""
 
+    hand_over_seconds: float = Field(default=0, ge=0, le=600, allow_inf_nan=False)
+    """Above 0 (try 20), one worker of a group that lags after an outage reads all of the backlog,
+    in order, and the others stand by; so long is waited for them, and for one that does not go on.
+    0: each reads its own partitions in order, whatever the others do."""
+
     legs_max: int = Field(default=0, ge=0, le=8189)
     """Legs in a batch; `0`: as many as the ledger takes in one request."""
 

@@ -230,6 +230,34 @@ class GroupMember(Protocol):
         ...
 
 
+class GroupLook(NamedTuple):
+    """Where the group is on every input partition.
+
+    committed: its offsets; the first record's where there is none.
+    ends: of the partitions, asked for before that.
+    """
+
+    committed: Mapping[TopicPartition, int]
+    ends: Mapping[TopicPartition, int]
+
+
+class SharedInputs(Protocol):
+    """Input partitions that other members of the group may read as well."""
+
+    @property
+    def input_partitions(self) -> Sequence[TopicPartition]:
+        """All of them, whoever has them now; without those of parked topics."""
+        ...
+
+    def look(self) -> GroupLook | None:
+        """Where the group is. Never waits; None: not known yet, ask again."""
+        ...
+
+    def read_inputs(self, *, reading: bool) -> None:
+        """Take part in reading them, or leave them to the others and keep to parked topics."""
+        ...
+
+
 class Announcer(Protocol):
     """Writes announcements and offsets, all or none."""
 

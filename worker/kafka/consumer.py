@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from worker.core.assignment import Opening
 from worker.core.errors import DependencyUnavailable
-from worker.core.ports import Commit, Polled, Record, TopicPartition
+from worker.core.ports import Commit, GroupLook, Polled, Record, TopicPartition
 from worker.kafka.connection import (
     FOR_GOOD,
     NOT_ALLOWED,
@@ -59,21 +59,24 @@ _log = structlog.get_logger(__name__)
 class Consumer:
     """Consumes the input topics as one member of the group.
 
+    parked: those of the topics whose records wait until they are due.
     while_waiting: called between tries, so that a slow broker does not look like a hang.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - who it is, and what it reads
         self,
         connection: KafkaConnection,
         *,
         group: str,
         topics: Sequence[str],
+        parked: Sequence[str] = (),
         instance: str = "",
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._while_waiting = while_waiting
         self._connection = connection
         self._topics = topics
+        self._parked = parked
         self._looked_for_brokers_at = 0.0
         self._lost: list[TopicPartition] = []
         self.sessions_lost = 0
@@ -88,12 +91,28 @@ class Consumer:
         self._consumer = connection.consumer(group, {**own, **member}, _DEFAULTS)
         self._group_offsets = GroupOffsets(connection.consumer(group, own, _DEFAULTS), connection)
         self._input_partitions = self._partitions_of_inputs()
+        self.read_inputs(reading=True)
+
+    def read_inputs(self, *, reading: bool) -> None:
+        """Take part in reading the inputs, or leave them to other members and keep to parked ones.
+
+        With the cooperative protocol only what changes hands is revoked.
+        """
         self._consumer.subscribe(
-            list(topics),
+            list(self._topics if reading else self._parked),
             on_assign=_recorder(self._gained),
             on_revoke=_recorder(self._lost),
             on_lost=self._expired,
         )
+
+    @property
+    def input_partitions(self) -> Sequence[TopicPartition]:
+        """Every partition that is read, without those of parked topics."""
+        return [each for each in self._input_partitions if each[0] not in self._parked]
+
+    def look(self) -> GroupLook | None:
+        """Where the group is on the input partitions; None: not known yet, ask again."""
+        return self._group_offsets.look(self.input_partitions)
 
     def _expired(self, _: object, partitions: list[ClientPartition]) -> None:
         self.sessions_lost += 1

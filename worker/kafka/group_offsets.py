@@ -10,7 +10,7 @@ A thread, because a dead worker's open transaction can hide the commit for many 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.assignment import Opening, opening
-from worker.core.ports import TopicPartition
+from worker.core.ports import GroupLook, TopicPartition
 from worker.kafka.connection import LEADERLESS, KafkaConnection, passing
 
 TRY_SECONDS: Final = 2.0
@@ -46,6 +46,7 @@ class GroupOffsets:
         self._beyond_since: dict[TopicPartition, float] = {}
         self._reached: Future[bool] | None = None
         self._reached_at = 0.0
+        self._look: Future[GroupLook | None] | None = None
 
     def opening(self, partition: TopicPartition) -> Opening | None:
         """The group's commit against the partition's watermarks; None: not yet, ask again."""
@@ -126,6 +127,36 @@ class GroupOffsets:
             commit.error is None and commit.offset >= ends[commit.topic, commit.partition]
             for commit in found
         )
+
+    def look(self, partitions: Sequence[TopicPartition]) -> GroupLook | None:
+        """Ends and commits of these; None: not yet, ask again."""
+        if self._look is None:
+            self._look = self._thread.submit(self._ask_look, list(partitions))
+        if not self._look.done():
+            return None
+        answer, self._look = self._look.result(), None
+        return answer
+
+    def _ask_look(self, partitions: list[TopicPartition]) -> GroupLook | None:
+        asked = [ClientPartition(*partition) for partition in partitions]
+        try:
+            marks = {
+                (one.topic, one.partition): self._client.get_watermark_offsets(
+                    one, timeout=TRY_SECONDS
+                )
+                for one in asked
+            }
+            found = self._client.committed(asked, timeout=TRY_SECONDS)
+        except KafkaException as error:
+            self._must_pass(error)
+            return None
+        if any(one.error is not None for one in found):
+            return None
+        committed = {
+            (one.topic, one.partition): max(one.offset, marks[one.topic, one.partition][0])
+            for one in found
+        }
+        return GroupLook(committed, {partition: high for partition, (_, high) in marks.items()})
 
     def _must_pass(self, error: KafkaException) -> None:
         """The broker does not give the offsets: for now, or it is raised."""

@@ -160,8 +160,11 @@ class _Cut:
             self.waiting[partition] = (item, predecessor)
 
     def _fits(self, item: Item) -> bool:
-        full = bool(self.now) and self.legs + item.legs > self.legs_max
-        return not (full or self.closed) and item.assignment.may_submit(item.offset)
+        if bool(self.now) and self.legs + item.legs > self.legs_max:
+            return False
+        if not item.assignment.may_submit(item.offset):
+            self.closed = True  # a commit comes first: nothing younger of others is to overtake it
+        return not self.closed
 
     def _predecessor(self, item: Item) -> Item | None:
         if not self.offered or id(item) in self.without_waiting:

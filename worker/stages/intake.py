@@ -9,6 +9,7 @@ from typing import Final
 
 from worker.core.ports import GroupMember, Polled, TopicPartition
 from worker.stages.batch import Limits
+from worker.stages.catching_up import CatchingUp, HandOver
 from worker.stages.in_hand import InHand
 from worker.stages.partitions import InputTopic, Partitions
 from worker.stages.time_order import Patience, TimeOrder
@@ -37,6 +38,7 @@ class InputSettings:
     limits: of a batch.
     linger_seconds: how long a batch waits for more events.
     patience: how long records wait for older ones.
+    hand_over: how long workers wait for each other.
     events_limit: stop taking records after so many; 0 means never.
     """
 
@@ -45,6 +47,7 @@ class InputSettings:
     limits: Limits
     linger_seconds: float
     patience: Patience
+    hand_over: HandOver
     events_limit: int = 0
 
 
@@ -68,16 +71,19 @@ class Intake:
         source: GroupMember,
         partitions: Partitions,
         order: TimeOrder,
+        catching_up: CatchingUp,
         in_hand: InHand,
         now: Callable[[], float],
     ) -> None:
         self._order = order
+        self._catching_up = catching_up
         self._inputs = inputs
         self._source = source
         self._partitions = partitions
         self._in_hand = in_hand
         self._now = now
         self._reading = Reading.TAKING
+        self._paused_at = 0.0
 
     @property
     def taking(self) -> bool:
@@ -109,12 +115,14 @@ class Intake:
         if not self.taking:
             self._source.resume(self._partitions.awake())
             self._reading = Reading.TAKING
+            self._catching_up.paused(self._now() - self._paused_at)
 
     def _pause(self) -> None:
         """Taking → paused."""
         if self.taking:
             self._source.pause(self._partitions.opened())
             self._order.paused()
+            self._paused_at = self._now()
             self._reading = Reading.PAUSED
 
     def _records(self) -> Polled:

@@ -124,6 +124,10 @@ class Partitions:
         """Every partition that is ours."""
         return list(self._assignments)
 
+    def inputs(self) -> list[TopicPartition]:
+        """Every partition that is ours, but those of parked topics."""
+        return [partition for partition, one in self._assignments.items() if not one.delay_ms]
+
     def opened(self) -> list[TopicPartition]:
         """The partitions whose records are taken, now or when they are due."""
         return [

@@ -142,6 +142,8 @@ class TimeOrder:
         self._queues: dict[Assignment, PartitionQueue] = {}
         self._ready: deque[OwnedRecord] = deque()
         self._ahead: frozenset[TopicPartition] = frozenset()
+        self.holding = False
+        """Nothing goes on: other workers may have what is older."""
         self.waits_for: list[TopicPartition] = []
         """The lagging partitions that must bring something before more can be taken."""
         self.waits_since: float | None = None
@@ -232,7 +234,7 @@ class TimeOrder:
 
     def _release(self, now: float) -> None:
         """What no lagging partition can be older than is ready."""
-        if not any(queue.keys for queue in self._queues.values()):
+        if self.holding or not any(queue.keys for queue in self._queues.values()):
             self.waits_for, self.waits_since = [], None
             return
         newest = EVERYTHING

@@ -19,7 +19,7 @@ from worker.config.translator import translator_of
 from worker.core.errors import DependencyUnavailable
 from worker.core.event import Reason
 from worker.core.outcome import OutcomeKind
-from worker.core.ports import Commit, GroupMember, Ledger
+from worker.core.ports import Commit, GroupMember, Ledger, SharedInputs
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.visible import without_credentials
@@ -43,6 +43,7 @@ from worker.observe.watchdog import Watchdog
 from worker.pipeline import Pipeline
 from worker.rulebooks.load import load
 from worker.stages.batch import Limits
+from worker.stages.catching_up import HandOver
 from worker.stages.decode import EventReader
 from worker.stages.intake import InputSettings
 from worker.stages.partitions import InputTopic
@@ -123,7 +124,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         clock = LedgerClock(opened)
         legs_max = _reach_ledger(counted, clock, thread, settings)
         health = Health(deadline_seconds=settings.ledger.deadline_seconds)
-        source = stack.enter_context(closing(_source(settings, list(reads), health)))
+        source = stack.enter_context(closing(_source(settings, reads, health)))
         metrics = _outputs(stack, settings, health, counted, rulebook)
         limits = None if embedded_broker else read_limits(settings)
         registry = open_registry(settings, while_waiting=health.beat)
@@ -147,6 +148,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             ledger_thread=thread,
             now=time.monotonic,
             wall_ms=clock.now_ms,
+            shared=_shared(settings, source, reads, embedded_broker=embedded_broker),
         )
         metrics.order_waiting(lambda: pipeline.waiting_seconds)
         watchdog = Watchdog(health=health, limit_seconds=settings.kafka.hang_seconds)
@@ -206,6 +208,7 @@ def _inputs(
         limits=Limits(batch.events_max, legs_max, batch.bytes_max),
         linger_seconds=batch.linger_ms / 1000,
         patience=Patience(batch.skew_seconds, batch.skew_limit_seconds),
+        hand_over=HandOver(min(batch.skew_seconds, 1.0), batch.hand_over_seconds),
         events_limit=events_limit,
     )
 
@@ -236,11 +239,12 @@ _LIVE: Final = Variant(
 )
 
 
-def _source(settings: Settings, topics: Sequence[str], health: Health) -> Consumer:
+def _source(settings: Settings, reads: Mapping[str, InputTopic], health: Health) -> Consumer:
     return Consumer(
         connection_of(settings),
         group=settings.kafka.group_id,
-        topics=topics,
+        topics=list(reads),
+        parked=[topic for topic, read_as in reads.items() if read_as.delay_ms],
         instance=settings.kafka.group_instance_id,
         while_waiting=health.beat,
     )
@@ -253,6 +257,15 @@ def _decoder(settings: Settings, registry: Registry | None, health: Health) -> D
     schemas = LiveSchemas(registry)
     health.registry_waiting_seconds = lambda: schemas.waiting_seconds
     return Decoder({}, schemas.reader)
+
+
+def _shared(
+    settings: Settings, source: Consumer, reads: Mapping[str, InputTopic], *, embedded_broker: bool
+) -> SharedInputs | None:
+    """For workers of one group that wait for each other; who stands by keeps to parked topics."""
+    parked = any(read_as.delay_ms for read_as in reads.values())
+    wanted = settings.batch.hand_over_seconds and parked and not embedded_broker
+    return source if wanted else None
 
 
 def _announcer(
