@@ -70,7 +70,10 @@ def counts_are_of_what_is_in_it(of: Batch) -> None:
     assert of.legs == sum(one.legs for one in of.items)
     assert of.size_bytes == sum(one.size_bytes for one in of.items)
     assert of.room == of.limits.events_max - len(of.items)
-    assert of.urgent == any(one.attempts > 0 for one in of.items)
+    assert of.urgent == any(
+        one.attempts > 0 or (isinstance(one.translated, Chain) and one.translated.sync)
+        for one in of.items
+    )
 
 
 def test_what_went_makes_nothing_urgent() -> None:
@@ -87,6 +90,9 @@ def test_what_went_makes_nothing_urgent() -> None:
     of.drop_lost([kept])
     counts_are_of_what_is_in_it(of)
     assert not of.urgent
+    of.add(item(6, chain(3, 1)._replace(sync=True), kept))
+    assert of.urgent
+    counts_are_of_what_is_in_it(of)
 
 
 def _firsts(items: list[Item]) -> list[Item]:
