@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,43 @@ def test_a_deep_body_of_a_recursive_schema_ends_nothing() -> None:
     reader = event_reader(json.dumps(NODE))
     with pytest.raises(AvroUnreadable, match="recursive"):
         reader.read(frame(7) + b"\x02" * 30_000 + b"\x00")
+
+
+LEAVES: list[Any] = [None, 0, -1, 1.5, "", "string", "long", "null", [], {}, ["null"], True]
+
+
+def mutated(schema: Any, chance: random.Random) -> Any:
+    """The schema with a few of its parts replaced, left out or exchanged."""
+    made = copy.deepcopy(schema)
+    for _ in range(chance.randint(1, 3)):
+        at: Any = made
+        while True:
+            keys = list(at) if isinstance(at, dict) else range(len(at))
+            if not keys:
+                break
+            key = chance.choice(list(keys))
+            if isinstance(at[key], dict | list) and at[key] and chance.random() < 0.8:
+                at = at[key]
+                continue
+            if chance.random() < 0.3:
+                del at[key]
+            else:
+                at[key] = copy.deepcopy(chance.choice([*LEAVES, schema["fields"]]))
+            break
+    return made
+
+
+def test_whatever_a_registry_holds_ends_nothing() -> None:
+    """Mutated schemas, and bodies of ours read under them: an event or a dead letter, each time."""
+    chance = random.Random(7)
+    schema, body = payment_schema(), written(payment_schema())
+    refused = 0
+    for _ in range(600):
+        reader = event_reader(json.dumps(mutated(schema, chance)))
+        refused += isinstance(reader, RefusedBodies)
+        decoder = Decoder({}, lambda _, reader=reader: reader)  # type: ignore[misc]
+        for _ in range(3):
+            cut = chance.randrange(6, len(body))
+            value = body[:cut] + bytes([chance.randrange(256)]) + body[cut + 1 :]
+            assert isinstance(decoder.decode(value), Event | Dead)
+    assert 50 < refused < 590

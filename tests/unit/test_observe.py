@@ -288,6 +288,17 @@ def test_ready_when_assigned_and_answered(
     assert health.ready().ok is ready
 
 
+def test_not_ready_while_the_registry_is_waited_for() -> None:
+    """Records that wait for their schemas beyond the deadline show in /readyz, with how long."""
+    health = Health(deadline_seconds=10)
+    health.assigned = True
+    assert health.ready().ok
+    health.registry_waiting_seconds = lambda: 10.5
+    told = health.ready()
+    assert (told.ok, told.fields["registry_waiting_seconds"]) == (False, 10.5)
+    assert health.live().ok
+
+
 @pytest.fixture
 def health() -> Health:
     return Health(deadline_seconds=10)

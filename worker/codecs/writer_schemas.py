@@ -32,7 +32,16 @@ DEPTH_MAX: Final = 128
 PARTS_MAX: Final = 10_000
 """How many types a record may have when every reference is written out."""
 
-_PARSE_ERRORS: Final = (ValueError, KeyError, TypeError, AttributeError, SchemaParseException)
+_PARSE_ERRORS: Final = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    SchemaParseException,
+)
+"""What fastavro and the walks below raise on JSON that is not of a schema's form."""
 _PRIMITIVE_BYTES: Final = {"null": 0, "float": 4, "double": 8}
 
 
@@ -60,6 +69,8 @@ def event_reader(text: str, references: Sequence[str] = ()) -> BodyReader:
         return _reader(parsed_writer(text, references))
     except RefusedSchema as refused:
         return RefusedBodies(str(refused))
+    except _PARSE_ERRORS as error:
+        return RefusedBodies(_no_schema(error))
 
 
 def parsed_writer(
@@ -79,15 +90,20 @@ def parsed_writer(
             parse_schema(_loaded(each, defaults), named_schemas=named)
         writer = parse_schema(_loaded(text, defaults), named_schemas=named)
     except _PARSE_ERRORS as error:
-        raise RefusedSchema(
-            f"the registered schema is no Avro schema ({type(error).__name__})"
-        ) from None
+        raise RefusedSchema(_no_schema(error)) from None
     if not isinstance(writer, dict) or writer.get("type") != "record":
         kind = writer if isinstance(writer, str) else "a union"
         kind = str(writer.get("type")) if isinstance(writer, dict) else kind
         raise RefusedSchema(f"the schema is of {kind}, and an event is a record")
-    _measure(writer, named, [])
-    return {**_Inlining(named, set()).schema(writer)}
+    try:
+        _measure(writer, named, [])
+        return {**_Inlining(named, set()).schema(writer)}
+    except _PARSE_ERRORS as error:
+        raise RefusedSchema(_no_schema(error)) from None
+
+
+def _no_schema(error: Exception) -> str:
+    return f"the registered schema is no Avro schema ({type(error).__name__})"
 
 
 def _loaded(text: str, defaults: bool) -> Any:  # noqa: ANN401, FBT001 - parsed JSON
@@ -135,6 +151,7 @@ def _measured(schema: Any, named: dict[str, Any], inside: list[str]) -> _Measure
         return _Measure(1, 1 + sum(each.parts for each in branches))
     match schema["type"]:
         case "record":
+            _check_names(schema["fields"])
             within = [*inside, schema["name"]]
             fields = [_measure(each["type"], named, within) for each in schema["fields"]]
             parts = 1 + sum(each.parts for each in fields)
@@ -148,6 +165,14 @@ def _measured(schema: Any, named: dict[str, Any], inside: list[str]) -> _Measure
             return _Measure(int(schema.get("size", 1)), 1)
         case other:
             return _measure(other, named, inside)
+
+
+def _check_names(fields: list[Any]) -> None:
+    """Fastavro takes any JSON for the names and aliases of fields."""
+    for each in fields:
+        names = [each["name"], *each.get("aliases", ())]
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("a name that is no text")
 
 
 def _measured_name(name: str, named: dict[str, Any], inside: list[str]) -> _Measure:

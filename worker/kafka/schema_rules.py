@@ -95,7 +95,7 @@ def incompatible(one: str, other: str) -> list[str]:
     for reader, writer in ((one, other), (other, one)):
         try:
             found = check().get_compatibility(parse(reader), parse(writer))
-        except (AvroException, RecursionError) as error:
+        except (AvroException, RecursionError, ValueError, LookupError, TypeError) as error:
             return [f"it cannot be compared ({type(error).__name__})"]
         if found.compatibility != SchemaCompatibilityType.compatible:
             said.append("; ".join(sorted(map(str, found.messages))))
