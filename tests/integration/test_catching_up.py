@@ -82,3 +82,16 @@ def test_what_was_funded_when_it_was_made_is_posted(kafka: KafkaBroker, ledger: 
     charged = {f"evt_c{number}" for number in range(PAIRS) if number % UNFUNDED_EVERY}
     paid = {f"evt_p{number}" for number in range(PAIRS)} - refused
     assert {one["event_id"] for one in cluster.posted()} == charged | paid
+
+
+def test_of_several_workers_one_catches_up(kafka: KafkaBroker, ledger: str) -> None:
+    """Three start together after the outage: what was not funded is refused, and nothing else."""
+    cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=3)
+    cluster.extra["LEDGER_WORKER_BATCH__HAND_OVER_SECONDS"] = "20"
+    produce(cluster, list(pairs(int(time.time() * 1000) - HOUR_MS)))
+    outcomes = cluster.drain("g", processes=3)
+    refused = {
+        number for number in range(PAIRS) if not number % UNFUNDED_EVERY or not number % EARLY_EVERY
+    }
+    assert outcomes["rejected"] == len(refused)
+    assert outcomes["posted"] == 2 * PAIRS - len(refused) - PAIRS // UNFUNDED_EVERY
