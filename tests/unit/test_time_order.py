@@ -9,8 +9,13 @@ import pytest
 
 from worker.core.assignment import Assignment
 from worker.core.ports import Headers, TopicPartition
-from worker.stages import time_order
-from worker.stages.time_order import OwnedRecord, Patience, TimeOrder, timestamps_ms
+from worker.stages.time_order import (
+    AheadLimits,
+    OwnedRecord,
+    Patience,
+    TimeOrder,
+    timestamps_ms,
+)
 
 NOW_MS = 1_000_000
 SKEW, LIMIT = 1.0, 1000.0
@@ -59,6 +64,7 @@ class World:
     broker: dict[TopicPartition, int] = field(default_factory=dict)
     passed: list[TopicPartition] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    limits: AheadLimits = field(default_factory=AheadLimits)
 
     def __post_init__(self) -> None:
         self.assignments = {each: Assignment(*each, "role", 0, opened=True) for each in self.which}
@@ -67,6 +73,7 @@ class World:
             rank_of=RANKS.__getitem__,
             lag=lambda partition, offset: self.broker.get(partition, 0) - offset,
             passes=self.passed.append,
+            ahead=self.limits,
         )
         self.order.follow(self.assignments.values())
 
@@ -253,11 +260,10 @@ def test_parked_records_wait_for_nobody() -> None:
     assert world.taken() == [1, 2]
 
 
-def test_who_reads_far_ahead_is_to_be_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limits", [AheadLimits(8, 1, 1 << 20), AheadLimits(1 << 20, 1, 16)])
+def test_who_reads_far_ahead_is_to_be_paused(limits: AheadLimits) -> None:
     """Until half of it is taken; bytes count as records do."""
-    monkeypatch.setattr(time_order, "AHEAD_RECORDS", 8)
-    monkeypatch.setattr(time_order, "AHEAD_RECORDS_LEAST", 1)
-    world = World((PAY, COMMANDS))
+    world = World((PAY, COMMANDS), limits=limits)
     world.read(COMMANDS, 1, 2, 3)
     assert world.order.ahead() == frozenset()
     world.read(COMMANDS, 4)
@@ -271,7 +277,14 @@ def test_who_reads_far_ahead_is_to_be_paused(monkeypatch: pytest.MonkeyPatch) ->
     world.more(PAY, 1)
     assert world.taken() == [3, 3]
     assert world.order.ahead() == frozenset()
-    monkeypatch.setattr(time_order, "AHEAD_BYTES", 4)
+
+
+def test_a_share_has_its_least() -> None:
+    """However many partitions there are."""
+    world = World((PAY, COMMANDS), limits=AheadLimits(2, 3, 1 << 20))
+    world.read(COMMANDS, 1, 2)
+    assert world.order.ahead() == frozenset()
+    world.read(COMMANDS, 3)
     assert world.order.ahead() == {COMMANDS}
 
 

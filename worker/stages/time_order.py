@@ -119,6 +119,19 @@ class PartitionQueue:
         return keys, records
 
 
+class AheadLimits(NamedTuple):
+    """How much is read ahead of its time, all partitions together.
+
+    records: shared by the partitions.
+    records_least: one partition's share of that is never smaller.
+    size_bytes: of values, shared in the same way.
+    """
+
+    records: int = AHEAD_RECORDS
+    records_least: int = AHEAD_RECORDS_LEAST
+    size_bytes: int = AHEAD_BYTES
+
+
 class TimeOrder:
     """Puts records of several partitions in order; those of parked topics wait for nobody.
 
@@ -134,8 +147,10 @@ class TimeOrder:
         rank_of: Callable[[str], int],
         lag: Callable[[TopicPartition, int], int | None],
         passes: Callable[[TopicPartition], None],
+        ahead: AheadLimits = AheadLimits(),  # noqa: B008 - it is frozen
     ) -> None:
         self._patience = patience
+        self._ahead_limits = ahead
         self._rank_of = rank_of
         self._lag = lag
         self._passes = passes
@@ -299,8 +314,9 @@ class TimeOrder:
     def ahead(self) -> frozenset[TopicPartition]:
         """The partitions that have read far more than may be taken: they are to be paused."""
         shares = max(len(self._queues), 1)
-        records = max(AHEAD_RECORDS // shares, AHEAD_RECORDS_LEAST)
-        size_bytes = AHEAD_BYTES // shares
+        limits = self._ahead_limits
+        records = max(limits.records // shares, limits.records_least)
+        size_bytes = limits.size_bytes // shares
         self._ahead = frozenset(
             [
                 queue.partition
