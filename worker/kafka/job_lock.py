@@ -120,10 +120,10 @@ class JobLock:
         deadline = time.monotonic() + REACH_SECONDS
         while True:
             try:
-                asked = self._admin.describe_consumer_groups(
+                described = self._admin.describe_consumer_groups(
                     [self._group], request_timeout=REACH_SECONDS
                 )
-                about = asked[self._group].result()
+                about = described[self._group].result()
             except KafkaException as error:
                 cause = error.args[0]
                 if cause.code() == KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001

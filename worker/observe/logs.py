@@ -7,11 +7,13 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from worker.core.visible import visible
 
@@ -58,6 +60,13 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=least, handlers=[_Forward(now)], force=True)
+
+
+def log_internal_error(log: FilteringBoundLogger, error: Exception) -> None:
+    """An error that a server survives, by type and line: its text could hold what was sent."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    line = f"{Path(frame.filename).name}:{frame.lineno}"
+    log.error("internal_error", error=type(error).__name__, place=line)
 
 
 def _for_programs() -> list[Processor]:

@@ -33,10 +33,10 @@ def portions(taken: Taken) -> Iterator[Taken]:
 
 
 def _smaller(portion: Taken, sizes: Sequence[int]) -> Iterator[Taken]:
-    first = held = 0
+    first = total = 0
     for number, size in enumerate(sizes):
-        if number > first and held + size > BYTES_MAX:
+        if number > first and total + size > BYTES_MAX:
             yield portion[first:number]
-            first, held = number, 0
-        held += size
+            first, total = number, 0
+        total += size
     yield portion[first:]

@@ -20,8 +20,8 @@ from typing import Any, Final, Literal
 from worker.core.errors import UsageError
 from worker.core.ports import newest_timestamp
 from worker.core.wire import pack_account, pack_transfer
+from worker.jobs.batched import batched
 from worker.jobs.export.rows import ExportRow, account_fields, transfer_fields
-from worker.jobs.portions import portions
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers
 
@@ -152,14 +152,14 @@ def finish(
     if export.manifest["complete"]:
         return export.manifest
     cut = int(export.manifest["cut"])
-    for page in portions(
+    for page in batched(
         all_transfers(books.ledger, start_ns=export.next_timestamp("transfers"), end_ns=cut + 1),
         export.manifest["part_rows"],
     ):
         rows = transfer_fields(books, page)
         export.add("transfers", rows, b"".join(map(pack_transfer, page)), page[-1].timestamp)
         written("transfers", len(page))
-    for accounts in portions(
+    for accounts in batched(
         all_accounts(books.ledger, start_ns=export.next_timestamp("accounts")),
         export.manifest["part_rows"],
     ):

@@ -253,7 +253,7 @@ class SettlementFeed:
     def _take_outcomes(
         self, objects: Iterable[StripeObject], read: Callable[[StripeObject], Iterator[Told]]
     ) -> None:
-        told = {
+        outcomes = {
             each["id"]: outcome
             for each in objects
             if each["id"] not in self._outcomes
@@ -263,17 +263,17 @@ class SettlementFeed:
             name: self._lists.origin.event(
                 f"list/{each.kind}/{name}", each.kind, each.created, each.about
             )
-            for name, each in told.items()
+            for name, each in outcomes.items()
         }
         bodies: list[tuple[str, Mapping[str, Any]]] = [
             (self._plan.payments, event) for event in events.values() if self._lost.missing(event)
         ]
         records = [event_record(topic, body) for topic, body in bodies]
         records += [
-            self._outcome_record(name, {"created": each.created}) for name, each in told.items()
+            self._outcome_record(name, {"created": each.created}) for name, each in outcomes.items()
         ]
         self._write(records, bodies)
-        self._outcomes |= {name: each.created for name, each in told.items()}
+        self._outcomes |= {name: each.created for name, each in outcomes.items()}
 
     def _forget_outcomes(self, now: int) -> None:
         """What no list is asked for any more."""

@@ -8,10 +8,8 @@ three days. No log line and no answer holds a body, a header or a secret.
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Final, NamedTuple, Protocol
 
@@ -22,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from worker.jobs.feed.records import parsed, record_key, type_of
 from worker.jobs.feed.signature import refusal
 from worker.observe.feed_metrics import FeedMetrics
+from worker.observe.logs import log_internal_error
 
 WAITING_MAX: Final = 2_000
 """Deliveries that wait for Kafka at once; more are told to come again."""
@@ -129,8 +128,10 @@ class WebhookApp:
         began = perf_counter()
         try:
             answer = await self._answer(scope, receive)
+        except ConnectionResetError:  # the client left
+            answer = FAULT
         except Exception as error:  # noqa: BLE001 - the last resort: one request must not end us
-            _log_internal(error)
+            log_internal_error(_log, error)
             answer = FAULT
         self._metrics.answered(answer.status, perf_counter() - began)
         await _send(answer, send)
@@ -226,15 +227,3 @@ async def _send(answer: _Answer, send: Send) -> None:
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _log_internal(error: Exception) -> None:
-    """Type and position only: an exception's text could hold what was sent."""
-    if isinstance(error, ConnectionResetError):
-        return
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    _log.error(
-        "internal_error",
-        error=type(error).__name__,
-        place=f"{Path(frame.filename).name}:{frame.lineno}",
-    )

@@ -15,7 +15,7 @@ from typing import Final
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.ports import Announcement, Commit, Record, TopicPartition
-from worker.jobs.portions import portions
+from worker.jobs.batched import batched
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
 from worker.kafka.job_lock import JobLock
@@ -147,7 +147,7 @@ class _Job:
             choosing.took(record)
         total = count_offsets(left)
         records = progress.over(self._letters.read(left), "letters", total=total)
-        for portion in portions(records, PORTION):
+        for portion in batched(records, PORTION):
             if self._lock is not None:
                 self._lock.keep()
             choices = choosing.choose(portion)

@@ -14,7 +14,7 @@ from worker.codecs.outbox_reader import position_text
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event
 from worker.core.ports import Record
-from worker.jobs.portions import portions
+from worker.jobs.batched import batched
 from worker.stages.decode import EventReader
 from worker.stages.post.ledger_status import ChainStatus, LedgerStatus, RequestedChain
 
@@ -103,7 +103,7 @@ class ReplayPlanner:
 
     def read(self, records: Iterable[Record]) -> ReplayPlan:
         """Every record, in order."""
-        for portion in portions(records, PORTION):
+        for portion in batched(records, PORTION):
             self._take(portion)
         return self.plan
 

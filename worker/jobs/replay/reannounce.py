@@ -23,8 +23,8 @@ from worker.core.event import Event
 from worker.core.ids import hex_id
 from worker.core.ports import Announcement, Commit, Ledger, Record, RecordPosition, newest_timestamp
 from worker.core.wire import Transfer
+from worker.jobs.batched import batched
 from worker.jobs.live.encoders import outbox_encoder
-from worker.jobs.portions import portions
 from worker.jobs.progress import Progress
 from worker.kafka.job_offsets import open_job_offsets
 from worker.kafka.job_transactions import JobTransactions
@@ -95,7 +95,7 @@ def announce_again(  # noqa: PLR0913 - a range, where to, and what tests bring a
         low = max(start_ns, result.since + 1 if result.since else 0)
         transfers = all_transfers(books.ledger, start_ns=low, end_ns=cut)
         chains = chains_of(progress.over(transfers, "transfers"))
-        for portion in portions(chains, PORTION):
+        for portion in batched(chains, PORTION):
             announcements, unannounced = reannouncer.announce(portion)
             writing.write(announcements, portion[-1][-1].timestamp)
             result.transfers += len(announcements)

@@ -6,8 +6,6 @@ No log line shows a path, because an account's key is in it.
 from __future__ import annotations
 
 import re
-import traceback
-from pathlib import Path
 from time import perf_counter
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -16,6 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.jobs.serve.answers import RequestRefused, problem
+from worker.observe.logs import log_internal_error
 from worker.observe.metrics import ServeMetrics
 
 METHODS: Final = ("GET", "HEAD")
@@ -71,7 +70,7 @@ class Middleware:
         except RequestRefused as refused:
             await problem(refused)(scope, receive, counted)
         except Exception as error:  # noqa: BLE001 - the last resort: one request must not end us
-            _log_internal(error)
+            log_internal_error(_log, error)
             if not answering:
                 fault = RequestRefused("internal_error", "a fault of the server")
                 await problem(fault)(scope, receive, counted)
@@ -129,13 +128,3 @@ def _label(routed: Scope) -> str:
     """The route as a label of the metrics, so one of a few."""
     path = getattr(routed.get("route"), "path", OTHER)
     return ACCOUNTS if path.startswith(ACCOUNTS) else str(path)
-
-
-def _log_internal(error: Exception) -> None:
-    """Type and position only: an exception's text could hold the requested key."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    _log.error(
-        "internal_error",
-        error=type(error).__name__,
-        place=f"{Path(frame.filename).name}:{frame.lineno}",
-    )

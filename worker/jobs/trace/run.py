@@ -267,12 +267,12 @@ class Tracing:
         return found
 
     def _original(
-        self, place: NamedPosition | None, letters: Mapping[RecordPosition, Sequence[Letter]]
+        self, position: NamedPosition | None, letters: Mapping[RecordPosition, Sequence[Letter]]
     ) -> RecordPosition | None:
         """The record behind a position: a parked event's is the record that waited."""
-        if place is None:
+        if position is None:
             return None
-        at = (place.topic, place.partition, place.offset)
+        at = (position.topic, position.partition, position.offset)
         waited = (about for about, several in letters.items() if any(x.at == at for x in several))
         return next(waited, at)
 
