@@ -63,6 +63,14 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
     "no list of refunds": (
         [CHARGE, refunded(200, 0, version="2023-10-16"), refunded(500, 200, version="2023-10-16")],
         {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "no list, and nothing of what was before": (
+        [CHARGE, *((kind, about, {"api_version": "2023-10-16"}) for kind, about, _ in
+                   (refunded(200, 0, version=""), refunded(500, 200, version=""), refunded(600, 500, version="")))],
+        {"customer_wallet": 300, "stripe_unsettled": 300}),
+    "the same of a partial capture": (
+        [HELD, captured(700), *(("charge.refunded", charged(amount_captured=700, amount_refunded=total), {"api_version": "2023-10-16"})
+                                for total in (200, 300, 450))],
+        {"customer_wallet": 450, "stripe_unsettled": 450}),
     "a list, and refund.created": (
         [CHARGE, refunded(200, 0, refund(200), version="2020-08-27"),
          refunded(500, 200, refund(300, 2), refund(200), version="2020-08-27"),
@@ -156,6 +164,12 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
          ("charge.captured", charged(customer=None, amount_captured=700), {}),
          ("refund.created", refund(200, reason=None), {})],
         {"unallocated": 700, "stripe_unsettled": 700}),
+    "one total told in three ways": (
+        [captured(400, 0, "charge.updated"), captured(900, 400, "charge.updated"), captured(900, 400), captured(900)],
+        {"customer_wallet": 900, "stripe_unsettled": 900}),
+    "the refund of the rest in a list, before the last capture": (
+        [captured(300), captured(700), refunded(200, 0, refund(200, reason=None), version="2020-08-27")],
+        {"customer_wallet": 700, "stripe_unsettled": 700}),
     "withdrawn in parts, lost, partly back": (
         [CHARGE, disputed("funds_withdrawn", -400), disputed("funds_withdrawn", -400, -500),
          disputed("closed", -400, -500), disputed("funds_reinstated", -400, -500, 70)],

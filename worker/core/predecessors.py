@@ -57,7 +57,7 @@ def recomputes(sought: Sought, transfers: Iterable[Transfer]) -> dict[tuple[str,
 
 
 def fill(
-    chain: Chain, found: FoundAccounts, accounts: AccountRefs, known: Collection[int]
+    chain: Chain, found: FoundAccounts, accounts: AccountRefs, known: Collection[int] = ()
 ) -> Chain | Dead:
     """The chain with its open accounts filled in, or why that cannot be.
 

@@ -22,7 +22,8 @@ TRANSACTION_KEYS: Final = (
     "on", "when", "idempotency_key", "idempotency_time", "currency", "transfers", "from", "until",
     "execution", "priority", "origin", "after", "let", "alert", "require", "more",
 )  # fmt: skip
-MORE_KEYS: Final = ("name", "idempotency_key", "transfers")
+MORE_KEYS: Final = ("name", "idempotency_key", "origin", "transfers")
+MORE_NEEDED: Final = ("name", "idempotency_key", "transfers")
 REQUIRE_KEYS: Final = ("that", "reason")
 NO_LET: Final = frozenset({"item", "origin"})
 """Names that legs use for something else."""
@@ -111,20 +112,21 @@ def _more(rule: Transaction, fields: YamlMapping, declared: LegScope) -> Transac
         return None
     what = f"{fields.what}: more"
     inner = fields.inner(node, what, known=MORE_KEYS, line=fields.line("more"))
-    if not (isinstance(node, Block) and inner.require(*MORE_KEYS)):
+    if not (isinstance(node, Block) and inner.require(*MORE_NEEDED)):
         return None
     name = inner.text("name")
     check_name(name, inner.here, "transaction", fields.mistakes)
     if rule.idempotency_key is None or rule.legs[:1] != tuple(_plain(rule.legs[:1])):
         fields.wrong("more", "`more` needs an idempotency_key, and a plain first leg")
+    origin = read_predecessor(inner, "origin", declared.shapes)
     return Transaction(
         name=name,
         on=(),
-        legs=_legs(name, inner, declared, rule.origin, currency=rule.currency is not None),
+        legs=_legs(name, inner, declared, origin, currency=rule.currency is not None),
         idempotency_key=inner.expression("idempotency_key"),
         idempotency_time=rule.idempotency_time,
         currency=rule.currency,
-        origin=rule.origin,
+        origin=origin,
         lets=rule.lets,
         line=inner.here,
     )

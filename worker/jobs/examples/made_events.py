@@ -171,4 +171,4 @@ class _EventMaker:
         elif (name == "==") == wanted and name in {"==", "!="}:
             self._set(left, constant(right))
         elif name in {"<", "<="} and wanted:
-            self._set(left, -AMOUNT)
+            self._set(left, "0" if isinstance(constant(right), str) else -AMOUNT)
