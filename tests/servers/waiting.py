@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 """For a machine that is busy: what must come has come by then."""
 
 Found = TypeVar("Found")

@@ -38,6 +38,9 @@ BALANCE_TRANSACTIONS: Final = "balance_transactions"
 SLACK_SECONDS: Final = 3_600
 """How far a webhook's record may be from its balance transaction, clocks included."""
 
+HEARD_EVERY: Final = 500
+"""Records between two polls of the group."""
+
 DAY: Final = 86_400
 OUTCOMES: Final[tuple[tuple[str, int, Callable[[StripeObject], Iterator[Told]]], ...]] = (
     ("payouts", 30 * DAY, payout_outcome),
@@ -130,7 +133,7 @@ class SettlementFeed:
         }
         self._topics.forget()
         self._written, self._judged = Recent(), Recent()
-        for record in self._topics.fresh(plan.settlements, self.window()):
+        for record in self._fresh(plan.settlements, self.window()):
             self._note_settlement(record)
 
     def look(self) -> None:
@@ -220,11 +223,17 @@ class SettlementFeed:
         """What webhooks have brought meanwhile, and settlements from elsewhere."""
         if self._plan.heal_after is None:
             return
-        for record in self._topics.fresh(self._plan.payments, start - SLACK_SECONDS):
+        for record in self._fresh(self._plan.payments, start - SLACK_SECONDS):
             self._lost.note(self._decode(record.value()), record.timestamp()[1] // 1_000)
-            self._waiting()
-        for record in self._topics.fresh(self._plan.settlements, start):
+        for record in self._fresh(self._plan.settlements, start):
             self._note_settlement(record)
+
+    def _fresh(self, topic: str, since: int) -> Iterator[Record]:
+        """Records that came since the last time; the group hears of this process meanwhile."""
+        for number, record in enumerate(self._topics.fresh(topic, since)):
+            if number % HEARD_EVERY == 0:
+                self._waiting()
+            yield record
 
     def _note_settlement(self, record: Record) -> None:
         body = parsed(record.value() or b"")

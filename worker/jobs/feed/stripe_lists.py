@@ -30,6 +30,7 @@ REQUEST_SECONDS: Final = 30.0
 TRY_SECONDS_MAX: Final = 300.0
 """How long one page is tried for."""
 
+STEP_SECONDS: Final = 1.0
 PAUSE_SECONDS: Final = 0.5
 PAUSE_SECONDS_MAX: Final = 30.0
 RATE_LIMITED: Final = 429
@@ -159,6 +160,12 @@ class StripeLists:
     def _page(self, name: str, query: Mapping[str, Any]) -> dict[str, Any]:
         return self._fetched(name, query, _is_list)
 
+    def _rest(self, seconds: float) -> None:
+        """Wait, but not on when the process is told to stop."""
+        while seconds > 0 and not self._give_up():
+            self._sleep(min(seconds, STEP_SECONDS))
+            seconds -= STEP_SECONDS
+
     def _fetched(
         self, name: str, query: Mapping[str, Any], is_whole: Callable[[object], bool]
     ) -> dict[str, Any]:
@@ -181,7 +188,7 @@ class StripeLists:
                 if waited > TRY_SECONDS_MAX or self._give_up():
                     raise _unreachable(name, error, waited) from None
                 _log.warning("stripe_again", list=name, error=_kind(error), tries=tries)
-                self._sleep(_pause(error, tries))
+                self._rest(_pause(error, tries))
             else:
                 self._metrics.requested(name, "ok")
                 return dict(page)
