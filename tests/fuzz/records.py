@@ -158,6 +158,8 @@ def _event(rng: random.Random, number: str) -> bytes:
         # Two events of one id and other legs are two chains under one tag, and no partial ones.
         own = name == "id" and isinstance(spoiled, str) and spoiled
         where[name] = f"{spoiled}{number}" if own else spoiled
+        if name == "id" and type(spoiled) is int:
+            where[name] = -int(number.replace("_", ""))
     return json.dumps(envelope).encode()
 
 
