@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker.jobs.duckdb_rows import open_database, stage_rows
+from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.reconcile.classify import classify
+from worker.jobs.reconcile.summary import CLEARING_MOVED
 from worker.jobs.reconcile.tables import TABLES
 
 Row = dict[str, Any]
@@ -93,14 +94,19 @@ def sides(**tables: Iterable[Row]) -> Sides:
     return clean | {name: list(rows) for name, rows in tables.items()}
 
 
+def stage(database: Database, tables: Sides) -> None:
+    """Every table, with these rows."""
+    for name, columns in TABLES.items():
+        declared = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+        database.execute(f"CREATE TABLE {name} ({declared})")
+        rows = [[row[column] for column in columns] for row in tables.get(name, [])]
+        stage_rows(database, name, columns, rows)
+
+
 def items(tables: Sides, *, announced: bool = True) -> list[tuple[str, bool, str]]:
     """Class, whether it differs, and the transfer or else the event, of every item."""
     with open_database() as database:
-        for name, columns in TABLES.items():
-            declared = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
-            database.execute(f"CREATE TABLE {name} ({declared})")
-            rows = [[row[column] for column in columns] for row in tables.get(name, [])]
-            stage_rows(database, name, columns, rows)
+        stage(database, tables)
         limits = {"first_ns": FIRST_NS, "cut_ns": CUT_NS, "late_ms": LATE_MS}
         classify(database, announced=announced, **limits)
         return database.execute(
@@ -339,6 +345,31 @@ def test_what_cannot_be_posted_has_a_dead_letter(
     event = EVENT | {"outcome": "dead", "reason": "bad_amount", "in_transit": transit}
     found = items(sides(events=[event], expected=[], actual=[], announced=[], dead=letters))
     assert found == [expected]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "event", "moved"),
+    [
+        ({}, {}, ("0", "0")),
+        ({"in_transit": True}, {}, ("0", "100")),
+        ({}, {"event_type": "journal.entry"}, ("100", "0")),
+        ({"debit": "other", "credit": "bank"}, {"event_type": "journal.entry"}, ("-100", "0")),
+        ({"in_range": False}, {"event_type": "journal.entry"}, None),
+        ({"flags": 2}, {"event_type": "journal.entry"}, None),
+    ],
+    ids=["feed", "in transit", "journal", "credited", "before", "pending"],
+)
+def test_what_moved_clearing_besides_the_feed(
+    transfer: Row, event: Row, moved: tuple[str, str] | None
+) -> None:
+    """Journal entries, and what is in transit: the feed's net is not held against them."""
+    tables = sides(events=[EVENT | event], actual=[ACTUAL | transfer])
+    clearing = {"ledger": 840, "currency": "usd", "scale": 2, "clearing": "bank"}
+    with open_database() as database:
+        stage(database, tables | {"currencies": [clearing]})
+        database.execute("CREATE TABLE legs AS SELECT DISTINCT * FROM expected")
+        found = database.execute(CLEARING_MOVED, {"resting": 10}).fetchall()
+    assert found == ([("usd", *moved)] if moved else [])
 
 
 def test_what_cannot_be_read_and_what_came_twice() -> None:
