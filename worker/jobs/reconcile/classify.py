@@ -128,7 +128,8 @@ SELECT CASE WHEN a.in_transit THEN 'in_transit' WHEN x.tag IS NULL THEN 'not_in_
     ELSE 'duplicate' END AS class,
   NOT a.in_transit AS differs, a.ledger AS ledger, a.amount AS actual_amount,
   a.debit AS actual_debit, a.credit AS actual_credit, a.transfer_id AS transfer_id,
-  x.transfer_id AS other_transfer_id, a.place AS place, a.posted_ns // 1000000 AS time_ms,
+  x.transfer_id AS other_transfer_id, a.place AS place,
+  CAST('0x' || left(a.transfer_id, 12) AS BIGINT) AS time_ms,
   CASE WHEN a.in_transit THEN 'posted by a record that came after the reading began'
     WHEN x.tag IS NULL THEN 'no event in the topics explains this transfer'
     ELSE 'one key under two ids: the same leg is in the ledger twice' END AS detail
@@ -150,7 +151,7 @@ SELECT 'duplicate' AS class, true AS differs, b.ledger AS ledger,
   b.debit AS actual_debit, b.credit AS actual_credit, b.leg_name AS leg,
   s.event_id AS event_id, s.event_type AS event_type,
   b.transfer_id AS transfer_id, b.first_id AS other_transfer_id, b.place AS place,
-  b.posted_ns // 1000000 AS time_ms,
+  CAST('0x' || left(b.transfer_id, 12) AS BIGINT) AS time_ms,
   'one fact under two ids: two events tell it with different times, and both were posted' AS detail
 FROM booked b LEFT JOIN (
   SELECT c.transfer_id, min(s.event_id) AS event_id, min(s.event_type) AS event_type
@@ -163,7 +164,8 @@ INSERT INTO items BY NAME
 SELECT CASE WHEN t.posted_ns > $cut THEN 'in_transit' ELSE 'missing_in_ledger' END AS class,
   t.posted_ns <= $cut AS differs, t.ledger AS ledger, t.amount AS expected_amount,
   t.debit AS expected_debit, t.credit AS expected_credit, t.event_id AS event_id,
-  t.transfer_id AS transfer_id, t.place AS place, t.posted_ns // 1000000 AS time_ms,
+  t.transfer_id AS transfer_id, t.place AS place,
+  CAST('0x' || left(t.transfer_id, 12) AS BIGINT) AS time_ms,
   CASE WHEN t.posted_ns > $cut THEN 'announced after the reading of the ledger began'
     ELSE 'the outbox tells it, and the ledger does not have it' END AS detail
 FROM announced t ANTI JOIN actual a USING (transfer_id)

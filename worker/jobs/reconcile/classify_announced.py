@@ -56,7 +56,7 @@ judged AS (
 SELECT DISTINCT ON (transfer_id) verdict AS class, verdict <> 'in_transit' AS differs, ledger,
   told_amount AS expected_amount, amount AS actual_amount, debit AS actual_debit,
   credit AS actual_credit, event_id, leg_name AS leg, transfer_id,
-  coalesce(told_at, place) AS place, posted_ns // 1000000 AS time_ms,
+  coalesce(told_at, place) AS place, CAST('0x' || left(transfer_id, 12) AS BIGINT) AS time_ms,
   CASE verdict WHEN 'in_transit' THEN 'posted, and its announcement is under way'
     WHEN 'not_announced' THEN 'it is in the ledger, and the outbox does not tell it'
     WHEN 'duplicate' THEN 'the outbox tells it ' || times || ' times'

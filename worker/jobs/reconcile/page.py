@@ -34,7 +34,7 @@ table.about { width: auto; } table.about th { padding-left: 0; white-space: nowr
   padding-top: .3rem; flex: 1; }
 .wide td { font-size: .82rem; }
 .wide td:first-child { overflow-wrap: normal; min-width: 5.5rem; }
-.wide .ids { opacity: .75; font-size: .92em; }
+.wide td:nth-child(2) { width: 60%; } .wide .ids { opacity: .75; font-size: .92em; }
 .differs td:first-child { color: var(--bad); font-weight: 600; }
 tr, svg, .sign { break-inside: avoid; } thead { display: table-header-group; }
 h2 { break-after: avoid; } svg { max-width: 100%; height: auto; }
