@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -48,9 +49,9 @@ def test_added_partitions_are_read_while_the_worker_runs(kafka: KafkaBroker, led
     assert time.monotonic() - began < PATIENCE_SECONDS
 
 
-def test_doctor_looks_at_the_newest_records(kafka: KafkaBroker) -> None:
+def test_doctor_looks_at_the_newest_records(kafka: KafkaBroker, tmp_path: Path) -> None:
     """A topic of which three quarters are no events is a failure that says what they are."""
-    cluster = Cluster(kafka.bootstrap_servers, "embedded:books.ledger", partitions=2)
+    cluster = Cluster(kafka.bootstrap_servers, f"embedded:{tmp_path}/books.ledger", partitions=2)
     wrapped = {"detail": ignored(0), "source": "aws.partner/stripe.com"}
     cluster.produce("pay", [wrapped, wrapped, wrapped, ignored(1)])
     cluster.produce("cmd", [ignored(number) for number in range(50)])
