@@ -97,9 +97,9 @@ def test_a_registry_is_asked_again_for_what_it_did_not_know(
 
     def get_schema(schema_id: int) -> SimpleNamespace:
         asked.append(schema_id)
-        return SimpleNamespace(schema_type="JSON", references=[])
+        raise errors.SchemaRegistryError(404, 40403, "Schema 77 not found")
 
-    pytest.importorskip("confluent_kafka.schema_registry.error")
+    errors = pytest.importorskip("confluent_kafka.schema_registry.error")
     registry = Registry(SimpleNamespace(get_schema=get_schema))
     for later in (0.0, UNKNOWN_SECONDS - 1, 1.0):
         now[0] += later
