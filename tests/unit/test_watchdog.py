@@ -19,6 +19,7 @@ from worker.observe.logs import configure_logging
 class Blocked:
     def write(self, text): threading.Event().wait()
     def flush(self): pass
+    def isatty(self): return False
 
 def never_returns():
     threading.Event().wait()
