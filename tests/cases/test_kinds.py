@@ -10,6 +10,9 @@ import pytest
 
 from tests.cases.orders import every_end
 from tests.cases.told import Told, decoded
+from tests.unit.books import Books
+from worker.core.outcome import OutcomeKind
+from worker.rulebooks.load import PACKAGED
 
 Event1 = tuple[str, dict[str, Any], dict[str, Any]]
 
@@ -344,3 +347,13 @@ def test_fee_whose_amount_is_text() -> None:
     end = Told().tell_all(decoded(settled(900, fee_details=details)))
     assert not end.dead
     assert end.totals()["processor_fees usd"] == 10
+
+
+@pytest.mark.parametrize("amount", [800, 900, 1000])
+def test_a_charge_told_in_another_currency_is_a_conflict(amount: int) -> None:
+    """More of a fact is more of the same money: another currency's amount is none of it."""
+    books = Books(PACKAGED)
+    (first,) = books.tell(books.event("charge.succeeded", charged(900)))
+    other = charged(amount, currency="eur")
+    (second,) = books.tell(books.event("charge.succeeded", other))
+    assert (first.kind, second.kind) == (OutcomeKind.POSTED, OutcomeKind.CONFLICT)

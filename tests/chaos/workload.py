@@ -1,7 +1,7 @@
 """What a run's topics hold: generated traffic, forged copies of some charges, hostile records.
 
-A copy with another amount under the same event id is a conflict, whichever of the two comes first;
-one with another `created` is the same fact again. The invariant: the same seed gives the same.
+A copy of a settlement with another amount is a conflict, whichever of the two comes first; one of a
+charge with another `created` is the same fact again. The invariant: the same seed gives the same.
 """
 
 from __future__ import annotations
@@ -56,21 +56,19 @@ def workload(events: int, seed: int) -> Workload:
 def _forged(
     made: Sequence[Generated], rng: random.Random
 ) -> Iterator[tuple[Generated, bytes, dict[str, object], str]]:
-    """Charges that come once, each with one copy under another key, of either kind in turn."""
+    """Charges and their settlements that come once, each with one copy under another key."""
     ids = Counter(str(one.event["id"]) for one in made if isinstance(one.event, dict))
-    charges = [
-        one
-        for one in made
-        if one.note == "charge" and isinstance(one.event, dict) and ids[str(one.event["id"])] == 1
-    ]
-    count = min(len(charges), max(2, len(made) // FORGED_EVERY))
-    for number, one in enumerate(rng.sample(charges, count)):
+    once = [one for one in made if isinstance(one.event, dict) and ids[str(one.event["id"])] == 1]
+    charges = [one for one in once if one.note == "charge"]
+    settled = [one for one in once if one.note == "charge settled"]
+    count = min(len(charges), len(settled), max(1, len(made) // FORGED_EVERY // 2))
+    for number, one in enumerate(rng.sample(charges, count) + rng.sample(settled, count)):
         event = json.loads(json_value(one))
         key = f"forged {number}".encode()
-        if number % 2:
+        if number < count:
             yield one, key, event | {"created": event["created"] + 1}, AGAIN
             continue
-        for field in ("amount", "amount_captured"):
+        for field in ("amount", "net"):
             event["data"]["object"][field] += 1
         yield one, key, event, CONFLICT
 

@@ -212,7 +212,9 @@ class Judge:
                     OutcomeKind.REDELIVERED, chain.attempt, chain.transaction, alert=_OTHER_RULEBOOK
                 )
             case ExistingChain.CONFLICT:
-                work.booked = stored[0].amount if stored[0].id == chain.legs[0].id else None
+                first, stored_first = chain.legs[0], stored[0]
+                if (stored_first.id, stored_first.ledger) == (first.id, first.currency.ledger):
+                    work.booked = stored_first.amount
                 detail = f"the ledger holds other money under the key of {chain.transaction}"
                 return table.ledger_dead_letter(chain, Reason.CONFLICT, detail)
 
