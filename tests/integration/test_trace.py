@@ -33,7 +33,7 @@ def traffic(cluster: Cluster) -> None:
     """One record for each outcome, after which one is not read yet."""
     charge = charges(1, 1)[0]
     other_money = json.loads(json.dumps(charge)) | {"id": "evt_other"}
-    other_money["data"]["object"]["amount"] = 4_200
+    other_money["data"]["object"] |= {"amount": 4_200, "currency": "eur"}
     refund = event(
         "evt_refund",
         "refund.created",
@@ -116,7 +116,7 @@ def test_ids_of_every_kind(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None
 
     conflict = ask("evt_other")
     assert ("evt_other", "conflict") in outcomes(conflict)
-    assert "42.00 usd" in conflict["sentence"]
+    assert "42.00 eur" in conflict["sentence"]
     assert "10.01 usd" in conflict["sentence"]
 
     poor = ask("cmd_poor")

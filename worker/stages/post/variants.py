@@ -50,8 +50,12 @@ def tells_more(chain: Chain, stored: Transfer | None) -> bool | None:
     """Whether an event tells more than the ledger has of its fact; None where it has the same.
 
     stored: the transfer of the chain's first leg, None where it is not in the ledger.
-    Only where the rule says what books the more: elsewhere other money is a conflict.
+    Only where the rule says what books the more, and in the same currency: elsewhere other money
+    is a conflict.
     """
-    if not chain.more or stored is None or stored.amount == chain.legs[0].amount:
+    if not chain.more or stored is None:
         return None
-    return chain.legs[0].amount > stored.amount
+    first = chain.legs[0]
+    if stored.ledger != first.currency.ledger or stored.amount == first.amount:
+        return None
+    return first.amount > stored.amount
