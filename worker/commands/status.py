@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from typing import Final
 
+from worker.commands.options import SINCE_DAYS, since_ms
 from worker.config.settings import load_settings
-from worker.core.iso_times import MILLISECOND, NANOSECONDS
 from worker.jobs.progress import Progress
 from worker.jobs.status.run import status
 from worker.jobs.status.text import document, lines
 from worker.jobs.text_tables import write_document, write_lines
-from worker.jobs.times import nanoseconds
-
-SINCE_DAYS: Final = 7
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the status."""
     settings = load_settings(arguments.config)
-    since_ns = (
-        nanoseconds(arguments.since, option="--since")
-        if arguments.since
-        else time.time_ns() - SINCE_DAYS * 86_400 * NANOSECONDS
-    )
-    found = status(settings, since_ms=since_ns // MILLISECOND, progress=Progress())
+    found = status(settings, since_ms=since_ms(arguments.since), progress=Progress())
     if arguments.json:
         write_document(sys.stdout, document(found), indent=2)
     else:

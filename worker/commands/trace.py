@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from typing import Final
 
+from worker.commands.options import SINCE_DAYS, since_ms
 from worker.config.settings import load_settings
-from worker.core.iso_times import NANOSECONDS
 from worker.jobs.progress import Progress
 from worker.jobs.text_tables import write_document, write_lines
-from worker.jobs.times import nanoseconds
 from worker.jobs.trace.run import open_tracing
 from worker.jobs.trace.text import document, lines
-
-SINCE_DAYS: Final = 7
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,14 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Trace one id."""
     settings = load_settings(arguments.config)
-    since = arguments.since
-    since_ns = (
-        nanoseconds(since, option="--since")
-        if since
-        else time.time_ns() - SINCE_DAYS * 86_400 * NANOSECONDS
-    )
     with open_tracing(settings, groups=arguments.group, progress=Progress()) as tracing:
-        found = tracing.trace(arguments.id, since_ms=since_ns // 1_000_000, scan=arguments.scan)
+        found = tracing.trace(arguments.id, since_ms=since_ms(arguments.since), scan=arguments.scan)
     if arguments.json:
         write_document(sys.stdout, document(found), indent=2)
     else:
