@@ -176,14 +176,14 @@ def backfill(broker: KafkaBroker) -> dict[str, float]:
     )
     connection = KafkaConnection(broker.bootstrap_servers, Settings().kafka.client)
     plan = BackfillPlan(
-        payments=topics["pay"], settlements=topics["settle"], places=topics["feed"],
+        payments=topics["pay"], settlements=topics["settle"], checkpoints=topics["feed"],
         name=prefix, start=START, end=START + OBJECTS, overlap=0, parallel=2,
     )  # fmt: skip
     producer = TransactionalProducer(connection, transactional_id=prefix)
     with ThreadPoolExecutor(2) as executor:
         stored = KafkaFeedTopics(
             TopicReader(connection), producer, JobOffsets(connection, prefix),
-            place_topic=topics["feed"],
+            checkpoint_topic=topics["feed"],
         )  # fmt: skip
         run = Backfill(plan, ListsInMemory(), stored, executor)
         cpu, began = time.process_time(), time.perf_counter()

@@ -53,7 +53,7 @@ class MemoryTopics:
     `crash after` it is written.
     """
 
-    places_topic: str = "feed"
+    checkpoint_topic: str = "feed"
     records: dict[str, list[Stored]] = field(default_factory=dict)
     fails: list[str] = field(default_factory=list)
     transactions: int = 0
@@ -76,9 +76,9 @@ class MemorySession:
         self._topics = topics
         self._ends: dict[str, int] = {}
 
-    def places(self) -> dict[str, dict[str, Any]]:
+    def checkpoints(self) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for record in self._topics.records.get(self._topics.places_topic, []):
+        for record in self._topics.records.get(self._topics.checkpoint_topic, []):
             name, value = (record.key() or b"").decode(), record.value()
             if value is None:
                 found.pop(name, None)

@@ -28,7 +28,7 @@ START = 1_767_225_600
 PLAN = BackfillPlan(
     payments="pay",
     settlements="settle",
-    places="feed",
+    checkpoints="feed",
     name="history",
     start=START,
     end=START + 90 * 86_400,
@@ -139,7 +139,7 @@ def test_the_next_run_reads_what_came_since(
         run.run()
         assert max(body["created"] for body in topics.bodies("settle")) < first.end
     with running(server, topics) as run:
-        assert run.place() == first.end - first.overlap
+        assert run.resumes_at() == first.end - first.overlap
         run.run()
     found = {body["data"]["object"]["id"] for body in topics.bodies("settle")}
     assert found == server.account.settled()

@@ -33,7 +33,7 @@ HOUR = 3_600
 PLAN = FeedPlan(
     payments="pay",
     settlements="settle",
-    places="feed",
+    checkpoints="feed",
     name="feed-settlements",
     start=0,
     overlap=6 * HOUR,
@@ -288,7 +288,7 @@ def test_no_key_no_start() -> None:
 
 
 def test_a_clock_that_is_wrong_decides_nothing() -> None:
-    """Days ahead or behind of Stripe's: the place is Stripe's own time."""
+    """Days ahead or behind of Stripe's: the checkpoint is Stripe's own time."""
     for ahead in (-30 * 24 * HOUR, 30 * 24 * HOUR):
         with world(200) as stripe:
             stripe.pass_by(100)

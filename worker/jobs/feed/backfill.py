@@ -1,8 +1,8 @@
 """The history of a Stripe account from its lists, as events of the same facts, in order of time.
 
-The invariant: everything of the seconds up to the place is on the topics, because a transaction
-ends with a second and holds the place. So a run that was killed goes on after it, and writes
-nothing twice.
+The invariant: everything of the seconds up to the checkpoint is on the topics, because a
+transaction ends with a second and holds the checkpoint. So a run that was killed goes on after it,
+and writes nothing twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import structlog
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.ports import Announcement
 from worker.jobs.feed.facts import SETTLED, StripeObject, list_events
-from worker.jobs.feed.feed_topics import FeedTopics, event_record, place_record
+from worker.jobs.feed.feed_topics import FeedTopics, checkpoint_record, event_record
 from worker.jobs.feed.settlements import Lists
 from worker.jobs.feed.slices import in_order
 
@@ -61,14 +61,16 @@ class History(Lists, Protocol):
 class BackfillPlan:
     """What is read and where it goes.
 
-    payments, settlements, places: topics. name: of the place. start, end: whole seconds since
-    1970, end excluded. overlap: seconds before the end that the next run reads again, because
-    Stripe shows some late.
+    payments, settlements, checkpoints: topics.
+    name: of the checkpoint.
+    start, end: whole seconds since 1970, end excluded.
+    overlap: seconds before the end that the next run reads again, because Stripe shows some late.
+    parallel: slices of one list that are read at once.
     """
 
     payments: str
     settlements: str
-    places: str
+    checkpoints: str
     name: str
     start: int
     end: int
@@ -87,9 +89,9 @@ class Backfill:
     step: Callable[[int], None] = lambda _: None
     written: Counter[str] = field(default_factory=Counter)
 
-    def place(self) -> int:
+    def resumes_at(self) -> int:
         """The first second that is not on the topics yet."""
-        found = self.topics.places().get(self.plan.name, {})
+        found = self.topics.checkpoints().get(self.plan.name, {})
         return max(int(found.get("through", -1)) + 1, self.plan.start)
 
     def run(self) -> None:
@@ -99,14 +101,14 @@ class Backfill:
             DependencyUnavailable: Kafka takes no transaction, or Stripe gives no page.
         """
         tries = 0
-        began = self.place()
+        began = self.resumes_at()
         while True:
             try:
                 self._run_from(began)
             except (Aborted, Unsettled) as failed:
-                place = self.place()
-                tries = 0 if place > began else tries + 1
-                began = place
+                resumes = self.resumes_at()
+                tries = 0 if resumes > began else tries + 1
+                began = resumes
                 _log.warning("written_or_not", error=str(failed))
                 if tries >= TRIES_MAX:
                     raise DependencyUnavailable(
@@ -159,16 +161,16 @@ class Backfill:
         plan = self.plan
         through = min(second, plan.end - 1 - plan.overlap)
         records = [event_record(self._topic(body), body) for body in bodies]
-        self.topics.write([*records, *self._place(through)])
+        self.topics.write([*records, *self._checkpoint(through)])
         self.written.update(str(body["type"]) for body in bodies)
         self.step(second)
 
     def _topic(self, body: Mapping[str, Any]) -> str:
         return self.plan.settlements if body["type"] == SETTLED else self.plan.payments
 
-    def _place(self, through: int) -> Iterator[Announcement]:
+    def _checkpoint(self, through: int) -> Iterator[Announcement]:
         if through >= self.plan.start:
-            yield place_record(self.plan.places, self.plan.name, {"through": through})
+            yield checkpoint_record(self.plan.checkpoints, self.plan.name, {"through": through})
 
 
 def _created(about: StripeObject) -> int:

@@ -52,7 +52,7 @@ def backfill(settings: Settings, *, start: int) -> Backfilled:
     plan = BackfillPlan(
         payments=settings.topics.topic_of("payments"),
         settlements=settings.topics.topic_of("settlements"),
-        places=settings.topics.feed,
+        checkpoints=settings.topics.feed,
         name=name,
         start=start,
         end=int(time.time()),
@@ -65,17 +65,17 @@ def backfill(settings: Settings, *, start: int) -> Backfilled:
     with ExitStack() as stack:
         executor = ThreadPoolExecutor(settings.feed.parallel, thread_name_prefix="stripe")
         stack.callback(executor.shutdown, cancel_futures=True)
-        # It ends what an earlier run left open before the place is read.
+        # It ends what an earlier run left open before the checkpoint is read.
         producer = TransactionalProducer(connection, transactional_id=name)
         topics = KafkaFeedTopics(
             TopicReader(connection),
             producer,
             JobOffsets(connection, name),
-            place_topic=plan.places,
+            checkpoint_topic=plan.checkpoints,
         )
         stack.callback(topics.close)
         run = Backfill(plan, lists, topics, executor)
-        began = run.place()
+        began = run.resumes_at()
         refuse_old(connection, [plan.payments, plan.settlements], began)
         with _progress(began, plan.end) as step:
             run.step = step

@@ -1,4 +1,4 @@
-"""What Stripe's objects tell, as the events that its webhooks would have told.
+"""What Stripe's objects say, as the events that its webhooks would have brought.
 
 An event made here has an id of its own, the same whenever it is made; the fact in it is the
 webhook's, because the rulebook keys facts by Stripe's objects. Lists inside an object are cut to
@@ -46,7 +46,7 @@ class Origin(NamedTuple):
         return body
 
 
-class Told(NamedTuple):
+class ListedEvent(NamedTuple):
     """An event's type and its object. part: what else names the fact, empty where the object does.
 
     created: whole seconds since 1970.
@@ -84,9 +84,9 @@ def list_events(about: StripeObject, origin: Origin) -> Iterator[Body]:
     if about["object"] == "balance_transaction":
         yield settlement_event(about, origin)
         return
-    for told in _BY_LIST[about["object"]](about):
-        name = "/".join(filter(None, ("list", told.kind, about["id"], told.part)))
-        yield origin.event(name, told.kind, told.created, told.about)
+    for listed in _BY_LIST[about["object"]](about):
+        name = "/".join(filter(None, ("list", listed.kind, about["id"], listed.part)))
+        yield origin.event(name, listed.kind, listed.created, listed.about)
 
 
 # From a balance transaction
@@ -95,7 +95,7 @@ _Found = tuple[str, StripeObject] | None
 
 
 def _charge(settled: StripeObject, source: StripeObject) -> _Found:
-    """A charge captured in several parts is told by its webhooks alone: it has only a total."""
+    """A charge captured in several parts is known from its webhooks alone: it has only a total."""
     if source.get("object") != "charge" or not source.get("paid"):
         return None
     whole = source.get("amount"), source.get("amount_captured", source.get("amount"))
@@ -225,83 +225,83 @@ _BY_CATEGORY: Final[Mapping[str, Callable[[StripeObject, StripeObject], _Found]]
         }
     )
 )
-"""Reporting category to what it tells; the others are told by the settlement alone."""
+"""Reporting category to its payment event; the others have the settlement event alone."""
 
 
 # From Stripe's lists
 
 
-def _charge_listed(charge: StripeObject) -> Iterator[Told]:
+def _charge_listed(charge: StripeObject) -> Iterator[ListedEvent]:
     created = charge["created"]
     if charge.get("paid") and charge.get("captured"):
-        yield Told("charge.succeeded", charge, created)
+        yield ListedEvent("charge.succeeded", charge, created)
     if charge.get("failure_balance_transaction"):
-        yield Told("charge.failed", charge, created)
+        yield ListedEvent("charge.failed", charge, created)
 
 
-def _refund_listed(refund: StripeObject) -> Iterator[Told]:
+def _refund_listed(refund: StripeObject) -> Iterator[ListedEvent]:
     created = refund["created"]
-    yield Told("refund.created", refund, created)
+    yield ListedEvent("refund.created", refund, created)
     if refund.get("status") == "failed":
-        yield Told("refund.failed", refund, created)
+        yield ListedEvent("refund.failed", refund, created)
     if refund.get("status") == "canceled":
-        yield Told("refund.updated", refund, created)
+        yield ListedEvent("refund.updated", refund, created)
 
 
-def _dispute_listed(dispute: StripeObject) -> Iterator[Told]:
+def _dispute_listed(dispute: StripeObject) -> Iterator[ListedEvent]:
     """One event for each second in which money moved; and that it is lost."""
     moved = dispute.get("balance_transactions") or []
     for second in sorted({each["created"] for each in moved}):
         amounts = [each["amount"] for each in moved if each["created"] == second]
         until = _until(dispute, second)
         if any(amount < 0 for amount in amounts):
-            yield Told("charge.dispute.funds_withdrawn", until, second, str(second))
+            yield ListedEvent("charge.dispute.funds_withdrawn", until, second, str(second))
         if any(amount > 0 for amount in amounts):
-            yield Told("charge.dispute.funds_reinstated", until, second, str(second))
+            yield ListedEvent("charge.dispute.funds_reinstated", until, second, str(second))
     yield from dispute_outcome(dispute)
 
 
-def dispute_outcome(dispute: StripeObject) -> Iterator[Told]:
+def dispute_outcome(dispute: StripeObject) -> Iterator[ListedEvent]:
     """No balance transaction tells that a dispute is lost."""
     if dispute.get("status") == "lost":
-        yield Told("charge.dispute.closed", dispute, dispute["created"])
+        yield ListedEvent("charge.dispute.closed", dispute, dispute["created"])
 
 
-def _payout_listed(payout: StripeObject) -> Iterator[Told]:
-    yield Told("payout.created", payout, payout["created"])
+def _payout_listed(payout: StripeObject) -> Iterator[ListedEvent]:
+    yield ListedEvent("payout.created", payout, payout["created"])
     yield from payout_outcome(payout)
     if payout.get("status") in {"failed", "canceled"}:
-        yield Told(f"payout.{payout['status']}", payout, payout["created"])
+        yield ListedEvent(f"payout.{payout['status']}", payout, payout["created"])
 
 
-def payout_outcome(payout: StripeObject) -> Iterator[Told]:
+def payout_outcome(payout: StripeObject) -> Iterator[ListedEvent]:
     """No balance transaction tells that a payout has arrived."""
     if payout.get("status") == "paid":
-        yield Told("payout.paid", payout, payout["created"])
+        yield ListedEvent("payout.paid", payout, payout["created"])
 
 
-def _transfer_listed(transfer: StripeObject) -> Iterator[Told]:
-    yield Told("transfer.created", transfer, transfer["created"])
+def _transfer_listed(transfer: StripeObject) -> Iterator[ListedEvent]:
+    yield ListedEvent("transfer.created", transfer, transfer["created"])
     for part in (transfer.get("reversals") or {}).get("data", ()):
         about = {**transfer, "reversals": _list_of(part)}
-        yield Told("transfer.reversed", about, part["created"], part["id"])
+        yield ListedEvent("transfer.reversed", about, part["created"], part["id"])
 
 
-def _fee_listed(fee: StripeObject) -> Iterator[Told]:
-    yield Told("application_fee.created", fee, fee["created"])
+def _fee_listed(fee: StripeObject) -> Iterator[ListedEvent]:
+    yield ListedEvent("application_fee.created", fee, fee["created"])
     for part in (fee.get("refunds") or {}).get("data", ()):
         about = {**fee, "refunds": _list_of(part)}
-        yield Told("application_fee.refunded", about, part["created"], part["id"])
+        yield ListedEvent("application_fee.refunded", about, part["created"], part["id"])
 
 
-def _topup_listed(topup: StripeObject) -> Iterator[Told]:
+def _topup_listed(topup: StripeObject) -> Iterator[ListedEvent]:
     if topup.get("status") in {"succeeded", "reversed"}:
-        yield Told("topup.succeeded", topup, topup["created"])
+        yield ListedEvent("topup.succeeded", topup, topup["created"])
     if topup.get("status") == "reversed":
-        yield Told("topup.reversed", topup, topup["created"])
+        yield ListedEvent("topup.reversed", topup, topup["created"])
 
 
-_BY_LIST: Final[Mapping[str, Callable[[StripeObject], Iterator[Told]]]] = MappingProxyType(
+_BY_LIST: Final[Mapping[str, Callable[[StripeObject], Iterator[ListedEvent]]]] = MappingProxyType(
     {
         "charge": _charge_listed,
         "refund": _refund_listed,

@@ -1,6 +1,7 @@
 """The topics of a feed: what it has written, how far it has read at Stripe, what others brought.
 
-What one step led to is written in one transaction with the place that Stripe was read to.
+What one step led to is written in one transaction with the checkpoint: the second up to
+which Stripe was read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MILLISECONDS: Final = 1_000
 class FeedTopics(Protocol):
     """Reads and writes the topics of one feed."""
 
-    def places(self) -> dict[str, dict[str, Any]]:
+    def checkpoints(self) -> dict[str, dict[str, Any]]:
         """The last value of each key of the feed's own topic."""
         ...
 
@@ -52,18 +53,18 @@ class KafkaFeedTopics:
         producer: TransactionalProducer,
         offsets: JobOffsets,
         *,
-        place_topic: str,
+        checkpoint_topic: str,
     ) -> None:
         self._reader = reader
         self._producer = producer
         self._offsets = offsets
-        self._place_topic = place_topic
+        self._checkpoint_topic = checkpoint_topic
         self._ends: dict[TopicPartition, int] = {}
 
-    def places(self) -> dict[str, dict[str, Any]]:
+    def checkpoints(self) -> dict[str, dict[str, Any]]:
         """The last value of each key of the feed's own topic."""
         found: dict[str, dict[str, Any]] = {}
-        for record in self._reader.read(self._reader.whole([self._place_topic])):
+        for record in self._reader.read(self._reader.whole([self._checkpoint_topic])):
             name, value = (record.key() or b"").decode(errors="replace"), record.value()
             if value is None:
                 found.pop(name, None)
@@ -112,6 +113,6 @@ def event_record(topic: str, body: Mapping[str, Any]) -> Announcement:
     return Announcement(topic, key, orjson.dumps(body), [], body["created"] * MILLISECONDS)
 
 
-def place_record(topic: str, name: str, place: Mapping[str, Any] | None) -> Announcement:
+def checkpoint_record(topic: str, name: str, value: Mapping[str, Any] | None) -> Announcement:
     """How far Stripe was read, or what else to know after a restart; None forgets it."""
-    return Announcement(topic, name.encode(), None if place is None else orjson.dumps(place), [])
+    return Announcement(topic, name.encode(), None if value is None else orjson.dumps(value), [])

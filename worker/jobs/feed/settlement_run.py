@@ -19,7 +19,7 @@ from worker.jobs.feed.feed_topics import KafkaFeedTopics
 from worker.jobs.feed.health import FeedHealth
 from worker.jobs.feed.lost_webhooks import LostWebhooks
 from worker.jobs.feed.settlements import FeedPlan, SettlementFeed
-from worker.jobs.feed.standby import Reading
+from worker.jobs.feed.standby import ActiveMember
 from worker.jobs.feed.stripe_lists import StripeLists
 from worker.kafka.admin import refuse_old
 from worker.kafka.connection import connection_of
@@ -60,7 +60,7 @@ class Stopping(Protocol):
 
 
 class _Stopped(Exception):
-    """Told to stop in the middle of a look, or no longer the one that reads."""
+    """ListedEvent to stop in the middle of a look, or no longer the one that reads."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class _Parts:
     stopping: Stopping
     metrics: FeedMetrics
     health: FeedHealth
-    reading: Reading
+    membership: ActiveMember
     executor: ThreadPoolExecutor
     lists: StripeLists
     polled_at: float = 0.0
@@ -83,7 +83,8 @@ def feed_settlements(
 ) -> None:
     """Read Stripe's balance transactions until told to stop.
 
-    start: in seconds since 1970, where to begin when there is no place yet; None: one overlap ago.
+    start: in seconds since 1970, where to begin when there is no checkpoint yet; None: one
+    overlap ago.
 
     Raises:
         UsageError: a setting is wrong, or Stripe takes the key no more.
@@ -92,7 +93,7 @@ def feed_settlements(
     with ExitStack() as stack:
         parts = _open(stack, settings, start=start, heal=heal, stopping=stopping)
         while not stopping.requested:
-            if parts.reading.look(MEMBER_SECONDS):
+            if parts.membership.poll(MEMBER_SECONDS):
                 _read(parts)
     _log.info("stopped")
 
@@ -104,9 +105,9 @@ def _open(
     lists = StripeLists(settings.feed, metrics, give_up=lambda: stopping.requested)
     name = feed_name(settings, lists)
     health = FeedHealth(lambda: _ready(parts))
-    place = settings.topics.feed
+    topic = settings.topics.feed
     member = Consumer(
-        connection_of(settings), group=name, topics=[place], while_waiting=health.beat
+        connection_of(settings), group=name, topics=[topic], while_waiting=health.beat
     )
     stack.callback(member.close)
     executor = ThreadPoolExecutor(settings.feed.parallel, thread_name_prefix="stripe")
@@ -117,7 +118,7 @@ def _open(
         stopping=stopping,
         metrics=metrics,
         health=health,
-        reading=Reading(member, (place, 0), health.beat),
+        membership=ActiveMember(member, (topic, 0), health.beat),
         executor=executor,
         lists=lists,
     )
@@ -128,12 +129,12 @@ def _open(
         port=settings.http.port,
     )
     stack.callback(server.close)
-    _log.info("standing_by", group=name, topic=place)
+    _log.info("standing_by", group=name, topic=topic)
     return parts
 
 
 def feed_name(settings: Settings, lists: StripeLists, what: str = "settlements") -> str:
-    """The name of a feed's place and group: whose books, and which money."""
+    """The name of a feed's checkpoint and group: whose books, and which money."""
     group = settings.feed.group_id or f"{settings.kafka.group_id}-feed"
     mode = "test" if lists.origin.livemode is False else ""
     return "-".join(filter(None, (group, what, settings.feed.account, mode)))
@@ -145,7 +146,7 @@ def _plan(settings: Settings, name: str, *, start: int | None, heal: bool) -> Fe
     return FeedPlan(
         payments=settings.topics.topic_of("payments"),
         settlements=settings.topics.topic_of("settlements"),
-        places=settings.topics.feed,
+        checkpoints=settings.topics.feed,
         name=name,
         start=int(time.time()) - overlap if start is None else start,
         overlap=overlap,
@@ -159,39 +160,41 @@ def _ready(parts: _Parts) -> tuple[bool, dict[str, Any]]:
     """A feed that stands by is ready; one that reads has read lately."""
     age = _age(parts)
     late = parts.settings.feed.poll_seconds * LATE_POLLS + HOUR / 60
-    ok = not parts.reading.here or (parts.polled_at > 0 and age < late)
-    return ok, {"reading": parts.reading.here, "poll_age_seconds": round(age, 3)}
+    ok = not parts.membership.active or (parts.polled_at > 0 and age < late)
+    return ok, {"reading": parts.membership.active, "poll_age_seconds": round(age, 3)}
 
 
 def _age(parts: _Parts) -> float:
-    here = parts.reading.here and parts.polled_at
-    return time.monotonic() - parts.polled_at if here else 0.0
+    reads = parts.membership.active and parts.polled_at
+    return time.monotonic() - parts.polled_at if reads else 0.0
 
 
 def _read(parts: _Parts) -> None:
     """While the partition is this process's: look, wait, look again."""
-    stay = parts.reading.stays
-    with _opened(parts, stay) as feed:
+    assignment = parts.membership.assignments
+    with _opened(parts, assignment) as feed:
         _log.info("reading", name=parts.plan.name, through=feed.through)
         parts.metrics.ages(lambda: _age(parts), lambda: _newest_age(parts, feed))
         try:
-            while _may_go_on(parts, stay):
+            while _may_go_on(parts, assignment):
                 pause = _look(parts, feed)
                 until = time.monotonic() + pause
-                while time.monotonic() < until and _may_go_on(parts, stay):
-                    parts.reading.look(min(MEMBER_SECONDS, pause))
+                while time.monotonic() < until and _may_go_on(parts, assignment):
+                    parts.membership.poll(min(MEMBER_SECONDS, pause))
         except _Stopped:
             pass
     parts.polled_at = 0.0
 
 
-def _may_go_on(parts: _Parts, stay: int) -> bool:
-    reading = parts.reading
-    return reading.here and reading.stays == stay and not parts.stopping.requested
+def _may_go_on(parts: _Parts, assignment: int) -> bool:
+    membership = parts.membership
+    return (
+        membership.active and membership.assignments == assignment and not parts.stopping.requested
+    )
 
 
 def _newest_age(parts: _Parts, feed: SettlementFeed) -> float:
-    return time.time() - feed.through if parts.reading.here and feed.through else 0.0
+    return time.time() - feed.through if parts.membership.active and feed.through else 0.0
 
 
 def _look(parts: _Parts, feed: SettlementFeed) -> float:
@@ -213,14 +216,14 @@ def _look(parts: _Parts, feed: SettlementFeed) -> float:
 
 
 @contextmanager
-def _opened(parts: _Parts, stay: int) -> Iterator[SettlementFeed]:
+def _opened(parts: _Parts, assignment: int) -> Iterator[SettlementFeed]:
     """The one that reads. Its producer ends what another had open, before anything is read."""
     settings = parts.settings
     connection = connection_of(settings)
 
     def waiting() -> None:
-        parts.reading.look()
-        if not _may_go_on(parts, stay):
+        parts.membership.poll()
+        if not _may_go_on(parts, assignment):
             raise _Stopped
 
     with ExitStack() as stack:
@@ -232,7 +235,7 @@ def _opened(parts: _Parts, stay: int) -> Iterator[SettlementFeed]:
         )
         offsets = JobOffsets(connection, parts.plan.name)
         topics = KafkaFeedTopics(
-            TopicReader(connection), producer, offsets, place_topic=parts.plan.places
+            TopicReader(connection), producer, offsets, checkpoint_topic=parts.plan.checkpoints
         )
         stack.callback(topics.close)
         feed = SettlementFeed(

@@ -1,8 +1,9 @@
 """Reads Stripe's balance transactions, and writes each once, with what its webhook did not tell.
 
-The invariant: a balance transaction is on the topic when the place in the same transaction says so,
-and a window before that place is read again, because Stripe shows some late. What of the window was
-written already is known from the topics, so a crash at any step neither loses nor doubles.
+The invariant: a balance transaction is on the topic when the checkpoint in the same transaction
+says so, and a window before the checkpoint is read again, because Stripe shows some late. What of
+the window was written already is known from the topics, so a crash at any step neither loses nor
+doubles.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from worker.codecs.decode import event_of
 from worker.core.event import Dead, Event
 from worker.core.ports import Announcement, Record
 from worker.jobs.feed.facts import (
+    ListedEvent,
     Origin,
     StripeObject,
-    Told,
     dispute_outcome,
     payment_event,
     payout_outcome,
     settlement_event,
 )
-from worker.jobs.feed.feed_topics import FeedTopics, event_record, place_record
+from worker.jobs.feed.feed_topics import FeedTopics, checkpoint_record, event_record
 from worker.jobs.feed.lost_webhooks import LostWebhooks
 from worker.jobs.feed.recent import Recent
 from worker.jobs.feed.records import parsed
@@ -42,7 +43,7 @@ HEARD_EVERY: Final = 500
 """Records between two polls of the group."""
 
 DAY: Final = 86_400
-OUTCOMES: Final[tuple[tuple[str, int, Callable[[StripeObject], Iterator[Told]]], ...]] = (
+OUTCOMES: Final[tuple[tuple[str, int, Callable[[StripeObject], Iterator[ListedEvent]]], ...]] = (
     ("payouts", 30 * DAY, payout_outcome),
     ("disputes", 180 * DAY, dispute_outcome),
 )
@@ -70,16 +71,20 @@ class Lists(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FeedPlan:
-    """What a feed of settlements is told.
+    """What a feed of settlements reads, and where it writes.
 
-    payments, settlements, places: topics. name: of its place. start: where it begins without one,
-    in seconds since 1970. heal_after: how long a webhook may take; None: nothing is healed. Times
-    in seconds.
+    payments, settlements, checkpoints: topics.
+    name: of its checkpoint.
+    start: where it begins without one, in seconds since 1970.
+    overlap: how far before the checkpoint it reads again, in seconds.
+    heal_after: how long a webhook may take, in seconds; None: nothing is healed.
+    outcome_every: seconds between two looks at what payouts and disputes came to.
+    parallel: requests to Stripe at once.
     """
 
     payments: str
     settlements: str
-    places: str
+    checkpoints: str
     name: str
     start: int
     overlap: int
@@ -123,12 +128,12 @@ class SettlementFeed:
     def load(self) -> None:
         """Find out what was written: at the start, and after a transaction that may have failed."""
         plan = self._plan
-        places = self._topics.places()
-        self.through = int(places.get(plan.name, {}).get("through", 0))
+        checkpoints = self._topics.checkpoints()
+        self.through = int(checkpoints.get(plan.name, {}).get("through", 0))
         prefix = f"{plan.name}/"
         self._outcomes = {
             name.removeprefix(prefix): int(value["created"])
-            for name, value in places.items()
+            for name, value in checkpoints.items()
             if name.startswith(prefix)
         }
         self._topics.forget()
@@ -137,7 +142,7 @@ class SettlementFeed:
             self._note_settlement(record)
 
     def look(self) -> None:
-        """Read the window before the place, and all that is new; write what is missing."""
+        """Read the window before the checkpoint, and all that is new; write what is missing."""
         start = self.window()
         for recent in (self._written, self._judged):
             recent.forget_before(start)
@@ -168,7 +173,7 @@ class SettlementFeed:
         )
 
     def _take(self, slice_: Iterable[StripeObject]) -> None:
-        """One slice, its place among the records, in one transaction."""
+        """One slice and the new checkpoint, in one transaction."""
         now = self._now()
         bodies: list[tuple[str, Mapping[str, Any]]] = []
         written: list[StripeObject] = []
@@ -187,7 +192,7 @@ class SettlementFeed:
                     bodies.append((self._plan.payments, healed))
         records = [event_record(topic, body) for topic, body in bodies]
         if through > self.through:
-            records.append(self._place(through))
+            records.append(self._checkpoint(through))
         self._write(records, bodies)
         self.through = through
         for settled in written:
@@ -204,8 +209,8 @@ class SettlementFeed:
             and settled["id"] not in self._judged
         )
 
-    def _place(self, through: int) -> Announcement:
-        return place_record(self._plan.places, self._plan.name, {"through": through})
+    def _checkpoint(self, through: int) -> Announcement:
+        return checkpoint_record(self._plan.checkpoints, self._plan.name, {"through": through})
 
     def _write(
         self, records: list[Announcement], bodies: list[tuple[str, Mapping[str, Any]]]
@@ -260,7 +265,7 @@ class SettlementFeed:
         self._looked_at = now
 
     def _take_outcomes(
-        self, objects: Iterable[StripeObject], read: Callable[[StripeObject], Iterator[Told]]
+        self, objects: Iterable[StripeObject], read: Callable[[StripeObject], Iterator[ListedEvent]]
     ) -> None:
         outcomes = {
             each["id"]: outcome
@@ -293,4 +298,4 @@ class SettlementFeed:
             del self._outcomes[name]
 
     def _outcome_record(self, name: str, value: Mapping[str, Any] | None) -> Announcement:
-        return place_record(self._plan.places, f"{self._plan.name}/{name}", value)
+        return checkpoint_record(self._plan.checkpoints, f"{self._plan.name}/{name}", value)

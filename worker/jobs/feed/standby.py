@@ -16,7 +16,7 @@ class Member(Protocol):
         ...
 
 
-class Reading:
+class ActiveMember:
     """Lets one process through. The group gives a partition to one member at a time.
 
     A member that was away for too long may still believe that the partition is its own: the
@@ -27,17 +27,17 @@ class Reading:
         self._member = member
         self._partition = partition
         self._beat = beat
-        self.stays = 0
+        self.assignments = 0
         """How often the partition was given to this process."""
-        self.here = False
+        self.active = False
 
-    def look(self, seconds: float = 0.0) -> bool:
+    def poll(self, seconds: float = 0.0) -> bool:
         """Is the partition this process's now? Waits for so long."""
         polled = self._member.poll(records_max=1_000, timeout_seconds=seconds)
         self._beat()
         if self._partition in polled.lost:
-            self.here = False
+            self.active = False
         if self._partition in polled.gained:
-            self.here = True
-            self.stays += 1
-        return self.here
+            self.active = True
+            self.assignments += 1
+        return self.active

@@ -23,7 +23,7 @@ from worker.observe.feed_metrics import FeedMetrics
 from worker.observe.logs import log_internal_error
 
 WAITING_MAX: Final = 2_000
-"""Deliveries that wait for Kafka at once; more are told to come again."""
+"""Deliveries that wait for Kafka at once; more are answered with 503."""
 
 RETRY_SECONDS: Final = 30
 SIGNATURE: Final = b"stripe-signature"
