@@ -12,13 +12,14 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from tests.mutants.areas import AREAS, QUICK, Area
+from tests.mutants.by_hand import GoneMistake, by_hand
 from tests.mutants.mapping import COLLECTING, CallMap
 from tests.mutants.mutations import ROOT, Mutant, mutants
 from tests.mutants.running import Verdict, record, try_out, warm_up
@@ -132,15 +133,18 @@ def main() -> int:
         return quick()
     areas = [area for area in AREAS if not arguments.area or area.name in arguments.area]
     excused = equivalent()
+    for gone in by_hand():
+        if isinstance(gone, GoneMistake):
+            print(f"no longer tried: {gone}", file=sys.stderr)
     for area in areas:
         run(area, arguments, deadline)
     print("| area | mistakes | tried | caught | equivalent | missed | score |")
     print("|---|---|---|---|---|---|---|")
     for area in areas:
-        print(row(area, excused))
+        print(row(area, arguments, excused))
     if arguments.missed:
         for area in areas:
-            print_missed(area, excused)
+            print_missed(area, arguments, excused)
     return 0
 
 
@@ -170,10 +174,10 @@ def quick() -> int:
 def run(area: Area, arguments: argparse.Namespace, deadline: float) -> None:
     """Try what is not known yet, until the time is up."""
     results, left = Results(area), []
-    for module in area.modules():
-        if arguments.module and not any(name in module for name in arguments.module):
-            continue
-        left += [made for made in mutants(module) if results.of(made) is None]
+    for made in mistakes(area, arguments):
+        chosen = not arguments.module or any(name in made.module for name in arguments.module)
+        if chosen and results.of(made) is None:
+            left.append(made)
     left = sorted(left, key=lambda made: made.lot)[: arguments.sample]
     if not left or time.monotonic() >= deadline:
         return
@@ -190,16 +194,27 @@ def run(area: Area, arguments: argparse.Namespace, deadline: float) -> None:
             print(f"{number + 1}/{len(left)} {verdict}: {made.line} {made.name}", flush=True)
 
 
-def row(area: Area, excused: dict[str, str]) -> str:
+def mistakes(area: Area, arguments: argparse.Namespace) -> Iterator[Mutant]:
+    """All that can be tried of an area: its nodes one at a time, or those of the list."""
+    modules = list(area.modules())
+    if not arguments.by_hand:
+        for module in modules:
+            yield from mutants(module)
+        return
+    for made in by_hand():
+        if not isinstance(made, GoneMistake) and made.module in modules:
+            yield made
+
+
+def row(area: Area, arguments: argparse.Namespace, excused: dict[str, str]) -> str:
     """One line of the table."""
     results, counted, total = Results(area), Counter[str](), 0
-    for module in area.modules():
-        for made in mutants(module):
-            total += 1
-            if made.name in excused:
-                counted["equivalent"] += 1
-            elif verdict := results.of(made):
-                counted["missed" if verdict in MISSED else "caught"] += 1
+    for made in mistakes(area, arguments):
+        total += 1
+        if made.name in excused:
+            counted["equivalent"] += 1
+        elif verdict := results.of(made):
+            counted["missed" if verdict in MISSED else "caught"] += 1
     tried = counted["missed"] + counted["caught"]
     score = f"{counted['caught'] / tried:.1%}" if tried else "–"
     return (
@@ -208,19 +223,19 @@ def row(area: Area, excused: dict[str, str]) -> str:
     )
 
 
-def print_missed(area: Area, excused: dict[str, str]) -> None:
+def print_missed(area: Area, arguments: argparse.Namespace, excused: dict[str, str]) -> None:
     """What no test sees, by name."""
     results = Results(area)
-    for module in area.modules():
-        for made in mutants(module):
-            verdict = results.of(made)
-            if verdict in MISSED and made.name not in excused:
-                print(f"{verdict}: {made.line} {made.name}")
+    for made in mistakes(area, arguments):
+        verdict = results.of(made)
+        if verdict in MISSED and made.name not in excused:
+            print(f"{verdict}: {made.line} {made.name}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the sample of CI")
+    parser.add_argument("--by-hand", action="store_true", help="the list of by_hand.yaml instead")
     parser.add_argument("--minutes", type=float, default=10.0, help="end after so many (10)")
     parser.add_argument("--area", action="append", choices=[area.name for area in AREAS])
     parser.add_argument("--module", action="append", help="only paths that contain this")

@@ -57,7 +57,7 @@ CORE: Final = Area(
         f"core/{name}"
         for name in (
             "account_ids", "assignment", "chain", "compiled_rules", "event", "ids", "keys",
-            "leg_specs", "matching", "money", "outcome", "packing", "predecessors",
+            "leg_parts", "leg_specs", "matching", "money", "outcome", "packing", "predecessors",
             "requirements", "translate", "wire",
         )
     ),
@@ -78,11 +78,13 @@ AREAS: Final = (
         (
             "pipeline", "stages/batch", "stages/partitions", "stages/in_hand", "stages/intake",
             "stages/commits", "stages/decode", "stages/announce", "stages/parking",
-            "stages/priority", "stages/seek_check", "stages/item",
+            "stages/priority", "stages/seek_check", "stages/item", "stages/opening",
+            "stages/time_order", "stages/catching_up",
         ),
     ),
-    Area("codecs", ("codecs",)),
-    Area("producer", ("kafka/producer",)),
+    Area("codecs", ("codecs",), (*LOOP, "tests/jobs/redrive/test_letters.py")),
+    Area("producer", ("kafka/producer", "kafka/refused_records")),
+    Area("registry", ("kafka/registry",), ("tests/contract/test_registry.py",)),
     Area(
         "ledger",
         ("ledger/tigerbeetle", "ledger/request_split", "ledger/embedded", "ledger/clock",

@@ -170,6 +170,8 @@ def test_a_chain_is_the_same_when_each_of_its_legs_is() -> None:
     assert not same_chain(of, stored, {})
     assert not same_chain(of, stored[:1], found)
     assert not same_chain(of, [stored[0]._replace(code=9), stored[1]], found)
+    shorter = stored_legs(chain(leg("plain")))
+    assert not same_chain(of, shorter, found)  # posted when the rule had one leg
 
 
 def test_an_account_conflicts_in_every_field_but_closed() -> None:

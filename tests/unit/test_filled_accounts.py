@@ -102,6 +102,7 @@ def member(account: DeclaredAccount, key: str, ledger: int = USD) -> AccountRef:
         ([wanted(), wanted(leg="net", otherwise=_open(-1))],   wallet(), [wallet(), wallet()]),
         ([wanted(otherwise=ELSE), wanted(leg="net", otherwise=_open(-1))], None, [ELSE, ELSE]),
         ([wanted()],                             HERE,                 Reason.SAME_ACCOUNT),
+        ([wanted()],                             HERE._replace(flags=LIMITED), Reason.SAME_ACCOUNT),
         ([wanted(known=THERE, account=THERE, otherwise=ELSE)], None,   [THERE]),
         ([wanted(known=THERE, account=wallet(), otherwise=ELSE)], None, [wallet()]),
         ([wanted(known=wallet(), account=THERE, otherwise=ELSE)], None, [ELSE]),

@@ -11,6 +11,7 @@ from worker.core.outcome import (
     Verdict,
     announce_rejected_before,
     chain_result,
+    diverts,
     existing_verdict,
 )
 from worker.core.wire import CreateTransferStatus as S
@@ -106,6 +107,16 @@ def test_one_leg_decides_for_the_chain(statuses: list[int], verdict: Verdict, le
     found = chain_result([int(status) for status in statuses])
     assert (found.verdict, found.leg_number) == (verdict, leg)
     assert found.status == int(statuses[leg])
+
+
+def test_suspense_takes_what_a_closed_account_refused_and_what_was_refused_before() -> None:
+    """Nothing else: an overdraft is no reason to book the money elsewhere."""
+    diverted = {status for status in S if diverts(chain_result([int(status)]))}
+    assert diverted == {
+        S.DEBIT_ACCOUNT_ALREADY_CLOSED,
+        S.CREDIT_ACCOUNT_ALREADY_CLOSED,
+        S.ID_ALREADY_FAILED,
+    }
 
 
 @pytest.mark.parametrize(
