@@ -17,10 +17,12 @@ from typing import Any
 from bench.loop import Stopwatch
 from worker.config.settings import load_settings
 from worker.jobs.live.compose import Worker, open_worker
+from worker.jobs.live.drain import drain_check
 from worker.jobs.live.run import Stop, work
 from worker.jobs.replay import apply as replay
 from worker.jobs.replay.plan import ReplayRequest
 from worker.jobs.replay.range import Moment
+from worker.kafka.topic_reader import open_topic_reader
 from worker.observe.logs import configure_logging
 
 PORTS = {
@@ -120,7 +122,9 @@ def main() -> None:
         replay.apply_replay(settings, EVERYTHING, started_from="bench", stop=Stop())
         return
     with open_worker(settings) as worker:
-        timed_work(worker, stop=Stop(), drain=True)
+        with open_topic_reader(settings) as reader:
+            done = drain_check(worker, reader)
+        timed_work(worker, stop=Stop(), done=done)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from worker.codecs.headers import headers_of
 from worker.codecs.letters import OriginalRecord, original_of, time_of
 from worker.core.assignment import Assignment
 from worker.core.event import Dead, Reason
-from worker.core.ports import Record
+from worker.core.ports import Record, RecordPosition
 from worker.core.translate import Translator
 from worker.jobs.archive.records import ArchivedRecord
 from worker.kafka.connection import KafkaConnection
@@ -99,7 +99,9 @@ def test_the_letter_says_that_headers_were_left_out(records: list[Record]) -> No
     letter = letter_of(hostile)
     assert dict(headers_of(letter))["ledger_worker.left_out"] == b"headers"
     assert headers_of(letter)[: len(CARRIED)] == CARRIED
-    assert original_of(letter, parked=()) == OriginalRecord(("in", 0, 0), b"k", EVENT, CARRIED, 5)
+    assert original_of(letter, parked=()) == OriginalRecord(
+        RecordPosition("in", 0, 0), b"k", EVENT, CARRIED, 5
+    )
     assert "ledger_worker.left_out" not in dict(headers_of(letter_of(plain)))
 
 

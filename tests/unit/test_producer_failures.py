@@ -12,7 +12,7 @@ from worker.codecs.dead_letters import DeadLetters, record_bytes
 from worker.codecs.letters import OriginalRecord, original_of
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.event import Dead, Reason
-from worker.core.ports import Announcement, Headers
+from worker.core.ports import Announcement, Headers, RecordPosition
 from worker.jobs.archive.records import ArchivedRecord
 from worker.kafka.connection import KafkaConnection
 from worker.kafka.producer import (
@@ -219,4 +219,4 @@ def test_a_record_whose_time_is_refused_is_written_with_the_brokers(
     headers = dict(broker.headers)
     assert headers["ledger_worker.left_out"] == b"timestamp"
     found = original_of(ArchivedRecord("t", 0, 0, b"k", WHOLE, broker.headers, 5), parked=())
-    assert found == OriginalRecord(("in", 0, 7), b"k", WHOLE, [], 2**62)
+    assert found == OriginalRecord(RecordPosition("in", 0, 7), b"k", WHOLE, [], 2**62)

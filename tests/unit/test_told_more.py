@@ -110,6 +110,15 @@ def test_a_total_whose_rest_cannot_be_read_is_a_dead_letter(tmp_path: Path) -> N
     assert books.balances() == {"meters usd": 7, "sales usd": -7}
 
 
+def test_as_much_of_another_s_money_is_a_redelivery() -> None:
+    """A guest's charge that names a customer later is booked; a replay says the same."""
+    books = Books(RULEBOOK)
+    books.kinds(captured(books, 300))
+    named = captured(books, 300, customer="bob")
+    assert books.kinds(named) == ["redelivered"]
+    assert status(books, named) is ChainStatus.EXISTS
+
+
 def test_a_rest_that_was_refunded_before_goes_back_to_the_wallet() -> None:
     """And told once more, the chain stands as it was booked."""
     books = Books(RULEBOOK)

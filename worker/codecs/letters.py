@@ -102,7 +102,7 @@ def original_of(
     if outer is None:
         return UnusableLetter("its headers do not say where it came from")
     inner = outer
-    while inner.at[0] in parked:
+    while inner.at.topic in parked:
         below = _taken_off(inner.own)
         if below is None:
             break
@@ -110,7 +110,7 @@ def original_of(
     digest = outer.added.get(SHA256_HEADER)
     if digest is not None:
         return RecordElsewhere(inner.at, digest.decode(errors="replace"), "")
-    if inner.at[0] in parked:
+    if inner.at.topic in parked:
         return UnusableLetter("its headers do not say where it was parked from")
     own_ms = _number(inner.added.get(TIMESTAMP_HEADER)) or timestamp_ms(record)
     return OriginalRecord(inner.at, record.key(), record.value(), inner.own, own_ms)
@@ -120,16 +120,11 @@ def read_back(
     letter: RecordElsewhere, found: Record | None, *, parked: Collection[str]
 ) -> OriginalRecord | UnusableLetter:
     """The record that was read for a letter which does not hold it."""
-    topic, partition, offset = letter.at
     if found is None:
-        return UnusableLetter(
-            f"the record is gone: {topic}/{partition}@{offset} is not in its topic any more"
-        )
+        return UnusableLetter(f"the record is gone: {letter.at} is not in its topic any more")
     if letter.digest and sha256(found.value() or b"").hexdigest() != letter.digest:
-        return UnusableLetter(
-            f"{topic}/{partition}@{offset} holds another record: its SHA-256 differs"
-        )
-    if topic not in parked:
+        return UnusableLetter(f"{letter.at} holds another record: its SHA-256 differs")
+    if letter.at.topic not in parked:
         return OriginalRecord(
             letter.at, found.key(), found.value(), headers_of(found), timestamp_ms(found)
         )
@@ -152,7 +147,7 @@ def rejection(record: Record) -> RejectedRecord | None:
             str(fields["leg"]),
             str(fields["reason"]),
             _whole(fields["attempt"], ATTEMPT_MAX),
-            (
+            RecordPosition(
                 str(fields["topic"]),
                 _whole(fields["partition"], PARTITION_MAX),
                 _whole(fields["offset"], OFFSET_MAX),
@@ -200,6 +195,5 @@ def _taken_off(headers: Headers) -> _Carried | None:
             numbers = [added[f"{CONNECT}.{part}"] for part in ("partition", "offset")]
             if not all(digits.isdigit() and len(digits) <= INT64_DIGITS for digits in numbers):
                 return None
-            partition, offset = map(int, numbers)
-            return _Carried((topic, partition, offset), headers[:start], added)
+            return _Carried(RecordPosition(topic, *map(int, numbers)), headers[:start], added)
     return None

@@ -19,12 +19,7 @@ from worker.codecs.avro import (
 )
 from worker.codecs.outbox_fields import SCHEMA_NAME
 from worker.core.errors import UsageError
-from worker.core.ports import Record
-
-
-def position_text(record: Record) -> str:
-    """Where a record is, as reports write it."""
-    return f"{record.topic()}/{record.partition()}@{record.offset()}"
+from worker.core.ports import Record, position_of
 
 
 def posted_fields(record: Record) -> Mapping[str, Any]:
@@ -38,7 +33,7 @@ def posted_fields(record: Record) -> Mapping[str, Any]:
         return _avro_fields(record, value)
     found = json_fields(record)
     if "transfer_id" not in found or "ledger_timestamp" not in found:
-        raise UsageError(f"{position_text(record)} is no posted transfer")
+        raise UsageError(f"{position_of(record)} is no posted transfer")
     return found if "fact" in found else {**_defaults(), **found}
 
 
@@ -50,7 +45,7 @@ def _avro_fields(record: Record, value: bytes) -> Mapping[str, Any]:
         except AvroUnreadable:
             continue
         return found
-    raise UsageError(f"{position_text(record)} is no posted transfer")
+    raise UsageError(f"{position_of(record)} is no posted transfer")
 
 
 @cache
@@ -78,7 +73,7 @@ def json_fields(record: Record) -> Mapping[str, Any]:
     try:
         found = orjson.loads(record.value() or b"")
     except orjson.JSONDecodeError:
-        raise UsageError(f"{position_text(record)} is no announcement: it is not JSON") from None
+        raise UsageError(f"{position_of(record)} is no announcement: it is not JSON") from None
     if not isinstance(found, dict):
-        raise UsageError(f"{position_text(record)} is no announcement: it is no JSON object")
+        raise UsageError(f"{position_of(record)} is no announcement: it is no JSON object")
     return found

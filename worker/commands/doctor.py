@@ -116,7 +116,7 @@ def examine(config: Path | None, sampled: int = 0) -> Iterator[Finding]:
         "registry", lambda: _registry(settings), "check schema_registry.url; records in Avro wait"
     )
     yield from _findings_of("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
-    if sampled > 0 and settings.kafka.bootstrap_servers != EMBEDDED:
+    if sampled > 0 and not settings.kafka.embedded:
         yield from _findings_of(
             "records", lambda: list(sample(settings, sampled)), "look at what is said of kafka"
         )
@@ -241,7 +241,7 @@ def _registry(settings: Settings) -> list[Finding]:
 
 
 def _kafka(settings: Settings) -> list[Finding]:
-    if settings.kafka.bootstrap_servers == EMBEDDED:
+    if settings.kafka.embedded:
         return [Finding("kafka", ok=True, detail="the embedded broker: for trying out only")]
     return list(inspect_broker(settings, settings.ledger.deadline_seconds))
 

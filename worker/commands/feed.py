@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
 from worker.core.iso_times import NANOSECONDS, iso_second
 from worker.core.optional import optional_packages
-from worker.jobs.live.run import Stop
+from worker.jobs.live.run import start_long_run
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import in_the_past
 from worker.observe.logs import configure_logging
@@ -54,32 +53,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Feed until a signal comes, or the history has been written."""
     settings = load_settings(arguments.config)
-    if settings.kafka.bootstrap_servers == EMBEDDED:
+    if settings.kafka.embedded:
         raise UsageError("an embedded broker ends with this process: name one that stays")
     if arguments.what == WEBHOOKS and (arguments.start or arguments.api_base):
         raise UsageError("feed webhooks takes neither --from nor --api-base")
-    configure_logging(level=settings.log.level, format=settings.log.format)
     _FEEDS[arguments.what](arguments, _at(settings, arguments.api_base))
     return 0
-
-
-def _listening() -> Stop:
-    stop = Stop()
-    stop.listen()
-    return stop
 
 
 def _webhooks(_: argparse.Namespace, settings: Settings) -> None:
     with optional_packages("feed", extra="feed"):
         from worker.jobs.feed.webhooks import receive_webhooks  # noqa: PLC0415 - optional
-    stop = _listening()
+    stop = start_long_run(settings)
     receive_webhooks(settings, stopped=lambda: stop.requested)
 
 
 def _settlements(arguments: argparse.Namespace, settings: Settings) -> None:
     with optional_packages("feed", extra="feed"):
         from worker.jobs.feed.settlement_run import feed_settlements  # noqa: PLC0415 - optional
-    feed_settlements(settings, start=_start(arguments), heal=arguments.heal, stopping=_listening())
+    start = _start(arguments)
+    stopping = start_long_run(settings)
+    feed_settlements(settings, start=start, heal=arguments.heal, stopping=stopping)
 
 
 def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -88,6 +82,7 @@ def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
         raise UsageError("feed backfill needs --from: the day that the books begin")
     with optional_packages("feed", extra="feed"):
         from worker.jobs.feed.backfill_run import backfill  # noqa: PLC0415 - optional
+    configure_logging(level=settings.log.level, format=settings.log.format)
     done = backfill(settings, start=start)
     written = dict(sorted(done.written.items()))
     began, end = iso_second(done.began), iso_second(done.end)

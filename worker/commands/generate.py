@@ -133,11 +133,10 @@ def _opened(target: str, settings: Settings) -> Iterator[Write]:
 
 
 def _kafka(settings: Settings) -> Iterator[Write]:
-    from worker.config.sections import EMBEDDED  # noqa: PLC0415 - Kafka only when it is used
     from worker.kafka.admin import require_existing  # noqa: PLC0415 - the same
     from worker.kafka.plain_producer import open_plain_producer  # noqa: PLC0415 - the same
 
-    if settings.kafka.bootstrap_servers != EMBEDDED:
+    if not settings.kafka.embedded:
         require_existing(settings, settings.topics.inputs.values(), FIND_SECONDS)
     publisher = open_plain_producer(settings)
     yield lambda topic, record, value: publisher.publish(

@@ -146,7 +146,7 @@ def _fresh(events: list[dict[str, Any]], settings: Settings, topic: str) -> list
     from worker.jobs.journal.send import sent_entries, unsent  # noqa: PLC0415 - Kafka, when it is used
     from worker.kafka.topic_reader import read_all  # noqa: PLC0415 - the same
 
-    return unsent(events, sent_entries(read_all(settings, topic), topic))
+    return unsent(events, sent_entries(read_all(settings, topic)))
 
 
 def _agreed(arguments: argparse.Namespace, count: int, topic: str) -> bool:

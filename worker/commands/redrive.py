@@ -10,15 +10,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from worker.config.sections import EMBEDDED
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.core.plural import count_of
+from worker.core.ports import position_in
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.filter import NAMES, LetterFilter
 from worker.jobs.redrive.run import RedriveResult, redrive
 from worker.jobs.redrive.select import RedriveRequest, Selected
 from worker.jobs.text_tables import write_document, write_lines
+from worker.kafka.connection import require_running_broker
 
 INTERRUPTED: Final = "what went through so far stays; the same command goes on after it"
 
@@ -71,8 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         operator=arguments.operator,
     )
     settings = load_settings(arguments.config)
-    if settings.kafka.bootstrap_servers == EMBEDDED:
-        raise UsageError("an embedded broker is new and holds no letters: name a running one")
+    require_running_broker(settings, lacks="holds no letters")
     result = redrive(settings, request, progress=Progress())
     if arguments.json:
         write_document(sys.stdout, _document(result, request))
@@ -116,8 +116,6 @@ def _text(result: RedriveResult, request: RedriveRequest) -> Iterator[str]:
 
 def _named(selected: Selected) -> str:
     fields = selected.fields
-    origin = (
-        f"{fields['topic']}/{fields['partition']}@{fields['offset']}" if fields["topic"] else ""
-    )
+    origin = str(position_in(fields)) if fields["topic"] else ""
     shown = (selected.letter, fields["reason"], fields["event_type"], fields["event_id"], origin)
     return "  ".join(str(part) for part in shown if part)

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.commands.replay_rebuild import rebuild_and_verify
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.iso_times import iso_time
 from worker.core.plural import count_of
-from worker.jobs.live.run import Stop
+from worker.jobs.live.run import start_long_run
 from worker.jobs.progress import Progress
 from worker.jobs.replay.apply import AppliedReplay, apply_replay
 from worker.jobs.replay.plan import PlannedReplay, ReplayRequest, plan_replay, shown_ranges
@@ -29,8 +28,7 @@ from worker.jobs.replay.reannounce import Reannounced, announce_again
 from worker.jobs.shard import ALL, shard_of
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import time_range
-from worker.kafka.connection import connection_of
-from worker.observe.logs import configure_logging
+from worker.kafka.connection import connection_of, require_running_broker
 
 INTERRUPTED: Final = (
     "what was written so far stays, and without --apply, --announce-only or --rebuild that is"
@@ -122,8 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.announce_only:
         return _announce(settings, arguments)
     request = _request(arguments)
-    if not request.files and settings.kafka.bootstrap_servers == EMBEDDED:
-        raise UsageError("an embedded broker is new and holds no records: name a running one")
+    if not request.files:
+        require_running_broker(settings)
     if arguments.apply:
         return _apply(settings, request, arguments)
     planned = plan_replay(settings, request, progress=Progress())
@@ -207,9 +205,7 @@ def _plan_text(planned: PlannedReplay) -> Iterator[str]:
 def _apply(settings: Settings, request: ReplayRequest, arguments: argparse.Namespace) -> int:
     if settings.ledger.in_memory:
         raise UsageError("an in-memory ledger ends with this process: name the one to post to")
-    configure_logging(level=settings.log.level, format=settings.log.format)
-    stop = Stop()
-    stop.listen()
+    stop = start_long_run(settings)
     started_from = f"{arguments.start or ''}\0{arguments.end or ''}"
     applied = apply_replay(settings, request, started_from=started_from, stop=stop)
     if arguments.json:
@@ -248,8 +244,7 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
     if given:
         option = given[0].replace("_", "-")
         raise UsageError(f"--announce-only reads the ledger and takes no --{option}")
-    if settings.kafka.bootstrap_servers == EMBEDDED:
-        raise UsageError("an embedded broker is new and holds no records: name a running one")
+    require_running_broker(settings)
     start_ns, end_ns = time_range(arguments.start, arguments.end)
     outbox = arguments.outbox or settings.topics.outbox
     _require_topic(settings, outbox)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Final
 
 import structlog
 
 from worker.commands.options import positive
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
 from worker.core import translate
 from worker.core.plural import count_of
@@ -23,10 +23,10 @@ from worker.jobs.live.all_dead import AllDead
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.drain import drain_check
 from worker.jobs.live.posted_types import require_posted_types
-from worker.jobs.live.run import Stop, work
+from worker.jobs.live.run import never, start_long_run, work
 from worker.jobs.text_tables import write_document, write_lines
 from worker.kafka.admin import require_topics
-from worker.observe.logs import configure_logging
+from worker.kafka.topic_reader import open_topic_reader
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import approved
 
@@ -75,16 +75,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped, drained, or done; then print what became of the events."""
     settings = load_settings(arguments.config)
-    configure_logging(level=settings.log.level, format=settings.log.format)
     rulebook = load(settings.rulebook)
     lock = approved(settings.rulebook, rulebook, accept_unlocked=arguments.accept_unlocked)
-    stop = Stop()
-    stop.listen()
-    embedded = settings.kafka.bootstrap_servers == EMBEDDED
-    with with_broker(settings) as reachable:
+    stop = start_long_run(settings)
+    embedded = settings.kafka.embedded
+    with with_broker(settings) as reachable, ExitStack() as start:
+        reader = start.enter_context(open_topic_reader(reachable))
         if not embedded:
             require_topics(reachable, reachable.ledger.deadline_seconds)
-            require_posted_types(reachable, rulebook, accept_smaller=arguments.accept_smaller)
+            smaller = arguments.accept_smaller
+            require_posted_types(reachable, reader, rulebook, accept_smaller=smaller)
         with open_worker(
             reachable,
             events_limit=arguments.max_events,
@@ -100,7 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
                 compiled=COMPILED,
             )
             all_dead = AllDead(worker.observer.outcomes_by_topic, arguments.stop_if_all_dead)
-            drained = drain_check(worker) if arguments.drain else _never
+            drained = drain_check(worker, reader) if arguments.drain else never
+            start.close()
             work(
                 worker,
                 stop=stop,
@@ -114,10 +115,6 @@ def run(arguments: argparse.Namespace) -> int:
         write_lines(sys.stderr, [_STOPPED.format(topic=all_dead.topic)])
         return 1
     return 0
-
-
-def _never() -> bool:
-    return False
 
 
 def print_summary(settings: Settings, outcomes: Mapping[str, int], *, as_json: bool) -> None:

@@ -18,12 +18,11 @@ from worker.config.settings import Settings, load_settings
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.optional import optional_packages
 from worker.core.visible import without_credentials
-from worker.jobs.live.run import Stop
+from worker.jobs.live.run import Stop, start_long_run
 from worker.jobs.serve.shared_lookups import SharedLookups
 from worker.jobs.serve.tokens import Tokens
 from worker.ledger.books import refuse_empty
 from worker.ledger.open import open_configured_ledger
-from worker.observe.logs import configure_logging
 from worker.observe.metrics import ServeMetrics
 from worker.rulebooks.load import load
 
@@ -47,9 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     settings = load_settings(arguments.config)
-    configure_logging(level=settings.log.level, format=settings.log.format)
-    stop = Stop()
-    stop.listen()
+    stop = start_long_run(settings)
     with open_serving(settings) as serving:
         _log.info(
             "serving",

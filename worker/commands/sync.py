@@ -6,14 +6,12 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings, load_settings
-from worker.core.errors import UsageError
 from worker.core.plural import count_of
-from worker.jobs.live.run import Stop
+from worker.jobs.live.run import start_long_run
 from worker.jobs.sync.run import Synced, sync, target_problems
 from worker.jobs.text_tables import write_document, write_lines
-from worker.observe.logs import configure_logging
+from worker.kafka.connection import require_running_broker
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     if arguments.sql:
         return _print_statements(settings, as_json=arguments.json)
-    if settings.kafka.bootstrap_servers == EMBEDDED:
-        raise UsageError("an embedded broker is new and holds no outbox: name a running one")
-    configure_logging(level=settings.log.level, format=settings.log.format)
-    stop = Stop()
-    stop.listen()
+    require_running_broker(settings, lacks="holds no outbox")
+    stop = start_long_run(settings)
     done = sync(
         settings, create=arguments.create, drain=arguments.drain, stopped=lambda: stop.requested
     )

@@ -59,6 +59,11 @@ class KafkaSettings(Section):
     """A JSON object of extra librdkafka settings (TLS, SASL, …); keep secrets in a file that
     `LEDGER_WORKER_KAFKA__CLIENT_FILE` names."""
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is gone when the process ends."""
+        return self.bootstrap_servers == EMBEDDED
+
 
 class LedgerSettings(Section):
     """The ledger and how long to wait for it."""

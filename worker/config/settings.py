@@ -19,7 +19,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.config.feed_section import FeedSettings
 from worker.config.sections import (
-    EMBEDDED,
     BatchSettings,
     DeadLetterSettings,
     EventSettings,
@@ -97,7 +96,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _books_outlive_offsets(self) -> Settings:
-        if self.ledger.in_memory and self.kafka.bootstrap_servers != EMBEDDED:
+        if self.ledger.in_memory and not self.kafka.embedded:
             raise ValueError(
                 "the in-memory ledger (ledger.addresses = embedded) needs the embedded broker:"
                 " Kafka would keep offsets of postings that are lost when the process ends;"

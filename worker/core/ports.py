@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from worker.core.assignment import Opening
 from worker.core.wire import (
@@ -131,8 +131,27 @@ StageName = Literal["decode", "translate", "post", "announce", "commit"]
 TopicPartition = tuple[str, int]
 """A topic and a partition."""
 
-RecordPosition = tuple[str, int, int]
-"""A topic, a partition and an offset."""
+
+class RecordPosition(NamedTuple):
+    """Where a record is; as text `stripe.payments/3@1234`."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """As people read and write it."""
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+def position_of(record: Record) -> RecordPosition:
+    """Where a consumed record is."""
+    return RecordPosition(record.topic(), record.partition(), record.offset())
+
+
+def position_in(fields: Mapping[str, Any]) -> RecordPosition:
+    """Where a record is, as the fields of an announcement say it."""
+    return RecordPosition(fields["topic"], fields["partition"], fields["offset"])
 
 
 class Polled(NamedTuple):

@@ -114,6 +114,12 @@ class ConnectionTrouble:
             self.text, self.down_since = "", 0.0
 
 
+def require_running_broker(settings: Settings, *, lacks: str = "holds no records") -> None:
+    """Refuse the embedded broker, which begins and ends with this process."""
+    if settings.kafka.embedded:
+        raise UsageError(f"an embedded broker is new and {lacks}: name a running one")
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaConnection:
     """How to reach a cluster; every Kafka client is made from one.

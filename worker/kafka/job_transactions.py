@@ -5,12 +5,14 @@ An interrupted job resumes from its own group's offsets, so nothing is written t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Final
 
+from worker.config.settings import Settings
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.ports import Announcement, Commit
-from worker.kafka.job_offsets import JobOffsets
+from worker.kafka.job_offsets import JobOffsets, open_job_offsets
 from worker.kafka.producer import TransactionalProducer
 
 TRIES_MAX: Final = 5
@@ -22,17 +24,15 @@ _RUN_AGAIN: Final = (
 
 
 class JobTransactions:
-    """Writes under a job's own group; close it afterwards.
+    """Writes under a job's own group; made by `open_job_transactions`.
 
-    Making one ends what another process with the same transactional id has open.
-    transactional_id: the group's name if empty.
-    embedded_broker: it forgets offsets that come in a transaction; they come again after.
+    offsets: the group's.
     """
 
     def __init__(
         self, offsets: JobOffsets, *, transactional_id: str = "", embedded_broker: bool = False
     ) -> None:
-        self._offsets = offsets
+        self.offsets = offsets
         self._producer = TransactionalProducer(
             offsets.connection,
             transactional_id=transactional_id or offsets.group,
@@ -48,7 +48,7 @@ class JobTransactions:
         """
         for _ in range(TRIES_MAX):
             try:
-                self._producer.announce(records, commits, self._offsets.membership())
+                self._producer.announce(records, commits, self.offsets.membership())
             except Aborted:
                 continue
             except Unsettled as unsettled:
@@ -61,3 +61,24 @@ class JobTransactions:
     def close(self) -> None:
         """Release the connection."""
         self._producer.close()
+
+
+@contextmanager
+def open_job_transactions(
+    settings: Settings, group: str, *, transactional_id: str = "", embedded_broker: bool = False
+) -> Iterator[JobTransactions]:
+    """A job's transactions in the cluster that the settings name, closed at the end.
+
+    It ends what another process with the same transactional id has open.
+    transactional_id: the group's name if empty.
+    embedded_broker: it forgets offsets that come in a transaction; they come again after.
+    """
+    with (
+        open_job_offsets(settings, group) as offsets,
+        closing(
+            JobTransactions(
+                offsets, transactional_id=transactional_id, embedded_broker=embedded_broker
+            )
+        ) as transactions,
+    ):
+        yield transactions

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.core.ports import TopicPartition
+from worker.core.ports import RecordPosition, TopicPartition
 from worker.kafka.connection import KafkaConnection
 from worker.kafka.job_offsets import JobOffsets
 
@@ -101,10 +101,11 @@ class TopicOffsets:
             found = offsets.committed(partitions)
         finally:
             offsets.close()
-        for (topic, number), offset in found.items():
-            if offset > 0 and offset > (end := self.watermarks((topic, number))[1]):
+        for partition, offset in found.items():
+            if offset > 0 and offset > (end := self.watermarks(partition)[1]):
+                position = RecordPosition(*partition, offset)
                 raise UsageError(
-                    f"the group {group} has committed {topic}/{number}@{offset}, which ends at"
-                    f" {end}: the topic was deleted and made anew; read archives with --from-files"
+                    f"the group {group} has committed {position}, which ends at {end}: the topic"
+                    " was deleted and made anew; read archives with --from-files"
                 )
         return found

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_fixed
 
 from worker.codecs.avro import BodyReader
 from worker.codecs.decode import Decoder
@@ -175,21 +176,24 @@ class Registry:
 
     def _request(self, ask: Callable[[], T]) -> T | None:
         """The answer; None for "not found". A passing error is retried until the deadline."""
-        deadline = time.monotonic() + self._ask_seconds_max
-        while True:
-            try:
-                return self._once(ask)
-            except RegistryAway as away:
-                if not away.passes:
-                    raise DependencyUnavailable(f"the schema registry {away}") from None
-                why = str(away)
-            if time.monotonic() + ASK_AGAIN_SECONDS > deadline:
-                raise DependencyUnavailable(
-                    f"the schema registry {why}, for {self._ask_seconds_max:g} s"
-                )
-            _log.warning("schema_registry_waiting", why=why)
+
+        def waiting(tries: RetryCallState) -> None:
+            why = tries.outcome.exception() if tries.outcome else None
+            _log.warning("schema_registry_waiting", why=str(why))
             self._while_waiting()
-            time.sleep(ASK_AGAIN_SECONDS)
+
+        retrying = Retrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_before_delay(self._ask_seconds_max),
+            wait=wait_fixed(ASK_AGAIN_SECONDS),
+            before_sleep=waiting,
+            reraise=True,
+        )
+        try:
+            return retrying(self._once, ask)
+        except RegistryAway as away:
+            lasted = f", for {self._ask_seconds_max:g} s" if away.passes else ""
+            raise DependencyUnavailable(f"the schema registry {away}{lasted}") from None
 
     @staticmethod
     def _once(ask: Callable[[], T]) -> T | None:
@@ -215,6 +219,10 @@ class Registry:
         except (ValueError, KeyError, TypeError, AttributeError):
             why = "answered what no registry does: look at schema_registry.url, and at proxies"
             raise RegistryAway(why, passes=True) from None
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, RegistryAway) and error.passes
 
 
 def _is_registrys(code: object) -> bool:

@@ -20,7 +20,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.core.ports import Record, RecordPosition, TopicPartition
+from worker.core.ports import Record, RecordPosition, TopicPartition, position_of
 from worker.kafka.connection import REACH_SECONDS, KafkaConnection, connection_of
 from worker.kafka.messages import readable
 from worker.kafka.offsets import TopicOffsets
@@ -121,8 +121,12 @@ class TopicReader:
         while any(runs.values()):
             now = {partition: left.pop() for partition, left in runs.items() if left}
             for record in self.read(now):
-                found[record.topic(), record.partition(), record.offset()] = record
-        positions = ((*partition, offset) for partition in offsets for offset in offsets[partition])
+                found[position_of(record)] = record
+        positions = (
+            RecordPosition(*partition, offset)
+            for partition in offsets
+            for offset in offsets[partition]
+        )
         return {position: found[position] for position in positions if position in found}
 
     def _range(self, partition: TopicPartition, start_ms: int) -> OffsetRange:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
@@ -15,7 +15,7 @@ from worker.core.account_ids import AccountRefs
 from worker.core.chain import AccountRef
 from worker.core.errors import UsageError
 from worker.core.ids import OFFSET_BITS, OFFSET_MASK, position_base
-from worker.core.ports import Ledger
+from worker.core.ports import Ledger, RecordPosition
 from worker.core.rulebook import DeclaredAccount, Rulebook
 from worker.core.wire import Account as StoredAccount
 from worker.core.wire import Transfer
@@ -26,19 +26,6 @@ PARTITIONS_KNOWN: Final = 1024
 """Partitions per topic whose positions are recognised; a position holds a hash of them."""
 
 NAMED_MAX: Final = 100_000
-
-
-class NamedPosition(NamedTuple):
-    """Where a record is: its topic, partition and offset."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    @property
-    def text(self) -> str:
-        """As reports write it: `stripe.payments/3@1234`."""
-        return f"{self.topic}/{self.partition}@{self.offset}"
 
 
 class NamedLedger:
@@ -104,10 +91,10 @@ class NamedLedger:
     def _partitions_by_base(self) -> dict[int, tuple[str, int]]:
         return known_positions(self._settings, groups=self._groups)
 
-    def named_position(self, position: int) -> NamedPosition | None:
+    def named_position(self, position: int) -> RecordPosition | None:
         """The record at a position (`user_data_64`); None for another group's or topic's."""
         found = self._partitions_by_base.get(position >> OFFSET_BITS << OFFSET_BITS)
-        return NamedPosition(*found, position & OFFSET_MASK) if found else None
+        return RecordPosition(*found, position & OFFSET_MASK) if found else None
 
     def reason(self, transfer: Transfer) -> str:
         """The meaning of a transfer's code: the rulebook's legs, or the number."""

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.draining import drain
 from tests.jobs.replay.lost import BEGAN, RULES, TOPIC
 from worker.config.settings import Settings, load_settings
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.drain import due_ends
-from worker.jobs.live.run import Stop, work
 from worker.kafka.plain_producer import open_plain_producer
+from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.embedded import EmbeddedLedger
 
 DELAYS_SECONDS = (1, 3600)
@@ -50,7 +51,7 @@ def produce(settings: Settings, number: str, kind: str, **fields: Any) -> None:
 def drained(settings: Settings, ledger: EmbeddedLedger) -> dict[str, int]:
     """The outcomes of `run --drain`."""
     with open_worker(settings, ledger=ledger, embedded_broker=True) as worker:
-        work(worker, stop=Stop(), drain=True)
+        drain(worker)
         return dict(worker.observer.outcomes)
 
 
@@ -62,6 +63,8 @@ def test_a_repeated_drain_takes_up_what_is_due(broker: Settings) -> None:
     time.sleep(DELAYS_SECONDS[0] + 0.1)
     assert drained(broker, ledger) == {"parked": 1}
     now_ms = time.time_ns() // 1_000_000
-    assert due_ends(broker, now_ms) == {}
-    ((partition, end),) = due_ends(broker, now_ms + DELAYS_SECONDS[1] * 1000).items()
+    with open_topic_reader(broker) as reader:
+        assert due_ends(broker, reader, now_ms) == {}
+        later_ms = now_ms + DELAYS_SECONDS[1] * 1000
+        ((partition, end),) = due_ends(broker, reader, later_ms).items()
     assert (partition[0], end) == (broker.topics.parked_topics[1], 1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from tests.draining import drain
 from tests.produced import produce
 from worker.config.settings import PACKAGED_RULEBOOK, load_settings
 from worker.core.ids import account_id
 from worker.jobs.live.compose import open_worker, with_broker
-from worker.jobs.live.run import Stop, work
 from worker.ledger.embedded import EmbeddedLedger
 from worker.observe.catalogue import PREFIX
 from worker.rulebooks.load import load
@@ -34,7 +34,7 @@ def test_a_worker_shows_them() -> None:
     with with_broker(settings, outputs) as reachable:
         produce(reachable, skip=0, events=200)
         with open_worker(reachable, ledger=ledger, embedded_broker=True) as worker:
-            work(worker, stop=Stop(), drain=True)
+            drain(worker)
             registry = worker.observer._metrics.registry
             (held,) = ledger.lookup_accounts(
                 [account_id(ledger=USD, name="stripe_clearing", key="")]

@@ -14,6 +14,7 @@ from worker.config.settings import load_settings
 from worker.jobs.live import posted_types
 from worker.jobs.live.posted_types import require_posted_types, unanswered_types
 from worker.kafka.embedded_broker import EmbeddedBroker
+from worker.kafka.topic_reader import open_topic_reader
 from worker.rulebooks.load import load
 
 RULES = """
@@ -59,7 +60,8 @@ class Outbox:
 
     def unanswered(self) -> list[str]:
         """What the rulebook no longer answers."""
-        return unanswered_types(self.settings, load(Path("rules.yaml")))
+        with open_topic_reader(self.settings) as reader:
+            return unanswered_types(self.settings, reader, load(Path("rules.yaml")))
 
 
 @pytest.fixture(name="outbox")
@@ -115,6 +117,6 @@ def test_run_stops_unless_it_is_accepted(
     assert "books no tip" in said
     assert "--accept-smaller" in said
     rulebook = load(Path("rules.yaml"))
-    with capture_logs() as logs:
-        require_posted_types(outbox.settings, rulebook, accept_smaller=True)
+    with open_topic_reader(outbox.settings) as reader, capture_logs() as logs:
+        require_posted_types(outbox.settings, reader, rulebook, accept_smaller=True)
     assert [(one["event"], one["types"]) for one in logs] == [("rulebook_smaller", ["tip"])]

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.contract.test_writer_schemas import CHARGE, payment_schema, written
+from tests.draining import drain
 from tests.servers.registry import TestRegistry, registry_server
 from worker.config.settings import Settings, load_settings
 from worker.jobs.live.compose import Worker, open_worker, with_broker
@@ -75,7 +76,7 @@ def test_one_partition_waits_and_the_others_go_on(
         _run_until(worker, lambda: time.monotonic() > until)
         assert dict(outcomes) == {"posted": 3}
         registry.hold(SUBJECT, json.dumps(payment_schema()))
-        work(worker, stop=Stop(), drain=True)
+        drain(worker)
         assert dict(outcomes) == {"posted": 5}
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.draining import drain
 from tests.produced import produce
 from worker.commands.cli import main
 from worker.config.settings import load_settings
 from worker.jobs.live.compose import open_worker, with_broker
-from worker.jobs.live.run import Stop, work
 
 EVENTS = 300
 
@@ -30,7 +30,7 @@ def test_a_drained_group_agrees_and_what_comes_later_is_in_transit(
         servers = reachable.kafka.bootstrap_servers
         produce(reachable, skip=0, events=EVENTS)
         with open_worker(reachable, embedded_broker=True) as worker:
-            work(worker, stop=Stop(), drain=True)
+            drain(worker)
         monkeypatch.setenv("LEDGER_WORKER_KAFKA__BOOTSTRAP_SERVERS", servers)
         capsys.readouterr()  # what the worker said
         assert main(["reconcile", "--json", "--settle-days", "9999"]) == 1

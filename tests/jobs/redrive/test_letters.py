@@ -18,7 +18,7 @@ from worker.codecs.letters import (
 from worker.codecs.parked import ParkedEvents
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Reason
-from worker.core.ports import Announcement, Headers, Record
+from worker.core.ports import Announcement, Headers, Record, RecordPosition, position_of
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.redrive.filter import LetterFilter
 
@@ -51,7 +51,7 @@ def letter(record: Record, *, redact: bool = False) -> ArchivedRecord:
 
 def original(record: ArchivedRecord) -> OriginalRecord:
     return OriginalRecord(
-        (record.topic_name, record.partition_number, record.offset_number),
+        position_of(record),
         record.key_bytes,
         record.value_bytes,
         record.header_list,
@@ -83,7 +83,7 @@ def test_a_producer_cannot_choose_the_topic() -> None:
 
 def test_a_letter_without_its_value_is_read_where_it_was() -> None:
     """A redacted or too large letter names its record by place and hash; another record is none."""
-    asked = RecordElsewhere(("wallet.commands", 3, 42), sha256(b"{}").hexdigest(), "")
+    asked = RecordElsewhere(RecordPosition("wallet.commands", 3, 42), sha256(b"{}").hexdigest(), "")
     assert original_of(letter(FIRST, redact=True), parked=PARKED) == asked
     assert original_of(kept(dead().too_large(FIRST, WHY, stage="post")), parked=PARKED) == asked
     waited = letter(parked(FIRST, tries=0), redact=True)
@@ -100,7 +100,7 @@ def test_a_letter_without_its_value_is_read_where_it_was() -> None:
 
 def test_a_rejection_of_a_parked_event_leads_to_the_topic_it_first_came_on() -> None:
     """The place in a rejection may be a parked topic; the record there says where it was before."""
-    asked = RecordElsewhere(("parked.1", 1, 7), "", "evt_1")
+    asked = RecordElsewhere(RecordPosition("parked.1", 1, 7), "", "evt_1")
     assert read_back(asked, parked(FIRST, tries=0), parked=PARKED) == original(FIRST)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.draining import drain
 from tests.produced import produce
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
 from worker.jobs.live.compose import open_worker, with_broker
-from worker.jobs.live.run import Stop, work
+from worker.jobs.live.run import Stop
 from worker.jobs.progress import Progress
 from worker.jobs.replay.apply import AppliedReplay, apply_replay
 from worker.jobs.replay.plan import ReplayRequest
@@ -50,7 +51,7 @@ def test_a_ledger_that_lost_everything_gets_what_the_live_group_posted(broker: S
     """As many posted as before, announced again; what the live group has not reached waits."""
     produce(broker, skip=0, events=EVENTS)
     with open_worker(broker, ledger=EmbeddedLedger(), embedded_broker=True) as worker:
-        work(worker, stop=Stop(), drain=True)
+        drain(worker)
         live = dict(worker.observer.outcomes)
     first = read_all(broker, broker.topics.outbox)
     produce(broker, skip=EVENTS, events=EVENTS + MORE)
@@ -84,7 +85,7 @@ def test_what_is_told_already_is_not_written_again(broker: Settings) -> None:
     )
     publisher.flush(30)
     with open_worker(broker, ledger=EmbeddedLedger(), embedded_broker=True) as worker:
-        work(worker, stop=Stop(), drain=True)
+        drain(worker)
         live = dict(worker.observer.outcomes)
     topics = broker.topics
     before = {name: len(read_all(broker, name)) for name in (topics.dead, topics.rejected)}
@@ -118,7 +119,7 @@ def test_a_replay_over_several_topics_goes_by_their_timestamps(broker: Settings)
             )
     publisher.flush(30)
     with open_worker(broker, ledger=EmbeddedLedger(), embedded_broker=True) as worker:
-        work(worker, stop=Stop(), drain=True)
+        drain(worker)
         assert dict(worker.observer.outcomes) == {"posted": 2 * EVENTS}
     assert replayed(broker, EmbeddedLedger()).outcomes == {"posted": 2 * EVENTS}
 
@@ -149,7 +150,7 @@ def test_announced_again_it_is_what_it_was(broker: Settings) -> None:
     produce(broker, skip=0, events=EVENTS)
     ledger = EmbeddedLedger()
     with open_worker(broker, ledger=ledger, embedded_broker=True) as worker:
-        work(worker, stop=Stop(), drain=True)
+        drain(worker)
     was = {one.value() for one in read_all(broker, broker.topics.outbox)}
     done = announced(broker, ledger)
     assert done.unannounced == []

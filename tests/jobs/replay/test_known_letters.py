@@ -11,7 +11,7 @@ from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.parked import ParkedEvents
 from worker.core.event import Dead, Reason
 from worker.core.outcome import Outcome, OutcomeKind, Rejection
-from worker.core.ports import Announcement
+from worker.core.ports import Announcement, RecordPosition
 from worker.jobs.replay.known_letters import KnownLetters
 from worker.kafka.topic_reader import OffsetRange
 
@@ -91,4 +91,4 @@ def test_what_is_told_already(
     told: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     """The same kind, of the same record, for the same reason or attempt; and what still waits."""
-    assert known.hold((*INPUT, offset), outcome) is told
+    assert known.hold(RecordPosition(*INPUT, offset), outcome) is told

@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.draining import drain
 from tests.produced import produce
 from worker.commands.cli import main
 from worker.config.settings import Settings, load_settings
 from worker.jobs.live.compose import open_worker, with_broker
-from worker.jobs.live.run import Stop, work
 from worker.jobs.reports.balances import balances
 from worker.jobs.sync.postgres import PostgresCache
 from worker.ledger.books import open_named_ledger
@@ -72,7 +72,7 @@ def post(settings: Settings, *, events: int, skip: int = 0) -> None:
     """The worker posts generated traffic and announces it."""
     produce(settings, skip=skip, events=events)
     with open_worker(settings, embedded_broker=True) as worker:
-        work(worker, stop=Stop(), drain=True)
+        drain(worker)
 
 
 def held(settings: Settings) -> set[tuple[str, str, int]]:

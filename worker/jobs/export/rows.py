@@ -10,8 +10,9 @@ from typing import Final
 from worker.codecs.outbox_fields import expiry, fact_seconds
 from worker.core.ids import hex_id
 from worker.core.iso_times import iso_second, iso_time
+from worker.core.ports import RecordPosition
 from worker.core.wire import Account, Transfer, kind_of
-from worker.ledger.books import NamedLedger, NamedPosition
+from worker.ledger.books import NamedLedger
 
 ExportRow = dict[str, str | int]
 
@@ -107,7 +108,7 @@ def transfer_fields(books: NamedLedger, transfers: list[Transfer]) -> list[Expor
     return rows
 
 
-def _source_fields(position: NamedPosition | None) -> ExportRow:
+def _source_fields(position: RecordPosition | None) -> ExportRow:
     """The record that posted a transfer; none where its group or topic is not ours."""
     topic, partition, offset = position or ("", -1, -1)
     return {"topic": topic, "partition": partition, "offset": offset}

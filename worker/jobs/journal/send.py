@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from worker.core.errors import UsageError
-from worker.core.ports import Record
+from worker.core.ports import Record, position_of
 from worker.jobs.journal.events import TYPE, value_of
 
 FLUSH_SECONDS: Final = 60.0
@@ -39,8 +39,8 @@ class SentEntries(NamedTuple):
     positions: dict[str, str]
 
 
-def sent_entries(records: Sequence[Record], topic: str) -> SentEntries:
-    """The entries among the records of a topic; what is no entry is somebody else's business."""
+def sent_entries(records: Sequence[Record]) -> SentEntries:
+    """The entries among a topic's records; what is no entry is somebody else's business."""
     found = SentEntries({}, {})
     for record in records:
         try:
@@ -50,7 +50,7 @@ def sent_entries(records: Sequence[Record], topic: str) -> SentEntries:
             continue
         if event.get("type") == TYPE and type(name) is str and name not in found.events:
             found.events[name] = event
-            found.positions[name] = f"{topic}/{record.partition()}@{record.offset()}"
+            found.positions[name] = str(position_of(record))
     return found
 
 

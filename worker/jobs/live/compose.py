@@ -13,7 +13,6 @@ from typing import Final
 from worker import __version__
 from worker.codecs.announced_size import AnnouncedSize
 from worker.codecs.decode import Decoder
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import DependencyUnavailable
@@ -142,7 +141,9 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
                 _decoder(settings, registry, health), translator_of(settings, rulebook)
             ),
             posting=variant.posting(_poster(settings, counted, rules, limits), counted, rules),
-            writer=variant.writer(_writer(settings, rulebook, schemas, clock)),
+            writer=variant.writer(
+                announcement_writer(settings, rulebook.digest, schemas, clock.now_ms)
+            ),
             announcer=announcer,
             observer=observer,
             ledger_thread=thread,
@@ -160,7 +161,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
 @contextmanager
 def with_broker(settings: Settings, topics: Sequence[str] = ()) -> Iterator[Settings]:
     """Settings whose broker runs: the embedded one is started, with the topics in it."""
-    if settings.kafka.bootstrap_servers != EMBEDDED:
+    if not settings.kafka.embedded:
         yield settings
         return
     broker = EmbeddedBroker()
@@ -190,12 +191,6 @@ def _reach_ledger(
             f" ({settings.ledger.cluster_id} is set) looks the same"
         ) from None
     return min(limit, settings.batch.legs_max or limit)
-
-
-def _writer(
-    settings: Settings, rulebook: Rulebook, schemas: Mapping[int, str], clock: LedgerClock
-) -> Writer:
-    return announcement_writer(settings, rulebook.digest, schemas, clock.now_ms)
 
 
 def _inputs(

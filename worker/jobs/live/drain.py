@@ -9,10 +9,10 @@ from worker.config.settings import Settings
 from worker.core.ports import TopicPartition
 from worker.jobs.live.compose import Worker
 from worker.kafka.job_offsets import open_job_offsets
-from worker.kafka.topic_reader import OffsetRange, TopicReader, open_topic_reader
+from worker.kafka.topic_reader import OffsetRange, TopicReader
 
 
-def drain_check(worker: Worker) -> Callable[[], bool]:
+def drain_check(worker: Worker, reader: TopicReader) -> Callable[[], bool]:
     """Has the group committed everything that there was when the drain began?
 
     The group, not this process: several drain together, and all of them stop.
@@ -23,7 +23,7 @@ def drain_check(worker: Worker) -> Callable[[], bool]:
         for partition, (low, end) in worker.source.watermarks().items()
         if end > low and partition[0] in inputs
     }
-    ends |= due_ends(worker.settings, worker.now_ms())
+    ends |= due_ends(worker.settings, reader, worker.now_ms())
 
     def drained() -> bool:
         if not worker.pipeline.idle:
@@ -34,22 +34,21 @@ def drain_check(worker: Worker) -> Callable[[], bool]:
     return drained
 
 
-def due_ends(settings: Settings, now_ms: int) -> Mapping[TopicPartition, int]:
+def due_ends(settings: Settings, reader: TopicReader, now_ms: int) -> Mapping[TopicPartition, int]:
     """The offset behind the last due record of each parked partition; none where nothing is due.
 
     A partition's records become due in their order, near enough: the first that is not ends it.
     """
     topics = settings.topics
     delays = dict(zip(topics.parked_topics, topics.parked_delays_seconds, strict=True))
-    with open_topic_reader(settings) as reader:
-        found = {}
-        for partition, uncommitted in _uncommitted(settings, reader).items():
-            delay_ms = delays[partition[0]] * 1000
-            for record in reader.read({partition: uncommitted}):
-                if parked_at_ms(record) + delay_ms > now_ms:
-                    break
-                found[partition] = record.offset() + 1
-        return found
+    found = {}
+    for partition, uncommitted in _uncommitted(settings, reader).items():
+        delay_ms = delays[partition[0]] * 1000
+        for record in reader.read({partition: uncommitted}):
+            if parked_at_ms(record) + delay_ms > now_ms:
+                break
+            found[partition] = record.offset() + 1
+    return found
 
 
 def _uncommitted(settings: Settings, reader: TopicReader) -> dict[TopicPartition, OffsetRange]:

@@ -15,7 +15,7 @@ from worker.core.matching import matches
 from worker.core.ports import Record
 from worker.core.rulebook import Rulebook
 from worker.jobs.live.encoders import ce_source
-from worker.kafka.topic_reader import OffsetRange, open_topic_reader
+from worker.kafka.topic_reader import OffsetRange, TopicReader
 
 TAIL_RECORDS: Final = 500
 """How many of the newest announcements are read in each partition of the outbox."""
@@ -23,7 +23,9 @@ TAIL_RECORDS: Final = 500
 _log = structlog.get_logger(__name__)
 
 
-def require_posted_types(settings: Settings, rulebook: Rulebook, *, accept_smaller: bool) -> None:
+def require_posted_types(
+    settings: Settings, reader: TopicReader, rulebook: Rulebook, *, accept_smaller: bool
+) -> None:
     """Refuse to start when types of events that were posted until now would be dead letters.
 
     accept_smaller: say it in the log, and go on.
@@ -31,7 +33,7 @@ def require_posted_types(settings: Settings, rulebook: Rulebook, *, accept_small
     Raises:
         UsageError: with one sentence that names the types.
     """
-    unanswered = unanswered_types(settings, rulebook)
+    unanswered = unanswered_types(settings, reader, rulebook)
     if not unanswered:
         return
     if accept_smaller:
@@ -44,13 +46,14 @@ def require_posted_types(settings: Settings, rulebook: Rulebook, *, accept_small
     )
 
 
-def unanswered_types(settings: Settings, rulebook: Rulebook) -> list[str]:
+def unanswered_types(settings: Settings, reader: TopicReader, rulebook: Rulebook) -> list[str]:
     """Types among the newest announcements of this group that no transaction answers, sorted.
 
     Empty, with a warning in the log, where the outbox may not be read.
     """
     try:
-        posted = {str(posted_fields(record)["event_type"]) for record in _own_tail(settings)}
+        own = _own_tail(settings, reader)
+        posted = {str(posted_fields(record)["event_type"]) for record in own}
     except DependencyUnavailable as error:
         _log.warning("outbox_not_read", error=str(error))
         return []
@@ -58,12 +61,11 @@ def unanswered_types(settings: Settings, rulebook: Rulebook) -> list[str]:
     return sorted(kind for kind in posted if not any(matches(kind, on) for on in answered))
 
 
-def _own_tail(settings: Settings) -> Iterator[Record]:
+def _own_tail(settings: Settings, reader: TopicReader) -> Iterator[Record]:
     """The newest announcements that this group wrote; others may write to the topic too."""
     own = ("ce_source", ce_source(settings).encode())
-    with open_topic_reader(settings) as reader:
-        tails = {
-            partition: OffsetRange(max(whole.start, whole.end - TAIL_RECORDS), whole.end)
-            for partition, whole in reader.whole([settings.topics.outbox]).items()
-        }
-        yield from (record for record in reader.read(tails) if own in headers_of(record))
+    tails = {
+        partition: OffsetRange(max(whole.start, whole.end - TAIL_RECORDS), whole.end)
+        for partition, whole in reader.whole([settings.topics.outbox]).items()
+    }
+    return (record for record in reader.read(tails) if own in headers_of(record))

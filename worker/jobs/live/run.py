@@ -1,4 +1,4 @@
-"""Runs the worker until it is stopped or, draining, until the group has read everything."""
+"""Runs the worker until it is stopped, or has done what it was started for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Final
 
 import structlog
 
+from worker.config.settings import Settings
 from worker.jobs.live import gc_tuning
 from worker.jobs.live.compose import Worker
-from worker.jobs.live.drain import drain_check
+from worker.observe.logs import configure_logging
 
 GRACE_SECONDS: Final = 20.0
 """How long the ledger may take to answer the batch in flight after a signal to stop."""
@@ -45,22 +46,33 @@ class Stop:
         self.requested = True
 
 
+def start_long_run(settings: Settings) -> Stop:
+    """How a command that runs long begins: log as set, and end in order when a signal comes."""
+    configure_logging(level=settings.log.level, format=settings.log.format)
+    stop = Stop()
+    stop.listen()
+    return stop
+
+
+def never() -> bool:
+    """There is no end but a signal."""
+    return False
+
+
 def work(
     worker: Worker,
     *,
     stop: Stop,
-    drain: bool = False,
+    done: Callable[[], bool] = never,
     events_limit: int = 0,
-    done: Callable[[], bool] | None = None,
 ) -> None:
     """Run the loop until there is a reason to end, and end it in order.
 
-    done: called before each round; without it, `drain` says whether there is an end.
+    done: called before each round.
     """
-    ended = done or (drain_check(worker) if drain else _never)
     pipeline = worker.pipeline
     with gc_tuning.tune_gc(), worker.watchdog.watching():
-        while not stop.requested and not ended():
+        while not stop.requested and not done():
             if events_limit and pipeline.settled >= events_limit:
                 break
             worker.probe.look()
@@ -68,7 +80,3 @@ def work(
         if not pipeline.finish(GRACE_SECONDS):
             _log.warning("ledger_did_not_answer", grace_seconds=GRACE_SECONDS)
             worker.close_ledger()
-
-
-def _never() -> bool:
-    return False

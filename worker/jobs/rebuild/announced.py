@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from worker.codecs.letters import rejection
-from worker.codecs.outbox_reader import position_text, posted_fields
+from worker.codecs.outbox_reader import posted_fields
 from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.ids import hex_id
-from worker.core.ports import Record
+from worker.core.ports import Record, position_of
 from worker.core.wire import AMOUNT_MAX, Transfer
 from worker.jobs.archive.records import has_position
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql, open_database
@@ -122,7 +122,7 @@ class AnnouncedLegs:
         try:
             self._stages["announced"].add(_row(fields))
         except (KeyError, TypeError, ValueError):
-            raise UsageError(f"{position_text(record)} is no posted transfer") from None
+            raise UsageError(f"{position_of(record)} is no posted transfer") from None
 
     def event(self, record: Record, event: Event) -> None:
         """One record of an input topic, decoded."""
@@ -147,9 +147,7 @@ class AnnouncedLegs:
         """One record of the rejected topic."""
         refused = rejection(record)
         if refused is not None:
-            topic, partition, offset = refused.at
-            record_position = f"{topic}/{partition}@{offset}"
-            self._stages["refused"].add((refused.event_id, refused.attempt, record_position))
+            self._stages["refused"].add((refused.event_id, refused.attempt, str(refused.at)))
 
     def stored(self, transfer: Transfer) -> None:
         """One transfer that the ledger has already."""

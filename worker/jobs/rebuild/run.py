@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from worker.codecs.decode import Decoder
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
@@ -24,6 +23,7 @@ from worker.jobs.archive.files import read_archives
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLegs, open_announced
 from worker.jobs.rebuild.repost import Reposter
+from worker.kafka.connection import require_running_broker
 from worker.kafka.registry import open_decoder
 from worker.kafka.topic_reader import count_offsets, open_topic_reader
 from worker.ledger.open import opened_ledger
@@ -148,8 +148,7 @@ class _Sources:
     def topics(self, progress: Progress) -> None:
         """Everything out of Kafka; outbox and inputs from their first record."""
         settings = self._settings
-        if settings.kafka.bootstrap_servers == EMBEDDED:
-            raise UsageError("an embedded broker is new and holds no records: name a running one")
+        require_running_broker(settings)
         with open_topic_reader(settings) as topics:
             for names in ([settings.topics.outbox], list(self.roles)):
                 ranges = topics.ranges(names, start_ms=0)

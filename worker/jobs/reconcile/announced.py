@@ -14,6 +14,7 @@ from typing import Any, Final
 from worker.codecs.outbox_fields import fact_seconds
 from worker.core.ids import account_id, fact_tag, hex_id
 from worker.core.iso_times import iso_second, iso_time
+from worker.core.ports import position_in
 from worker.core.wire import kind_of
 from worker.ledger.books import NamedLedger
 
@@ -40,7 +41,7 @@ def announced_row(fields: Mapping[str, Any], books: NamedLedger) -> tuple[str | 
     timestamp = _number(fields["ledger_timestamp"], TIMESTAMP_MAX)
     flags = _number(fields["flags"], SMALL_MAX)
     fact = str(fields["fact"])
-    record = f"{fields['topic']}/{fields['partition']}@{fields['offset']}"
+    record = str(position_in(fields))
     return (
         ids[0],
         str(fields["event_id"]),

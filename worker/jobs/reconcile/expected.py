@@ -37,7 +37,7 @@ from worker.jobs.reconcile.stripe_side import (
 from worker.jobs.reconcile.tables import TABLES
 from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup
-from worker.stages.post.variants import tells_more, variants
+from worker.stages.post.variants import excess, variants
 
 """A transfer's id has the fact's milliseconds above its 80 bits of hash."""
 
@@ -160,11 +160,11 @@ class ExpectedPostings:
         kept = []
         for event in self.waiting:
             chain, candidates = event.chain, event.candidates
-            more = tells_more(chain, stored.get(chain.legs[0].id))
-            if more is False:
+            beyond = excess(chain, stored.get(chain.legs[0].id)) or 0
+            if beyond < 0:
                 self._event_row(event.row | {"outcome": "nothing_to_post"}, chain.event)
                 continue
-            rule = chain.more if more else chain.transaction
+            rule = chain.more if beyond else chain.transaction
             candidates = [each for each in candidates if each.transaction == rule]
             kept.append(event._replace(chain=candidates[0], candidates=candidates))
         self.waiting[:] = kept

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from worker.codecs.outbox_reader import position_text
-from worker.core.ports import Record
+from worker.core.ports import Record, position_of
 from worker.jobs.archive.records import has_position
 
 
 def origin_of(record: Record) -> str:
     """A dead letter's name for a record: its position, or its bytes where that is unknown."""
-    return position_text(record) if has_position(record) else hash_of(record)
+    return str(position_of(record)) if has_position(record) else hash_of(record)
 
 
 def hash_of(record: Record) -> str:

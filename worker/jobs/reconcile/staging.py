@@ -11,12 +11,12 @@ from worker.codecs.dead_letters import CONNECT, dated_ms
 from worker.codecs.headers import headers_of
 from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
 from worker.codecs.outbox_fields import expiry
-from worker.codecs.outbox_reader import position_text, posted_fields
+from worker.codecs.outbox_reader import posted_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
 from worker.core.ids import TIME_SHIFT, account_id, hex_id
-from worker.core.ports import Record
+from worker.core.ports import Record, position_of
 from worker.core.wire import Transfer, kind_of
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql
 from worker.jobs.reconcile.announced import announced_row
@@ -116,14 +116,14 @@ class Staging:
             self._unreadable(record, "it is no announcement of a posted transfer")
             return
         in_range = self.span.holds(int(str(row[0]), 16) >> TIME_SHIFT)
-        self.stages["announced"].add((*row, in_range, position_text(record)))
+        self.stages["announced"].add((*row, in_range, str(position_of(record))))
 
     def _rejection(self, record: Record) -> None:
         refused = rejection(record)
         if refused is None:
             self._unreadable(record, "it is no rejection that the worker wrote")
             return
-        self.stages["rejected"].add((refused.event_id, refused.reason, position_text(record)))
+        self.stages["rejected"].add((refused.event_id, refused.reason, str(position_of(record))))
 
     def _letter(self, table: str, record: Record) -> None:
         """A letter by the record that it is about: one that waited and then died is that too."""
@@ -131,9 +131,8 @@ class Staging:
         if isinstance(source, UnusableLetter):
             self._unreadable(record, source.why)
             return
-        topic, partition, offset = source.at
-        letter = (reason_of(record), position_text(record))
-        self.stages[table].add((f"{topic}/{partition}@{offset}", *letter))
+        letter = (reason_of(record), str(position_of(record)))
+        self.stages[table].add((str(source.at), *letter))
         self.stages[table].add((hash_of(record), *letter))
 
     def _parked_topics(self, record: Record) -> set[str]:
@@ -146,7 +145,7 @@ class Staging:
         return {name for name in names if name.startswith(f"{self.settings.topics.parked}.")}
 
     def _unreadable(self, record: Record, why: str) -> None:
-        self.stages["unreadable"].add((position_text(record), dated_ms(record), why))
+        self.stages["unreadable"].add((str(position_of(record)), dated_ms(record), why))
 
     # The ledger
 
@@ -167,7 +166,7 @@ class Staging:
                 hex_id(transfer.pending_id) if transfer.pending_id else "",
                 transfer.code,
                 transfer.flags,
-                position.text if position else "",
+                str(position) if position else "",
                 transfer.timestamp,
                 self.span.holds(transfer.id >> TIME_SHIFT),
                 position is not None and not self.committed(*position),

@@ -18,9 +18,10 @@ from worker.core.ports import Announcement, Commit, Record, TopicPartition
 from worker.jobs.batched import batched
 from worker.jobs.progress import Progress
 from worker.jobs.redrive.select import LetterSelection, RedriveRequest, Selected
+from worker.kafka.connection import connection_of
 from worker.kafka.job_lock import JobLock
 from worker.kafka.job_offsets import open_job_offsets
-from worker.kafka.job_transactions import JobTransactions
+from worker.kafka.job_transactions import JobTransactions, open_job_transactions
 from worker.kafka.registry import open_decoder
 from worker.kafka.topic_reader import OffsetRange, TopicReader, count_offsets, open_topic_reader
 from worker.rulebooks.load import load
@@ -111,25 +112,27 @@ class _Job:
         self._request = request
         self._group = group_of(settings, request)
         self._letters = stack.enter_context(open_topic_reader(settings))
-        self._offsets = stack.enter_context(open_job_offsets(settings, self._group))
         self._topics = _letter_topics(settings, request, self._letters)
         self._transactions: JobTransactions | None = None
         self._lock: JobLock | None = None
         if request.dry_run:
+            self._offsets = stack.enter_context(open_job_offsets(settings, self._group))
             return
         name = f"{settings.kafka.group_id}-redrive"
         lock = JobLock(
-            self._offsets.connection,
+            connection_of(settings),
             group=f"{name}-lock",
             topic=settings.topics.dead,
             job="redrive",
         )
         self._lock = stack.enter_context(closing(lock))
         # Before the offsets are read: it ends what a process that was killed left open.
-        transactions = JobTransactions(
-            self._offsets, transactional_id=name, embedded_broker=embedded_broker
+        self._transactions = stack.enter_context(
+            open_job_transactions(
+                settings, self._group, transactional_id=name, embedded_broker=embedded_broker
+            )
         )
-        self._transactions = stack.enter_context(closing(transactions))
+        self._offsets = self._transactions.offsets
 
     def run(self, choosing: LetterSelection, progress: Progress) -> RedriveResult:
         """Portion by portion."""

@@ -21,10 +21,9 @@ from worker.codecs.letters import (
     rejection,
     time_of,
 )
-from worker.codecs.outbox_reader import position_text
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
-from worker.core.ports import Announcement, Headers, Record, RecordPosition
+from worker.core.ports import Announcement, Headers, Record, RecordPosition, position_of
 from worker.jobs.redrive.filter import LetterFields, LetterFilter
 from worker.stages.decode import ATTEMPT_HEADER, EventReader, requested_attempt
 
@@ -130,7 +129,7 @@ class LetterSelection:
     # A letter's fields
 
     def _read(self, letter: Record) -> _Wanted:
-        name = position_text(letter)
+        name = str(position_of(letter))
         if self.request.kind == "rejected":
             return self._rejected(name, letter)
         found = original_of(letter, parked=self.parked)
@@ -198,10 +197,7 @@ class LetterSelection:
         if record is not None and other.event_id:
             (event,) = self.reader.decode([record])
             if not isinstance(event, Event) or event.id != other.event_id:
-                topic, partition, offset = other.at
-                return UnusableLetter(
-                    f"{topic}/{partition}@{offset} holds another event: was it recreated?"
-                )
+                return UnusableLetter(f"{other.at} holds another event: was it recreated?")
         return read_back(other, record, parked=self.parked)
 
     def _added(self, letter: _Wanted, found: OriginalRecord) -> Headers | UnusableLetter:
@@ -223,7 +219,7 @@ class LetterSelection:
         return [*added, (ATTEMPT_HEADER, b"%d" % attempt)]
 
 
-_NONE: Final = RejectedRecord("", "", "", "", "", 0, ("", -1, -1))
+_NONE: Final = RejectedRecord("", "", "", "", "", 0, RecordPosition("", -1, -1))
 
 
 def _refused(refused: RejectedRecord, letter: Record) -> dict[str, str | int]:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
-from worker.core.ports import Commit, Ledger, TopicPartition
+from worker.core.ports import Commit, Ledger, RecordPosition, TopicPartition
 from worker.jobs.live.compose import Variant, Worker, open_worker
 from worker.jobs.live.run import Stop, work
 from worker.jobs.replay.bounded_source import BoundedSource
@@ -97,9 +97,9 @@ def _commit_starts(
         committed = job_offsets.committed(list(ranges))
         known = [partition for partition, offset in committed.items() if offset >= 0]
         if known and not resume:
-            topic, partition = known[0]
+            first = RecordPosition(*known[0], committed[known[0]])
             raise UsageError(
-                f"the group {group} stands at {topic}/{partition}@{committed[known[0]]} already:"
+                f"the group {group} stands at {first} already:"
                 " --resume goes on there, another --name is another replay"
             )
         job_offsets.commit(

@@ -12,7 +12,7 @@ from worker.codecs.letters import UnusableLetter, original_of, reason_of, reject
 from worker.config.settings import Settings
 from worker.core.event import Reason
 from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.ports import Announcement, Record, RecordPosition, TopicPartition
+from worker.core.ports import Announcement, Record, RecordPosition, TopicPartition, position_of
 from worker.kafka.job_offsets import open_job_offsets
 from worker.kafka.topic_reader import OffsetRange, TopicReader
 from worker.stages.item import Item
@@ -110,10 +110,6 @@ class UnlessKnown:
         news = [
             (item, outcome)
             for item, outcome in zip(items, outcomes, strict=True)
-            if not self._known.hold(_position(item.record), outcome)
+            if not self._known.hold(position_of(item.record), outcome)
         ]
         return self._writer.write([item for item, _ in news], [outcome for _, outcome in news])
-
-
-def _position(record: Record) -> RecordPosition:
-    return record.topic(), record.partition(), record.offset()

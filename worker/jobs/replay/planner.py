@@ -10,10 +10,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from worker.codecs.outbox_reader import position_text
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event
-from worker.core.ports import Record
+from worker.core.ports import Record, position_of
 from worker.jobs.batched import batched
 from worker.stages.decode import EventReader
 from worker.stages.post.ledger_status import ChainStatus, LedgerStatus, RequestedChain
@@ -164,4 +163,4 @@ class ReplayPlanner:
 def _item(read: _Read, kind: str, transaction: str) -> PlanItem:
     record = read.record
     event_id = read.found.id if isinstance(read.found, Event) else ""
-    return PlanItem(kind, transaction, event_id, position_text(record))
+    return PlanItem(kind, transaction, event_id, str(position_of(record)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -26,8 +26,7 @@ from worker.core.wire import Transfer
 from worker.jobs.batched import batched
 from worker.jobs.live.encoders import outbox_encoder
 from worker.jobs.progress import Progress
-from worker.kafka.job_offsets import open_job_offsets
-from worker.kafka.job_transactions import JobTransactions
+from worker.kafka.job_transactions import open_job_transactions
 from worker.kafka.registry import decoder_of, open_registry, schema_ids
 from worker.kafka.topic_reader import open_topic_reader
 from worker.ledger.books import NamedLedger, open_named_ledger
@@ -132,14 +131,13 @@ class _OutboxWriter:
         embedded_broker: bool,
     ) -> None:
         self._partition = (outbox, 0)
-        self._offsets = stack.enter_context(open_job_offsets(settings, group))
         self._transactions = stack.enter_context(
-            closing(JobTransactions(self._offsets, embedded_broker=embedded_broker))
+            open_job_transactions(settings, group, embedded_broker=embedded_broker)
         )
 
     def since(self) -> int:
         """The ledger timestamp up to which everything was written; 0 before the first."""
-        text = self._offsets.metadata(self._partition)
+        text = self._transactions.offsets.metadata(self._partition)
         try:
             return int(json.loads(text)["announced"]) if text else 0
         except (ValueError, KeyError, TypeError):
@@ -197,16 +195,15 @@ class Reannouncer:
         position: RecordPosition,
         found: Mapping[RecordPosition, Record],
     ) -> list[Announcement] | str:
-        topic, partition, offset = position
-        record = found.get((topic, partition, offset))
+        record = found.get(position)
         if record is None:
-            return f"its record {topic}/{partition}@{offset} is not in the topic any more"
+            return f"its record {position} is not in the topic any more"
         (event,) = self._decoder.decode_all([record.value()])
         if not isinstance(event, Event):
-            return f"its record {topic}/{partition}@{offset} holds no event"
-        made = self._chain(event, self._roles.get(topic) or role_of(record), chain)
+            return f"its record {position} holds no event"
+        made = self._chain(event, self._roles.get(position.topic) or role_of(record), chain)
         if made is None:
-            return f"the rulebook makes another fact of its record {topic}/{partition}@{offset}"
+            return f"the rulebook makes another fact of its record {position}"
         legs = self._posted_legs.legs(made, chain)
         written = self._encoder.encode(made, made.attempt, legs, record)
         return [

@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 from worker.core.ids import hex_id
 from worker.core.iso_times import iso_time
 from worker.core.money import major_units
+from worker.core.ports import RecordPosition
 from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, kind_of
-from worker.ledger.books import NamedLedger, NamedPosition
+from worker.ledger.books import NamedLedger
 from worker.ledger.scan import account_transfers
 
 NAMED_TOGETHER: Final = 1000
@@ -33,7 +34,7 @@ class StatementLine(NamedTuple):
     change: int
     reserved: int
     balance: int
-    position: NamedPosition | None
+    position: RecordPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Statement:
             "change": major_units(line.change, scale),
             "reserved": major_units(line.reserved, scale),
             "balance": major_units(line.balance, scale),
-            "record": line.position.text if line.position else "",
+            "record": str(line.position) if line.position else "",
         }
 
 

@@ -6,16 +6,15 @@ import time
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
-from worker.core.errors import UsageError
+from worker.core.ports import RecordPosition
 from worker.core.wire import QueryFilter
 from worker.jobs.progress import Progress
 from worker.jobs.trace.search import Letter, LetterKind, TopicSearch
-from worker.kafka.connection import connection_of
+from worker.kafka.connection import connection_of, require_running_broker
 from worker.kafka.group_members import GroupState, group_state
 from worker.kafka.topic_reader import TopicReader, open_topic_reader
-from worker.ledger.books import NamedLedger, NamedPosition, open_named_ledger
+from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.rulebooks.lock import Lock, lock_path, read_lock
 
 LATEST: Final = QueryFilter(limit=1, reversed=True)
@@ -62,7 +61,7 @@ class Newest(NamedTuple):
 
     at_ns: int
     transfer_id: int
-    record: NamedPosition | None
+    record: RecordPosition | None
 
 
 class Status(NamedTuple):
@@ -95,8 +94,7 @@ def status(settings: Settings, *, since_ms: int, progress: Progress) -> Status:
         UsageError: the rulebook is wrong, or the broker is an embedded one.
         DependencyUnavailable: Kafka or the ledger did not answer in time.
     """
-    if settings.kafka.bootstrap_servers == EMBEDDED:
-        raise UsageError("an embedded broker is new and has no group: name a running one")
+    require_running_broker(settings, lacks="has no group")
     as_of_ns = time.time_ns()
     with open_named_ledger(settings) as books, open_topic_reader(settings) as reader:
         search = TopicSearch(settings, reader, progress)

@@ -68,8 +68,7 @@ def _waiting(found: Status) -> Iterator[str]:
 
 def _refused(found: Status) -> Iterator[str | Styled]:
     for each in found.refused:
-        topic, partition, offset = each.newest.at
-        newest = f"{iso_millisecond(each.newest.time_ms)} at {topic}/{partition}@{offset}"
+        newest = f"{iso_millisecond(each.newest.time_ms)} at {each.newest.at}"
         yield Styled(f"  {each.events:>6,}  {each.kind}, {each.reason}; newest {newest}", BAD)
 
 
@@ -77,7 +76,7 @@ def _newest(found: Status) -> str:
     if found.newest is None:
         return "  nothing was ever posted"
     ago = max(found.as_of_ns - found.newest.at_ns, 0) // NANOSECONDS
-    record = f", by {found.newest.record.text}" if found.newest.record else ""
+    record = f", by {found.newest.record}" if found.newest.record else ""
     return f"  {iso_time(found.newest.at_ns)}, {ago:,} s ago{record}"
 
 
@@ -118,7 +117,7 @@ def document(found: Status) -> dict[str, Any]:
                 "kind": each.kind,
                 "reason": each.reason,
                 "events": each.events,
-                "newest": "{}/{}@{}".format(*each.newest.at),
+                "newest": str(each.newest.at),
                 "newest_at": iso_millisecond(each.newest.time_ms),
             }
             for each in found.refused
@@ -128,7 +127,7 @@ def document(found: Status) -> dict[str, Any]:
         else {
             "at": iso_time(newest.at_ns),
             "transfer_id": hex_id(newest.transfer_id),
-            "record": newest.record.text if newest.record else "",
+            "record": str(newest.record) if newest.record else "",
         },
         "rulebook": found.digest,
         "approved": None

@@ -12,9 +12,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from worker.codecs.outbox_reader import position_text
 from worker.core.errors import UsageError
-from worker.core.ports import Commit, Ledger, Polled, Record, TopicPartition
+from worker.core.ports import Commit, Ledger, Polled, Record, TopicPartition, position_of
 from worker.jobs.sync.balances import read_nets
 from worker.jobs.sync.cache import BalanceCache, BalanceRow
 from worker.jobs.sync.cells import AccountSide, Cell, Cells, Unreadable
@@ -120,7 +119,7 @@ class OutboxFollower:
                 self._take(record, batch)
             except Unreadable:
                 self.tally.unreadable += 1
-                _log.warning("no_announcement", at=position_text(record))
+                _log.warning("no_announcement", at=str(position_of(record)))
         self._resolve(batch)
         if batch.cells:
             self._write(batch)

@@ -9,7 +9,6 @@ from worker.core.event import Event
 from worker.core.ports import RecordPosition
 from worker.core.wire import Transfer
 from worker.jobs.trace.search import Letter
-from worker.ledger.books import NamedPosition
 
 Verdict = Literal[
     "posted",
@@ -44,7 +43,7 @@ class TracedTransfer(NamedTuple):
     amount: str
     currency: str
     kind: str
-    record: NamedPosition | None
+    record: RecordPosition | None
     announced: RecordPosition | None
 
 

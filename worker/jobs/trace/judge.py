@@ -11,7 +11,7 @@ from worker.core.event import Dead, Event, Skipped
 from worker.core.iso_times import MILLISECOND
 from worker.core.money import major_units
 from worker.core.outcome import same_chain
-from worker.core.ports import Record, RecordPosition
+from worker.core.ports import Record, RecordPosition, position_of
 from worker.core.translate import Translator
 from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer
 from worker.jobs.trace.found import TracedRecord, TracedTransfer, Verdict
@@ -21,7 +21,7 @@ from worker.ledger.books import NamedLedger
 from worker.stages.decode import EventReader
 from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.readback import PostedLegs
-from worker.stages.post.variants import tells_more, variants
+from worker.stages.post.variants import excess, variants
 
 SHORT: Mapping[str, str] = {"exceeds_credits": "credits", "exceeds_debits": "debits"}
 """The ledger's two refusals for want of funds, and the side whose total is exceeded."""
@@ -52,7 +52,7 @@ class Judge:
         """Decode and translate a record of an input topic."""
         (found,) = self._reader.decode([record])
         answer, _ = self._reader.translate(found, record, role=role)
-        at = (record.topic(), record.partition(), record.offset())
+        at = position_of(record)
         return TranslatedRecord(
             record, at, role, found if isinstance(found, Event) else None, answer
         )
@@ -113,13 +113,13 @@ class Judge:
     ) -> tuple[Verdict, str]:
         stored = [each.transfer for each in others]
         first = next((each for each in stored if each.id == chain.legs[0].id), None)
-        if tells_more(chain, first) is not None:
+        if self._same(translated, stored):
+            return "redelivered", f"its money was posted before, by {_posters(others)}"
+        if excess(chain, first) is not None:
             return (
                 "redelivered",
                 f"its total was told before, or was booked as more, beside {_posters(others)}",
             )
-        if self._same(translated, stored):
-            return "redelivered", f"its money was posted before, by {_posters(others)}"
         return "conflict", self._both_amounts(chain, others)
 
     def _without_letter(self, translated: TranslatedRecord) -> tuple[Verdict, str]:
@@ -213,7 +213,7 @@ class Judge:
 
 
 def _posters(transfers: Iterable[TracedTransfer]) -> str:
-    found = sorted({each.record.text for each in transfers if each.record is not None})
+    found = sorted({str(each.record) for each in transfers if each.record is not None})
     return " and ".join(found) or "a record of another group or topic"
 
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 from worker.codecs.dead_letters import timestamp_ms
 from worker.codecs.letters import OriginalRecord, RecordElsewhere, original_of
 from worker.codecs.outbox_reader import posted_fields
-from worker.config.sections import EMBEDDED
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.chain import Chain
@@ -19,7 +18,7 @@ from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.matching import carries
 from worker.core.money import major_units
-from worker.core.ports import Record, RecordPosition
+from worker.core.ports import Record, RecordPosition, position_of
 from worker.core.wire import QueryFilter, Transfer, kind_of
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.stripe_side import (
@@ -33,9 +32,10 @@ from worker.jobs.trace.open_items import open_items, without_settlement
 from worker.jobs.trace.search import Letter, TopicSearch
 from worker.jobs.trace.sentence import sentence
 from worker.jobs.trace.target import Target, parse_target, tags
+from worker.kafka.connection import require_running_broker
 from worker.kafka.registry import open_decoder
 from worker.kafka.topic_reader import open_topic_reader
-from worker.ledger.books import NamedLedger, NamedPosition, open_named_ledger
+from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.stages.decode import EventReader
 
 RECORDS_MAX: Final = 200
@@ -71,8 +71,7 @@ def open_tracing(
         UsageError: the rulebook is wrong, or the broker is an embedded one.
         DependencyUnavailable: Kafka or the ledger did not answer in time.
     """
-    if settings.kafka.bootstrap_servers == EMBEDDED:
-        raise UsageError("an embedded broker is new and holds no records: name a running one")
+    require_running_broker(settings)
     with (
         open_named_ledger(settings, groups=groups) as books,
         open_topic_reader(settings) as reader,
@@ -152,16 +151,15 @@ class Tracing:
     def _at(self, position: RecordPosition, found: Gathered) -> list[Transfer]:
         """A record of any topic of the worker's; a letter leads to its record."""
         record = self._search.at([position]).get(position)
-        topic, partition, offset = position
         if record is None:
             raise UsageError(
-                f"there is no record at {topic}/{partition}@{offset}: it is gone, was never"
-                " there, or is a transaction's marker"
+                f"there is no record at {position}: it is gone, was never there, or is a"
+                " transaction's marker"
             )
-        if topic == self._topics.outbox:
+        if position.topic == self._topics.outbox:
             number = int(posted_fields(record)["transfer_id"], 16)
             return self._books.ledger.lookup_transfers([number])
-        letter = self._search.letter(record) if topic not in self._search.roles else None
+        letter = self._search.letter(record) if position.topic not in self._search.roles else None
         self._read([letter.about if letter else position], found)
         return []
 
@@ -189,7 +187,7 @@ class Tracing:
 
     def _read_posters(self, found: Gathered) -> None:
         positions = map(self._books.named_position, _positions(found.stored.values()))
-        self._read((each[:] for each in positions if each is not None), found)
+        self._read((each for each in positions if each is not None), found)
 
     def _read(self, positions: Iterable[RecordPosition], found: Gathered) -> None:
         """The records at these positions; a parked one's is the record that waited."""
@@ -204,7 +202,7 @@ class Tracing:
 
     def _take(self, record: Record, found: Gathered) -> None:
         role = self._search.roles.get(record.topic())
-        at = (record.topic(), record.partition(), record.offset())
+        at = position_of(record)
         if role is not None and at not in found.records and len(found.records) < RECORDS_MAX:
             found.records[at] = self._judge.read(record, role)
 
@@ -267,14 +265,15 @@ class Tracing:
         return found
 
     def _original(
-        self, position: NamedPosition | None, letters: Mapping[RecordPosition, Sequence[Letter]]
+        self, position: RecordPosition | None, letters: Mapping[RecordPosition, Sequence[Letter]]
     ) -> RecordPosition | None:
         """The record behind a position: a parked event's is the record that waited."""
         if position is None:
             return None
-        at = (position.topic, position.partition, position.offset)
-        waited = (about for about, several in letters.items() if any(x.at == at for x in several))
-        return next(waited, at)
+        for about, several in letters.items():
+            if any(letter.at == position for letter in several):
+                return about
+        return position
 
     def _judged(
         self,

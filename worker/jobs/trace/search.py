@@ -15,7 +15,7 @@ from worker.config.settings import Settings
 from worker.core.errors import UsageError
 from worker.core.ids import hex_id
 from worker.core.iso_times import MILLISECOND
-from worker.core.ports import Record, RecordPosition, TopicPartition
+from worker.core.ports import Record, RecordPosition, TopicPartition, position_of
 from worker.core.wire import Transfer
 from worker.jobs.progress import Progress
 from worker.kafka.topic_reader import OffsetRange, TopicReader
@@ -74,7 +74,7 @@ class TopicSearch:
 
     def committed(self, at: RecordPosition) -> bool:
         """Has the worker's group committed this record?"""
-        return at[2] < self._committed.get(at[:2], -1)
+        return at.offset < self._committed.get(at[:2], -1)
 
     @cached_property
     def _committed(self) -> Mapping[TopicPartition, int]:
@@ -103,7 +103,7 @@ class TopicSearch:
 
     def letter(self, record: Record) -> Letter | None:
         """The letter in a record of a dead, rejected or parked topic; None where it is none."""
-        at = (record.topic(), record.partition(), record.offset())
+        at = position_of(record)
         if record.topic() == self._settings.topics.rejected:
             refused = rejection(record)
             if refused is None:
@@ -149,7 +149,7 @@ class TopicSearch:
                 for record in self._records([outbox], "", start_ms=first, end_ms=last):
                     number = wanted.get(_transfer_id(record))
                     if number is not None:
-                        found[number] = (outbox, record.partition(), record.offset())
+                        found[number] = position_of(record)
                     if len(found) == len(wanted):
                         return found
         return found

@@ -42,11 +42,7 @@ def sentence(found: Trace, *, since_ms: int) -> str:
 
 def _is(record: TracedRecord, asked: str) -> bool:
     """Is the record itself what was asked for, by its event or its position?"""
-    topic, partition, offset = record.at
-    return asked in {
-        record.event.id if record.event else "",
-        f"{topic}/{partition}@{offset}",
-    }
+    return asked in {record.event.id if record.event else "", str(record.at)}
 
 
 def _events(found: Trace, records: list[TracedRecord]) -> str:

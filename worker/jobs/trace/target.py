@@ -33,7 +33,7 @@ def parse_target(text: str) -> Target:
     """What an argument of the command line names."""
     text = text.strip()
     found = POSITION.fullmatch(text)
-    position = (found[1], int(found[2]), int(found[3])) if found else None
+    position = RecordPosition(found[1], int(found[2]), int(found[3])) if found else None
     return Target(text, position, int(text, 16) if HEX_ID.fullmatch(text.lower()) else None)
 
 

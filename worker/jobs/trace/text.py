@@ -7,7 +7,6 @@ from typing import Any
 
 from worker.core.ids import hex_id
 from worker.core.iso_times import iso_millisecond, iso_second, iso_time
-from worker.core.ports import RecordPosition
 from worker.jobs.text_tables import BAD, GOOD, TITLE, Styled
 from worker.jobs.trace.found import OpenItem, Trace, TracedRecord, TracedTransfer
 from worker.jobs.trace.search import Letter
@@ -44,7 +43,7 @@ def _record(record: TracedRecord) -> Iterator[str | Styled]:
     about = (
         f"{event.id}, {event.type}, created {iso_second(event.created)}" if event else "no event"
     )
-    yield f"{_when(record.time_ms)}  {_text(record.at)}  {about}"
+    yield f"{_when(record.time_ms)}  {record.at!s}  {about}"
     why = f": {record.why}" if record.why else ""
     verdict = f"  {record.verdict.replace('_', ' ')}{why}"
     yield Styled(verdict, GOOD if record.verdict in FINE else BAD)
@@ -62,9 +61,9 @@ def _record(record: TracedRecord) -> Iterator[str | Styled]:
 def _transfer(each: TracedTransfer, *, record: bool = False) -> Iterator[str]:
     kind = "" if each.kind == "posted" else f" ({each.kind})"
     yield f"  {each.leg}{kind}: {each.amount} {each.currency}, {each.debit} to {each.credit}"
-    announced = _text(each.announced) if each.announced else "not found on the outbox"
+    announced = str(each.announced) if each.announced else "not found on the outbox"
     yield f"    posted {iso_time(each.transfer.timestamp)}, announced {announced}"
-    where = f", by {each.record.text if each.record else 'a record of another group'}"
+    where = f", by {each.record or 'a record of another group'}"
     yield f"    transfer {hex_id(each.transfer.id)}{where if record else ''}"
 
 
@@ -76,7 +75,7 @@ def _letter(letter: Letter) -> str:
     if letter.kind == "parked":
         due = _when(letter.due_ms)
         words += ", taken up since" if letter.taken_up else f", due {due}"
-    return f"{words}; {_text(letter.at)}"
+    return f"{words}; {letter.at!s}"
 
 
 def _open_item(item: OpenItem) -> str:
@@ -102,7 +101,7 @@ def document(found: Trace) -> dict[str, Any]:
 def _record_fields(record: TracedRecord) -> dict[str, Any]:
     event, chain = record.event, record.chain
     return {
-        "record": _text(record.at),
+        "record": str(record.at),
         "at": _when(record.time_ms),
         "role": record.role,
         "event_id": event.id if event else "",
@@ -130,16 +129,16 @@ def _transfer_fields(each: TracedTransfer) -> dict[str, Any]:
         "major_amount": each.amount,
         "currency": each.currency,
         "posted_at": iso_time(each.transfer.timestamp),
-        "record": each.record.text if each.record else "",
-        "announced": _text(each.announced) if each.announced else "",
+        "record": str(each.record) if each.record else "",
+        "announced": str(each.announced) if each.announced else "",
     }
 
 
 def _letter_fields(letter: Letter) -> dict[str, Any]:
     return {
         "kind": letter.kind,
-        "letter": _text(letter.at),
-        "record": _text(letter.about),
+        "letter": str(letter.at),
+        "record": str(letter.about),
         "at": _when(letter.time_ms),
         "reason": letter.reason,
         "detail": letter.detail,
@@ -148,11 +147,6 @@ def _letter_fields(letter: Letter) -> dict[str, Any]:
         "due": _when(letter.due_ms) if letter.due_ms else "",
         "taken_up": letter.taken_up,
     }
-
-
-def _text(at: RecordPosition) -> str:
-    topic, partition, offset = at
-    return f"{topic}/{partition}@{offset}"
 
 
 def _when(time_ms: int) -> str:

@@ -23,22 +23,23 @@ from worker.core.translate import Translator
 from worker.core.wire import Transfer
 from worker.stages.item import Item
 from worker.stages.post.readback import PostedLegs
+from worker.stages.post.variants import excess
 
 
 class Submission:
     """One chain on its way through a request.
 
     more: it books what is more than the ledger had of its fact.
-    booked: what the ledger has of its fact, in minor units, where that is other money.
+    stored: the first transfer of what the ledger has of its fact, where that is other money.
     pending: see `pack_chain`.
     timestamps: the ledger's, of each leg, in nanoseconds.
     """
 
-    __slots__ = ("answer", "booked", "chain", "item", "more", "outcome", "pending", "timestamps")
+    __slots__ = ("answer", "chain", "item", "more", "outcome", "pending", "stored", "timestamps")
 
     def __init__(self, item: Item, chain: Chain, *, more: bool = False) -> None:
         self.more = more
-        self.booked: int | None = None
+        self.stored: Transfer | None = None
         self.item = item
         self.chain = chain
         self.pending: dict[int, int] = {}
@@ -69,23 +70,24 @@ class Judge:
         work.chain.event.release()
         return chain
 
-    def told_more(self, work: Submission) -> Chain | None:
+    def what_is_more(self, work: Submission) -> Chain | None:
         """The chain of what is more than the ledger has of the fact; None where nothing is.
 
         An event that tells as much as the ledger has, or less, is a redelivery.
         """
         chain = work.chain
-        if not chain.more or work.more or work.booked is None:
+        beyond = None if work.more else excess(chain, work.stored)
+        if beyond is None:
             return None
         work.outcome = Outcome(OutcomeKind.REDELIVERED, chain.attempt, chain.transaction)
-        if chain.legs[0].amount <= work.booked:
+        if beyond <= 0:
             return None
         role, event = work.item.role, chain.event
-        more = self._rules.translate(event, role=role, attempt=chain.attempt, more=True)
+        found = self._rules.translate(event, role=role, attempt=chain.attempt, more=True)
         event.release()
-        if isinstance(more, Dead):
-            work.outcome = table.ledger_dead_letter(chain, more.reason, more.detail)
-        return more if isinstance(more, Chain) else None
+        if isinstance(found, Dead):
+            work.outcome = table.ledger_dead_letter(chain, found.reason, found.detail)
+        return found if isinstance(found, Chain) else None
 
     def _variant(self, work: Submission, attempt: int, *, diverted: bool) -> Chain:
         role, event = work.item.role, work.chain.event
@@ -212,9 +214,7 @@ class Judge:
                     OutcomeKind.REDELIVERED, chain.attempt, chain.transaction, alert=_OTHER_RULEBOOK
                 )
             case ExistingChain.CONFLICT:
-                first, stored_first = chain.legs[0], stored[0]
-                if (stored_first.id, stored_first.ledger) == (first.id, first.currency.ledger):
-                    work.booked = stored_first.amount
+                work.stored = transfers.get(chain.legs[0].id)
                 detail = f"the ledger holds other money under the key of {chain.transaction}"
                 return table.ledger_dead_letter(chain, Reason.CONFLICT, detail)
 

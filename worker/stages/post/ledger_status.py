@@ -18,7 +18,7 @@ from worker.core.translate import Translator
 from worker.core.wire import QueryFilter, Transfer
 from worker.stages.post.find_predecessors import PredecessorLookup
 from worker.stages.post.readback import PostedLegs
-from worker.stages.post.variants import tells_more, variants
+from worker.stages.post.variants import excess, variants
 
 
 class ChainStatus(StrEnum):
@@ -73,9 +73,9 @@ class LedgerStatus:
     ) -> Chain | ChainStatus:
         """The chain as it was posted: at its attempt, perhaps to suspense; itself if new."""
         chain = one.chain
-        more = tells_more(chain, transfers.get(chain.legs[0].id))
-        if more is not None:
-            return self._more(one) if more else ChainStatus.EXISTS
+        beyond = excess(chain, transfers.get(chain.legs[0].id))
+        if beyond is not None:
+            return self._more(one) if beyond > 0 else ChainStatus.EXISTS
         if any(leg.id in transfers for leg in chain.legs):
             return chain
         stored = self._ledger.query_transfers(QueryFilter(user_data_128=chain.tag))

@@ -111,7 +111,7 @@ class Poster:
         if work.chain.suspends and work.answer is not None and table.diverts(work.answer):
             diverted = self._judge.again(work, attempt, diverted=True)
             return number, Submission(work.item, diverted, more=work.more)
-        if outcome.kind is OutcomeKind.CONFLICT and (more := self._judge.told_more(work)):
+        if outcome.kind is OutcomeKind.CONFLICT and (more := self._judge.what_is_more(work)):
             work.item.translated = more  # what is announced tells its fact
             return number, Submission(work.item, more, more=True)
         refused = work.answer is not None and work.answer.verdict in {

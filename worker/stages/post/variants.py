@@ -46,16 +46,14 @@ def _with_diverted(rules: Translator, chain: Chain, role: str, *, more: bool) ->
             yield diverted
 
 
-def tells_more(chain: Chain, stored: Transfer | None) -> bool | None:
-    """Whether an event tells more than the ledger has of its fact; None where it has the same.
+def excess(chain: Chain, stored: Transfer | None) -> int | None:
+    """By how much an event's total exceeds what the ledger has of its fact, in minor units.
 
+    Negative where it tells less; None where other money is a conflict: the rule does not say what
+    books the more, it is another currency, or the ledger has nothing of the fact.
     stored: the transfer of the chain's first leg, None where it is not in the ledger.
-    Only where the rule says what books the more, and in the same currency: elsewhere other money
-    is a conflict.
     """
-    if not chain.more or stored is None:
-        return None
     first = chain.legs[0]
-    if stored.ledger != first.currency.ledger or stored.amount == first.amount:
+    if not chain.more or stored is None or stored.ledger != first.currency.ledger:
         return None
-    return first.amount > stored.amount
+    return first.amount - stored.amount
