@@ -22,7 +22,7 @@ help:
 	@echo 'make fuzz    hostile records on real servers: FUZZ_ARGS=--help'
 	@echo 'make compiled  the hot modules as C, as images have them; COMPILED=1 makes test and chaos'
 	@echo '            use them. bench and profile do where there is a C compiler; COMPILED= is plain'
-	@echo 'make docs    docs/configuration.md from the settings'
+	@echo 'make docs    docs/configuration.md from the settings, the table of the chart's values'
 	@echo 'make helm    builds Helm with Go, for the tests of the chart'
 	@echo 'make lock    pin the newest versions that pyproject.toml allows'
 	@echo 'make audit   known weaknesses of the packages in the image'
@@ -85,6 +85,7 @@ $(C_DIR)/stamp: setup.py pyproject.toml $(shell find worker -name '*.py') | $(VE
 
 docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m worker.config.settings_page > docs/configuration.md
+	@$(BIN)/python -m tests.deploy.values_table
 
 # From an empty cache of Go two to four minutes, once.
 HELM := v3.19.5

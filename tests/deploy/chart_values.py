@@ -67,6 +67,41 @@ MATRIX: dict[str, dict[str, Any]] = {
             "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}],
         },
     },
+    "stripe and reads": {
+        "kafka": {"existingSecret": {"name": "workers"}},
+        "events": {"livemode": "true", "account": "acct_1"},
+        "ledger": {"addresses": ["10.0.0.1:3000"]},
+        "networkPolicy": {
+            "ingressFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]
+        },
+        "feed": {
+            "kafkaSecret": {"name": "stripe-user"},
+            "stripeKey": {"name": "stripe"},
+            "webhooks": {
+                "enabled": True,
+                "existingSecret": {"name": "signing"},
+                "path": "/hooks",
+                "leaveOutIgnored": True,
+                "ingress": {"enabled": True, "host": "books.example", "tlsSecret": "certificate"},
+                "ingressFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
+            },
+            "settlements": {"enabled": True, "from": "2026-01-01", "pollSeconds": 30},
+            "backfill": {"enabled": True, "from": "2024-01-01"},
+        },
+        "serve": {
+            "enabled": True,
+            "tokensSecret": {"name": "tokens"},
+            "ingressFrom": [{"podSelector": {"matchLabels": {"app": "shop"}}}],
+            "autoscaling": {"enabled": True, "maxReplicas": 5},
+        },
+        "sync": {
+            "enabled": True,
+            "dsnSecret": {"name": "database"},
+            "kafkaSecret": {"name": "sync-user"},
+            "create": True,
+            "databasePort": 6432,
+        },
+    },
     "bare": {
         "networkPolicy": {"enabled": False},
         "podDisruptionBudget": {"enabled": False},

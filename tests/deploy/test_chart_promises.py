@@ -20,7 +20,6 @@ from tests.deploy.chart import (
     rendered,
     resources,
     worker_of,
-    workers,
 )
 from tests.deploy.chart_values import MATRIX
 from worker.jobs.live.run import GRACE_SECONDS
@@ -50,15 +49,22 @@ def test_more_sessions_than_the_ledger_has_are_refused(values: dict[str, Any]) -
 def test_what_is_rendered_fits_the_sessions(name: str) -> None:
     """As many pods as can run at once, two sessions each, are never more than the ledger takes."""
     found = resources(MATRIX[name])
-    scaled = [
-        one["spec"].get("maxReplicaCount", one["spec"].get("maxReplicas"))
+    scaled = {
+        one["spec"]["scaleTargetRef"]["name"]: one["spec"].get(
+            "maxReplicaCount", one["spec"].get("maxReplicas")
+        )
         for one in found
         if one["kind"] in {"ScaledObject", "HorizontalPodAutoscaler"}
-    ]
-    pods = scaled[0] if scaled else workers(found)["spec"]["replicas"]
+    }
+    pods = 0
     for one in found:
-        if one["kind"] in {"Job", "CronJob"} and "helm.sh/hook" not in str(one["metadata"]):
-            pods += one["spec"].get("parallelism", 1)
+        labels = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
+        component = labels.get("app.kubernetes.io/component")
+        if component in {"worker", "serve", "sync"}:
+            pods += scaled.get(one["metadata"]["name"], one["spec"].get("replicas"))
+        if component == "job" or one["kind"] == "CronJob":
+            hook = "helm.sh/hook" in str(one["metadata"])
+            pods += 0 if hook else one["spec"].get("parallelism", 1)
     assert 2 * pods <= SESSIONS_MAX
 
 
@@ -252,5 +258,7 @@ def test_a_trial_ledger_is_reached_by_workers_and_jobs_only() -> None:
     assert [port["port"] for port in money["ports"]] == [3000]
     (source,) = money["from"]
     assert source["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "books"
-    assert source["podSelector"]["matchExpressions"][0]["values"] == ["worker", "job"]
+    assert source["podSelector"]["matchExpressions"][0]["values"] == [
+        "worker", "job", "serve", "sync",
+    ]  # fmt: skip
     assert [port["port"] for port in metrics["ports"]] == [9102]

@@ -29,15 +29,17 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, one in SERVICES.items() if one["image"] == "ledger-worker:local"]
 
 NEEDED = {
-    "grafana", "kafka", "postgres", "prometheus", "registry", "schemas", "statsd", "sync",
-    "tigerbeetle", "topics", "traffic", "worker",
+    "backfill", "grafana", "kafka", "postgres", "prometheus", "registry", "schemas", "settlements",
+    "statsd", "sync", "tigerbeetle", "topics", "traffic", "webhooks", "worker",
 }  # fmt: skip
 
 
 def test_everything_is_there() -> None:
     """Broker, ledger, registry, database, monitoring, set-up, traffic and workers."""
     assert set(SERVICES) == NEEDED
-    assert set(COMPOSE) <= {"name", "services", "networks", "volumes", "x-worker"}
+    assert set(COMPOSE) <= {
+        "name", "services", "networks", "volumes", "secrets", "x-worker",
+    }  # fmt: skip
 
 
 def test_the_specification_takes_the_file() -> None:
@@ -80,10 +82,12 @@ def test_what_is_waited_for_can_happen(name: str) -> None:
 
 def test_services_that_stay_have_health_checks() -> None:
     """Every service that is not done after a while is checked: ours by the image's own check."""
-    passing = {"topics", "schemas", "traffic", "sync"}
-    for name in set(SERVICES) - passing - {"worker"}:
+    passing = {"topics", "schemas", "traffic", "sync", "backfill"}
+    by_the_image = {"worker", "webhooks", "settlements"}
+    for name in set(SERVICES) - passing - by_the_image:
         assert SERVICES[name]["healthcheck"]["test"], name
-    assert "healthcheck" not in SERVICES["worker"]
+    for name in by_the_image:
+        assert "healthcheck" not in SERVICES[name]
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
 
 
@@ -93,7 +97,8 @@ def test_our_commands_are_understood(name: str, monkeypatch: pytest.MonkeyPatch)
     service = SERVICES[name]
     for key, value in service["environment"].items():
         assert key in known_variables()
-        monkeypatch.setenv(key, value)
+        if not key.endswith("_FILE"):
+            monkeypatch.setenv(key, value)
     load_settings()
     for words in command_lines(service):
         assert words[0] in known_commands()
@@ -145,9 +150,26 @@ def test_hosts_are_services_of_the_file() -> None:
     assert hosts <= set(SERVICES)
     prometheus = yaml.safe_load((ROOT / "compose" / "prometheus.yml").read_text())
     jobs = {one["job_name"]: one for one in prometheus["scrape_configs"]}
-    assert jobs["ledger-worker"]["dns_sd_configs"][0]["names"] == ["worker"]
+    scraped = jobs["ledger-worker"]["dns_sd_configs"][0]["names"]
+    assert scraped == ["worker", "webhooks", "settlements"]
+    assert set(scraped) <= set(SERVICES)
     assert jobs["ledger-worker"]["dns_sd_configs"][0]["port"] == load_settings().http.port
     assert jobs["tigerbeetle"]["static_configs"][0]["targets"] == ["statsd:9102"]
+
+
+def test_stripe_comes_in_only_where_it_is_wanted() -> None:
+    """The feed's three run with their profile; each reads its secret from a file, and no other."""
+    given = {"webhooks": "WEBHOOK_SECRETS", "settlements": "API_KEY", "backfill": "API_KEY"}
+    for name, service in SERVICES.items():
+        assert service.get("profiles") == (["stripe"] if name in given else None)
+        assert not {name for name in service.get("depends_on", {}) if name in given}
+        if name in given:
+            (secret,) = service["secrets"]
+            variable = f"LEDGER_WORKER_FEED__{given[name]}_FILE"
+            assert service["environment"][variable] == f"/run/secrets/{secret}"
+            files = {key for key in service["environment"] if key.endswith("_FILE")}
+            assert files == {variable}
+            assert COMPOSE["secrets"][secret]["file"].startswith("./")
 
 
 def test_grafana_finds_its_dashboard_and_source() -> None:

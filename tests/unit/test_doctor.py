@@ -104,6 +104,14 @@ MODES = [
 ]  # fmt: skip
 
 
+def test_a_feeds_own_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--feed looks at Kafka and Stripe only: where a feed runs, the ledger may be out of reach."""
+    monkeypatch.setenv("LEDGER_WORKER_LEDGER__ADDRESSES", "127.0.0.1:1")
+    names = {each.name for each in examine(None, feed_only=True)}
+    assert names >= {"settings", "events", "rulebook", "kafka", "stripe"}
+    assert not names & {"ledger", "io_uring", "http port"}
+
+
 @pytest.mark.parametrize(("brokers", "mode", "warned"), MODES)
 def test_both_modes_in_one_book_are_warned_of(
     brokers: str,

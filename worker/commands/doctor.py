@@ -54,14 +54,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="read the newest N records of each input, and say how many would be dead letters and"
         f" why; 0 reads none (default: {SAMPLE})",
     )
+    parser.add_argument(
+        "--feed",
+        action="store_true",
+        help="look only at what `feed` needs: Kafka and Stripe, not the ledger",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every finding; 0 when all is well, 2 or 3 for what is not."""
-    return exit_code(
-        print_checks(examine(arguments.config, arguments.sample), as_json=arguments.json)
-    )
+    found = examine(arguments.config, arguments.sample, feed_only=arguments.feed)
+    return exit_code(print_checks(found, as_json=arguments.json))
 
 
 def exit_code(checks: list[Finding]) -> int:
@@ -93,10 +97,10 @@ def _lines(check: Finding) -> Iterator[str | Styled]:
         yield f"{indent}→ {check.advice}"
 
 
-def examine(config: Path | None, sampled: int = 0) -> Iterator[Finding]:
+def examine(config: Path | None, sampled: int = 0, *, feed_only: bool = False) -> Iterator[Finding]:
     """Every finding, the settings first: without them there is nothing else to look at.
 
-    sampled: records of each input to look at.
+    sampled: records of each input to look at. feed_only: leave out what `feed` does not need.
     """
     try:
         settings = load_settings(config)
@@ -111,6 +115,10 @@ def examine(config: Path | None, sampled: int = 0) -> Iterator[Finding]:
     yield from _findings_of(
         "rulebook", lambda: _rulebook(settings), "ledger-worker check says more"
     )
+    if feed_only:
+        yield from _findings_of("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
+        yield from _findings_of("stripe", lambda: _stripe(settings), "docs/feed.md has every step")
+        return
     yield from _findings_of("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
     yield from _findings_of(
         "registry", lambda: _registry(settings), "check schema_registry.url; records in Avro wait"

@@ -237,9 +237,11 @@ FEED_CATALOGUE: Final = (
         "Looks at Stripe's balance transactions: whole, or failed on the way.",
         ("result",),
     ),
-    # Absent in a feed that stands by, so that the one that reads is the one that is seen.
+    # 0 in a feed that stands by, so that the one that reads is the one that is seen.
     MetricSpec(
-        "gauge", "feed_poll_age_seconds", "Since the last whole look, where this one reads."
+        "gauge",
+        "feed_poll_age_seconds",
+        "Since the last whole look, or since it began to read; 0 in one that stands by.",
     ),
     MetricSpec(
         "gauge",

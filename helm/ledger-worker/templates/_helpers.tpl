@@ -49,8 +49,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if $job.enabled }}{{- $sessions = add $sessions (mul 2 $job.parts) }}{{- end }}
 {{- end }}
 {{- if .Values.jobs.nightlyReconcile.enabled }}{{- $sessions = add $sessions 2 }}{{- end }}
+{{- if .Values.serve.enabled }}{{- $sessions = add $sessions (include "ledger-worker.serveMax" . | int) }}{{- end }}
+{{- if .Values.sync.enabled }}{{- $sessions = add $sessions 1 }}{{- end }}
 {{- if gt (int $sessions) 64 }}
-{{- fail (printf "%d sessions of TigerBeetle's 64 would be taken (%d workers, ledger.sessionsPerWorker %d, jobs, reserve): lower replicas, autoscaling.maxReplicas or the jobs' parts" (int $sessions) $workers (int .Values.ledger.sessionsPerWorker)) }}
+{{- fail (printf "%d sessions of TigerBeetle's 64 would be taken (%d workers, ledger.sessionsPerWorker %d, jobs, serve, sync, reserve): lower replicas, autoscaling.maxReplicas, those of serve, or the jobs' parts" (int $sessions) $workers (int .Values.ledger.sessionsPerWorker)) }}
 {{- end }}
 {{- if and .Values.autoscaling.kind (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
 {{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" }}
@@ -70,9 +72,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.jobs.schemas.enabled (not .Values.schemaRegistry.url) }}
 {{- fail "jobs.schemas needs schemaRegistry.url" }}
 {{- end }}
-{{- $toLedger := or .Values.jobs.replay.enabled .Values.jobs.reconcile.enabled .Values.jobs.nightlyReconcile.enabled }}
+{{- $toLedger := or .Values.jobs.replay.enabled .Values.jobs.reconcile.enabled .Values.jobs.nightlyReconcile.enabled .Values.serve.enabled .Values.sync.enabled }}
 {{- if and $toLedger (eq .Values.ledger.kind "sidecar") }}
-{{- fail "jobs cannot reach a ledger in the worker's own pod: use ledger.kind statefulset" }}
+{{- fail "jobs, serve and sync cannot reach a ledger in the worker's own pod: use ledger.kind statefulset" }}
+{{- end }}
+{{- if and .Values.feed.webhooks.enabled (not .Values.feed.webhooks.existingSecret.name) }}
+{{- fail "feed.webhooks.existingSecret.name must name a Secret with the endpoint's signing secrets: without one anybody could send a charge" }}
+{{- end }}
+{{- if and .Values.feed.webhooks.ingress.enabled (not (and .Values.feed.webhooks.ingress.host .Values.feed.webhooks.ingress.tlsSecret)) }}
+{{- fail "feed.webhooks.ingress needs host and tlsSecret: Stripe posts to https only" }}
+{{- end }}
+{{- if and (or .Values.feed.settlements.enabled .Values.feed.backfill.enabled) (not .Values.feed.stripeKey.name) }}
+{{- fail "feed.stripeKey.name must name a Secret with a restricted key of Stripe's that may read (docs/feed.md)" }}
+{{- end }}
+{{- if and .Values.feed.backfill.enabled (not .Values.feed.backfill.from) }}
+{{- fail "feed.backfill.from must be set: the day that the books begin" }}
+{{- end }}
+{{- if and .Values.serve.enabled (not .Values.serve.tokensSecret.name) }}
+{{- fail "serve.tokensSecret.name must name a Secret with bearer tokens: without one anybody could read balances" }}
+{{- end }}
+{{- if and .Values.serve.autoscaling.enabled (gt (int .Values.serve.autoscaling.minReplicas) (int .Values.serve.autoscaling.maxReplicas)) }}
+{{- fail "serve.autoscaling.minReplicas is above serve.autoscaling.maxReplicas" }}
+{{- end }}
+{{- if and .Values.sync.enabled (not .Values.sync.dsnSecret.name) }}
+{{- fail "sync.dsnSecret.name must name a Secret with PostgreSQL's address" }}
 {{- end }}
 {{- if and .Values.seccomp.install (eq .Values.seccomp.type "Localhost") (not (hasSuffix (printf "/seccomp/%s" (dir .Values.seccomp.localhostProfile)) .Values.seccomp.hostPath)) }}
 {{- fail (printf "seccomp.hostPath must be the kubelet's seccomp directory and %s, where seccomp.localhostProfile is looked for" (dir .Values.seccomp.localhostProfile)) }}
@@ -119,6 +142,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - {name: LEDGER_WORKER_TOPICS__REJECTED, value: {{ .Values.topics.rejected | quote }}}
 - {name: LEDGER_WORKER_TOPICS__DEAD, value: {{ .Values.topics.dead | quote }}}
 - {name: LEDGER_WORKER_TOPICS__PARKED, value: {{ .Values.topics.parked | quote }}}
+- {name: LEDGER_WORKER_TOPICS__FEED, value: {{ .Values.topics.feed | quote }}}
 - {name: LEDGER_WORKER_OUTBOX__FORMAT, value: {{ .Values.outboxFormat | quote }}}
 {{- if .Values.schemaRegistry.url }}
 - {name: LEDGER_WORKER_SCHEMA_REGISTRY__URL, value: {{ .Values.schemaRegistry.url | quote }}}
@@ -292,60 +316,4 @@ spec:
   storageClassName: {{ . }}
   {{- end }}
   resources: {requests: {storage: {{ .Values.ledger.storage.size }}}}
-{{- end }}
-
-{{- /* One pod of a job. Takes (dict "root" $ "args" (list …)). */}}
-{{- define "ledger-worker.jobPod" -}}
-metadata:
-  labels:
-    {{- include "ledger-worker.selector" .root | nindent 4 }}
-    app.kubernetes.io/component: job
-spec:
-  restartPolicy: Never
-  serviceAccountName: {{ include "ledger-worker.serviceAccount" .root }}
-  automountServiceAccountToken: false
-  {{- with .root.Values.imagePullSecrets }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with include "ledger-worker.placement" .root }}
-  {{- . | nindent 2 }}
-  {{- end }}
-  securityContext:
-    {{- include "ledger-worker.podSecurity" .root | nindent 4 }}
-  containers:
-    - name: job
-      image: {{ include "ledger-worker.image" .root }}
-      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      {{- with .command }}
-      command:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .args }}
-      args:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      env:
-        {{- include "ledger-worker.env" .root | nindent 8 }}
-      {{- with .root.Values.extraEnvFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      securityContext:
-        {{- toYaml .root.Values.securityContext | nindent 8 }}
-      resources:
-        {{- toYaml .root.Values.jobs.resources | nindent 8 }}
-      volumeMounts:
-        {{- include "ledger-worker.mounts" .root | nindent 8 }}
-  volumes:
-    {{- include "ledger-worker.volumes" .root | nindent 4 }}
-{{- end }}
-
-{{- /* Hooks run before the chart's own ConfigMap, account and seccomp profile are there: they take
-the packaged rulebook, the default account, and need no ledger. */}}
-{{- define "ledger-worker.hookPod" -}}
-{{- $values := deepCopy .root.Values }}
-{{- $values := mergeOverwrite $values (dict "rulebook" (dict "content" "" "existingConfigMap" "" "key" "rulebook.yaml") "seccomp" (dict "type" "RuntimeDefault") "serviceAccount" (dict "create" false "name" "default")) }}
-{{- $root := dict "Values" $values "Release" .root.Release "Chart" .root.Chart "Template" .root.Template "Files" .root.Files "Capabilities" .root.Capabilities }}
-{{- include "ledger-worker.jobPod" (dict "root" $root "args" .args) }}
 {{- end }}

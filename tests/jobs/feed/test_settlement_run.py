@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from random import Random
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -152,3 +153,18 @@ def test_a_revoked_key_ends_it_with_a_sentence(kafka: KafkaBroker) -> None:
         said = process.said().decode()
         assert "revoked" in said
         assert KEY not in said
+
+
+def test_one_that_never_gets_through_is_seen(kafka: KafkaBroker) -> None:
+    """Stripe is away from the start: not ready, and the age that the alert watches grows."""
+    with feeds(kafka) as running:
+        running.stripe.faults.extend(["503"] * 10_000)
+        process = running.start()
+        until(lambda: logged(process, "stripe_again"))
+        port = logged(process, "http_listening")[0]["port"]
+        with pytest.raises(HTTPError, match="503"):
+            urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60)
+        name = "ledger_worker_feed_poll_age_seconds"
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            lines = answer.read().decode().splitlines()
+        assert float(next(line for line in lines if line.startswith(name)).split()[1]) > 0

@@ -65,7 +65,11 @@ class _Stopped(Exception):
 
 @dataclass(slots=True)
 class _Parts:
-    """What one run is made of. polled_at: of the last whole look, monotonic seconds; 0.0: none."""
+    """What one run is made of.
+
+    reads_since: since when it reads, in monotonic seconds.
+    polled_at: when its last whole look ended, in monotonic seconds; 0.0: none yet.
+    """
 
     settings: Settings
     plan: FeedPlan
@@ -75,6 +79,7 @@ class _Parts:
     membership: ActiveMember
     executor: ThreadPoolExecutor
     lists: StripeLists
+    reads_since: float = 0.0
     polled_at: float = 0.0
 
 
@@ -165,13 +170,15 @@ def _ready(parts: _Parts) -> tuple[bool, dict[str, Any]]:
 
 
 def _age(parts: _Parts) -> float:
-    reads = parts.membership.active and parts.polled_at
-    return time.monotonic() - parts.polled_at if reads else 0.0
+    """Since the last whole look; before the first, since it began to read. 0.0: it stands by."""
+    since = parts.polled_at or parts.reads_since
+    return time.monotonic() - since if parts.membership.active and since else 0.0
 
 
 def _read(parts: _Parts) -> None:
     """While the partition is this process's: look, wait, look again."""
     assignment = parts.membership.assignments
+    parts.reads_since = time.monotonic()
     with _opened(parts, assignment) as feed:
         _log.info("reading", name=parts.plan.name, through=feed.through)
         parts.metrics.ages(lambda: _age(parts), lambda: _newest_age(parts, feed))
@@ -183,7 +190,7 @@ def _read(parts: _Parts) -> None:
                     parts.membership.poll(min(MEMBER_SECONDS, pause))
         except _Stopped:
             pass
-    parts.polled_at = 0.0
+    parts.reads_since = parts.polled_at = 0.0
 
 
 def _may_go_on(parts: _Parts, assignment: int) -> bool:
