@@ -76,7 +76,7 @@ class WorkersPath:
         taken: list[tuple[Record, Assignment]] = [(record, self._stay) for record in records]
         for portion in portions(taken):
             began = time.thread_time()
-            found = self._reader.decode([record for record, _ in portion])
+            found = self._reader.decode_taken(portion)
             decoded = time.thread_time()
             batch.extend(self._reader.items(portion, found, group="bench"))
             spent["decode"] += decoded - began

@@ -223,7 +223,7 @@ class Pipeline:
         asleep: set[Assignment] = set()
         for portion in portions(taken):
             started = self._now()
-            events = self._reader.decode([record for record, _ in portion])
+            events = self._reader.decode_taken(portion)
             decoded = self._now()
             if asleep or self._reader.pending:
                 portion, events = known_part(portion, events, asleep, self._sleep)  # noqa: PLW2901

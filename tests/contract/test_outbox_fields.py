@@ -203,7 +203,7 @@ def test_every_field_is_the_ledgers_or_the_records(
         record = ArchivedRecord(topic, partition, offset, None, orjson.dumps(event), [])
         base = position_base(group="g", topic=topic, partition=partition)
         stay = Assignment(topic, partition, "", base, opened=True)
-        [decoded] = reader.decode([record])
+        [decoded] = reader.decode([record], [""])
         asked, _ = reader.translate(decoded, record, role="")
         [outcome] = poster.post([Item(record, stay, offset, 0, "", asked)])
         if outcome.kind is not OutcomeKind.POSTED:

@@ -115,7 +115,7 @@ def become(read_as: OutboxFormat, told_as: OutboxFormat) -> dict[str, Any]:
     found = {}
     for number, (name, event) in enumerate(webhooks().items()):
         record = Delivered(number, encoded(event, read_as))
-        [decoded] = reader.decode([record])
+        [decoded] = reader.decode([record], ["payments"])
         asked, _ = reader.translate(decoded, record, role="payments")
         item = Item(record, assignment, number, len(record.sent), "payments", asked)
         [outcome] = poster.post([item])

@@ -41,7 +41,7 @@ def record(headers: Headers | None = None) -> ArchivedRecord:
 def item_of(record: ArchivedRecord) -> Item:
     """The record as an item of a batch."""
     reader = EventReader(Decoder(), Translator(RULES))
-    return _read(reader, record, reader.decode([record]))
+    return _read(reader, record, reader.decode([record], [""]))
 
 
 def _read(reader: EventReader, record: ArchivedRecord, events: list[Event | Dead]) -> Item:
@@ -53,7 +53,7 @@ def _read(reader: EventReader, record: ArchivedRecord, events: list[Event | Dead
 def test_a_body_is_set_aside_and_read_again_once() -> None:
     """A batch in flight holds no bodies; whoever asks for one gets the same from the record."""
     reader = EventReader(Decoder(), Translator(RULES))
-    [event] = reader.decode([record()])
+    [event] = reader.decode([record()], [""])
     assert isinstance(event, Event)
     decoded = event.body
     assert isinstance(_read(reader, record(), [event]).translated, Chain)
@@ -100,5 +100,5 @@ def test_each_parked_record_has_its_own_role() -> None:
         (own, ["settlements"] * 3),
     ):
         portion = [(each, assignment) for each in records]
-        items = list(reader.items(portion, reader.decode(records), group="test"))
+        items = list(reader.items(portion, reader.decode_taken(portion), group="test"))
         assert [item.role for item in items] == expected

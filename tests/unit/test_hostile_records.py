@@ -87,8 +87,8 @@ def test_such_a_record_is_a_dead_letter(records: list[Record]) -> None:
     """Its headers may have said something; without them it is no event."""
     reader = EventReader(Decoder(), Translator(load(PACKAGED)))
     stay = Assignment("in", 0, "payments", base=1 << 40, until=100, opened=True)
-    events = reader.decode(records)
-    hostile, plain = reader.items([(one, stay) for one in records], events, group="g")
+    taken = [(one, stay) for one in records]
+    hostile, plain = reader.items(taken, reader.decode_taken(taken), group="g")
     assert hostile.translated == Dead(Reason.UNDECODABLE, "the name of a header is not UTF-8")
     assert not isinstance(plain.translated, Dead)
 

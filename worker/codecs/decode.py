@@ -20,12 +20,14 @@ from worker.codecs.avro import (
     frame,
     packaged_schema,
 )
+from worker.codecs.json_kinds import kind_of
 from worker.codecs.wrappers import looks_like
 from worker.core.errors import BrokenInvariant
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
 
 BRACE: Final = ord("{")
 JSON_SPACE: Final = b" \t\r\n"
+JSON_STARTS: Final = (b"{", b"[", b'"')
 ONE_EVENT: Final = "a record is one event, because one offset has one outcome"
 
 UTF_16_BIG: Final = (b'\0{\0"', b"\0{\0 ", b"\0{\0\n", b"\0{\0\r")
@@ -109,6 +111,19 @@ class Decoder:
             return _decode_json(value)
         return Dead(Reason.UNDECODABLE, _what_it_is(value))
 
+    def content(self, value: bytes | None) -> Any:  # noqa: ANN401 - any JSON, or what Avro holds
+        """What a value holds, be it an event or not: for envelopes. A Dead for what is unreadable.
+
+        A list, a text and a number are read as well.
+        """
+        if not value:
+            return Dead(Reason.UNDECODABLE, "the record has no value")
+        if value[0] == MAGIC and value[:4] not in UTF_16_BIG:
+            return self._avro_content(value)
+        if value.lstrip(JSON_SPACE)[:1] in JSON_STARTS:
+            return _json_content(value)
+        return Dead(Reason.UNDECODABLE, _what_it_is(value))
+
     def body_of(self, value: bytes) -> Mapping[str, Any]:
         """The envelope of a value that was decoded before."""
         found = self.decode(value)
@@ -117,6 +132,10 @@ class Decoder:
         return found.body
 
     def _decode_avro(self, value: bytes) -> Event | Dead:
+        body = self._avro_content(value)
+        return body if isinstance(body, Dead) else event_of(body)
+
+    def _avro_content(self, value: bytes) -> Any:  # noqa: ANN401 - what Avro holds, or a Dead
         if len(value) < HEADER_BYTES:
             return Dead(
                 Reason.UNDECODABLE,
@@ -131,10 +150,9 @@ class Decoder:
             schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
             return Dead(Reason.UNKNOWN_SCHEMA, f"no schema is known by the id {schema_id}")
         try:
-            body = reader.read(value)
+            return reader.read(value)
         except AvroUnreadable as error:
             return Dead(Reason.UNDECODABLE, str(error))
-        return event_of(body)
 
     def _found(self, header: bytes) -> BodyReader | None:
         reader = self._find(int.from_bytes(header[1:], "big"))
@@ -166,11 +184,15 @@ def _after_json(value: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _decode_json(value: bytes) -> Event | Dead:
+    body = _json_content(value)
+    return body if isinstance(body, Dead) else event_of(body)
+
+
+def _json_content(value: bytes) -> Any:  # noqa: ANN401 - any JSON, or a Dead
     try:
-        body = orjson.loads(value)
+        return orjson.loads(value)
     except orjson.JSONDecodeError as error:
         return Dead(Reason.UNDECODABLE, _after_json(value, error))
-    return event_of(body)
 
 
 def event_of(body: Mapping[str, Any]) -> Event | Dead:
@@ -220,7 +242,7 @@ def _why_not(body: Mapping[str, Any]) -> Dead:
     for name in TEXT_FIELDS:
         text = body.get(name)
         if not isinstance(text, str) or not text:
-            return Dead(Reason.NOT_AN_EVENT, f"`{name}` is {_kind(text)}, not a text")
+            return Dead(Reason.NOT_AN_EVENT, f"`{name}` is {kind_of(text)}, not a text")
         if name == "id" and "\0" in text:
             return Dead(Reason.BAD_KEY, "`id` holds a NUL or a lone surrogate")
         if problem := _text_problem(text):
@@ -233,9 +255,9 @@ def _why_not(body: Mapping[str, Any]) -> Dead:
 def _thin(body: Mapping[str, Any]) -> Dead | None:
     content = body.get("data")
     if not isinstance(content, dict):
-        return Dead(Reason.THIN_EVENT, f"`data` is {_kind(content)}: a thin event has no object")
+        return Dead(Reason.THIN_EVENT, f"`data` is {kind_of(content)}: a thin event has no object")
     if not isinstance(content.get("object"), dict):
-        kind = _kind(content.get("object"))
+        kind = kind_of(content.get("object"))
         return Dead(Reason.THIN_EVENT, f"`data.object` is {kind}: a thin event has no object")
     return None
 
@@ -243,16 +265,6 @@ def _thin(body: Mapping[str, Any]) -> Dead | None:
 def _bad_time(created: object) -> Dead:
     if type(created) is not int:
         return Dead(
-            Reason.BAD_TIME, f"`created` is {_kind(created)}, not a whole number of seconds"
+            Reason.BAD_TIME, f"`created` is {kind_of(created)}, not a whole number of seconds"
         )
     return Dead(Reason.BAD_TIME, f"`created` is outside 0…{CREATED_MAX}")
-
-
-def _kind(value: object) -> str:
-    """What a value is, in JSON's words; never the value itself."""
-    if value is None:
-        return "missing"
-    if value == "":
-        return "empty"
-    names = {bool: "a boolean", int: "a number", float: "a fraction", str: "a text", list: "a list"}
-    return names.get(type(value), "an object")

@@ -25,7 +25,8 @@ def sample(settings: Settings, records_max: int) -> Iterator[Finding]:
 
     records_max: so many of the newest of each topic, shared by its partitions.
     """
-    reader = EventReader(open_decoder(settings), translator_of(settings, load(settings.rulebook)))
+    translator = translator_of(settings, load(settings.rulebook))
+    reader = EventReader(open_decoder(settings), translator, settings.topics.inputs)
     with open_topic_reader(settings) as topics:
         existing = topics.offsets.existing()
         for role, topic in settings.topics.inputs.items():
@@ -72,7 +73,7 @@ def verdict(topic: str, role: str, records: Iterable[Record], reader: EventReade
 
 def _outcome(record: Record, role: str, reader: EventReader) -> tuple[str, Dead | None]:
     """The kind in a word, and why for a dead one. What the ledger would say is not known."""
-    (event,) = reader.decode([record])
+    (event,) = reader.decode([record], [role])
     answer = reader.translate(event, record, role=role)[0] if isinstance(event, Event) else event
     if isinstance(answer, Dead):
         return "dead", answer

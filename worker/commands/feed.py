@@ -15,6 +15,7 @@ from worker.jobs.live.run import start_long_run
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import in_the_past
 from worker.observe.logs import configure_logging
+from worker.rulebooks.load import load
 
 INTERRUPTED: Final = "what Kafka has acknowledged stays; the same command goes on from there"
 WEBHOOKS: Final = "webhooks"
@@ -61,7 +62,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _require_plain(settings: Settings, *roles: str) -> None:
+    """What is written here is an event without an envelope: a topic that has one would refuse it.
+
+    Raises:
+        UsageError: one of the roles' topics has an envelope.
+    """
+    rules = load(settings.rulebook).topics
+    for role in roles:
+        if role in rules and not rules[role].plain:
+            topic = settings.topics.topic_of(role)
+            raise UsageError(
+                f"feed writes events as they are, and the rulebook says that those of {topic}"
+                f" (role {role}) come in an envelope: each would be a dead letter"
+            )
+
+
 def _webhooks(_: argparse.Namespace, settings: Settings) -> None:
+    _require_plain(settings, "payments")
     with optional_packages("feed", extra="feed"):
         from worker.jobs.feed.webhooks import receive_webhooks  # noqa: PLC0415 - optional
     stop = start_long_run(settings)
@@ -69,6 +87,7 @@ def _webhooks(_: argparse.Namespace, settings: Settings) -> None:
 
 
 def _settlements(arguments: argparse.Namespace, settings: Settings) -> None:
+    _require_plain(settings, "settlements", *(["payments"] if arguments.heal else []))
     with optional_packages("feed", extra="feed"):
         from worker.jobs.feed.settlement_run import feed_settlements  # noqa: PLC0415 - optional
     start = _start(arguments)
@@ -80,6 +99,7 @@ def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
     start = _start(arguments)
     if start is None:
         raise UsageError("feed backfill needs --from: the day that the books begin")
+    _require_plain(settings, "settlements", "payments")
     with optional_packages("feed", extra="feed"):
         from worker.jobs.feed.backfill_run import backfill  # noqa: PLC0415 - optional
     configure_logging(level=settings.log.level, format=settings.log.format)

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from worker.core.expressions.operators import Value
-from worker.core.rulebook import Rulebook, TopicRule
+from worker.core.rulebook import Rulebook
+from worker.core.topic_rule import TopicRule
 
 TYPES_MAX: Final = 4_096
 """How many types are remembered per role; more are decided anew each time."""

@@ -15,9 +15,9 @@ from worker.core.expressions.compiler import (
     precise_let,
 )
 from worker.core.money import Currency
+from worker.core.topic_rule import Priority, TopicRule
 from worker.core.wire import TransferKind
 
-Priority = Literal["high", "normal", "low"]
 AccountType = Literal["asset", "liability", "equity", "revenue", "expense", "memo"]
 Side = Literal["debit", "credit"]
 Missing = Literal["dead", "nothing", "else"]
@@ -60,19 +60,6 @@ class DeclaredAccount:
     def debit_normal(self) -> bool:
         """Does it grow by debits?"""
         return self.type in DEBIT_NORMAL
-
-
-@dataclass(frozen=True, slots=True)
-class TopicRule:
-    """What one role's topic may carry.
-
-    types: globs; one that starts with `!` takes types out.
-    """
-
-    role: str
-    types: tuple[str, ...]
-    priority: Priority = "normal"
-    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Final, cast
 from worker.core.event import CREATED_MAX, Reason
 from worker.core.expressions.compiler import Expression, compile_expression, loop_name_problem
 from worker.core.requirements import REASONS
-from worker.core.rulebook import LegRule, Let, Predecessor, Priority, Requirement, Transaction
+from worker.core.rulebook import LegRule, Let, Predecessor, Requirement, Transaction
+from worker.core.topic_rule import Priority
 from worker.rulebooks.fields import LetNames, YamlMapping, check_name
 from worker.rulebooks.legs import LEG_KEYS, LegScope, read_currency, read_leg
 from worker.rulebooks.origins import LegShape, TransactionShape, read_predecessor

@@ -5,13 +5,14 @@ Every record gets an answer; what cannot be posted is a dead letter with its rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from worker.codecs.decode import Decoder
 from worker.codecs.headers import headers_of
 from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
 from worker.codecs.partial_record import PartialRecord
+from worker.codecs.record_decoder import NO_TOPICS, RecordDecoder, roles_of
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
@@ -24,15 +25,30 @@ _HEADERS_UNREADABLE: Final = Dead(Reason.UNDECODABLE, "the name of a header is n
 
 
 class EventReader:
-    """Decodes records in one go and translates them one by one."""
+    """Decodes records in one go and translates them one by one.
 
-    def __init__(self, decoder: Decoder, translator: Translator) -> None:
+    topics: by role.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        translator: Translator,
+        topics: Mapping[str, str] = NO_TOPICS,
+    ) -> None:
+        self.records = RecordDecoder(decoder, translator.rulebook.topics, topics)
         self._decoder = decoder
         self._translator = translator
 
-    def decode(self, records: Sequence[Record]) -> list[Event | Dead]:
-        """One answer for each record, in order."""
-        return self._decoder.decode_all([record.value() for record in records])
+    def decode(self, records: Sequence[Record], roles: Sequence[str]) -> list[Event | Dead]:
+        """One answer for each record, in order. roles: of each."""
+        return self.records.decode(records, roles)
+
+    def decode_taken(self, taken: Sequence[tuple[Record, Assignment]]) -> list[Event | Dead]:
+        """One answer for each record that the worker took, in order."""
+        if self.records.any_wrapped:
+            return self.records.decode([record for record, _ in taken], roles_of(taken))
+        return self._decoder.decode_all([record.value() for record, _ in taken])
 
     @property
     def pending(self) -> bool:
@@ -57,12 +73,16 @@ class EventReader:
         group: the consumer group, under which a parked record has its earlier positions.
         """
         made: list[Item] = []
+        wrapped = self.records.any_wrapped
         for (record, assignment), event in zip(ready, found, strict=True):
             role = assignment.role or role_of(record)
             translated, attempts = self.translate(event, record, role=role)
             value = record.value() or b""
             if isinstance(translated, Chain):
-                translated.event.set_aside(self._decoder, value)
+                if wrapped:
+                    self.records.set_aside(translated.event, record, role, value)
+                else:
+                    translated.event.set_aside(self._decoder, value)
             item = Item(record, assignment, record.offset(), len(value), role, translated, attempts)
             if assignment.tries:
                 item.earlier = earlier_positions(record, group=group)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from worker.core.assignment import EXPECTS_NOTHING, Assignment
 from worker.core.ids import position_base
 from worker.core.ports import GroupMember, Polled, Record, TopicPartition
-from worker.core.rulebook import Priority
+from worker.core.topic_rule import Priority
 from worker.stages import commits
 from worker.stages.commits import PartitionCommit
 from worker.stages.item import Item

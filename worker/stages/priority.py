@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.core.rulebook import Priority
+from worker.core.topic_rule import Priority
 
 PRIORITIES: Final[tuple[Priority, ...]] = ("high", "normal", "low")
 """The most urgent first."""

@@ -86,7 +86,7 @@ class World:
                 lost=LostWebhooks(TRANSLATOR, self.metrics.not_healed),
                 metrics=self.metrics,
                 executor=executor,
-                decode=Decoder().decode,
+                decode=lambda record: Decoder().decode(record.value()),
                 now=lambda: self.now,
             )
             feed.load()

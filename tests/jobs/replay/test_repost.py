@@ -10,6 +10,7 @@ import pytest
 
 from tests.jobs.replay.lost import BEGAN, TOPIC, Lost
 from worker.codecs.decode import Decoder
+from worker.codecs.record_decoder import RecordDecoder
 from worker.core.errors import UsageError
 from worker.core.iso_times import NANOSECONDS
 from worker.core.ports import Ledger
@@ -70,7 +71,7 @@ def reposter(lost: Lost, *, now_ns: int = 0, ledger: EmbeddedLedger | None = Non
     return Reposter(
         ledger=ledger or EmbeddedLedger(),
         rules=Translator(load(lost.rules)),
-        decoder=Decoder(),
+        records=RecordDecoder(Decoder(), {}),
         roles={TOPIC: "commands"},
         group="ledger-worker",
         now_ns=now_ns,
@@ -82,7 +83,7 @@ def announced(lost: Lost) -> tuple[list[AnnouncedChain], list[Refusal]]:
     with open_announced() as joined:
         for record in lost.played.records[TOPIC]:
             (event,) = Decoder().decode_all([record.value()])
-            joined.event(record, event)  # type: ignore[arg-type] # they all are events
+            joined.event(record, event, record.value() or b"")  # type: ignore[arg-type] # they all are events
         for record in lost.played.records[OUTBOX]:
             joined.announcement(record)
         for record in lost.played.records[REJECTED]:

@@ -141,7 +141,7 @@ def read_items(
     assignments: dict[tuple[str, int], Assignment],
 ) -> list[Item]:
     """Records as the pipeline hands them to the poster."""
-    found = reader.decode([record for _, record in chunk])
+    found = reader.decode([record for _, record in chunk], [role for role, _ in chunk])
     items = []
     for (role, record), event in zip(chunk, found, strict=True):
         home = (record.topic(), record.partition())

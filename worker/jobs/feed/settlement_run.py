@@ -12,12 +12,13 @@ from typing import Any, Final, Protocol
 import structlog
 
 from worker.codecs.decode import Decoder
+from worker.codecs.record_decoder import RecordDecoder
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.jobs.feed.feed_topics import KafkaFeedTopics
 from worker.jobs.feed.health import FeedHealth
-from worker.jobs.feed.lost_webhooks import LostWebhooks
+from worker.jobs.feed.lost_webhooks import ROLE, LostWebhooks
 from worker.jobs.feed.settlements import FeedPlan, SettlementFeed
 from worker.jobs.feed.standby import ActiveMember
 from worker.jobs.feed.stripe_lists import StripeLists
@@ -245,16 +246,16 @@ def _opened(parts: _Parts, assignment: int) -> Iterator[SettlementFeed]:
             TopicReader(connection), producer, offsets, checkpoint_topic=parts.plan.checkpoints
         )
         stack.callback(topics.close)
+        rulebook = load(settings.rulebook)
+        records = RecordDecoder(decoder_of(settings), rulebook.topics, settings.topics.inputs)
         feed = SettlementFeed(
             parts.plan,
             lists=parts.lists,
             topics=topics,
-            lost=LostWebhooks(
-                translator_of(settings, load(settings.rulebook)), parts.metrics.not_healed
-            ),
+            lost=LostWebhooks(translator_of(settings, rulebook), parts.metrics.not_healed),
             metrics=parts.metrics,
             executor=parts.executor,
-            decode=decoder_of(settings).decode,
+            decode=lambda record: records.read(record, ROLE),
             now=time.time,
             waiting=waiting,
         )

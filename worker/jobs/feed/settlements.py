@@ -105,7 +105,7 @@ class SettlementFeed:
         lost: LostWebhooks,
         metrics: FeedMetrics,
         executor: Executor,
-        decode: Callable[[bytes | None], Event | Dead],
+        decode: Callable[[Record], Event | Dead],
         now: Callable[[], float],
         waiting: Callable[[], None] = lambda: None,
     ) -> None:
@@ -229,7 +229,7 @@ class SettlementFeed:
         if self._plan.heal_after is None:
             return
         for record in self._fresh(self._plan.payments, start - SLACK_SECONDS):
-            self._lost.note(self._decode(record.value()), record.timestamp()[1] // 1_000)
+            self._lost.note(self._decode(record), record.timestamp()[1] // 1_000)
         for record in self._fresh(self._plan.settlements, start):
             self._note_settlement(record)
 

@@ -138,7 +138,9 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
             reader=EventReader(
-                _decoder(settings, registry, health), translator_of(settings, rulebook)
+                _decoder(settings, registry, health),
+                translator_of(settings, rulebook),
+                settings.topics.inputs,
             ),
             posting=variant.posting(_poster(settings, counted, rules, limits), counted, rules),
             writer=variant.writer(

@@ -124,9 +124,8 @@ class AnnouncedLegs:
         except (KeyError, TypeError, ValueError):
             raise UsageError(f"{position_of(record)} is no posted transfer") from None
 
-    def event(self, record: Record, event: Event) -> None:
-        """One record of an input topic, decoded."""
-        value = record.value() or b""
+    def event(self, record: Record, event: Event, value: bytes) -> None:
+        """One record of an input topic, decoded. value: the event without its envelope."""
         self._values.write(value)
         stage = self._stages["source"]
         stage.add(

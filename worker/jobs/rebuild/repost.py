@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from worker.codecs.decode import Decoder
+from worker.codecs.record_decoder import RecordDecoder
 from worker.core.chain import BALANCING, LINKED, AccountRef, Chain, Leg
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.event import Event
@@ -64,7 +64,7 @@ class Reposter:
 
     ledger: Ledger
     rules: Translator
-    decoder: Decoder
+    records: RecordDecoder
     roles: Mapping[str, str]
     group: str
     now_ns: int
@@ -118,9 +118,11 @@ class Reposter:
         """Spend the ids of events that the lost ledger refused, at each attempt they had."""
         legs: list[Leg] = []
         for attempt, source in refusals:
-            (event,) = self.decoder.decode_all([source.value])
-            if isinstance(event, Event) and source.topic in self.roles:
-                role = self.roles[source.topic]
+            role = self.roles.get(source.topic)
+            if role is None:
+                continue
+            event = self.records.event_in(source.value, role)
+            if isinstance(event, Event):
                 legs += [
                     variant.legs[0]
                     for variant in variants(self.rules, event, role=role, last=attempt)
@@ -152,12 +154,12 @@ class Reposter:
 
     def _of(self, source: CandidateRecord, announced: Sequence[AnnouncedLeg]) -> Reposted | None:
         """This record's chain at the attempt that was announced; None when its ids are others."""
-        (event,) = self.decoder.decode_all([source.value])
-        if not isinstance(event, Event) or source.topic not in self.roles:
+        role = self.roles.get(source.topic)
+        event = None if role is None else self.records.event_in(source.value, role)
+        if role is None or not isinstance(event, Event):
             return None
         wanted = [leg.transfer_id for leg in announced]
         earlier: list[Leg] = []
-        role = self.roles[source.topic]
         for found in variants(self.rules, event, role=role, last=announced[0].attempt):
             if [hex_id(leg.id) for leg in found.legs] == wanted:
                 made = self._as_announced(found, announced)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from worker.codecs.decode import Decoder
+from worker.codecs.record_decoder import RecordDecoder
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
@@ -86,7 +86,7 @@ def rebuild(  # noqa: PLR0913 - where from, where to, and what tests bring along
             ledger = stack.enter_context(opened_ledger(settings.ledger))
         newest_timestamp(ledger)  # a ledger that is down is said before anything is read
         announced = stack.enter_context(open_announced())
-        decoder = open_decoder(settings)
+        decoder = RecordDecoder(open_decoder(settings), rulebook.topics, settings.topics.inputs)
         sources = _Sources(settings, announced, decoder)
         if files:
             sources.files(files, topic, progress)
@@ -99,7 +99,7 @@ def rebuild(  # noqa: PLR0913 - where from, where to, and what tests bring along
         reposter = Reposter(
             ledger=ledger,
             rules=translator_of(settings, rulebook, booked=True),
-            decoder=decoder,
+            records=decoder,
             roles=sources.roles,
             group=settings.kafka.group_id,
             now_ns=time.time_ns(),
@@ -132,7 +132,9 @@ class _Sources:
     unreadable: where the outbox has records that are no announcements, and why.
     """
 
-    def __init__(self, settings: Settings, announced: AnnouncedLegs, decoder: Decoder) -> None:
+    def __init__(
+        self, settings: Settings, announced: AnnouncedLegs, decoder: RecordDecoder
+    ) -> None:
         self.roles = settings.topics.roles
         self.forgotten = 0
         self.unreadable: list[str] = []
@@ -169,9 +171,11 @@ class _Sources:
                 except UsageError as problem:
                     self.unreadable.append(str(problem))
             elif topic in self.roles:
-                (event,) = self._decoder.decode_all([record.value()])
+                role = self.roles[topic]
+                event = self._decoder.read(record, role)
                 if isinstance(event, Event):
-                    self._announced.event(record, event)
+                    plain = self._decoder.plain_value(event, record, role)
+                    self._announced.event(record, event, plain)
             elif topic == rejected:
                 self._announced.refusal(record)
 

@@ -87,7 +87,7 @@ class ExpectedPostings:
 
     def take(self, record: Record, role: str) -> None:
         """One record of an input topic of this role."""
-        (found,) = self.reader.decode([record])
+        (found,) = self.reader.decode([record], [role])
         answer, attempts = self.reader.translate(found, record, role=role)
         row: dict[str, Any] = dict.fromkeys(TABLES["events"], "") | {
             "origin": origin_of(record),

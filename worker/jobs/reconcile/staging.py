@@ -208,7 +208,7 @@ def open_staging(
         span=span,
         stages=stages,
         committed=committed,
-        reader=EventReader(open_decoder(settings), translator),
+        reader=EventReader(open_decoder(settings), translator, settings.topics.inputs),
         translator=translator,
         predecessors=PredecessorLookup(
             books.ledger, translator, PostedLegs(books.ledger, translator)

@@ -90,7 +90,9 @@ def _choosing(settings: Settings, request: RedriveRequest, lookups: TopicReader)
     return LetterSelection(
         request=request,
         reader=EventReader(
-            open_decoder(settings), translator_of(settings, load(settings.rulebook))
+            open_decoder(settings),
+            translator_of(settings, load(settings.rulebook)),
+            settings.topics.inputs,
         ),
         roles=settings.topics.roles,
         parked=lookups.offsets.parked(settings.topics.parked),

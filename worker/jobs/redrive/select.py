@@ -21,6 +21,7 @@ from worker.codecs.letters import (
     rejection,
     time_of,
 )
+from worker.codecs.parked import role_of
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
 from worker.core.ports import Announcement, Headers, Record, RecordPosition, position_of
@@ -151,10 +152,11 @@ class LetterSelection:
 
     def _event(self, letter: Record, topic: str) -> dict[str, str]:
         """What decoding and the rulebook say of a letter that holds its record."""
-        (event,) = self.reader.decode([letter])
+        role = self.roles.get(topic, "")
+        (event,) = self.reader.decode([letter], [role])
         if not isinstance(event, Event):
             return {}
-        answer, _ = self.reader.translate(event, letter, role=self.roles.get(topic, ""))
+        answer, _ = self.reader.translate(event, letter, role=role)
         transaction = answer.transaction if isinstance(answer, Chain) else ""
         return {"event_id": event.id, "event_type": event.type, "transaction": transaction}
 
@@ -195,7 +197,8 @@ class LetterSelection:
         self, other: RecordElsewhere, record: Record | None
     ) -> OriginalRecord | UnusableLetter:
         if record is not None and other.event_id:
-            (event,) = self.reader.decode([record])
+            role = self.roles.get(other.at[0]) or role_of(record)
+            (event,) = self.reader.decode([record], [role])
             if not isinstance(event, Event) or event.id != other.event_id:
                 return UnusableLetter(f"{other.at} holds another event: was it recreated?")
         return read_back(other, record, parked=self.parked)

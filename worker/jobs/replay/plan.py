@@ -70,7 +70,7 @@ def plan_replay(settings: Settings, request: ReplayRequest, *, progress: Progres
         ranges = read_ranges(settings, request, topics) if topics else {}
         translator = translator_of(settings, books.rulebook)
         planner = ReplayPlanner(
-            reader=EventReader(open_decoder(settings), translator),
+            reader=EventReader(open_decoder(settings), translator, settings.topics.inputs),
             ledger_status=LedgerStatus(books.ledger, translator),
             roles=settings.topics.roles,
             rejected=set(_rejected(settings, request, topics)),

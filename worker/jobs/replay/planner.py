@@ -107,9 +107,10 @@ class ReplayPlanner:
         return self.plan
 
     def _take(self, portion: list[Record]) -> None:
+        roles = [self.roles[record.topic()] for record in portion]
         reads = [
             self._translated(record, found)
-            for record, found in zip(portion, self.reader.decode(portion), strict=True)
+            for record, found in zip(portion, self.reader.decode(portion, roles), strict=True)
         ]
         requests = [
             RequestedChain(read.answer, read.role)

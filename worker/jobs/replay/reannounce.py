@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from worker.codecs.outbox import OutboxEncoder
 from worker.codecs.parked import role_of
+from worker.codecs.record_decoder import RecordDecoder
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.chain import Chain
@@ -160,7 +161,9 @@ class Reannouncer:
         self._books = books
         self._rules = translator_of(settings, books.rulebook, booked=True)
         self._posted_legs = PostedLegs(books.ledger, self._rules)
-        self._decoder = decoder_of(settings, registry)
+        self._records = RecordDecoder(
+            decoder_of(settings, registry), books.rulebook.topics, settings.topics.inputs
+        )
         self._roles = settings.topics.roles
         self._topics = stack.enter_context(open_topic_reader(settings))
         self._encoder: OutboxEncoder = outbox_encoder(
@@ -198,10 +201,11 @@ class Reannouncer:
         record = found.get(position)
         if record is None:
             return f"its record {position} is not in the topic any more"
-        (event,) = self._decoder.decode_all([record.value()])
+        role = self._roles.get(position.topic) or role_of(record)
+        event = self._records.read(record, role)
         if not isinstance(event, Event):
             return f"its record {position} holds no event"
-        made = self._chain(event, self._roles.get(position.topic) or role_of(record), chain)
+        made = self._chain(event, role, chain)
         if made is None:
             return f"the rulebook makes another fact of its record {position}"
         legs = self._posted_legs.legs(made, chain)

@@ -50,7 +50,7 @@ class Judge:
 
     def read(self, record: Record, role: str) -> TranslatedRecord:
         """Decode and translate a record of an input topic."""
-        (found,) = self._reader.decode([record])
+        (found,) = self._reader.decode([record], [role])
         answer, _ = self._reader.translate(found, record, role=role)
         at = position_of(record)
         return TranslatedRecord(

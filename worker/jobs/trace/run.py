@@ -77,7 +77,8 @@ def open_tracing(
         open_topic_reader(settings) as reader,
     ):
         translator = translator_of(settings, books.rulebook, booked=True)
-        judge = Judge(books, translator, EventReader(open_decoder(settings), translator))
+        events = EventReader(open_decoder(settings), translator, settings.topics.inputs)
+        judge = Judge(books, translator, events)
         yield Tracing(settings, books, judge, TopicSearch(settings, reader, progress))
 
 
