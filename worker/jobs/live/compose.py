@@ -137,11 +137,7 @@ def open_worker(  # noqa: PLR0913 - the settings, and what they cannot say
         pipeline = Pipeline(
             inputs=_inputs(settings, reads, legs_max, events_limit),
             source=variant.source(source),
-            reader=EventReader(
-                _decoder(settings, registry, health),
-                translator_of(settings, rulebook),
-                settings.topics.inputs,
-            ),
+            reader=_reader(settings, rulebook, registry, health),
             posting=variant.posting(_poster(settings, counted, rules, limits), counted, rules),
             writer=variant.writer(
                 announcement_writer(settings, rulebook.digest, schemas, clock.now_ms)
@@ -245,6 +241,13 @@ def _source(settings: Settings, reads: Mapping[str, InputTopic], health: Health)
         instance=settings.kafka.group_instance_id,
         while_waiting=health.beat,
     )
+
+
+def _reader(
+    settings: Settings, rulebook: Rulebook, registry: Registry | None, health: Health
+) -> EventReader:
+    decoder = _decoder(settings, registry, health)
+    return EventReader(decoder, translator_of(settings, rulebook), settings.topics.inputs)
 
 
 def _decoder(settings: Settings, registry: Registry | None, health: Health) -> Decoder:
