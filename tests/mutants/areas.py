@@ -19,7 +19,9 @@ ELSEWHERE: Final = (
 )  # fmt: skip
 """These need other processes or seconds of waiting, or look at files and not at what code does."""
 
-LOOP: Final = ("tests/unit", "tests/contract", "tests/simulation", "tests/model")
+LOOP: Final = (
+    "tests/unit", "tests/contract", "tests/simulation", "tests/model", "tests/cases"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ AREAS: Final = (
     ),
     Area("codecs", ("codecs",), (*LOOP, "tests/jobs/redrive/test_letters.py")),
     Area("producer", ("kafka/producer", "kafka/refused_records")),
-    Area("registry", ("kafka/registry",), ("tests/contract/test_registry.py",)),
+    Area("registry", ("kafka/registry",), ("tests/unit/test_unknown_schema.py",)),
     Area(
         "ledger",
         ("ledger/tigerbeetle", "ledger/request_split", "ledger/embedded", "ledger/clock",

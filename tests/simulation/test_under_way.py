@@ -11,9 +11,10 @@ import pytest
 
 from tests.simulation.kafka import Crash
 from tests.simulation.test_simulation import event
-from tests.simulation.world import Rates, SimulatedCluster
+from tests.simulation.world import PARKED, Rates, SimulatedCluster
+from worker.codecs.parked import PARKED_AT_HEADER, ROLE_HEADER
 from worker.core.errors import Aborted
-from worker.core.ports import Announcer, TopicPartition
+from worker.core.ports import Announcer, Headers, TopicPartition
 from worker.stages.protocols import Posting
 
 FIRST: Final = ("events", 0)
@@ -237,3 +238,34 @@ def test_after_an_abort_everything_in_hand_comes_again_in_order(loop: Loop) -> N
     assert loop.committed(FIRST) == 12
     told = [json.loads(each.value or b"")["of"] for each in loop.world.kafka.announced]
     assert told == [f"events/0/{number}" for number in range(12)]
+
+
+@pytest.mark.parametrize(("early_ms", "taken"), [(0, 1), (1, 0)])
+def test_a_parked_record_is_taken_at_the_millisecond_in_which_it_is_due(
+    loop: Loop, early_ms: int, taken: int
+) -> None:
+    """And not before: then its partition sleeps."""
+    loop.open()
+    parked_ms = loop.world.wall_ms() - PARKED["parked.1"] + early_ms
+    headers: Headers = [(ROLE_HEADER, b"events"), (PARKED_AT_HEADER, b"%d" % parked_ms)]
+    fund = event("fund", 1, to="a", amount=1, fee=0)
+    loop.world.kafka.append(("parked.1", 0), fund, headers)
+    loop.step()
+    assert len(list(loop.pipeline._in_hand.items())) == taken
+    assert loop.pipeline.partitions.asleep() == [("parked.1", 0)] * (1 - taken)
+
+
+def test_what_becomes_due_while_the_ledger_is_away_is_fetched_when_it_answers(loop: Loop) -> None:
+    """A full worker polls only to stay in its group: waking a partition must not fill it more."""
+    loop.open()
+    loop.fund(FIRST, *range(12))
+    loop.fill()
+    loop.step()
+    assert FIRST in loop.source.paused
+    loop.pipeline._intake.resume([FIRST])
+    assert FIRST in loop.source.paused
+    loop.thread.run_one()
+    loop.step(2)
+    assert FIRST not in loop.source.paused
+    loop.finish()
+    assert loop.committed(FIRST) == 12

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_poster import RULES, Posting, _close
+from tests.unit.test_poster import RULES, Posting, close, overdraft
 from worker.core.outcome import OutcomeKind
 
 MORE = """
@@ -102,7 +102,39 @@ def test_what_was_diverted_is_announced_again_as_diverted(tmp_path: Path) -> Non
     rules = RULES.replace('fee: {debit: "wallet[data.object.customer]"', "fee: {debit: bank")
     posting = Posting(tmp_path, rules)
     posting.pay_in("a")
-    _close(posting, "a")
+    close(posting, "a")
     made = posting.pay_in("a", id="q", at=9)
     assert made.alert
     assert posting.pay_in("a", id="q", at=9) == made
+
+
+def test_a_refusal_that_suspense_made_good_later_is_not_told_again(tmp_path: Path) -> None:
+    """The third attempt was posted, and to suspense: the first record's refusal is history."""
+    plain = "amount: data.object.amount, code: 4}"
+    posting = Posting(tmp_path, RULES.replace(plain, plain[:-1] + ", suspense: {credit: lost}}"))
+    posting.pay_in("y", id="first")
+    overdraft(posting, at=1)
+    close(posting, "y")
+    assert overdraft(posting, at=2, attempts=1).kind is OutcomeKind.REJECTED
+    posting.pay_in("x")
+    posted = overdraft(posting, at=3, attempts=2)
+    assert (posted.kind, posted.attempt) == (OutcomeKind.POSTED, 2)
+    assert [leg.credit.name for leg in posted.legs] == ["lost"]
+    posting.partition.redo = 9
+    again = overdraft(posting, at=1)
+    assert (again.kind, again.rejection) == (OutcomeKind.REDELIVERED, None)
+
+
+@pytest.mark.parametrize(("since", "announced"), [(-1, True), (0, False)])
+def test_a_parked_event_is_announced_where_it_was_posted_from_before(
+    posting: Posting, since: int, *, announced: bool
+) -> None:
+    """By the `since` that its earlier position had, to the nanosecond; here it is another one."""
+    posting.pay_in("a", at=1)
+    first = posting.stored()[0]
+    posting.partition.since = first.timestamp
+    item = posting.item("paid_in", id="p", customer="a", amount=100, at=5)
+    item.earlier = {first.user_data_64: first.timestamp + since}
+    (outcome,) = posting.poster.post([item])
+    assert outcome.kind is (OutcomeKind.POSTED if announced else OutcomeKind.REDELIVERED)
+    assert len(outcome.legs) == 2 * announced

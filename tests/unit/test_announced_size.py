@@ -114,6 +114,25 @@ def test_no_announcement_is_larger_than_its_bound(rulebook: Any, seed: int) -> N
     assert AnnouncedSize(rulebook, record_bytes_max=1 << 20).problem(chain) == ""
 
 
+def test_what_is_said_to_be_needed_is_enough(rulebook: Any) -> None:
+    """Both limits: at what a chain may take it goes, and one byte below it does not."""
+    chain = chain_of(rulebook, event(keys=["a", "b" * 40, "c"]))
+
+    def said(problem: str) -> int:
+        return int(problem.split(" bytes", maxsplit=1)[0].rsplit(" ", 1)[1])
+
+    largest = said(AnnouncedSize(rulebook, record_bytes_max=1).problem(chain))
+    assert AnnouncedSize(rulebook, record_bytes_max=largest).problem(chain) == ""
+    assert AnnouncedSize(rulebook, record_bytes_max=largest - 1).problem(chain)
+    whole = said(
+        AnnouncedSize(rulebook, record_bytes_max=largest, chain_bytes_max=1).problem(chain)
+    )
+    assert 2 * largest < whole < 3 * largest
+    for limit, problem in ((whole, False), (whole - 1, True)):
+        size = AnnouncedSize(rulebook, record_bytes_max=largest, chain_bytes_max=limit)
+        assert bool(size.problem(chain)) is problem
+
+
 def test_kafkas_default_takes_every_chain_of_short_texts(rulebook: Any) -> None:
     """As many legs as a request takes."""
     size = AnnouncedSize(rulebook, record_bytes_max=1_048_000)

@@ -9,9 +9,18 @@ import fastavro
 import orjson
 import pytest
 
+from worker.codecs.dead_letters import (
+    BLOCK,
+    ENVELOPE_BYTES_MAX,
+    LEFT_OUT_HEADER,
+    DeadLetters,
+    record_bytes,
+)
 from worker.codecs.decode import TEXT_BYTES_MAX, Decoder
 from worker.codecs.outbox import avro_bytes, avro_long, avro_string
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
+from worker.core.ports import Announcement, Headers
+from worker.jobs.archive.records import ArchivedRecord
 
 EVENT: dict[str, Any] = {"id": "evt_1", "type": "charge", "created": 5, "data": {"object": {}}}
 TIMES = [(0, None), (-1, Reason.BAD_TIME), (CREATED_MAX, None), (CREATED_MAX + 1, Reason.BAD_TIME)]
@@ -70,3 +79,27 @@ def test_texts_are_avros(size: int) -> None:
         written = BytesIO()
         fastavro.schemaless_writer(written, {"type": "string"}, text)
         assert avro_string(text) == avro_bytes(text.encode()) == written.getvalue()
+
+
+@pytest.mark.parametrize(("more", "whole"), [(0, True), (1, False)])
+def test_a_large_record_s_letter_keeps_what_is_small(more: int, *, whole: bool) -> None:
+    """Key and headers up to 64 KiB together, counted in bytes, and nothing of them beyond."""
+    headers: Headers = [("é", b"12345"), ("none", None)]
+    key = b"k" * (ENVELOPE_BYTES_MAX - len("é".encode()) - 5 - len("none") + more)
+    record = ArchivedRecord("t", 0, 5, key, b"{}", headers, 1000)
+    why = Dead(Reason.NO_RULE, "no rule")
+    letter = DeadLetters(topic="dead", group="g", rulebook_digest="").too_large(
+        record, why, stage="post"
+    )
+    assert letter.key == (key if whole else None)
+    assert letter.headers[:2] == headers if whole else letter.headers[0][0] == BLOCK[0]
+    assert dict(letter.headers).get(LEFT_OUT_HEADER) == (None if whole else b"key, headers")
+    assert letter.value == b""
+    assert letter.timestamp_ms == 1000
+
+
+def test_a_record_takes_its_bytes_and_the_lengths_of_its_headers() -> None:
+    """Ten bytes for each header at worst; what is absent takes none."""
+    headers: Headers = [("é", b"12345"), ("none", None)]
+    assert record_bytes(Announcement("t", b"key", b"value", headers)) == 3 + 5 + 2 + 5 + 4 + 20
+    assert record_bytes(Announcement("t", None, None, [])) == 0

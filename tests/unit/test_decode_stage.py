@@ -8,19 +8,21 @@ from typing import Any
 import orjson
 import pytest
 
+from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.decode import Decoder
-from worker.codecs.parked import ROLE_HEADER
+from worker.codecs.parked import ROLE_HEADER, ParkedEvents
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.errors import BrokenInvariant
-from worker.core.event import Dead, Event
+from worker.core.event import Dead, Event, Reason
+from worker.core.ids import position_base
 from worker.core.outcome import OutcomeKind
 from worker.core.ports import Headers
 from worker.core.translate import Translator
 from worker.jobs.archive.records import ArchivedRecord
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
-from worker.stages.decode import ATTEMPT_HEADER, EventReader
+from worker.stages.decode import ATTEMPT_HEADER, EventReader, requested_attempt
 from worker.stages.item import Item
 from worker.stages.post.poster import Poster
 
@@ -102,3 +104,43 @@ def test_each_parked_record_has_its_own_role() -> None:
         portion = [(each, assignment) for each in records]
         items = list(reader.items(portion, reader.decode_taken(portion), group="test"))
         assert [item.role for item in items] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "attempts"),
+    [
+        ([], 0),
+        ([b"1"], 1),
+        ([b"7"], 7),
+        ([b"8"], None),
+        ([b"0"], None),
+        ([b"01"], None),
+        ([b""], None),
+        ([None], None),
+        ([b"x", b"3"], 3),
+        ([b"3", b"x"], None),
+    ],
+)
+def test_the_last_attempt_that_a_record_asks_for_counts(
+    values: list[bytes | None], attempts: int | None
+) -> None:
+    """From 1 to 7, as the worker writes it: a redrive's own header comes after a producer's."""
+    headers: Headers = [("other", b"5"), *((ATTEMPT_HEADER, value) for value in values)]
+    assert requested_attempt(headers) == attempts
+
+
+def test_a_parked_record_knows_where_it_was_and_no_other_believes_it() -> None:
+    """On an input topic these headers are the producer's."""
+    why = Dead(Reason.PREDECESSOR_MISSING, "waits")
+    dead = DeadLetters(topic="dead", group="test", rulebook_digest="")
+    waiting = ParkedEvents(topics=["parked.1"], dead=dead, now_ms=lambda: 9)
+    headers = list(waiting.park(record(), why, tries=0, role="payments", since=77).headers)
+    parked = ArchivedRecord("parked.1", 0, 3, b"cus_1", orjson.dumps(BODY), headers)
+    reader = EventReader(Decoder(), Translator(RULES))
+    found = {}
+    for tries in (0, 1):
+        stay = Assignment("parked.1", 0, "payments", base=1 << 40, tries=tries)
+        (item,) = reader.items([(parked, stay)], reader.decode([parked]), group="test")
+        found[tries] = item.earlier
+    base = position_base(group="test", topic="payments", partition=0)
+    assert found == {0: None, 1: {base: 77}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_poster import RULES, Posting, _close
+from tests.unit.test_poster import RULES, Posting, close
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Event
 from worker.core.outcome import OutcomeKind
@@ -104,7 +104,7 @@ def test_posted_at_a_later_attempt(posting: Posting, attempt: int) -> None:
 def test_posted_to_suspense(posting: Posting) -> None:
     """The diverted chain is the event's too."""
     posting.pay_in("a")
-    _close(posting, "a")
+    close(posting, "a")
     told = posting.post("diverts", event="evt_1", customer="a")
     assert told.kind is OutcomeKind.POSTED
     assert status(posting, event("diverts", customer="a")) is ChainStatus.EXISTS

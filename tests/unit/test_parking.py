@@ -104,3 +104,10 @@ def test_a_time_that_is_none_is_long_ago(told: bytes | None) -> None:
     record = Kept(Announcement("parked.1", None, b"{}", [("ledger_worker.parked_ms", told)]))
     assert parked_at_ms(record) == 0
     assert role_of(record) == ""
+
+
+@pytest.mark.parametrize("number", [0, 7, 10**18, (1 << 63) - 1])
+def test_a_time_of_64_bits_is_read_as_it_was_written(number: int) -> None:
+    """Up to the largest."""
+    record = Kept(Announcement("t", None, b"", [("ledger_worker.parked_ms", b"%d" % number)]))
+    assert parked_at_ms(record) == number

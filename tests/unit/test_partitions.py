@@ -108,6 +108,32 @@ def test_no_tail_of_a_partition_that_is_not_open() -> None:
     assert ours.partitions.tails() == []
 
 
+# Fetched
+
+
+def test_nothing_is_fetched_before_a_partition_opens() -> None:
+    """Where the client begins by itself is not where the group is."""
+    ours = Ours()
+    ours.follow(gained=[HERE, THERE])
+    assert ours.source.paused == {HERE, THERE}
+
+
+def test_who_is_ahead_is_not_fetched_until_the_others_have_come_up() -> None:
+    """One that sleeps is not fetched either way."""
+    ours = Ours()
+    _, _, waiting = ours.open(HERE, THERE, WAITING)
+    ours.source.resume([HERE, THERE, WAITING])
+    ours.partitions.hold(frozenset({HERE, WAITING}))
+    assert ours.source.paused == {HERE, WAITING}
+    assert ours.partitions.awake() == [THERE]
+    ours.partitions.sleep(waiting, offset=55, wake_ms=900)
+    ours.partitions.hold(frozenset({THERE}))
+    assert ours.source.paused == {THERE, WAITING}
+    ours.partitions.hold(frozenset())
+    assert ours.source.paused == {WAITING}
+    assert ours.partitions.awake() == [HERE, THERE]
+
+
 # Taken
 
 

@@ -246,7 +246,7 @@ def test_either_side_of_any_leg_may_be_the_account_that_is_held_otherwise(
 def test_a_closed_account_diverts_once(posting: Posting) -> None:
     """The whole chain goes again with its suspense leg diverted; what fails then is the outcome."""
     posting.pay_in("a")
-    _close(posting, "a")
+    close(posting, "a")
     outcome = posting.pay_in("a", id="q")
     assert outcome.rejection
     assert outcome.rejection.reason == "debit_account_already_closed"
@@ -269,7 +269,7 @@ def test_a_diverted_chain_is_found_again_as_diverted(tmp_path: Path) -> None:
         tmp_path, RULES.replace('fee: {debit: "wallet[data.object.customer]"', "fee: {debit: bank")
     )
     posting.pay_in("a")
-    _close(posting, "a")
+    close(posting, "a")
     first = posting.pay_in("a", id="q")
     assert (first.kind, [leg.credit.name for leg in first.legs]) == (
         OutcomeKind.POSTED,
@@ -386,7 +386,7 @@ def _wallet(customer: str) -> int:
     return account_id(ledger=840, name="wallet", key=customer)
 
 
-def _close(posting: Posting, customer: str) -> None:
+def close(posting: Posting, customer: str) -> None:
     """As an operator does: a pending transfer of nothing with the closing flag."""
     flags = int(TransferFlags.PENDING | TransferFlags.CLOSING_CREDIT)
     closing = Transfer(

@@ -12,7 +12,7 @@ from worker.codecs.dead_letters import DeadLetters, record_bytes
 from worker.codecs.letters import OriginalRecord, original_of
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.core.event import Dead, Reason
-from worker.core.ports import Announcement, Headers, RecordPosition
+from worker.core.ports import Announcement, Commit, Headers, RecordPosition
 from worker.jobs.archive.records import ArchivedRecord
 from worker.kafka.connection import KafkaConnection
 from worker.kafka.producer import (
@@ -22,6 +22,7 @@ from worker.kafka.producer import (
     TransactionalProducer,
 )
 
+TRIES_MAX = 100
 WHOLE, SMALL = b"a whole record", b"too large"
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 INVALID = KafkaError(KafkaError.INVALID_RECORD)
@@ -39,6 +40,7 @@ class Broker:
     commits: what each commit raises; None lets it be.
     refuses: what the client says of a record of this value at once.
     reports: what the broker says of it afterwards.
+    full: so many records more find the client's queue full, until it is polled.
     """
 
     def __init__(self) -> None:
@@ -49,6 +51,8 @@ class Broker:
         self.written: list[list[bytes]] = []
         self.times: list[int] = []
         self.headers: Headers = []
+        self.full = 0
+        self.tries = 0
         self.defaults: dict[str, object] = {}
 
     def producer(self, _: object, defaults: dict[str, object]) -> Producing:
@@ -62,12 +66,21 @@ class Producing:
         self._broker = broker
         self._said: list[tuple[Callable[..., None], KafkaError]] = []
         self._values: list[bytes] = []
+        self._full = False
 
     def init_transactions(self, _: float) -> None: ...
     def begin_transaction(self) -> None: ...
     def send_offsets_to_transaction(self, *_: object) -> None: ...
 
     def produce(self, _topic: str, value: bytes, *_: object, **more: Any) -> None:
+        self._broker.tries += 1
+        assert self._broker.tries < TRIES_MAX, "a record is tried for ever"
+        if self._full:
+            raise BufferError
+        if self._broker.full:
+            self._broker.full -= 1
+            self._full = True
+            raise BufferError
         if value in self._broker.refuses:
             raise KafkaException(self._broker.refuses[value])
         self._values.append(value)
@@ -78,6 +91,7 @@ class Producing:
             self._said.append((more["on_delivery"], self._broker.reports[value]))
 
     def poll(self, _: float) -> None:
+        self._full = False
         for watcher, error in self._said:
             watcher(error, None)
 
@@ -163,6 +177,71 @@ def test_what_the_client_finds_too_large_is_written_small(
     broker.refuses = {}
     announce(announcer)
     assert broker.written == [[SMALL], [WHOLE]]
+
+
+def test_what_is_too_large_even_when_it_is_small_is_not_tried_for_ever(
+    broker: Broker, announcer: TransactionalProducer
+) -> None:
+    """There is nothing smaller to write: the transaction fails."""
+    broker.refuses = {WHOLE: TOO_LARGE, SMALL: TOO_LARGE}
+    with pytest.raises(Unsettled):
+        announce(announcer)
+    assert broker.written == []
+
+
+def test_a_full_queue_loses_nothing(broker: Broker) -> None:
+    """Whoever waits for room says so, and goes on with the same record."""
+    waits: list[None] = []
+    announcer = TransactionalProducer(
+        cast("KafkaConnection", broker), transactional_id="t",
+        while_waiting=lambda: waits.append(None),
+    )  # fmt: skip
+    plain = [Announcement("t", b"k", b"%d" % number, []) for number in range(3)]
+    for announcements, written in (
+        (plain, [b"0", b"1", b"2"]),
+        ([plain[0]._replace(value=b"9", otherwise=lambda: plain[1])], [b"9"]),
+    ):
+        broker.full, before = 3, len(waits)
+        announcer.announce(announcements, [], None)
+        assert broker.written.pop()[-len(written) :] == written
+        assert len(waits) == before + 3
+    announcer.close()
+
+
+def test_who_follows_the_commits_hears_of_those_that_were_made(broker: Broker) -> None:
+    """Of each once, and of none that failed."""
+    heard: list[Commit] = []
+    announcer = TransactionalProducer(
+        cast("KafkaConnection", broker), transactional_id="t", after_commit=heard.extend
+    )
+    commits = [Commit("in", 0, 5, "")]
+    broker.commits = [failure(aborts=True)]
+    with pytest.raises(Aborted):
+        announcer.announce([], commits, None)
+    assert heard == []
+    announcer.announce([], commits, None)
+    assert heard == commits
+    announcer.close()
+
+
+@pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH])
+@pytest.mark.parametrize("yields", [True, False])
+def test_a_job_gives_its_id_away_and_a_worker_takes_it_back(
+    broker: Broker, code: int, *, yields: bool
+) -> None:
+    """Any other failure is no reason to end."""
+    announcer = TransactionalProducer(
+        cast("KafkaConnection", broker), transactional_id="t", yields=yields
+    )
+    broker.commits = [failure()]
+    with pytest.raises(Unsettled):
+        announce(announcer)
+    said = (code, "taken", False, False, False)
+    broker.commits = [KafkaException(KafkaError(*said))]
+    with pytest.raises(DependencyUnavailable if yields else Unsettled):
+        announce(announcer)
+    assert broker.made == 3 - yields
+    announcer.close()
 
 
 @pytest.mark.parametrize(("said", "written"), [(TOO_LARGE, SMALL), (INVALID, WHOLE)])

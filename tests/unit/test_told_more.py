@@ -10,6 +10,7 @@ import pytest
 from tests.unit.books import Books
 from worker.core.chain import Chain
 from worker.core.event import Event
+from worker.core.wire import QueryFilter
 from worker.rulebooks.load import PACKAGED, load
 from worker.stages.post.ledger_status import ChainStatus, LedgerStatus, RequestedChain
 
@@ -90,6 +91,24 @@ def test_who_reads_it_again_announces_it_once() -> None:
     assert [leg.spec.name for leg in first.legs][:2] == ["gross.before", "gross"]
     (again,) = books.tell(captured(books, 600))
     assert str(again.kind) == "redelivered"
+
+
+@pytest.mark.parametrize("total", [200, 300, 600])
+def test_another_currency_is_no_more_and_no_less(total: int) -> None:
+    """Whatever the numbers are: it is other money under the same key."""
+    books = Books(RULEBOOK)
+    books.kinds(captured(books, 300))
+    assert books.kinds(captured(books, total, currency="eur")) == ["conflict"]
+    assert books.balances()["customer_wallet[ann] usd"] == -300
+
+
+def test_as_much_as_is_booked_is_not_more() -> None:
+    """Also where it is told of another customer: nothing is booked of it, not even for nothing."""
+    books = Books(RULEBOOK)
+    books.kinds(captured(books, 300))
+    before = books.ledger.query_transfers(QueryFilter())
+    assert books.kinds(captured(books, 300, customer="bob")) == ["redelivered"]
+    assert books.ledger.query_transfers(QueryFilter()) == before
 
 
 def test_a_batch_of_totals() -> None:

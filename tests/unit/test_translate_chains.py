@@ -150,6 +150,14 @@ def test_shortfall_parts(translator: Translator) -> None:
     assert chain.legs[2].id == made
 
 
+def test_every_part_is_in_the_leg_s_own_currency(translator: Translator) -> None:
+    """A leg may be of another currency than its transaction: then all its transfers are."""
+    asked = {"customer": "c", "amount": 30, "currency": "jpy"}
+    chain = chain_of(translator, event("pay.take_other", asked))
+    assert [leg.currency.name for leg in chain.legs] == ["jpy"] * 3
+    assert {ref.ledger for ref in chain.accounts()} == {392}
+
+
 def test_repay_first_parts(translator: Translator) -> None:
     """The receivable is repaid as far as it is open, the wallet gets the rest."""
     chain = chain_of(translator, event("pay.give", {"customer": "c", "amount": 30}))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
+import orjson
 import pytest
 
-from worker.codecs.dead_letters import BLOCK, DeadLetters
+from worker.codecs.dead_letters import BLOCK, DeadLetters, without_timestamp
 from worker.codecs.letters import (
     OriginalRecord,
     RecordElsewhere,
+    RejectedRecord,
     UnusableLetter,
     original_of,
     read_back,
     rejection,
 )
 from worker.codecs.parked import ParkedEvents
+from worker.codecs.rejected import RejectedEncoder
 from worker.core.errors import UsageError
-from worker.core.event import Dead, Reason
+from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason
 from worker.core.ports import Announcement, Headers, Record, RecordPosition, position_of
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.redrive.filter import LetterFilter
@@ -108,6 +112,108 @@ def test_what_nobody_of_us_wrote_is_no_letter() -> None:
     """Without the worker's headers nothing is guessed."""
     assert isinstance(original_of(FIRST, parked=PARKED), UnusableLetter)
     assert rejection(FIRST) is None
+
+
+def test_a_record_that_says_nothing_of_its_stay_is_not_sent_to_a_parked_topic() -> None:
+    """What a producer wrote there by itself leads nowhere; redacted, to itself."""
+    stray = ArchivedRecord("parked.1", 0, 5, b"k", b"{}", OWN, 1000)
+    found = original_of(letter(stray), parked=PARKED)
+    assert isinstance(found, UnusableLetter)
+    assert "parked from" in found.why
+    asked = RecordElsewhere(RecordPosition("parked.1", 0, 5), sha256(b"{}").hexdigest(), "")
+    assert original_of(letter(stray, redact=True), parked=PARKED) == asked
+    assert isinstance(read_back(asked, stray, parked=PARKED), UnusableLetter)
+
+
+@pytest.mark.parametrize("records", [FIRST, replace(FIRST, header_list=[])])
+def test_a_letter_with_and_without_headers_of_its_own(records: ArchivedRecord) -> None:
+    """The worker's block may be all there is."""
+    assert original_of(letter(records), parked=PARKED) == original(records)
+
+
+def test_the_time_that_a_topic_refused_is_the_record_s_again() -> None:
+    """It is in a header then, also below a stay on a parked topic."""
+    written = dead().letter(FIRST, WHY, stage="post")
+    dated = replace(kept(without_timestamp(written)), timestamp_ms=77)
+    assert original_of(dated, parked=PARKED) == original(FIRST)
+    waiting = ParkedEvents(topics=PARKED, dead=dead(), now_ms=lambda: 5000)
+    stay = waiting.park(FIRST, WAITS, tries=0, role="commands", since=7)
+    late = replace(kept(without_timestamp(stay)), timestamp_ms=77)
+    assert original_of(letter(late), parked=PARKED) == original(FIRST)
+
+
+@pytest.mark.parametrize(
+    ("digits", "read"),
+    [
+        (b"0", 0),
+        (b"42", 42),
+        (b"9" * 18, 10**18 - 1),
+        (b"9" * 19, 10**19 - 1),
+        (b"9" * 20, None),
+        (b"-1", None),
+        (b"x", None),
+        (b"", None),
+        (b"4 2", None),
+    ],
+)
+@pytest.mark.parametrize("name", ["__connect.errors.partition", "__connect.errors.offset"])
+def test_a_number_in_a_letter_is_one_of_64_bits(name: str, digits: bytes, read: int | None) -> None:
+    """Anyone may write to a dead-letter topic: what is no number is no letter of ours."""
+    written = letter(FIRST)
+    headers = [(each, digits if each == name else value) for each, value in written.header_list]
+    found = original_of(replace(written, header_list=headers), parked=PARKED)
+    if read is None:
+        assert isinstance(found, UnusableLetter)
+    else:
+        assert isinstance(found, OriginalRecord)
+        assert found.at == (
+            ("wallet.commands", read, 42)
+            if name.endswith("partition")
+            else ("wallet.commands", 3, read)
+        )
+
+
+REFUSED = Event("evt_1", "wallet.p2p", 1_760_000_000, {})
+
+
+@pytest.mark.parametrize("attempt", range(ATTEMPT_MAX + 1))
+def test_a_rejection_is_read_as_it_was_written(attempt: int) -> None:
+    """At every attempt, from the last partition and offset there can be."""
+    at = RecordPosition("wallet.commands", (1 << 31) - 1, (1 << 63) - 1)
+    encoder = RejectedEncoder(topic="rejected", source="/s", rulebook_digest="ab")
+    written = encoder.encode(
+        replace(FIRST, partition_number=at[1], offset_number=at[2]), REFUSED,
+        transaction="p2p", leg="gross", reason="exceeds_credits", attempt=attempt,
+    )  # fmt: skip
+    assert rejection(kept(written)) == RejectedRecord(
+        "evt_1", "wallet.p2p", "p2p", "gross", "exceeds_credits", attempt, at
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("attempt", ATTEMPT_MAX + 1),
+        ("attempt", -1),
+        ("attempt", True),
+        ("attempt", 1.0),
+        ("attempt", "1"),
+        ("partition", 1 << 31),
+        ("partition", None),
+        ("offset", 1 << 63),
+        ("offset", -1),
+    ],
+)
+def test_a_rejection_that_the_worker_cannot_have_written_is_none(field: str, value: object) -> None:
+    """A number beside its range, or something else in its place."""
+    fields = {
+        "event_id": "e", "event_type": "t", "transaction": "x", "leg": "", "reason": "r",
+        "attempt": 0, "topic": "t", "partition": 0, "offset": 0,
+    }  # fmt: skip
+    assert rejection(replace(FIRST, value_bytes=orjson.dumps(fields)))
+    assert rejection(replace(FIRST, value_bytes=orjson.dumps(fields | {field: value}))) is None
+    del fields[field]
+    assert rejection(replace(FIRST, value_bytes=orjson.dumps(fields))) is None
 
 
 FIELDS: dict[str, str | int] = {
