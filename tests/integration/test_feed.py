@@ -1,8 +1,8 @@
 """A Stripe account's life through all three feeds on the real servers, killed and lossy.
 
-The past comes by the backfill, which is killed once; the present by webhooks, of which one in
-twenty is lost and one in ten comes twice, and by the settlement feed, which is killed again and
-again. Then the books are those of an account of which nothing was lost.
+The year before comes by the backfill, which is killed once; the present by webhooks, of which one
+in twenty is lost and one in ten comes twice, and by the settlement feed, which is killed ten times.
+Then the books are those of an account of which nothing was lost.
 """
 
 from __future__ import annotations
@@ -24,8 +24,17 @@ from tests.cases.told import decoded
 from tests.integration.cluster import Cluster, Process, audit, finish, read_ledger
 from tests.jobs.feed.test_facts import settlements
 from tests.servers.kafka import KafkaBroker, create_topics
-from tests.servers.stripe import KEY, StripeAccount, StripeServer, life, stripe_server
+from tests.servers.stripe import (
+    KEY,
+    Moment,
+    StripeAccount,
+    StripeServer,
+    life,
+    stripe_server,
+    with_months,
+)
 from tests.servers.waiting import until
+from worker.core.iso_times import iso_second
 from worker.core.translate import Translator
 from worker.jobs.feed.signature import sign
 from worker.rulebooks.load import PACKAGED, load
@@ -37,9 +46,16 @@ RULES = Translator(load(PACKAGED))
 LOST, DOUBLED = 20, 10
 """One webhook in so many."""
 
-KILLS = 4
-PAST, LIVE = 200, 300
+KILLS = 10
+MONTHS = 12
+PAST, LIVE = 240, 330
+"""Moments; the months are among the first half of the past."""
+
+OPENED = 1_717_200_000
+"""2024-06-01: the day that the account was opened, and its history begins."""
+
 DRAINS_MAX = 20
+DAY = 86_400
 
 
 @dataclass(slots=True)
@@ -125,29 +141,38 @@ def test_from_a_key_to_books_that_equal_stripes_balance(kafka: KafkaBroker, ledg
 
 
 def _live(business: Business) -> None:
-    moments = life(PAST + LIVE, 3)
+    moments = with_months(life(PAST + LIVE, 3, start=OPENED), MONTHS, among=PAST // 2)
     past, present = moments[:PAST], moments[PAST:]
+    assert past[-1].created - past[0].created > 360 * DAY
     business.webhooks += business.stripe.account.happen(past)
     receiver = business.feed("webhooks")
     port = until(partial(logged, receiver, "receiving_webhooks"))[0]["port"]
-    started = business.feed("backfill", "--from", "2026-01-01", "--json")
+    started = business.feed("backfill", "--from", iso_second(OPENED), "--json")
     time.sleep(2)
     started.kill()
     started.wait()
-    finish(business.feed("backfill", "--from", "2026-01-01", "--json"))
-    share = len(present) // (KILLS + 1)
-    for number in range(KILLS + 1):
-        reader = business.feed("settlements", "--from", "2026-01-01")
-        last = number == KILLS
-        business.deliver(present[number * share : None if last else (number + 1) * share], port)
+    finish(business.feed("backfill", "--from", iso_second(OPENED), "--json"))
+    share = len(present) // (2 * KILLS + 1)
+    for _ in range(KILLS):
+        reader = business.feed("settlements", "--from", iso_second(present[0].created))
+        business.deliver(_next(present, share), port)
         until(partial(logged, reader, "reading"))
-        if not last:
-            time.sleep(business.rng.random())
-            reader.kill()
-            reader.wait()
+        business.deliver(_next(present, share), port)
+        time.sleep(business.rng.random())
+        reader.kill()
+        reader.wait()
+    business.feed("settlements")
+    business.deliver(present, port)
     until(business.whole)
+    assert set(business.settled().values()) == {1}
     before = len(cluster_records(business))
     until(lambda: _rests(business, before))
+
+
+def _next(moments: list[Moment], count: int) -> list[Moment]:
+    taken = moments[:count]
+    del moments[:count]
+    return taken
 
 
 def cluster_records(business: Business) -> list[Any]:

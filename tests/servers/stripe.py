@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
@@ -22,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from worker.jobs.generate.poison import NOTE
 from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS
-from worker.jobs.generate.traffic import AGAIN, Traffic
+from worker.jobs.generate.traffic import AGAIN, START, Traffic
 
 KEY = "rk_test_of_the_tests"
 LISTS = {
@@ -37,6 +38,10 @@ LISTS = {
 }
 PAGE_MAX = 100
 SLOW_SECONDS = 5.0
+TIMES = {"created", "available_on", "arrival_date", "expected_availability_date"}
+"""What Stripe's objects date, in seconds since 1970."""
+
+MONTH = 30 * 86_400
 TOLD_LATER = 600
 """Records of the traffic within which everything is told that has happened."""
 
@@ -52,14 +57,17 @@ class Moment:
     settled: bool
 
 
-def life(events: int, seed: int) -> list[Moment]:
+def life(events: int, seed: int, *, start: int = START) -> list[Moment]:
     """About so many moments of one account, in the order in which they happen.
+
+    start: whole seconds since 1970.
 
     Whatever happened until the last of them is among them, with all that Stripe tells of it.
     """
     moments: list[Moment] = []
     seen: set[str] = set()
-    for made in islice(Traffic(seed=seed, roles={PAYMENTS, SETTLEMENTS}), events + TOLD_LATER):
+    traffic = Traffic(seed=seed, start=start, roles={PAYMENTS, SETTLEMENTS})
+    for made in islice(traffic, events + TOLD_LATER):
         if NOTE in made.note or AGAIN in made.note or not isinstance(made.event, dict):
             continue
         event = made.event
@@ -71,6 +79,27 @@ def life(events: int, seed: int) -> list[Moment]:
     last = moments[events].created
     told = [moment for moment in moments if moment.created < last]
     return sorted(told, key=lambda moment: moment.created)
+
+
+def with_months(moments: Sequence[Moment], months: int, *, among: int) -> list[Moment]:
+    """The same life, with so many months of nothing between its first moments."""
+    begins = sorted({moments[among * number // months].created for number in range(1, months + 1)})
+    return [
+        Moment(_later(moment.created, begins), _shifted(moment.body, begins), moment.settled)
+        for moment in moments
+    ]
+
+
+def _later(second: int, begins: Sequence[int]) -> int:
+    return second + MONTH * bisect_right(begins, second)
+
+
+def _shifted(found: Any, begins: Sequence[int], name: str = "") -> Any:
+    if isinstance(found, dict):
+        return {key: _shifted(value, begins, key) for key, value in found.items()}
+    if isinstance(found, list):
+        return [_shifted(value, begins) for value in found]
+    return _later(found, begins) if name in TIMES and found else found
 
 
 @dataclass
