@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Final
 
+from worker.commands.options import add_json
 from worker.config.settings import load_settings
 from worker.core.plural import count_of
 from worker.jobs.reports.balances import balances
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="only this member of a family, as a customer's id",
     )
     parser.add_argument("--currency", default="", metavar="CUR", help="only this currency, as usd")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.core.errors import UsageError
+from worker.commands.options import add_json
+from worker.core.errors import UsageError, named_file
 from worker.core.plural import count_of
 from worker.core.rulebook import Rulebook
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_document, write_lines, write_result
 from worker.rulebooks.adr_rules import open_decisions
 from worker.rulebooks.load import load
 from worker.rulebooks.lock import Changed, Lock, changes, lock_path, lock_text, read_lock
@@ -44,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--approver", metavar="NAME", help="who approved it; --lock needs one")
     parser.add_argument("--html", type=Path, metavar="PAGE", help="write the T-accounts as a page")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,11 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     found = changes(rulebook, lock) if lock else []
     decisions = (RuleWarning(each.line, each.message) for each in open_decisions(path))
     warnings = sorted((*find_warnings(rulebook), *decisions))
-    if arguments.json:
-        result = _as_json(path, rulebook, warnings, found, lock)
-        write_document(sys.stdout, result, indent=2)
-    else:
-        write_lines(sys.stdout, _as_text(path, rulebook, warnings, found, lock))
+    write_result(
+        _as_json(path, rulebook, warnings, found, lock),
+        _as_text(path, rulebook, warnings, found, lock),
+        as_json=arguments.json,
+        indent=2,
+    )
     if arguments.html:
         said = [*_lock_state(rulebook, lock), *_said(path.name, warnings, found)]
         _write(arguments.html, _page(arguments, rulebook, path.name, said))
@@ -107,10 +109,8 @@ def _locked(rulebook: Rulebook, lock: Lock | None, path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with named_file(path, "written"):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def rulebook_in_force(arguments: argparse.Namespace) -> Path:

@@ -11,7 +11,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from worker.core.errors import UsageError
+from worker.commands.options import add_json
+from worker.core.errors import UsageError, named_file
 from worker.jobs.text_tables import write_document
 from worker.rulebooks.adr_fields import AdrNote
 from worker.rulebooks.adr_lines import is_adr_text
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a new file for the YAML; - is stdout (default)",
     )
-    parser.add_argument("--json", action="store_true", help="print the YAML and the notes as JSON")
+    add_json(parser, "YAML and the notes")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     load(arguments.file)
     written = yaml_text(found.tree, comments(found, arguments.file.name))
     if arguments.to != STDOUT:
-        _write(arguments.to, written)
+        with (
+            named_file(arguments.to, "written"),
+            arguments.to.open("x", encoding="utf-8") as file,
+        ):
+            file.write(written)
     if arguments.json:
         _print_json(arguments, found.notes, written)
     elif arguments.to == STDOUT:
@@ -71,14 +76,6 @@ def comments(found: AdrRulebook, name: str) -> dict[tuple[str, ...], list[str]]:
         if line not in above[note.path]:
             above[note.path].append(line)
     return above
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _print_json(arguments: argparse.Namespace, notes: list[AdrNote], written: str) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from worker.commands.demo_page import DemoResults
 from worker.commands.demo_stripe import stripe_side
+from worker.commands.options import add_json
 from worker.config.settings import Settings, load_settings
 from worker.jobs.generate.encode import json_value
 from worker.jobs.generate.scene import PAYMENTS, SETTLEMENTS
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--events", type=int, default=2000, help="how many records (default 2000)")
     parser.add_argument("--seed", type=int, default=1, help="which traffic (default 1)")
-    parser.add_argument("--json", action="store_true", help="print the page as JSON")
+    add_json(parser, "page")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from typing import Final
 
 from worker.codecs.avro import body_reader, packaged_names, packaged_schema
 from worker.commands.doctor_sample import sample
+from worker.commands.options import add_json
 from worker.config.sections import EMBEDDED, ROLE_TOPICS
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError, WorkerError
@@ -59,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="look only at what `feed` needs: Kafka and Stripe, not the ledger",
     )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_json(parser, "findings")
 
 
 def run(arguments: argparse.Namespace) -> int:

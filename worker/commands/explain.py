@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.commands.explain_text import lines
+from worker.commands.options import add_json
 from worker.core.chain import AccountRef, Chain, Leg
-from worker.core.errors import UsageError
+from worker.core.errors import UsageError, named_file
 from worker.core.event import Dead, Event, Skipped
 from worker.core.ids import hex_id
 from worker.core.iso_times import iso_second
@@ -20,7 +21,7 @@ from worker.core.money import major_units
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
 from worker.core.wire import AMOUNT_MAX
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 from worker.jobs.trace.rules import considered, ignored_by
 from worker.rulebooks.load import load
 
@@ -42,14 +43,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask the ledger: the accounts of an origin, and what each account holds now",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain one event; 0 whatever becomes of it."""
     from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
     from worker.config.translator import translator_of  # noqa: PLC0415 - the same
-    from worker.kafka.registry import open_decoder  # noqa: PLC0415 - Avro, only when it is asked
+    from worker.kafka.registry import open_decoder  # noqa: PLC0415 - the same
 
     settings = load_settings(getattr(arguments, "config", None))
     rulebook = load(arguments.rulebook or settings.rulebook)
@@ -61,10 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         translator = translator_of(settings, rulebook)
         with _opened_ledger(settings, translator, wanted=arguments.balances) as ledger:
             found = explain(translator, event, role=role, attempt=arguments.attempt, ledger=ledger)
-    if arguments.json:
-        write_document(sys.stdout, found, indent=2)
-    else:
-        write_lines(sys.stdout, lines(found))
+    write_result(found, lines(found), as_json=arguments.json, indent=2)
     return 0
 
 
@@ -76,7 +74,7 @@ def _opened_ledger(
     if not wanted:
         yield None
         return
-    from worker.commands.explain_ledger import ExplainLedger  # noqa: PLC0415 - only when the ledger is asked
+    from worker.commands.explain_ledger import ExplainLedger  # noqa: PLC0415 - where it is needed
     from worker.ledger.open import opened_ledger  # noqa: PLC0415 - the same
 
     with opened_ledger(settings.ledger) as ledger:
@@ -123,7 +121,7 @@ def _show_balances(
     rulebook: Rulebook, chain: Chain, legs: list[dict[str, Any]], ledger: ExplainLedger
 ) -> None:
     """Put each account's balance beside it."""
-    from worker.commands.explain_ledger import balance  # noqa: PLC0415 - only when the ledger is asked
+    from worker.commands.explain_ledger import balance  # noqa: PLC0415 - where it is needed
 
     accounts = ledger.accounts(chain)
     for leg, shown in zip(chain.legs, legs, strict=True):
@@ -149,10 +147,8 @@ def only_role(rulebook: Rulebook, event: Event) -> str:
 
 
 def _read(name: str) -> bytes:
-    try:
+    with named_file(name, "read"):
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}") from error
 
 
 def _dead(dead: Dead) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from worker.commands.options import positive
+from worker.commands.options import add_json, positive
 from worker.config.settings import load_settings
 from worker.core.iso_times import iso_time
 from worker.core.plural import count_of
 from worker.jobs.export.files import write_avro, write_parquet
 from worker.jobs.export.run import MANIFEST, finish, open_export
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 from worker.ledger.books import open_named_ledger
 
 INTERRUPTED: Final = "the files written so far stay; the same command goes on after them"
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"rows of one file (default {PART_ROWS})",
     )
-    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    add_json(parser, "manifest")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,10 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             write_part=WRITERS[arguments.format],
         )
         manifest = finish(export, books, written=_show)
-    if arguments.json:
-        write_document(sys.stdout, manifest)
-    else:
-        write_lines(sys.stdout, _text(arguments.folder, manifest))
+    write_result(manifest, _text(arguments.folder, manifest), as_json=arguments.json)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +11,7 @@ from worker.core.errors import UsageError
 from worker.core.iso_times import NANOSECONDS, iso_second
 from worker.core.optional import optional_packages
 from worker.jobs.live.run import start_long_run
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 from worker.jobs.times import in_the_past
 from worker.observe.logs import configure_logging
 from worker.rulebooks.load import load
@@ -106,12 +105,10 @@ def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
     done = backfill(settings, start=start)
     written = dict(sorted(done.written.items()))
     began, end = iso_second(done.began), iso_second(done.end)
-    if arguments.json:
-        write_document(sys.stdout, {"from": began, "to": end, "written": written})
-        return
     lines = [f"{count:>12,} {kind}" for kind, count in written.items()]
-    total = f"{sum(written.values()):>12,} events of {began} to {end}"
-    write_lines(sys.stdout, [*lines, total])
+    lines.append(f"{sum(written.values()):>12,} events of {began} to {end}")
+    document = {"from": began, "to": end, "written": written}
+    write_result(document, lines, as_json=arguments.json)
 
 
 def _start(arguments: argparse.Namespace) -> int | None:

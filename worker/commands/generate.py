@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from worker.commands.options import positive
-from worker.core.errors import UsageError
+from worker.commands.options import add_json, positive
+from worker.core.errors import UsageError, named_file
 from worker.core.plural import count_of
 from worker.jobs.generate.encode import SCHEMAS, avro_value, json_value, line
 from worker.jobs.generate.scene import TREASURY, Generated
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also Stripe's payout reconciliation report of this traffic, as CSV",
     )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_json(parser, "summary")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -83,11 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write_stripe_report(path: Path, traffic: Traffic) -> int:
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            return write_report(file, traffic.stripe_rows())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    with named_file(path, "written"), path.open("w", encoding="utf-8", newline="") as file:
+        return write_report(file, traffic.stripe_rows())
 
 
 def _topics(settings: Settings) -> Mapping[str, str]:
@@ -146,11 +143,8 @@ def _kafka(settings: Settings) -> Iterator[Write]:
 
 
 def _file(path: Path) -> Iterator[Write]:
-    try:
-        with path.open("wb") as file:
-            yield lambda topic, record, value: _write_line(file.write, topic, record, value)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    with named_file(path, "written"), path.open("wb") as file:
+        yield lambda topic, record, value: _write_line(file.write, topic, record, value)
 
 
 def _write_line(write: Callable[[bytes], int], topic: str, record: Generated, value: bytes) -> None:

@@ -8,8 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.commands.options import add_json
 from worker.core.chain import Chain
-from worker.core.errors import UsageError
+from worker.core.errors import UsageError, named_file
 from worker.core.event import Dead, Event
 from worker.core.money import major_units
 from worker.core.plural import count_of
@@ -45,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="check and show, send nothing")
     parser.add_argument("--yes", action="store_true", help="send without asking")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,9 +102,8 @@ def _checked(path: Path, rulebook: Rulebook) -> list[Entry]:
         UsageError: with one `file:line: message` per mistake, all at once.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        with named_file(path, "read"):
+            text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
     found = read_journal(text, rulebook)

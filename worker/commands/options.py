@@ -13,6 +13,12 @@ SINCE_DAYS: Final = 7
 """How far back topics are read where nobody says it."""
 
 
+def add_json(parser: argparse.ArgumentParser, what: str = "result", how: str = "") -> None:
+    """Declare `--json`. what: is printed so. how: it is printed, where that must be said."""
+    help_ = f"print the {what} as JSON{how and ', '}{how}"
+    parser.add_argument("--json", action="store_true", help=help_)
+
+
 def positive(text: str) -> int:
     """A whole number from 1, as an option's value."""
     if not (text.isascii() and text.isdigit() and int(text)):

@@ -6,10 +6,10 @@ Exit 0: every chosen letter went through, or would. 1: some cannot, and each is 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
+from worker.commands.options import add_json
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.core.plural import count_of
@@ -18,7 +18,7 @@ from worker.jobs.progress import Progress
 from worker.jobs.redrive.filter import NAMES, LetterFilter
 from worker.jobs.redrive.run import RedriveResult, redrive
 from worker.jobs.redrive.select import RedriveRequest, Selected
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 from worker.kafka.connection import require_running_broker
 
 INTERRUPTED: Final = "what went through so far stays; the same command goes on after it"
@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="from the first letter, not from where the same redrive stood",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would go, write nothing")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,10 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     require_running_broker(settings, lacks="holds no letters")
     result = redrive(settings, request, progress=Progress())
-    if arguments.json:
-        write_document(sys.stdout, _document(result, request))
-    else:
-        write_lines(sys.stdout, _text(result, request))
+    write_result(_document(result, request), _text(result, request), as_json=arguments.json)
     return 1 if result.lost else 0
 
 

@@ -8,11 +8,11 @@ differ.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from worker.commands.options import add_json
 from worker.commands.replay_rebuild import rebuild_and_verify
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import DependencyUnavailable, UsageError
@@ -26,7 +26,7 @@ from worker.jobs.replay.planner import CLASSES
 from worker.jobs.replay.range import Moment, moment
 from worker.jobs.replay.reannounce import Reannounced, announce_again
 from worker.jobs.shard import ALL, shard_of
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 from worker.jobs.times import time_range
 from worker.kafka.connection import connection_of, require_running_broker
 
@@ -101,7 +101,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on where the replay of this name stood"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -125,10 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.apply:
         return _apply(settings, request, arguments)
     planned = plan_replay(settings, request, progress=Progress())
-    if arguments.json:
-        write_document(sys.stdout, _plan_document(planned))
-    else:
-        write_lines(sys.stdout, _plan_text(planned))
+    write_result(_plan_document(planned), _plan_text(planned), as_json=arguments.json)
     return 1 if planned.plan.items else 0
 
 
@@ -208,10 +205,7 @@ def _apply(settings: Settings, request: ReplayRequest, arguments: argparse.Names
     stop = start_long_run(settings)
     started_from = f"{arguments.start or ''}\0{arguments.end or ''}"
     applied = apply_replay(settings, request, started_from=started_from, stop=stop)
-    if arguments.json:
-        write_document(sys.stdout, _applied_document(applied))
-    else:
-        write_lines(sys.stdout, _applied_text(applied))
+    write_result(_applied_document(applied), _applied_text(applied), as_json=arguments.json)
     return 0
 
 
@@ -255,10 +249,7 @@ def _announce(settings: Settings, arguments: argparse.Namespace) -> int:
         end_ns=end_ns,
         progress=Progress(),
     )
-    if arguments.json:
-        write_document(sys.stdout, _announced_document(result))
-    else:
-        write_lines(sys.stdout, _announced_text(result))
+    write_result(_announced_document(result), _announced_text(result), as_json=arguments.json)
     return 1 if result.unannounced else 0
 
 

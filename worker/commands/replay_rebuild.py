@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 from worker.config.settings import Settings
@@ -14,7 +14,7 @@ from worker.core.plural import count_of
 from worker.jobs.progress import Progress
 from worker.jobs.rebuild.compare_ledgers import LedgersCompared, compare_ledgers
 from worker.jobs.rebuild.run import Rebuilt, rebuild
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 
 LISTED: Final = 20
 OTHERS: Final = (
@@ -58,14 +58,11 @@ def rebuild_and_verify(settings: Settings, arguments: argparse.Namespace) -> int
             cluster_id=arguments.verify_cluster_id,
             progress=progress,
         )
-    if arguments.json:
-        document = (_rebuilt_document(rebuilt) if rebuilt else {}) | (
-            {"verified": _verified_document(verified)} if verified else {}
-        )
-        write_document(sys.stdout, document)
-    else:
-        write_lines(sys.stdout, _rebuilt_text(rebuilt))
-        write_lines(sys.stdout, _verified_text(verified))
+    document = (_rebuilt_document(rebuilt) if rebuilt else {}) | (
+        {"verified": _verified_document(verified)} if verified else {}
+    )
+    lines = chain(_rebuilt_text(rebuilt), _verified_text(verified))
+    write_result(document, lines, as_json=arguments.json)
     return 1 if verified and verified.differences else 0
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from worker.commands.options import positive
+from worker.commands.options import add_json, positive
 from worker.config.settings import Settings, load_settings
 from worker.core import translate
 from worker.core.plural import count_of
@@ -24,7 +24,7 @@ from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.drain import drain_check
 from worker.jobs.live.posted_types import require_posted_types
 from worker.jobs.live.run import never, start_long_run, work
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_lines, write_result
 from worker.kafka.admin import require_topics
 from worker.kafka.topic_reader import open_topic_reader
 from worker.rulebooks.load import load
@@ -69,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="stop, and exit with 1, when the first N records of a topic are all dead letters",
     )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_json(parser, "summary")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -119,9 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def print_summary(settings: Settings, outcomes: Mapping[str, int], *, as_json: bool) -> None:
     """What became of the events, for a person or a program."""
-    if as_json:
-        write_document(sys.stdout, {"group": settings.kafka.group_id, "outcomes": outcomes})
-        return
     total = sum(outcomes.values())
     counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in outcomes.items())
-    write_lines(sys.stdout, [f"{count_of(total, 'event')}: {counts or 'none came'}"])
+    document = {"group": settings.kafka.group_id, "outcomes": outcomes}
+    lines = [f"{count_of(total, 'event')}: {counts or 'none came'}"]
+    write_result(document, lines, as_json=as_json)

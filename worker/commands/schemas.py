@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.commands.options import add_json
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.plural import count_of
-from worker.jobs.text_tables import BAD, GOOD, Styled, write_document, write_lines
+from worker.jobs.text_tables import BAD, GOOD, Styled, write_result
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="register: ask FULL_TRANSITIVE also of subjects that hold something and ask less",
     )
     parser.add_argument("--offline", action="store_true", help="check: not against the registry")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -127,7 +127,7 @@ def _unwritten(
         try:
             writer = parsed_writer(schema.text, schema.references)
         except RefusedSchema:
-            continue  # told by _misfits
+            continue  # _misfits says it
         if json.loads(schema.text) in released or writer["name"] != packaged_name(packaged):
             continue
         lacking = field_paths(packaged) - field_paths(renamed_by_alias(writer, packaged))
@@ -152,28 +152,23 @@ def _register(
         raise UsageError("schemas register needs a registry: set schema_registry.url")
     wanted = subjects(settings)
     wrong = [*check_files()]
-    held = {subject: registry.versions(subject) for subject in wanted}
+    registered = {subject: registry.versions(subject) for subject in wanted}
     for subject, name in wanted.items():
-        wrong += _misfits(held[subject], subject, name)
+        wrong += _misfits(registered[subject], subject, name)
     if wrong:
         lines = "\n".join(f"{each.schema} {each.what}" for each in wrong)
         raise UsageError(f"nothing was registered, because not all of it fits:\n{lines}")
     done: dict[str, Any] = {}
     for subject, name in wanted.items():
-        level = _level(registry, subject, change=compatibility or not held[subject])
+        level = _level(registry, subject, change=compatibility or not registered[subject])
         number = registry.register(subject, schema_text(name))
         done[subject] = {"schema": name, "id": number, "compatibility": level}
-    if as_json:
-        write_document(sys.stdout, {"registered": done}, indent=2)
-        return 0
-    write_lines(
-        sys.stdout,
-        (
-            f"{subject}: {each['schema']} has the id {each['id']};"
-            f" compatibility {each['compatibility']}"
-            for subject, each in done.items()
-        ),
+    shown = (
+        f"{subject}: {each['schema']} has the id {each['id']};"
+        f" compatibility {each['compatibility']}"
+        for subject, each in done.items()
     )
+    write_result({"registered": done}, shown, as_json=as_json, indent=2)
     return 0
 
 
@@ -198,15 +193,13 @@ def _level(registry: Registry, subject: str, *, change: bool) -> str:
 
 
 def _print_check(found: list[SchemaDifference], *, compared: bool, as_json: bool) -> None:
-    if as_json:
-        result = {
-            "compatible": not found,
-            "registry_compared": compared,
-            "differences": [each._asdict() for each in found],
-        }
-        write_document(sys.stdout, result, indent=2)
-        return
-    write_lines(sys.stdout, (f"{each.schema} {each.what}" for each in found))
+    document = {
+        "compatible": not found,
+        "registry_compared": compared,
+        "differences": [each._asdict() for each in found],
+    }
     where = "their history and the registry" if compared else "their history; no registry is set"
     count = f"{count_of(len(found), 'difference')} between the packaged schemas and {where}"
-    write_lines(sys.stdout, [Styled(count, BAD if found else GOOD)])
+    lines = [f"{each.schema} {each.what}" for each in found]
+    total = Styled(count, BAD if found else GOOD)
+    write_result(document, [*lines, total], as_json=as_json, indent=2)

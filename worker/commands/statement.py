@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any, Final
 
+from worker.commands.options import add_json
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
@@ -43,9 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a replay's group, as replay --apply prints it: find the records that it posted, too;"
         " may be given again",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the result as JSON, one document per currency"
-    )
+    add_json(parser, "result", "one document per currency")
 
 
 def run(arguments: argparse.Namespace) -> int:

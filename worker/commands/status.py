@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from worker.commands.options import SINCE_DAYS, since_ms
+from worker.commands.options import SINCE_DAYS, add_json, since_ms
 from worker.config.settings import load_settings
 from worker.jobs.progress import Progress
 from worker.jobs.status.run import status
 from worker.jobs.status.text import document, lines
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="count dead letters and rejections, and look for parked events, from this moment on"
         f" (UTC); default: {SINCE_DAYS} days ago",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the status."""
     settings = load_settings(arguments.config)
     found = status(settings, since_ms=since_ms(arguments.since), progress=Progress())
-    if arguments.json:
-        write_document(sys.stdout, document(found), indent=2)
-    else:
-        write_lines(sys.stdout, lines(found))
+    write_result(document(found), lines(found), as_json=arguments.json, indent=2)
     return 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 
+from worker.commands.options import add_json
 from worker.config.settings import Settings, load_settings
 from worker.core.plural import count_of
 from worker.jobs.live.run import start_long_run
 from worker.jobs.sync.run import Synced, sync, target_problems
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 from worker.kafka.connection import require_running_broker
 
 
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="stop once the group has committed the outbox to the end seen at the start",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,20 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
     done = sync(
         settings, create=arguments.create, drain=arguments.drain, stopped=lambda: stop.requested
     )
-    if arguments.json:
-        counts = done.tally.counts()
-        write_document(sys.stdout, {"group": done.group, "made": done.made, **counts})
-    else:
-        write_lines(sys.stdout, _text(done))
+    document = {"group": done.group, "made": done.made, **done.tally.counts()}
+    write_result(document, _text(done), as_json=arguments.json)
     return 0
 
 
 def _print_statements(settings: Settings, *, as_json: bool) -> int:
     found = [lack.statement for lack in target_problems(settings)]
-    if as_json:
-        write_document(sys.stdout, {"statements": found})
-    else:
-        write_lines(sys.stdout, (f"{statement};" for statement in found))
+    write_result({"statements": found}, (f"{statement};" for statement in found), as_json=as_json)
     return 0
 
 

@@ -10,11 +10,11 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from worker.commands.options import positive
+from worker.commands.options import add_json, positive
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_lines, write_result
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="tls",
         help="render: how users prove who they are",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -154,18 +154,15 @@ def _wait(settings: Settings, declared: TopicsFile, *, grants: bool) -> None:
 
 def _print(plan: TopicsPlan, *, as_json: bool, applied: bool) -> None:
     lines = list(plan.lines())
-    if as_json:
-        result: dict[str, Any] = {
-            "differs": plan.differs,
-            "applied": applied,
-            "acls_compared": plan.acls_compared,
-            "changes": [{"do": word, "what": what} for word, what in lines],
-        }
-        write_document(sys.stdout, result, indent=2)
-        return
-    write_lines(sys.stdout, (f"{word:<8}{what}" for word, what in lines))
+    document = {
+        "differs": plan.differs,
+        "applied": applied,
+        "acls_compared": plan.acls_compared,
+        "changes": [{"do": word, "what": what} for word, what in lines],
+    }
+    text = [f"{word:<8}{what}" for word, what in lines]
     if not plan.acls_compared:
-        without = "grants were not compared: --topics-only, or the broker has no authorizer"
-        write_lines(sys.stdout, [without])
+        text.append("grants were not compared: --topics-only, or the broker has no authorizer")
     done = "done" if applied else "to do"
-    write_lines(sys.stdout, [f"{len(lines)} {done}; nothing is ever deleted"])
+    text.append(f"{len(lines)} {done}; nothing is ever deleted")
+    write_result(document, text, as_json=as_json, indent=2)

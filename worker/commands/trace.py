@@ -6,12 +6,11 @@ Exit 0: something was found. 1: nothing was.
 from __future__ import annotations
 
 import argparse
-import sys
 
-from worker.commands.options import SINCE_DAYS, since_ms
+from worker.commands.options import SINCE_DAYS, add_json, since_ms
 from worker.config.settings import load_settings
 from worker.jobs.progress import Progress
-from worker.jobs.text_tables import write_document, write_lines
+from worker.jobs.text_tables import write_result
 from worker.jobs.trace.run import open_tracing
 from worker.jobs.trace.text import document, lines
 
@@ -43,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a replay's group, as replay --apply prints it: find the records that it posted, too;"
         " may be given again",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,8 +50,5 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     with open_tracing(settings, groups=arguments.group, progress=Progress()) as tracing:
         found = tracing.trace(arguments.id, since_ms=since_ms(arguments.since), scan=arguments.scan)
-    if arguments.json:
-        write_document(sys.stdout, document(found), indent=2)
-    else:
-        write_lines(sys.stdout, lines(found))
+    write_result(document(found), lines(found), as_json=arguments.json, indent=2)
     return 0 if found.records or found.stray or found.letters else 1

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Final
 
+from worker.commands.options import add_json
 from worker.config.settings import load_settings
 from worker.core.money import major_units
 from worker.jobs.reports.trial_balance import TrialBalance, trial_balance
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="what was posted before this moment (UTC), as 2026-01-31; default: now",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Literal
 
 
 class WorkerError(Exception):
@@ -39,3 +41,16 @@ class BrokenInvariant(WorkerError):
     """Something that cannot happen did: the process must stop and commit nothing."""
 
     exit_code: ClassVar[int] = 70
+
+
+@contextmanager
+def named_file(path: object, done: Literal["read", "written"]) -> Iterator[None]:
+    """Names the file in what the system says of it.
+
+    Raises:
+        UsageError: it cannot be read, or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path} cannot be {done}: {error.strerror}") from None

@@ -195,7 +195,7 @@ def same_chain(chain: Chain, stored: Sequence[Transfer], found: Mapping[int, Tra
     )
 
 
-def same_money(  # noqa: PLR0913 - a leg, its place, and what the ledger holds
+def same_money(  # noqa: PLR0913 - a leg, where it stands in its chain, and what the ledger has
     leg: Leg,
     stored: Transfer,
     *,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
@@ -147,6 +148,20 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 def write_document(out: TextIO, value: object, *, indent: int | None = None) -> None:
     """A result as one JSON document; without an indent, on one line."""
     out.write(json_text(value, indent=indent) + "\n")
+
+
+def write_result(
+    document: object,
+    lines: Iterable[str | Styled],
+    *,
+    as_json: bool,
+    indent: int | None = None,
+) -> None:
+    """A command's result on stdout: as one JSON document, or as lines."""
+    if as_json:
+        write_document(sys.stdout, document, indent=indent)
+    else:
+        write_lines(sys.stdout, lines)
 
 
 def write_json(

@@ -138,15 +138,15 @@ class GroupOffsets:
         return answer
 
     def _ask_look(self, partitions: list[TopicPartition]) -> GroupLook | None:
-        asked = [ClientPartition(*partition) for partition in partitions]
+        wanted = [ClientPartition(*partition) for partition in partitions]
         try:
             marks = {
                 (one.topic, one.partition): self._client.get_watermark_offsets(
                     one, timeout=TRY_SECONDS
                 )
-                for one in asked
+                for one in wanted
             }
-            found = self._client.committed(asked, timeout=TRY_SECONDS)
+            found = self._client.committed(wanted, timeout=TRY_SECONDS)
         except KafkaException as error:
             self._must_pass(error)
             return None

@@ -133,12 +133,12 @@ def known_positions(
 
 def _legs_by_code(rulebook: Rulebook) -> dict[int, str]:
     """The legs of each code, as `charge.gross`; several where legs share one."""
-    name_account: dict[int, list[str]] = {}
+    by_code: dict[int, list[str]] = {}
     for transaction in rulebook.transactions:
         for leg in transaction.legs:
             if leg.code:
-                name_account.setdefault(leg.code, []).append(f"{transaction.name}.{leg.name}")
-    return {code: ", ".join(legs) for code, legs in name_account.items()}
+                by_code.setdefault(leg.code, []).append(f"{transaction.name}.{leg.name}")
+    return {code: ", ".join(legs) for code, legs in by_code.items()}
 
 
 @contextmanager

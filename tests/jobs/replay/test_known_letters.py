@@ -91,4 +91,4 @@ def test_what_is_told_already(
     told: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     """The same kind, of the same record, for the same reason or attempt; and what still waits."""
-    assert known.hold(RecordPosition(*INPUT, offset), outcome) is told
+    assert known.has(RecordPosition(*INPUT, offset), outcome) is told

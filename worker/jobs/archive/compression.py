@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from worker.core.errors import UsageError
+from worker.core.errors import named_file
 from worker.core.optional import optional_packages
 
 if TYPE_CHECKING:
@@ -33,10 +33,8 @@ def open_plain(path: Path) -> io.BufferedReader:
     Raises:
         UsageError: it cannot be opened, or zstd is needed and not installed.
     """
-    try:
+    with named_file(path, "read"):
         raw = path.open("rb")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     first = raw.peek(4)[:4]
     if first.startswith(GZIP):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), CHUNK)

@@ -44,8 +44,8 @@ def growing(body: Fields) -> Iterator[Fields]:
     about = body["data"]["object"]
     for name in [name for name, value in about.items() if value == AMOUNT]:
         for amount in (AMOUNT // 4, AMOUNT):
-            told = about | {"id": f"{about['id']}_{name}", name: amount}
-            yield body | {"data": {**body["data"], "object": told}}
+            changed = about | {"id": f"{about['id']}_{name}", name: amount}
+            yield body | {"data": {**body["data"], "object": changed}}
 
 
 def _journal_entry(rulebook: Rulebook, currency: str) -> Fields:

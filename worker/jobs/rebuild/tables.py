@@ -37,7 +37,7 @@ SOURCE: Final = {
     "value_at": "BIGINT",  # where its value begins in the file of values
     "size": "BIGINT",
 }
-REFUSED: Final = {"event_id": "VARCHAR", "attempt": "INTEGER", "place": "VARCHAR"}
+REFUSED: Final = {"event_id": "VARCHAR", "attempt": "INTEGER", "position": "VARCHAR"}
 STORED: Final = {
     "transfer_id": "VARCHAR",
     "debit": "VARCHAR",
@@ -68,7 +68,7 @@ CREATE TABLE source_of AS
 CREATE TABLE refusal AS
   SELECT DISTINCT k.*, r.attempt FROM refused r
   JOIN source s ON s.event_id = r.event_id
-    AND s.topic || '/' || s.part || '@' || s.record_offset = r.place
+    AND s.topic || '/' || s.part || '@' || s.record_offset = r.position
   JOIN known k ON k.event_id = s.event_id AND k.topic = s.topic AND k.digest = s.digest
   UNION
   SELECT k.*, r.attempt FROM refused r JOIN known k USING (event_id)

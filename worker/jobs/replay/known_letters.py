@@ -52,8 +52,8 @@ class KnownLetters:
             if not isinstance(carried, UnusableLetter) and self._is_replayed(carried.at):
                 self._waiting.add(carried.at)
 
-    def hold(self, position: RecordPosition, outcome: Outcome) -> bool:
-        """Is this outcome told already?"""
+    def has(self, position: RecordPosition, outcome: Outcome) -> bool:
+        """Is this outcome written already?"""
         if outcome.rejection is not None:
             return (position, outcome.attempt) in self._rejected
         if outcome.kind is OutcomeKind.PARKED:
@@ -99,7 +99,7 @@ def read_known_letters(
 
 
 class UnlessKnown:
-    """A Writer that leaves out what is told already; it is counted all the same."""
+    """A Writer that leaves out what is written already; that is counted all the same."""
 
     def __init__(self, writer: Writer, known: KnownLetters) -> None:
         self._writer = writer
@@ -110,6 +110,6 @@ class UnlessKnown:
         news = [
             (item, outcome)
             for item, outcome in zip(items, outcomes, strict=True)
-            if not self._known.hold(position_of(item.record), outcome)
+            if not self._known.has(position_of(item.record), outcome)
         ]
         return self._writer.write([item for item, _ in news], [outcome for _, outcome in news])

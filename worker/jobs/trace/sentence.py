@@ -40,9 +40,9 @@ def sentence(found: Trace, *, since_ms: int) -> str:
     return f"{found.target}: {_counts(records)}{_open(found)}"
 
 
-def _is(record: TracedRecord, asked: str) -> bool:
-    """Is the record itself what was asked for, by its event or its position?"""
-    return asked in {record.event.id if record.event else "", str(record.at)}
+def _is(record: TracedRecord, text: str) -> bool:
+    """Is this the record that the text names, by its event or its position?"""
+    return text in {record.event.id if record.event else "", str(record.at)}
 
 
 def _events(found: Trace, records: list[TracedRecord]) -> str:

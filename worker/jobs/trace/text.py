@@ -88,7 +88,7 @@ def _open_item(item: OpenItem) -> str:
 def document(found: Trace) -> dict[str, Any]:
     """The whole answer as plain values."""
     return {
-        "asked": found.target,
+        "id": found.target,
         "sentence": found.sentence,
         "records": [_record_fields(each) for each in found.records],
         "transfers_without_record": [_transfer_fields(each) for each in found.stray],

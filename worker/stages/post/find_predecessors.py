@@ -64,8 +64,8 @@ class PredecessorLookup:
 
     def _known(self, fills: Iterable[Fill]) -> set[int]:
         """Which accounts that rules ask for are in the ledger."""
-        asked = {fill.known.id for fill in fills if fill.known is not None}
-        found = self._ledger.lookup_accounts(list(asked)) if asked else []
+        wanted = {fill.known.id for fill in fills if fill.known is not None}
+        found = self._ledger.lookup_accounts(list(wanted)) if wanted else []
         return {account.id for account in found}
 
     def _with_origin(
