@@ -140,7 +140,7 @@ def test_a_parked_record_knows_where_it_was_and_no_other_believes_it() -> None:
     found = {}
     for tries in (0, 1):
         stay = Assignment("parked.1", 0, "payments", base=1 << 40, tries=tries)
-        (item,) = reader.items([(parked, stay)], reader.decode([parked]), group="test")
+        (item,) = reader.items([(parked, stay)], reader.decode([parked], [""]), group="test")
         found[tries] = item.earlier
     base = position_base(group="test", topic="payments", partition=0)
     assert found == {0: None, 1: {base: 77}}
