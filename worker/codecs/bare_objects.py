@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from worker.codecs.json_kinds import kind_of
 from worker.core.event import Dead, Reason
+from worker.core.json_kinds import kind_of
 from worker.core.ports import Headers
 
 TYPE_HEADERS: Final = ("type", "event_type", "ce_type")
@@ -97,17 +97,17 @@ class BareObject:
             return _no_event(f"`id` is {kind_of(own)}, and no header names the event")
         return f"{event_type}/{own}"
 
-    def _created(self) -> int | Dead:
+    def _created(self) -> Any:  # noqa: ANN401 - a number of seconds, or what stands there
         """The header's second, else the object's own."""
         named = self._header(CREATED_HEADERS)
         if not named:
             own = self._object.get("created")
-            if type(own) is int:
+            if own is not None:
                 return own
             return Dead(
                 Reason.BAD_TIME,
-                f"`created` is {kind_of(own)}, not a whole number of seconds, and no header"
-                " (created, event_created, ce_time) names the time",
+                "`created` is missing, and no header (created, event_created, ce_time) names the"
+                " time",
             )
         if named.isascii() and named.isdigit() and len(named) <= SECONDS_DIGITS_MAX:
             return int(named)

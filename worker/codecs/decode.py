@@ -20,10 +20,10 @@ from worker.codecs.avro import (
     frame,
     packaged_schema,
 )
-from worker.codecs.json_kinds import kind_of
 from worker.codecs.wrappers import looks_like
 from worker.core.errors import BrokenInvariant
 from worker.core.event import CREATED_MAX, Dead, Event, Reason
+from worker.core.json_kinds import kind_of
 
 BRACE: Final = ord("{")
 JSON_SPACE: Final = b" \t\r\n"

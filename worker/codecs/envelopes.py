@@ -16,8 +16,8 @@ from typing import Any, Final
 import orjson
 
 from worker.codecs.bare_objects import BareObject
-from worker.codecs.json_kinds import kind_of
 from worker.core.event import Dead, Reason
+from worker.core.json_kinds import kind_of
 from worker.core.ports import Headers
 from worker.core.topic_rule import Envelope, TopicRule
 

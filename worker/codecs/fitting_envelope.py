@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 
 from worker.codecs.decode import event_of
-from worker.codecs.envelopes import PRESET_UNWRAPPERS, AtPath
+from worker.codecs.envelopes import PRESET_UNWRAPPERS, AtPath, Unwrapper
+from worker.codecs.lenient import relaxed
 from worker.codecs.wrappers import WRAPPERS, is_bare_object
 from worker.core.event import Event
 from worker.core.ports import Headers
@@ -26,19 +27,29 @@ SIMPLE_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV
 
 
 def fitting_envelope(content: Any, headers: Headers, topic: str) -> str:  # noqa: ANN401 - any JSON
-    """What to write for `envelope:` in the rulebook; empty where nothing fits.
+    """What to write for the topic in the rulebook; empty where nothing fits.
 
     content: the decoded value.
     """
+    for said, unwrapper in _candidates(content):
+        body = unwrapper.body(content, headers, topic)
+        if isinstance(body, dict) and isinstance(event_of(body), Event):
+            return f"envelope: {said}"
+    for said, unwrapper in _candidates(content):
+        body = unwrapper.body(content, headers, topic)
+        if isinstance(body, dict) and isinstance(event_of(relaxed(body)), Event):
+            return f"envelope: {said}, lenient: true"
+    bare = isinstance(content, dict) and is_bare_object(content)
+    return "envelope: object" if bare else ""
+
+
+def _candidates(content: Any) -> Iterator[tuple[str, Unwrapper]]:  # noqa: ANN401 - any JSON
+    """What may stand for `envelope:`, and its unwrapper; the most usual first."""
     for name in _presets(content):
-        body = PRESET_UNWRAPPERS[name].body(content, headers, topic)
-        if isinstance(body, dict) and isinstance(event_of(body), Event):
-            return name
+        yield name, PRESET_UNWRAPPERS[name]
     for path, text in _paths(content):
-        body = AtPath(path, text=text).body(content, headers, topic)
-        if isinstance(body, dict) and isinstance(event_of(body), Event):
-            return f"{{path: {'.'.join(path)}{', text: true' if text else ''}}}"
-    return "object" if isinstance(content, dict) and is_bare_object(content) else ""
+        said = f"{{path: {'.'.join(path)}{', text: true' if text else ''}}}"
+        yield said, AtPath(path, text=text)
 
 
 def _presets(content: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON

@@ -14,6 +14,7 @@ import orjson
 from worker.codecs.decode import Decoder, event_of
 from worker.codecs.envelopes import Unwrapper, unwrapper_of
 from worker.codecs.headers import headers_of
+from worker.codecs.lenient import relaxed
 from worker.codecs.parked import role_of
 from worker.core.assignment import Assignment
 from worker.core.errors import BrokenInvariant
@@ -41,6 +42,7 @@ class RecordDecoder:
         self._plain = Decoder({})
         self._topics = topics
         self._wrapped = {role: unwrapper_of(rule) for role, rule in rules.items() if not rule.plain}
+        self._lenient = {role for role, rule in rules.items() if rule.lenient}
 
     @property
     def any_wrapped(self) -> bool:
@@ -100,7 +102,9 @@ class RecordDecoder:
             return content
         topic = self._topics.get(role) or record.topic()
         body = unwrapper.body(content, headers_of(record), topic)
-        return body if isinstance(body, Dead) else event_of(body)
+        if isinstance(body, Dead):
+            return body
+        return event_of(relaxed(body) if role in self._lenient else body)
 
 
 def _text_of_bytes(value: object) -> str:

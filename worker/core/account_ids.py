@@ -9,6 +9,7 @@ from worker.core import wire
 from worker.core.chain import AccountRef, new
 from worker.core.expressions.operators import Value
 from worker.core.ids import account_id, account_key
+from worker.core.json_kinds import kind_of
 from worker.core.rulebook import DeclaredAccount
 
 GENERATION_MAX: Final = 65_536
@@ -21,7 +22,7 @@ CACHED_KEY_MAX: Final = 256
 def key_problem(key: Value) -> str:
     """What is wrong with a family key; empty when nothing is."""
     if type(key) is not str:
-        return "is not a string"
+        return f"is not a string but {kind_of(key)}"
     if not key:
         return "is empty"
     if "\0" in key:
@@ -57,7 +58,7 @@ class AccountRefs:
         try:
             found = self._young.get(cache_key)
         except TypeError:  # a list or an object cannot be looked up
-            raise BadKey("is not a string") from None
+            raise BadKey(f"is not a string but {kind_of(key)}") from None
         return found if found is not None else self._miss(account, cache_key)
 
     def declared(self, code: int) -> DeclaredAccount | None:

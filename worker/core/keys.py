@@ -25,6 +25,7 @@ from worker.core.ids import (
     leg_suffix,
     transfer_id,
 )
+from worker.core.json_kinds import kind_of
 
 FACT_LIMIT: Final = 1 << 63
 
@@ -72,7 +73,10 @@ def seconds(value: Value, reading: CompiledExpression | None) -> int:
     text = reading.text if reading else "created"
     if value is None:
         raise TranslationRefused(Reason.MISSING_FIELD, f"{text} is null")
-    raise TranslationRefused(Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}")
+    found = "" if type(value) is int else f" but {kind_of(value)}"
+    raise TranslationRefused(
+        Reason.BAD_TIME, f"{text} is not a second within 0 to {CREATED_MAX}{found}"
+    )
 
 
 def need(predecessor: CompiledPredecessor, body: Value) -> Need | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from worker.core.json_kinds import kind_of
+
 AMOUNT_LIMIT: Final = (1 << 63) - 1
 """The largest amount that an event may ask for, in minor units."""
 
@@ -11,7 +13,7 @@ AMOUNT_LIMIT: Final = (1 << 63) - 1
 def amount_problem(amount: object, *, signed: bool) -> str:
     """What is wrong with an amount; empty when nothing is. null is not an amount's business."""
     if type(amount) is not int:
-        return "is not a whole number of minor units"
+        return f"is not a whole number of minor units but {kind_of(amount)}"
     if amount < 0 and not signed:
         return "is negative"
     if abs(amount) > AMOUNT_LIMIT:

@@ -45,6 +45,7 @@ class TopicRule:
 
     types: globs; one that starts with `!` takes types out.
     envelope: how its producer wraps the events.
+    lenient: are shapes that are not Stripe's, but mean one thing only, taken as Stripe's?
     """
 
     role: str
@@ -52,11 +53,12 @@ class TopicRule:
     priority: Priority = "normal"
     line: int = 0
     envelope: Envelope = PLAIN
+    lenient: bool = False
 
     @property
     def plain(self) -> bool:
         """Is each of its records an event as it is?"""
-        return self.envelope == PLAIN
+        return self.envelope == PLAIN and not self.lenient
 
     @property
     def only_type(self) -> str:

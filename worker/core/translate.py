@@ -29,6 +29,7 @@ from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
 from worker.core.expressions.compiler import NamedValues
 from worker.core.expressions.operators import ExpressionError, Value
 from worker.core.ids import event_key, fact_tag, transfer_id
+from worker.core.json_kinds import kind_of
 from worker.core.keys import cached_suffix, hashed, idempotency_of, need, pending_ids, seconds
 from worker.core.leg_specs import leg_specs
 from worker.core.matching import Matcher, MatchTable, other_books
@@ -321,8 +322,15 @@ class Translator:
         if value is None:
             raise TranslationRefused(Reason.MISSING_FIELD, f"{reading.text} is null")
         raise TranslationRefused(
-            Reason.UNKNOWN_CURRENCY, f"{reading.text} is no currency with a ledger"
+            Reason.UNKNOWN_CURRENCY,
+            f"{reading.text} is no currency with a ledger{self._currency_hint(value)}",
         )
+
+    def _currency_hint(self, value: Value) -> str:
+        if type(value) is not str:
+            return f" but {kind_of(value)}"
+        capitals = value.lower() in self.rulebook.ledgers
+        return ": it is in capitals, which `lenient: true` takes" if capitals else ""
 
 
 class _Draft:

@@ -19,7 +19,7 @@ SCALE_MAX: Final = 18
 PRIORITIES: Final = ("normal", "high", "low")
 
 LEDGER_KEYS: Final = ("id", "scale")
-TOPIC_KEYS: Final = ("types", "priority", "envelope")
+TOPIC_KEYS: Final = ("types", "priority", "envelope", "lenient")
 IGNORE_KEYS: Final = ("type", "when")
 ACCOUNT_KEYS: Final = ("title", "code", "type", "per", "flags", "sync_to", "reserved", "clearing")
 PASSES_THROUGH: Final = re.compile(r"(?<![a-z])(clearing|transit)(?![a-z])")
@@ -60,7 +60,8 @@ def read_topics(book: YamlMapping) -> dict[str, TopicRule]:
         if types and all(each.startswith("!") for each in types):
             fields.wrong("types", "something must be taken in before `!` takes it out")
         priority = cast("Priority", fields.choice("priority", PRIORITIES))
-        found[role] = TopicRule(role, types, priority, line, read_envelope(fields))
+        envelope, lenient = read_envelope(fields), fields.flag("lenient")
+        found[role] = TopicRule(role, types, priority, line, envelope, lenient)
     return found
 
 
