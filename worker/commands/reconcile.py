@@ -15,11 +15,11 @@ from typing import Any, Final
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
-from worker.jobs.reconcile.comparison import SETTLE_DAYS, Comparison, ReconcileResult
+from worker.jobs.reconcile.comparison import BANK_DAYS, SETTLE_DAYS, Comparison, ReconcileResult
 from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
 from worker.jobs.reconcile.run import reconcile
 from worker.jobs.reconcile.shards import part_files, write_part
-from worker.jobs.reconcile.summary import BALANCE_LINES, verdict
+from worker.jobs.reconcile.summary import BALANCE_LINES, BANK_LINES, verdict
 from worker.jobs.shard import shard_of
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import time_range
@@ -55,33 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="join the files of all parts, or those in a folder, and report",
     )
-    parser.add_argument(
-        "--settle-days",
-        type=whole_days,
-        default=SETTLE_DAYS,
-        metavar="DAYS",
-        help="how long what only payments or only settlements tell may be open; 3",
-    )
-    parser.add_argument(
-        "--stripe-report",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.csv",
-        help="an itemized report of Stripe's; may be given again",
-    )
-    parser.add_argument(
-        "--stripe-balance",
-        action="append",
-        default=[],
-        metavar="CUR=AMOUNT",
-        help="Stripe's balance at the end, in major units; may be given again",
-    )
-    parser.add_argument(
-        "--copy",
-        action="store_true",
-        help="compare the trial balance of the copy that reconcile.copy_dsn names",
-    )
+    _other_sides(parser)
     parser.add_argument(
         "--periods", type=Path, metavar="FOLDER", help="where closed periods are kept"
     )
@@ -100,6 +74,52 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print summary and items as JSON")
 
 
+def _other_sides(parser: argparse.ArgumentParser) -> None:
+    """What Stripe, the bank and a copy say."""
+    parser.add_argument(
+        "--settle-days",
+        type=whole_days,
+        default=SETTLE_DAYS,
+        metavar="DAYS",
+        help="how long what only payments or only settlements tell may be open; 3",
+    )
+    parser.add_argument(
+        "--stripe-report",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.csv",
+        help="an itemized report of Stripe's; may be given again",
+    )
+    parser.add_argument(
+        "--bank",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a statement of the bank: CAMT.053 or CSV; may be given again",
+    )
+    parser.add_argument(
+        "--bank-days",
+        type=whole_days,
+        default=BANK_DAYS,
+        metavar="DAYS",
+        help="how far the bank's day may be from the books'; 5",
+    )
+    parser.add_argument(
+        "--stripe-balance",
+        action="append",
+        default=[],
+        metavar="CUR=AMOUNT",
+        help="Stripe's balance at the end, in major units; may be given again",
+    )
+    parser.add_argument(
+        "--copy",
+        action="store_true",
+        help="compare the trial balance of the copy that reconcile.copy_dsn names",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Reconcile, write the reports, print the summary; 1 when something differs."""
     start_ns, end_ns = time_range(arguments.start, arguments.end)
@@ -116,6 +136,8 @@ def run(arguments: argparse.Namespace) -> int:
         parts=tuple(part_files(arguments.merge)) if arguments.merge else (),
         stripe_reports=tuple(arguments.stripe_report),
         settle_days=arguments.settle_days,
+        bank=tuple(arguments.bank),
+        bank_days=arguments.bank_days,
         stripe_balances=tuple(arguments.stripe_balance),
         copy=arguments.copy,
         periods=arguments.periods,
@@ -140,7 +162,7 @@ def whole_days(text: str) -> int:
 
 def _refuse_mixed(arguments: argparse.Namespace) -> None:
     """A part is read, and later parts are joined; each has its own options."""
-    reports = ("report", "stripe_report", "stripe_balance", "copy", "periods", "close")
+    reports = ("report", "stripe_report", "bank", "stripe_balance", "copy", "periods", "close")
     wrong = {
         "partitions": ("merge", "from_files", "topic", *reports),
         "merge": ("start", "end", "from_files", "topic", "part_to"),
@@ -207,6 +229,8 @@ def _besides(summary: Mapping[str, Any]) -> Iterator[str]:
             f"payouts: {payouts['payouts_that_tie']:,} tie,"
             f" {payouts['payouts_that_do_not']:,} do not"
         )
+    if bank := summary["bank"]:
+        yield from _bank(bank)
     if before := summary["period_before"]:
         yield (
             f"the period {before['period']} was closed by {before['closed_by']} and left"
@@ -220,6 +244,17 @@ def _besides(summary: Mapping[str, Any]) -> Iterator[str]:
             f"copy {copied['table']} up to {copied['up_to']}: {copied['accounts']:,} accounts,"
             f" {copied['accounts_that_differ']:,} differ"
         )
+
+
+def _bank(bank: Mapping[str, Any]) -> Iterator[str]:
+    for currency, found in bank["currencies"].items():
+        yield (
+            f"bank, {currency}, {found['first_day']} to {found['last_day']}:"
+            f" {found['tied']:,} of {found['entries']:,} entries tie"
+        )
+        for name, title in BANK_LINES.items():
+            if name in found:
+                yield f"  {title:<28}{found[name]:>30}"
 
 
 def _currency(currency: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -110,8 +110,15 @@ EXPECTED = {
     ("category_mismatch", "ch_again"),
 }
 NOT_DIFFERENT = {("duplicate", "evt_again"), ("rejected", "evt_rejected"), ("parked", "evt_parked")}
-ELSEWHERE = {"copy_mismatch", "late", "backdated", "opening_mismatch"}
-"""Need a database (test_copied.py) or a closed period (test_periods.py)."""
+ELSEWHERE = {
+    "copy_mismatch",
+    "late",
+    "backdated",
+    "opening_mismatch",
+    "missing_in_bank",
+    "bank_only",
+}
+"""Need a database (test_copied.py), a closed period (test_periods.py) or a bank (test_bank.py)."""
 
 OPEN = {"told_by_payments_only", "told_by_settlements_only", "amounts_differ", "in_transit"}
 

@@ -12,6 +12,7 @@ from worker import __version__
 from worker.core.errors import UsageError
 from worker.core.money import major_units
 from worker.jobs.duckdb_rows import Database
+from worker.jobs.reconcile.bank import BANK_CLASSES
 from worker.jobs.reconcile.comparison import Comparison, ReconcileResult
 from worker.jobs.reconcile.periods import VERSION, ClosedPeriod, Item, write_period
 from worker.jobs.reconcile.roll_forward import Lines
@@ -28,7 +29,7 @@ SELECT class, differs, ledger, coalesce(currency, '') AS currency,
   coalesce(event_id, '') AS event_id, coalesce(leg, '') AS leg,
   coalesce(transfer_id, '') AS transfer_id, coalesce(place, '') AS place, time_ms,
   coalesce(strftime(make_timestamp(time_ms * 1000), '%Y-%m-%d'), '') AS day, detail
-FROM items WHERE differs OR class IN $open OR class = 'parked'
+FROM items WHERE differs OR class IN $open OR class IN $bank OR class = 'parked'
 ORDER BY differs DESC, class, time_ms, event_id, leg, transfer_id, place
 """
 TRANSFERS: Final = """
@@ -87,7 +88,7 @@ def close_period(  # noqa: PLR0913, PLR0917 - what was read, and what came of it
 
 def _left_open(database: Database, books: NamedLedger) -> list[Item]:
     """The items that need a person, or are open, with amounts in minor units and as read."""
-    cursor = database.execute(LEFT_OPEN, {"open": list(OPEN_CLASSES)})
+    cursor = database.execute(LEFT_OPEN, {"open": list(OPEN_CLASSES), "bank": list(BANK_CLASSES)})
     names = [column[0] for column in cursor.description or ()]
     return [_item(dict(zip(names, row, strict=True)), books) for row in cursor.fetchall()]
 

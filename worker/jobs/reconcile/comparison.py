@@ -9,6 +9,7 @@ from typing import Any, Final
 from worker.jobs.duckdb_rows import Database
 
 SETTLE_DAYS: Final = 3
+BANK_DAYS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Comparison:
     topic: of events in them that name none.
     parts: files that parts of the work have written, which say the times.
     stripe_balances: as given, `usd=1.00`.
+    bank: statements of the bank. bank_days: how far its day may be from the books'.
     settle_days: how long an item of `stripe_unsettled` may be open.
     copy: compare the copy that the settings name too.
     periods: the folder of closed periods. close_by: who closes this one; empty leaves it open.
@@ -33,6 +35,8 @@ class Comparison:
     parts: tuple[Path, ...] = ()
     stripe_reports: tuple[Path, ...] = ()
     settle_days: int = SETTLE_DAYS
+    bank: tuple[Path, ...] = ()
+    bank_days: int = BANK_DAYS
     stripe_balances: tuple[str, ...] = ()
     copy: bool = False
     periods: Path | None = None

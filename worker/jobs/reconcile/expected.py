@@ -24,11 +24,14 @@ from worker.jobs.archive.records import has_position
 from worker.jobs.duckdb_rows import RowBuffer
 from worker.jobs.reconcile.records import origin_of
 from worker.jobs.reconcile.stripe_side import (
+    BANK,
     CLEARING,
     SETTLEMENT,
     UNSETTLED,
     balance_transaction,
+    bank_names,
     category_of,
+    due_ms,
     id_of,
     object_of,
     settled_object,
@@ -173,6 +176,7 @@ class ExpectedPostings:
         chain = waiting.chain
         time_ms = chain.legs[0].id >> TIME_SHIFT
         self._unsettled(waiting, chains, time_ms)
+        self._banked(chains)
         if not self.span.holds(time_ms):
             return
         variant = blake2b(repr(_money(chain)).encode(), digest_size=8).hexdigest()
@@ -203,6 +207,15 @@ class ExpectedPostings:
                             time_ms,
                         )
                     )
+
+    def _banked(self, chains: Iterable[Chain]) -> None:
+        """What moves the bank account, facts around the range included."""
+        for chain in chains:
+            for leg in chain.legs:
+                if _sign_on(BANK, leg):
+                    about = object_of(chain.event)
+                    row = (hex_id(leg.id), id_of(about), bank_names(about), due_ms(about))
+                    self.stages["banked"].add((*row, chain.event.id))
 
     def _legs(self, chain: Chain, variant: str) -> None:
         tag, count = hex_id(chain.tag), len(chain.legs)

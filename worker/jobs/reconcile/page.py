@@ -11,9 +11,10 @@ from html import escape
 from typing import Any, Final, TextIO
 
 from worker.jobs.reconcile.grouped import grouped
+from worker.jobs.reconcile.page_bank import bank_part
 from worker.jobs.reconcile.page_items import item_rows
 from worker.jobs.reconcile.page_plot import plot
-from worker.jobs.reconcile.summary import AGREES, BALANCE_LINES, CLASSES, verdict
+from worker.jobs.reconcile.summary import AGREES, BALANCE_LINES, BANK_LINES, CLASSES, verdict
 
 STYLE: Final = """
 @page { size: A4; margin: 14mm 12mm; }
@@ -49,7 +50,7 @@ def write_page(out: TextIO, summary: Mapping[str, Any], items: Iterable[Mapping[
     out.write('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n')
     out.write('<meta name="viewport" content="width=device-width, initial-scale=1">\n')
     out.write(f"<title>Reconciliation</title>\n<style>{STYLE}</style>\n</head>\n<body>\n")
-    for part in (_head, _person, _accounts, _currencies, _payouts, _days, _sources):
+    for part in (_head, _person, _accounts, _currencies, _payouts, bank_part, _days, _sources):
         out.writelines(part(summary))
     out.writelines(item_rows(items))
     out.write("</body>\n</html>\n")
@@ -78,6 +79,8 @@ def _about(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Rulebook", str(summary["rulebook"])
     records = ", ".join(f"{topic} {count:,}" for topic, count in summary["records"].items())
     yield "Records read", records
+    if bank := summary["bank"]:
+        yield "Bank’s statements", ", ".join(file["file"] for file in bank["files"])
     if summary["stripe_reports"]:
         yield "Stripe’s reports", ", ".join(summary["stripe_reports"])
     if before := summary["period_before"]:
@@ -120,6 +123,10 @@ def _person(summary: Mapping[str, Any]) -> Iterator[str]:
             if entry.get(field, "0").strip("-0."):
                 yield f'<tr><td class="n">1</td><td class="k">{escape(currency)}</td><td>Stripe'
                 yield f" clearing: {BALANCE_LINES[field]} {grouped(entry[field])}</td></tr>\n"
+    for currency, found in (summary["bank"] or {"currencies": {}})["currencies"].items():
+        if found.get("unexplained", "0").strip("-0."):
+            yield f'<tr><td class="n">1</td><td class="k">{escape(currency)}</td><td>bank:'
+            yield f" {BANK_LINES['unexplained']} {grouped(found['unexplained'])}</td></tr>\n"
     yield "</table>\n"
 
 

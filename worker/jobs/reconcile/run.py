@@ -20,6 +20,9 @@ from worker.core.optional import optional_packages
 from worker.core.ports import oldest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
+from worker.jobs.reconcile.bank import compare_bank, create_bank_tables
+from worker.jobs.reconcile.bank_side import BankSide, BankSpan, read_statements
+from worker.jobs.reconcile.bank_summary import unexplained
 from worker.jobs.reconcile.classify import classify, name_currencies
 from worker.jobs.reconcile.closing import close_period
 from worker.jobs.reconcile.comparison import Comparison, ReconcileResult
@@ -76,8 +79,10 @@ def reconcile(
             require_settled_books(books.rulebook)
         if request.close_by:
             require_next(closed, *_ends(request), now_ns=time.time_ns())
+        bank = read_statements(request.bank, books.rulebook) if request.bank else None
         staging, trial = _read(settings, request, manifests, books, database, progress)
         payouts, lines = _classify(database, request, books, staging, trial, closed)
+        at_bank = _compare_bank(database, request, books, bank, trial, lines, closed)
         copied = _compare_copy(settings, database, books, trial) if request.copy else None
         name_currencies(database)
         name_accounts(database, books)
@@ -100,6 +105,7 @@ def reconcile(
             "stripe_reports": [str(path) for path in request.stripe_reports],
             "settle_days": request.settle_days,
             "payouts": payouts,
+            "bank": at_bank,
             "copy": copied,
             "period_before": period_summary(database, before),
             "accounts": shown_lines(lines, books),
@@ -109,6 +115,7 @@ def reconcile(
         )
         if not trial.agrees:
             summary["differences"] += 1
+        summary["differences"] += unexplained(at_bank)
         result = ReconcileResult(database, summary)
         if request.periods and request.close_by:
             summary["closed"] = str(close_period(result, request, books, lines, trial, closed))
@@ -124,8 +131,7 @@ def _classify(  # noqa: PLR0913, PLR0917 - the sides and what they are held agai
     closed: Sequence[ClosedPeriod],
 ) -> tuple[dict[str, Any] | None, Lines]:
     """Fill `items`; what a summary says of payouts, and the roll-forward of every account."""
-    past = bool(request.files or request.parts)  # archives end when they were written
-    as_of_ms = (request.end_ns or (trial.as_of_ns if past else time.time_ns())) // 1_000_000
+    as_of_ms = (request.end_ns or _now_ns(request, trial)) // 1_000_000
     late_ms = as_of_ms - request.settle_days * DAY_MS
     first_ns = oldest_timestamp(books.ledger)
     limits = {"first_ns": first_ns, "cut_ns": trial.as_of_ns, "late_ms": late_ms}
@@ -151,6 +157,33 @@ def _classify(  # noqa: PLR0913, PLR0917 - the sides and what they are held agai
     if same is not None:
         compare_balances(database, lines, same, books, at="closing")
     return payouts, lines
+
+
+def _now_ns(request: Comparison, trial: TrialBalance) -> int:
+    """Until when the books were told: archives and parts end when they were written."""
+    return trial.as_of_ns if request.files or request.parts else time.time_ns()
+
+
+def _compare_bank(  # noqa: PLR0913, PLR0917 - the sides and what they are held against
+    database: Database,
+    request: Comparison,
+    books: NamedLedger,
+    bank: BankSide | None,
+    trial: TrialBalance,
+    lines: Lines,
+    closed: Sequence[ClosedPeriod],
+) -> dict[str, Any] | None:
+    create_bank_tables(database)
+    if bank is None:
+        return None
+    before = _period_before(closed, request)
+    span = BankSpan(
+        request.start_ns // 1_000_000,
+        request.end_ns // 1_000_000,
+        max(request.end_ns, _now_ns(request, trial)) // 1_000_000,
+        request.bank_days,
+    )
+    return compare_bank(database, bank, books.rulebook, lines, before.items if before else (), span)
 
 
 def _ends(request: Comparison) -> tuple[int, int]:

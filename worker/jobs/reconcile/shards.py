@@ -25,12 +25,13 @@ from worker.jobs.shard import Shard
 from worker.ledger.books import open_named_ledger
 
 SUFFIX: Final = ".part"
-VERSION: Final = 4
+VERSION: Final = 5
 READ: Final = (
     "events",
     "expected",
     "settled",
     "unsettled",
+    "banked",
     "announced",
     "rejected",
     "dead",

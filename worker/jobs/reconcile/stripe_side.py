@@ -14,6 +14,7 @@ from worker.core.wire import AMOUNT_MAX
 CLEARING: Final = "stripe_clearing"
 RESERVE: Final = "stripe_reserve"
 UNSETTLED: Final = "stripe_unsettled"
+BANK: Final = "bank"
 SETTLEMENT: Final = "balance_transaction.created"
 PAYMENTS: Final = "payments"
 SETTLEMENTS: Final = "settlements"
@@ -23,6 +24,9 @@ _OBJECT_ID: Final = re.compile(r"[a-z]+_\w+", re.ASCII)
 
 RESERVED: Final = "risk_reserved"
 """The `balance_type` of a row that is the other side of a hold: it is not on the balance."""
+
+SECONDS_MAX: Final = 253_402_300_799
+"""The last second of the year 9999."""
 
 PARTIAL_CAPTURE: Final = "partial_capture_reversal"
 
@@ -106,6 +110,20 @@ def _source(about: Mapping[str, Any]) -> str:
         charge = id_of(expanded.get("charge")) if isinstance(expanded, Mapping) else ""
         return charge or id_of(source)
     return id_of(source)
+
+
+def bank_names(about: Mapping[str, Any]) -> str:
+    """What a bank statement may call a payout: its id, and the trace id that the bank gave it."""
+    trace = about.get("trace_id")
+    value = trace.get("value") if isinstance(trace, Mapping) else trace
+    names = [id_of(about), value if isinstance(value, str) else ""]
+    return " ".join(name for name in names if name)
+
+
+def due_ms(about: Mapping[str, Any]) -> int:
+    """When Stripe expects a payout at the bank; 0 where the event does not say."""
+    arrival = about.get("arrival_date")
+    return arrival * 1000 if type(arrival) is int and 0 < arrival <= SECONDS_MAX else 0
 
 
 def told_by(chain: Chain) -> str:

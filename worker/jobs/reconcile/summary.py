@@ -11,6 +11,7 @@ from worker.core.money import major_units
 from worker.core.rulebook import Rulebook
 from worker.core.wire import TransferFlags
 from worker.jobs.duckdb_rows import Database
+from worker.jobs.reconcile.bank import BANK_CLASSES
 from worker.jobs.reconcile.staging import Moved
 from worker.jobs.reconcile.stripe_report import minor_units
 from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE, UNSETTLED
@@ -33,6 +34,8 @@ CLASSES: Final[Mapping[str, str]] = {
     "told_by_payments_only": "no settlement event of it yet, or none came",
     "told_by_settlements_only": "no payment event of it: a webhook that was lost",
     "amounts_differ": "payment and settlement events tell different amounts",
+    "missing_in_bank": "in the books, and not on the bank's statement",
+    "bank_only": "on the bank's statement, and not in the books",
     "missing_in_report": "Stripe's report lacks it",
     "copy_mismatch": "the copy has another balance than the ledger",
     "late": "posted after its period was closed",
@@ -63,6 +66,14 @@ BALANCE_LINES: Final[Mapping[str, str]] = {
 }
 """The balances of a currency's summary, and how reports call them."""
 
+BANK_LINES: Final[Mapping[str, str]] = {
+    "statement_closing": "bank's statement, closing",
+    "books_closing": "bank in the books, closing",
+    "items_between": "items between the two",
+    "unexplained": "unexplained",
+}
+"""The balances of a bank's statement, and how reports call them."""
+
 COUNTED: Final = """
 SELECT cu.currency, 'matched', count(*), CAST(sum(c.held_amount) AS VARCHAR), false
 FROM compared c JOIN currencies cu ON cu.ledger = c.ledger
@@ -80,7 +91,11 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if count := summary["differences"]:
         letters = f"; {dead:,} dead {'letter needs' if dead == 1 else 'letters need'} a person"
         return f"{count:,} difference{'s' * (count != 1)}" + letters * bool(dead)
-    waiting = {"parked": "parked", "open_items": "open on stripe_unsettled"}
+    waiting = {
+        "parked": "parked",
+        "open_items": "open on stripe_unsettled",
+        "bank_items": "not at the bank yet, or not in the books",
+    }
     found = [f"{summary[name]:,} {text}" for name, text in waiting.items() if summary[name]]
     return f"no differences yet; {', '.join(found)}" if found else AGREES
 
@@ -181,14 +196,15 @@ def summarize(
 
 WAITING: Final = """
 SELECT count(DISTINCT place) FILTER (class = 'dead'), count(DISTINCT place) FILTER
-  (class = 'parked'), count(*) FILTER (class IN $open) FROM items
+  (class = 'parked'), count(*) FILTER (class IN $open), count(*) FILTER (class IN $bank) FROM items
 """
 
 
 def counted_waiting(database: Database) -> dict[str, int]:
-    """How many events are dead or parked, and how many items of `stripe_unsettled` are open."""
-    ((dead, parked, opened),) = database.execute(WAITING, {"open": list(OPEN_CLASSES)}).fetchall()
-    return {"dead_letters": dead, "parked": parked, "open_items": opened}
+    """How many events are dead or parked, and how many items are open, also at the bank."""
+    classes = {"open": list(OPEN_CLASSES), "bank": list(BANK_CLASSES)}
+    ((dead, parked, opened, bank),) = database.execute(WAITING, classes).fetchall()
+    return {"dead_letters": dead, "parked": parked, "open_items": opened, "bank_items": bank}
 
 
 def _scale(rulebook: Rulebook, currency: str) -> int:

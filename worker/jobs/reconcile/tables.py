@@ -114,6 +114,13 @@ UNSETTLED: Final[Mapping[str, str]] = {
     "origin": TEXT,
     "time_ms": INT,
 }
+BANKED: Final[Mapping[str, str]] = {
+    "transfer_id": TEXT,  # it debits or credits the account `bank`
+    "about": TEXT,  # the payout, or whatever object its event carries
+    "names": TEXT,  # what a bank statement may call it, spaces between
+    "due_ms": INT,  # when Stripe expects it at the bank; 0 where no event says
+    "event_id": TEXT,
+}
 REPORT: Final[Mapping[str, str]] = {
     "file": TEXT,
     "line": INT,
@@ -147,6 +154,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "unreadable": UNREADABLE,
     "settled": SETTLED,
     "unsettled": UNSETTLED,
+    "banked": BANKED,
     "report_rows": REPORT,
     "currencies": CURRENCIES,
 }

@@ -151,6 +151,7 @@ CARRIED: Final = {
     **dict.fromkeys(("owner", "comment", "resolution"), "VARCHAR"),
     "on_account": "BOOLEAN",
     "still_open": "BOOLEAN",
+    "settled": "BOOLEAN",
 }
 FOUND_AGAIN: Final = """
 UPDATE carried SET still_open = true FROM items i
@@ -176,7 +177,12 @@ SELECT class, true AS differs, nullif(ledger, 0) AS ledger, nullif(currency, '')
   place, time_ms, detail || '; carried on from the period ' || $period
     || CASE WHEN owner <> '' THEN '; owner: ' || owner ELSE '' END
     || CASE WHEN comment <> '' THEN '; ' || comment ELSE '' END AS detail
-FROM carried WHERE NOT on_account AND NOT still_open AND resolution = ''
+FROM carried WHERE NOT on_account AND NOT still_open AND NOT settled AND resolution = ''
+"""
+AT_BANK: Final = """
+UPDATE carried SET settled = true WHERE
+  (class = 'missing_in_bank' AND transfer_id IN (SELECT name FROM bank_tied))
+  OR (class = 'bank_only' AND place IN (SELECT name FROM bank_tied))
 """
 NO_AMOUNT: Final = -(1 << 126)
 """Stands for an amount that an item does not have; no amount of the ledger is so small."""
@@ -191,6 +197,7 @@ def carry_items(database: Database, before: ClosedPeriod | None) -> None:
     if before is None:
         return
     stage_rows(database, "carried", CARRIED, map(_carried_row, before.items))
+    database.execute(AT_BANK)
     database.execute(FOUND_AGAIN, {"open": list(OPEN_CLASSES)})
     database.execute(SAID, {"open": list(OPEN_CLASSES)})
     database.execute(CARRY, {"period": before.name, "none": NO_AMOUNT})
@@ -203,12 +210,12 @@ def _carried_row(item: Mapping[str, Any]) -> tuple[object, ...]:
     on_account = item["class"] in OPEN_CLASSES
     return (
         *(item["class"], item["ledger"] or 0, *amounts, *texts),
-        *(item["time_ms"] or 0, item["detail"], *words, on_account, False),
+        *(item["time_ms"] or 0, item["detail"], *words, on_account, False, False),
     )
 
 
 CARRIED_COUNTS: Final = """
-SELECT count(*), count(*) FILTER (NOT still_open AND on_account),
+SELECT count(*), count(*) FILTER (settled OR (NOT still_open AND on_account)),
   count(*) FILTER (resolution <> '') FROM carried
 """
 
