@@ -29,7 +29,7 @@ from worker.core.ports import (
 from worker.stages.catching_up import CatchingUp
 from worker.stages.commits import PartitionCommit
 from worker.stages.decode import EventReader
-from worker.stages.in_hand import InHand, PostingBatch
+from worker.stages.in_flight import InFlight, PostingBatch
 from worker.stages.intake import NOTHING, InputSettings, Intake, RecordsAhead
 from worker.stages.parking import NAP_MS, wake_ms
 from worker.stages.partitions import Partitions
@@ -82,7 +82,7 @@ class Pipeline:
             source=source,
         )
         self._ledger_thread = ledger_thread
-        self._in_hand = InHand(inputs.limits)
+        self._in_flight = InFlight(inputs.limits)
         self._order = TimeOrder(
             patience=inputs.patience,
             rank_of=lambda topic: priority_rank(inputs.topics[topic].priority),
@@ -97,14 +97,14 @@ class Pipeline:
             partitions=self.partitions,
             order=self._order,
             catching_up=self._catching_up,
-            in_hand=self._in_hand,
+            in_flight=self._in_flight,
             now=now,
         )
 
     @property
     def settled(self) -> int:
         """Records whose outcome is committed, since the start."""
-        return self._in_hand.settled
+        return self._in_flight.settled
 
     @property
     def waiting_seconds(self) -> float:
@@ -122,20 +122,20 @@ class Pipeline:
             self._open_partitions()
         answered = self._answered()
         # A full batch keeps the ledger busy meanwhile; a small one takes along what comes by then.
-        if self._due() and (answered is None or self._in_hand.filling.full):
+        if self._due() and (answered is None or self._in_flight.filling.full):
             self._submit()
         if answered is not None:
             ahead = self._ahead(self._follow(self._intake.poll_ahead()))
             self._announce(answered, ahead)
             ahead.take()
-            self._in_hand.announced()
+            self._in_flight.announced()
 
     def finish(self, deadline_seconds: float) -> bool:
-        """Announce what the ledger has in hand if it answers in time; drop the rest.
+        """Announce what the ledger works on if it answers in time; drop the rest.
 
         Returns whether the ledger answered.
         """
-        in_time = self._in_hand.wait(deadline_seconds)
+        in_time = self._in_flight.wait(deadline_seconds)
         answered = self._answered()
         if answered is not None:
             self._announce(answered, self._ahead(NOTHING))
@@ -144,9 +144,9 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Is nothing under way?"""
-        in_hand = self._in_hand
+        in_flight = self._in_flight
         opening = self.partitions.opening
-        return not (in_hand.filling.items or in_hand.posting or opening or len(self._order))
+        return not (in_flight.filling.items or in_flight.posting or opening or len(self._order))
 
     def commit_tails(self) -> None:
         """Commit the very end of every partition that was read to its end."""
@@ -158,14 +158,14 @@ class Pipeline:
     def _follow(self, polled: Polled) -> Polled:
         """Take over what the group said, and drop unsubmitted work that is not ours any more."""
         if self.partitions.follow(polled):
-            self._in_hand.drop_lost(self.partitions.all())
+            self._in_flight.drop_lost(self.partitions.all())
             assigned = self.partitions.assigned()
             self._observer.rebalanced(lost=polled.lost, gained=polled.gained, assigned=assigned)
         return polled
 
     def _open_partitions(self) -> None:
         opened = self.partitions.open_known()
-        if self.partitions.opening and self._in_hand.posting is None:
+        if self.partitions.opening and self._in_flight.posting is None:
             first = self.partitions.first_commits(self._request_newest)
             if first and self._commit((), first, self._ahead(NOTHING)):
                 opened += self.partitions.open_first(first)
@@ -228,7 +228,7 @@ class Pipeline:
             if asleep or self._reader.pending:
                 portion, events = known_part(portion, events, asleep, self._sleep)  # noqa: PLW2901
             items = self._reader.items(portion, events, group=self._inputs.group)
-            self._in_hand.fill(items, started)
+            self._in_flight.fill(items, started)
             self._observer.stage("decode", decoded - started)
             self._observer.stage("translate", self._now() - decoded)
 
@@ -241,25 +241,25 @@ class Pipeline:
 
     def _due(self) -> bool:
         """Is it time to hand the batch over?"""
-        batch = self._in_hand.filling
-        busy = self._in_hand.posting is not None or self.partitions.waits_for_ledger
+        batch = self._in_flight.filling
+        busy = self._in_flight.posting is not None or self.partitions.waits_for_ledger
         if busy or not batch.items:
             return False
-        waited = self._now() - self._in_hand.filling_since
+        waited = self._now() - self._in_flight.filling_since
         return batch.full or batch.urgent or waited >= self._inputs.linger_seconds
 
     def _submit(self) -> None:
         now = self._now()
-        items = self._in_hand.cut(now)
+        items = self._in_flight.cut(now)
         if items:
             outcomes = self._ledger_thread.submit(self._posting.post, items)
-            self._in_hand.submitted(items, outcomes, now)
-        elif blocked := self.partitions.blocked(self._in_hand.filling.items):
+            self._in_flight.submitted(items, outcomes, now)
+        elif blocked := self.partitions.blocked(self._in_flight.filling.items):
             self._commit((), blocked, self._ahead(NOTHING))
 
     def _answered(self) -> PostingBatch | None:
         """The batch that the ledger has answered."""
-        answered = self._in_hand.answered()
+        answered = self._in_flight.answered()
         if answered is not None:
             answered.outcomes.result()  # raises what the ledger's thread raised
             self._observer.stage("post", self._now() - answered.since)
@@ -283,7 +283,7 @@ class Pipeline:
         announcements = self._writer.write(items, outcomes)
         self._observer.stage("announce", self._now() - started)
         if self._commit(announcements, self.partitions.settled(items), ahead):
-            self._in_hand.settled += len(items)
+            self._in_flight.settled += len(items)
             self._observer.committed(items, outcomes)
 
     def _commit(
@@ -305,7 +305,7 @@ class Pipeline:
         try:
             self._announcer.announce(announcements, offsets, membership, ahead.take)
         except (Aborted, Unsettled) as failed:
-            ahead.take()  # so that it is known to be in hand
+            ahead.take()  # so that it is known to be in flight
             self._start_over(str(failed))
             return False
         self._observer.stage("commit", self._now() - started - ahead.seconds)
@@ -319,8 +319,8 @@ class Pipeline:
         self._observer.aborted(reason)
 
     def _read_anew(self) -> None:
-        """Everything in hand is dropped, and read again from where the group says."""
+        """Everything in flight is dropped, and read again from where the group says."""
         for partition in self.partitions.asleep():
             self._observer.parked(partition, None)
-        self.partitions.start_over(self._in_hand.items(), self._order.first())
-        self._in_hand.drop_lost(self.partitions.all())
+        self.partitions.start_over(self._in_flight.items(), self._order.first())
+        self._in_flight.drop_lost(self.partitions.all())

@@ -25,7 +25,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from worker.kafka import connection
 from worker.kafka.consumer import Consumer
 from worker.ledger.counted import CountedLedger
-from worker.stages.in_hand import InHand
+from worker.stages.in_flight import InFlight
 
 VARIABLE = "CHAOS_HIT"
 POINTS = (
@@ -113,7 +113,7 @@ def set_up(text: str) -> None:
     """Put the trap for this hit around the adapters."""
     trap = Trap(parse(text))
     _after(Consumer, "poll", lambda found: trap.passed("polled" if found.records else ""))
-    _after(InHand, "fill", lambda _: trap.passed("translated"))
+    _after(InFlight, "fill", lambda _: trap.passed("translated"))
     _before(CountedLedger, "create_transfers", lambda: trap.under_way("submitting"))
     _after(CountedLedger, "create_transfers", lambda _: trap.passed("replied"))
     vars(connection)["Producer"] = _producer(trap)

@@ -78,7 +78,7 @@ AREAS: Final = (
     Area(
         "the loop",
         (
-            "pipeline", "stages/batch", "stages/partitions", "stages/in_hand", "stages/intake",
+            "pipeline", "stages/batch", "stages/partitions", "stages/in_flight", "stages/intake",
             "stages/commits", "stages/decode", "stages/announce", "stages/parking",
             "stages/priority", "stages/seek_check", "stages/item", "stages/opening",
             "stages/time_order", "stages/catching_up",

@@ -293,15 +293,15 @@ def test_the_next_records_are_translated_while_the_broker_commits() -> None:
         world.kafka.append(PLACES[0], event("fund", number, to="a", amount=1, fee=0))
     steps(pipeline, 20)
     thread.run_one()  # how new is the ledger
-    while pipeline._in_hand.posting is None or not pipeline._in_hand.filling.full:
+    while pipeline._in_flight.posting is None or not pipeline._in_flight.filling.full:
         pipeline.step()
     thread.run_one()
     whole, ready = pipeline._announcer, []
 
     def announce(*given: Any) -> None:
-        ready.append(len(pipeline._in_hand.filling.items))
+        ready.append(len(pipeline._in_flight.filling.items))
         given[-1]()
-        ready.append(len(pipeline._in_hand.filling.items))
+        ready.append(len(pipeline._in_flight.filling.items))
         whole.announce(*given)
 
     pipeline._announcer = cast("Announcer", SimpleNamespace(announce=announce))
@@ -355,7 +355,9 @@ def test_what_a_failed_commit_took_away_is_not_announced() -> None:
     pipeline._announcer = cast("Announcer", SimpleNamespace(announce=abort_once))
     pipeline.step()
     assert world.kafka.announced == []
-    assert list(pipeline._in_hand.items()) == []  # all of it is read again, nothing sent as it was
+    assert (
+        list(pipeline._in_flight.items()) == []
+    )  # all of it is read again, nothing sent as it was
     world.settle()
     audit(world)
     assert len(announced(world, "posted")) == 8

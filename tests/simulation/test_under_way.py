@@ -52,8 +52,8 @@ class Loop:
         """Until the ledger works on a batch and the next one is full."""
         for _ in range(10):
             self.step()
-        assert self.pipeline._in_hand.posting
-        assert self.pipeline._in_hand.filling.full
+        assert self.pipeline._in_flight.posting
+        assert self.pipeline._in_flight.filling.full
 
     def finish(self) -> None:
         """Let the ledger answer until nothing is under way."""
@@ -168,10 +168,10 @@ def test_what_was_read_of_a_lost_partition_is_never_submitted() -> None:
     loop.fund(FIRST, 1, 2)
     loop.fund(SECOND, 3)
     loop.step()
-    assert len(list(loop.pipeline._in_hand.items())) == 3
+    assert len(list(loop.pipeline._in_flight.items())) == 3
     loop.source.revoke(FIRST)
     loop.step()
-    (left,) = loop.pipeline._in_hand.items()
+    (left,) = loop.pipeline._in_flight.items()
     assert (left.assignment.topic, left.assignment.partition) == SECOND
     loop.step(seconds=LINGER_SECONDS)
     loop.thread.run_one()
@@ -230,7 +230,7 @@ def test_after_an_abort_everything_in_hand_comes_again_in_order(loop: Loop) -> N
     pipeline._announcer = cast("Announcer", SimpleNamespace(announce=abort))
     loop.thread.run_one()
     loop.step()
-    assert not pipeline._in_hand.filling.items
+    assert not pipeline._in_flight.filling.items
     loop.step(3)
     (ours,) = (each for each in pipeline.partitions.all() if each.topic == FIRST[0])
     assert ours.opened
@@ -251,7 +251,7 @@ def test_a_parked_record_is_taken_at_the_millisecond_in_which_it_is_due(
     fund = event("fund", 1, to="a", amount=1, fee=0)
     loop.world.kafka.append(("parked.1", 0), fund, headers)
     loop.step()
-    assert len(list(loop.pipeline._in_hand.items())) == taken
+    assert len(list(loop.pipeline._in_flight.items())) == taken
     assert loop.pipeline.partitions.asleep() == [("parked.1", 0)] * (1 - taken)
 
 

@@ -192,12 +192,12 @@ def test_after_a_failed_transaction_everything_is_another_assignment() -> None:
     """Nothing in hand is ours any more, and all of it must come again, the oldest first."""
     ours = Ours()
     here, there = ours.open(HERE, THERE)
-    in_hand = [item(here, 52), item(there, 53), item(here, 51)]
-    assert ours.partitions.all_ours(in_hand)
+    in_flight = [item(here, 52), item(there, 53), item(here, 51)]
+    assert ours.partitions.all_ours(in_flight)
     ours.source.paused.clear()
-    ours.partitions.start_over(in_hand)
-    assert not any(map(ours.partitions.ours, in_hand))
-    assert not ours.partitions.all_ours(in_hand)
+    ours.partitions.start_over(in_flight)
+    assert not any(map(ours.partitions.ours, in_flight))
+    assert not ours.partitions.all_ours(in_flight)
     assert ours.source.paused == {HERE, THERE}
     assert ours.partitions.opened() == []
     assert ours.partitions.open_known() == [HERE, THERE]

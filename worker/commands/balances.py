@@ -26,7 +26,7 @@ COLUMNS: Final = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument(
         "account",
         nargs="?",

@@ -29,7 +29,7 @@ DIFFERENT = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the command's options."""
     parser.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="the rulebook (default: the one set)"
     )

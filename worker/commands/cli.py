@@ -70,7 +70,7 @@ class Command(Protocol):
     """
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the command's arguments."""
+        """Declare the command's options."""
         ...
 
     def run(self, arguments: argparse.Namespace) -> int:

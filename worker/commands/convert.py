@@ -30,7 +30,7 @@ HEAD: Final = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the command's options."""
     parser.add_argument("file", type=Path, metavar="FILE", help="a rulebook in the text form")
     parser.add_argument(
         "--to",

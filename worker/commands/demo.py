@@ -39,7 +39,7 @@ PORTION: Final = SETTLING_TICKS // 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument("--events", type=int, default=2000, help="how many records (default 2000)")
     parser.add_argument("--seed", type=int, default=1, help="which traffic (default 1)")
     add_json(parser, "page")

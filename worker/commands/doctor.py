@@ -46,7 +46,7 @@ NAME_WIDTH: Final = 30
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the command's options."""
     parser.add_argument(
         "--sample",
         type=int,
@@ -140,7 +140,7 @@ def examine(config: Path | None, sampled: int = 0, *, feed_only: bool = False) -
 
 
 def _mode(settings: Settings) -> Finding:
-    """Test money and live money look the same in the books: away from one's desk, one is chosen."""
+    """Is `events.livemode` chosen? Needed off one's own machine: test money looks like live."""
     events = settings.events
     whose = {"": "the platform's own", ANY_ACCOUNT: "of every Stripe account"}
     books = f"the books are {whose.get(events.account, events.account)}"

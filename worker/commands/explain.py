@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the command's options."""
     parser.add_argument("event", metavar="EVENT.json", help="the event's file, or - for stdin")
     parser.add_argument(
         "--rulebook", type=Path, metavar="FILE", help="instead of the one that is set"

@@ -27,7 +27,7 @@ class ShownBalance(NamedTuple):
 
 
 class ExplainLedger:
-    """One ledger, as far as explaining goes."""
+    """What `explain` reads of one ledger."""
 
     def __init__(self, ledger: Ledger, translator: Translator) -> None:
         self._ledger = ledger

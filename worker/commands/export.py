@@ -1,4 +1,4 @@
-"""`export`: all accounts and transfers as files."""
+"""`export`: all accounts and transfers as Parquet or Avro files, with digests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITERS: Final = {"parquet": write_parquet, "avro": write_avro}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the files go")
     parser.add_argument(
         "--format",

@@ -1,4 +1,4 @@
-"""`feed`: Stripe's side into Kafka."""
+"""`feed`: Stripe's webhooks, balance transactions and history into Kafka."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEBHOOKS: Final = "webhooks"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the command's options."""
     parser.add_argument(
         "what",
         choices=[*_FEEDS],

@@ -42,7 +42,7 @@ Write = Callable[[str, Generated, bytes], None]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument("--events", type=positive, required=True, help="how many records")
     parser.add_argument("--seed", type=int, required=True, help="which traffic: any whole number")
     parser.add_argument(

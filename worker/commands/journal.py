@@ -40,7 +40,7 @@ YES: Final = frozenset({"y", "yes"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the command's options."""
     parser.add_argument(
         "file", metavar="FILE.csv", help="the entries; docs/journal.md has an example"
     )

@@ -14,8 +14,12 @@ SINCE_DAYS: Final = 7
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "result", how: str = "") -> None:
-    """Declare `--json`. what: is printed so. how: it is printed, where that must be said."""
-    help_ = f"print the {what} as JSON{how and ', '}{how}"
+    """Declare `--json`.
+
+    what: the command prints.
+    how: the end of the help's sentence.
+    """
+    help_ = f"print the {what} as JSON{how}"
     parser.add_argument("--json", action="store_true", help=help_)
 
 

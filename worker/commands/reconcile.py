@@ -31,7 +31,7 @@ DIGITS_MAX: Final = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument("--from", dest="start", metavar="TIME", help="first moment of the facts")
     parser.add_argument("--to", dest="end", metavar="TIME", help="first moment after them")
     parser.add_argument(

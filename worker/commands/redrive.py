@@ -27,7 +27,7 @@ LISTED: Final = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument(
         "--from",
         dest="kind",

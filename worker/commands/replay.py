@@ -1,8 +1,7 @@
-"""`replay`: what old records would post, posting it, or rebuilding a lost side from the others.
+"""`replay`: says what old records would post, or posts it; makes a lost ledger or outbox anew.
 
-Without `--apply`, `--announce-only` or `--rebuild` nothing is written. Exit 1: a record meets other
-money in the ledger, or its fact under other ids, a transfer cannot be announced, or two ledgers
-differ.
+Only `--apply`, `--announce-only` and `--rebuild` write. Exit 1: the ledger holds other money for a
+record, or its fact under other ids; a transfer cannot be announced; or two ledgers differ.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ LISTED: Final = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument(
         "--from",
         dest="start",

@@ -1,8 +1,4 @@
-"""`run`: the worker.
-
-On SIGTERM and SIGINT it leaves the group within the grace period, and never with an outcome
-committed that was not announced.
-"""
+"""`run`: the worker, until SIGTERM or SIGINT ends it in order, within the grace period."""
 
 from __future__ import annotations
 
@@ -42,7 +38,7 @@ _log = structlog.get_logger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument(
         "--drain",
         action="store_true",

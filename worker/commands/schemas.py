@@ -24,7 +24,7 @@ INTERRUPTED: Final = "what was registered so far stays; the same command registe
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the command's options."""
     parser.add_argument(
         "action",
         choices=("check", "register"),

@@ -31,7 +31,7 @@ COLUMNS: Final = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument("account", metavar="ACCOUNT", help="the account's name in the rulebook")
     parser.add_argument("key", nargs="?", default="", metavar="KEY", help="which one of a family")
     parser.add_argument("--from", dest="start", metavar="TIME", help="first moment (UTC)")
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a replay's group, as replay --apply prints it: find the records that it posted, too;"
         " may be given again",
     )
-    add_json(parser, "result", "one document per currency")
+    add_json(parser, "result", ", one document per currency")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from worker.jobs.text_tables import write_result
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument(
         "--since",
         metavar="TIME",

@@ -15,7 +15,7 @@ from worker.kafka.connection import require_running_broker
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     made = parser.add_mutually_exclusive_group()
     made.add_argument(
         "--create",

@@ -30,7 +30,7 @@ SINGLE_BROKER: Final = "the cluster is one broker: --replication 1"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the command's options."""
     parser.add_argument(
         "action",
         choices=("plan", "apply", "render"),

@@ -16,7 +16,7 @@ from worker.jobs.trace.text import document, lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the command's options."""
     parser.add_argument(
         "id",
         metavar="ID",

@@ -73,7 +73,7 @@ def _sizes(settings: Settings) -> Finding:
 def _topics_of(
     client: AdminClient, trouble: ConnectionTrouble, deadline_seconds: float
 ) -> ClusterMetadata:
-    """Asked in short tries: between them one hears that the credentials were refused."""
+    """The topics, in short requests: between two of them the client reports refused credentials."""
     until = time.monotonic() + deadline_seconds
     while True:
         try:
@@ -134,7 +134,7 @@ def refuse_old(connection: KafkaConnection, topics: Sequence[str], since: int) -
 
 
 def require_existing(settings: Settings, topics: Iterable[str], deadline_seconds: float) -> None:
-    """Refuse to write to topics that are not there: a broker would be waited for in vain.
+    """Refuse to write to topics that do not exist: a producer would wait for them until its limit.
 
     Raises:
         DependencyUnavailable: some do not exist, each is named; or no broker answers.

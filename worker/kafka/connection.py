@@ -236,7 +236,7 @@ def client_offsets(commits: Iterable[Commit]) -> list[TopicPartition]:
 
 
 def passing(error: BaseException) -> bool:
-    """May the same call of a consumer succeed a moment later? Whatever is not refused for good."""
+    """May the same call of a consumer succeed a moment later? Yes, for all but `FOR_GOOD`."""
     if not isinstance(error, KafkaException):
         return False
     cause = error.args[0]

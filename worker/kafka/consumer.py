@@ -186,7 +186,7 @@ class Consumer:
         return records, ends
 
     def _note(self, error: KafkaError) -> None:
-        """Stop for what will not pass by itself; the client retries the rest."""
+        """Raise what will not pass by itself; after anything else the client tries again."""
         if error.code() in NOT_ALLOWED:
             raise not_allowed("reading the input topics", error)
         if error.fatal() or error.code() in FOR_GOOD:
@@ -268,7 +268,10 @@ class Consumer:
         self._commit(commits)
 
     def try_commit(self, commits: Sequence[Commit]) -> bool:
-        """For a group whose work is in no topic. False: the group is changing, and took nothing."""
+        """Commit outside any transaction, for a group that writes to no topic.
+
+        False: the group is changing, and nothing was committed.
+        """
         try:
             return bool(self._patiently(self._commit_unless_moving, commits))
         except KafkaException as error:

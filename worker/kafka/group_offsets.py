@@ -159,7 +159,7 @@ class GroupOffsets:
         return GroupLook(committed, {partition: high for partition, (_, high) in marks.items()})
 
     def _must_pass(self, error: KafkaException) -> None:
-        """The broker does not give the offsets: for now, or it is raised."""
+        """Raise an error that will not pass; after another one the offsets are requested again."""
         if not passing(error):
             raise self._connection.unreachable("asking for committed offsets", error) from None
         _log.warning("kafka_offsets_unknown", error=error.args[0].name())

@@ -285,9 +285,10 @@ class TransactionalProducer:
         raise Unsettled(cause.name()) from None
 
     def _count_renewal(self, cause: KafkaError) -> None:
-        """A transaction that took too long, for one, makes the broker refuse this producer.
+        """Allow a new producer, but not `RENEWALS_MAX` of them within `RENEWALS_SECONDS`.
 
-        Or a call never returned: then its thread keeps the old one, which the new one fences.
+        The broker refuses one whose transaction took too long. Where a call never returned, its
+        thread keeps the old producer, which the new one fences.
         """
         now = time.monotonic()
         self._renewals = [at for at in self._renewals if now - at < RENEWALS_SECONDS]

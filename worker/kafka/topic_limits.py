@@ -1,7 +1,4 @@
-"""The largest record that each written topic takes, by the broker and the producer's settings.
-
-And how far from now its time may be.
-"""
+"""How large a record each written topic takes, and how far from now its time may be."""
 
 from __future__ import annotations
 

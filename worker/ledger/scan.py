@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from worker.core.ports import Ledger
 from worker.core.wire import Account, AccountFilter, QueryFilter, Transfer
@@ -11,16 +11,7 @@ from worker.core.wire import Account, AccountFilter, QueryFilter, Transfer
 TIMESTAMP_MAX: Final = (1 << 63) - 1
 
 
-class Timed(Protocol):
-    """What has a ledger timestamp."""
-
-    @property
-    def timestamp(self) -> int:
-        """Nanoseconds since 1970, unique in the ledger."""
-        ...
-
-
-Row = TypeVar("Row", bound=Timed)
+Row = TypeVar("Row", Account, Transfer)
 
 
 def all_accounts(ledger: Ledger, *, code: int = 0, start_ns: int = 0) -> Iterator[Account]:

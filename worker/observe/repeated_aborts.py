@@ -9,19 +9,22 @@ STUCK_AFTER: Final = 3
 
 
 class RepeatedAborts:
-    """count: the latest aborts that had the same reason; 0 after a commit."""
+    """Counts the latest aborts that had the same reason.
+
+    count: 0 after a commit.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._reason = ""
 
     def aborted(self, reason: str) -> None:
-        """One more."""
+        """Count one more."""
         self.count = self.count + 1 if reason == self._reason else 1
         self._reason = reason
 
     def committed(self) -> None:
-        """Records have their outcome: whatever it was has passed."""
+        """Start over: a transaction was committed."""
         self.count, self._reason = 0, ""
 
     @property

@@ -78,7 +78,7 @@ class CatchingUp:
             self._outage = True
 
     def step(self, mine: Collection[TopicPartition], now: float) -> bool:
-        """One round; True: everything in hand is to be read anew, because others may have older.
+        """One round; True: everything in flight is to be read anew, because others may have older.
 
         mine: the input partitions of this worker. now: seconds of a clock that never goes back.
         """

@@ -10,7 +10,7 @@ from typing import Final
 from worker.core.ports import GroupMember, Polled, TopicPartition
 from worker.stages.batch import Limits
 from worker.stages.catching_up import CatchingUp, HandOver
-from worker.stages.in_hand import InHand
+from worker.stages.in_flight import InFlight
 from worker.stages.partitions import InputTopic, Partitions
 from worker.stages.time_order import Patience, TimeOrder
 
@@ -72,7 +72,7 @@ class Intake:
         partitions: Partitions,
         order: TimeOrder,
         catching_up: CatchingUp,
-        in_hand: InHand,
+        in_flight: InFlight,
         now: Callable[[], float],
     ) -> None:
         self._order = order
@@ -80,7 +80,7 @@ class Intake:
         self._inputs = inputs
         self._source = source
         self._partitions = partitions
-        self._in_hand = in_hand
+        self._in_flight = in_flight
         self._now = now
         self._reading = Reading.TAKING
         self._paused_at = 0.0
@@ -92,10 +92,10 @@ class Intake:
 
     def poll(self) -> Polled:
         """What the next batch has room for; while it is full, nothing but the group's news."""
-        if not self._in_hand.filling.full:
+        if not self._in_flight.filling.full:
             self._take()
             return self._records()
-        if not self._in_hand.wait(SLOW_LEDGER_SECONDS):
+        if not self._in_flight.wait(SLOW_LEDGER_SECONDS):
             self._pause()
         return NOTHING if self.taking else self._source.poll(records_max=1, timeout_seconds=0)
 
@@ -131,7 +131,7 @@ class Intake:
         if self.room:
             polled = self._source.poll(records_max=wanted, timeout_seconds=patience)
         if not polled.records:
-            self._in_hand.wait(BUSY_SECONDS)
+            self._in_flight.wait(BUSY_SECONDS)
         return polled
 
     @property
@@ -144,22 +144,24 @@ class Intake:
     @property
     def room(self) -> int:
         """How many records may be taken now."""
-        if self._in_hand.filling.full:
+        if self._in_flight.filling.full:
             return 0
-        room = self._in_hand.filling.room
+        room = self._in_flight.filling.room
         if not self._inputs.events_limit:
             return room
-        left = self._inputs.events_limit - self._in_hand.settled - len(list(self._in_hand.items()))
+        left = (
+            self._inputs.events_limit - self._in_flight.settled - len(list(self._in_flight.items()))
+        )
         return max(0, min(room, left))
 
     def _patience(self) -> float:
         """How many seconds a poll may wait for a record."""
-        if self._in_hand.posting is not None or self._order.ready:
+        if self._in_flight.posting is not None or self._order.ready:
             return 0.0
         if self._partitions.waits_for_ledger:
             return BUSY_SECONDS
-        if self._in_hand.filling.items:
-            left = self._in_hand.filling_since + self._inputs.linger_seconds - self._now()
+        if self._in_flight.filling.items:
+            left = self._in_flight.filling_since + self._inputs.linger_seconds - self._now()
             return min(max(left, 0.0), IDLE_SECONDS)
         return OPENING_SECONDS if self._partitions.opening else IDLE_SECONDS
 

@@ -169,7 +169,7 @@ class Partitions:
         """After a failed transaction: every partition opens anew, where the group says.
 
         Whether it was written or not, the group knows; what is in memory may be older. items: what
-        is in hand, and must come again if it has no outcome. waiting: the first of each partition
+        is in flight, and must come again if it has no outcome. waiting: the first of each partition
         that was read and is in no batch.
         """
         self._openings.forget_newest()

@@ -1,4 +1,4 @@
-"""Two batches in hand: one fills while the ledger works on the other, which then is announced.
+"""Two batches in flight: one fills while the ledger works on the other, which then is announced.
 
 A record that was read is in one of three states until its outcome is committed: filling, posting,
 announcing. Each way from one to the next is a method here.
@@ -26,7 +26,7 @@ class PostingBatch:
     since: float
 
 
-class InHand:
+class InFlight:
     """Everything that was read and has no committed outcome.
 
     filling: what the next request takes from.
