@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from worker import __version__
@@ -42,6 +43,12 @@ from worker.jobs.reconcile.sources import (
 )
 from worker.jobs.reconcile.staging import Staging, open_staging
 from worker.jobs.reconcile.stripe_report import read_report
+from worker.jobs.reconcile.stripe_summary import (
+    SummaryLine,
+    compare_summary,
+    is_balance_summary,
+    read_summary,
+)
 from worker.jobs.reconcile.summary import stripe_balances, summarize
 from worker.jobs.reconcile.tables import REPORT
 from worker.jobs.reconcile.timing import (
@@ -79,9 +86,13 @@ def reconcile(
             require_settled_books(books.rulebook)
         if request.close_by:
             require_next(closed, *_ends(request), now_ns=time.time_ns())
+        summaries = _summary_lines(request, books)
         bank = read_statements(request.bank, books.rulebook) if request.bank else None
         staging, trial = _read(settings, request, manifests, books, database, progress)
         payouts, lines = _classify(database, request, books, staging, trial, closed)
+        compare_summary(
+            database, summaries, books.rulebook, lines, start_ms=request.start_ns // 1_000_000
+        )
         at_bank = _compare_bank(database, request, books, bank, trial, lines, closed)
         copied = _compare_copy(settings, database, books, trial) if request.copy else None
         name_currencies(database)
@@ -136,7 +147,7 @@ def _classify(  # noqa: PLR0913, PLR0917 - the sides and what they are held agai
     first_ns = oldest_timestamp(books.ledger)
     limits = {"first_ns": first_ns, "cut_ns": trial.as_of_ns, "late_ms": late_ms}
     classify(database, announced=announcements_were_read(staging, staging.taken), **limits)
-    payouts = compare_report(database, books.rulebook) if request.stripe_reports else None
+    payouts = compare_report(database, books.rulebook) if _itemized(request) else None
     start_ms, end_ms = request.start_ns // 1_000_000, request.end_ns // 1_000_000
     span = {"start_ms": start_ms, "end_ms": end_ms}
     before = _period_before(closed, request)
@@ -186,6 +197,22 @@ def _compare_bank(  # noqa: PLR0913, PLR0917 - the sides and what they are held 
     return compare_bank(database, bank, books.rulebook, lines, before.items if before else (), span)
 
 
+def _itemized(request: Comparison) -> list[Path]:
+    """Stripe's reports but for balance summaries."""
+    return [path for path in request.stripe_reports if not is_balance_summary(path)]
+
+
+def _summary_lines(request: Comparison, books: NamedLedger) -> list[SummaryLine]:
+    return [
+        line
+        for path in request.stripe_reports
+        if is_balance_summary(path)
+        for line in read_summary(
+            path, books.rulebook, start_ns=request.start_ns, end_ns=request.end_ns
+        )
+    ]
+
+
 def _ends(request: Comparison) -> tuple[int, int]:
     return request.start_ns, request.end_ns
 
@@ -223,7 +250,7 @@ def _read(  # noqa: PLR0913, PLR0917 - the sides, and where they go
     reach = Reach(least_reach(manifests))
     span = Period(request.start_ns // 1_000_000, request.end_ns // 1_000_000)
     staging = open_staging(database, settings, books, span=span, committed=reach.committed)
-    for path in request.stripe_reports:
+    for path in _itemized(request):
         stage_rows(database, "report_rows", REPORT, read_report(path, books.rulebook))
     if manifests:
         load_parts(database, staging, request.parts, manifests)

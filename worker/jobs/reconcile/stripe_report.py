@@ -66,7 +66,7 @@ def read_report(path: Path, rulebook: Rulebook) -> Iterator[ReportRow]:
     Raises:
         UsageError: the file cannot be read, is cut short, is no such report, or a row is wrong.
     """
-    text = _text(path)
+    text = report_text(path)
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         heading = next(rows, [])
@@ -92,7 +92,12 @@ def read_report(path: Path, rulebook: Rulebook) -> Iterator[ReportRow]:
         raise UsageError(f"{path} has a heading and no rows: a report of another time or account?")
 
 
-def _text(path: Path) -> str:
+def report_text(path: Path) -> str:
+    """The whole text of a report.
+
+    Raises:
+        UsageError: it cannot be read, or does not end with a whole line.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
