@@ -44,11 +44,13 @@ def _wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "rulebooks/*.yaml",
         "rulebooks/*.json",
         "rulebooks/*.lock",
+        "jobs/pages/*.css",
+        "jobs/pages/templates/*.html",
         "**/*.py",
     ],
 )
 def test_the_wheel_has_what_the_worker_reads(pattern: str, wheel: set[str]) -> None:
-    """Schemas and their history, topics, rulebook, its JSON Schema and lock, and every module."""
+    """Schemas and their history, topics, rulebook with schema and lock, pages, and every module."""
     here = {str(path.relative_to(ROOT)) for path in (ROOT / "worker").glob(pattern)}
     assert here
     assert here <= wheel

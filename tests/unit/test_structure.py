@@ -52,6 +52,8 @@ ROOMS: dict[str, str] = {
     "worker.jobs.status": "core config rulebooks ledger observe kafka jobs jobs.trace",
     "worker.jobs.sync": "core config rulebooks codecs ledger kafka",
     "worker.jobs.serve": "core ledger observe",
+    "worker.jobs.pages": "core config ledger kafka jobs jobs.reports jobs.serve jobs.status"
+    " jobs.trace",
     "worker.jobs.feed": "core config rulebooks codecs kafka observe jobs.serve",
     "worker.commands": "*",
     "worker.__main__": "commands",
@@ -257,13 +259,12 @@ def test_only_the_server_imports_its_framework() -> None:
     """
     libraries = ("fastapi", "uvicorn", "h11")
     importers = {name for library in libraries for name in importers_of(library)}
-    assert {room_of(name) for name in importers} == {"worker.jobs.serve"}
-    assert {room_of(name) for name in importers_of("starlette")} == {
-        "worker.jobs.serve",
-        "worker.jobs.feed",
-    }
+    pages = "worker.jobs.pages"
+    assert {room_of(name) for name in importers} == {"worker.jobs.serve", pages}
+    rooms = {"worker.jobs.serve", "worker.jobs.feed", pages}
+    assert {room_of(name) for name in importers_of("starlette")} == rooms
     outside = importers_of("worker.jobs.serve") - {"worker.commands.serve"}
-    assert {room_of(name) for name in outside} == {"worker.jobs.serve", "worker.jobs.feed"}
+    assert {room_of(name) for name in outside} == rooms
     assert importers_of("worker.jobs.feed.webhooks") == {"worker.commands.feed"}
 
 

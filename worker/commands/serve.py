@@ -1,4 +1,4 @@
-"""`serve`: live balances over HTTP, read-only; beyond this machine only with a token."""
+"""`serve`: live balances for apps and pages for people, read-only; elsewhere only with a token."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from worker import __version__
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.optional import optional_packages
+from worker.core.ports import Ledger
 from worker.core.visible import without_credentials
 from worker.jobs.live.run import Stop, start_long_run
 from worker.jobs.serve.shared_lookups import SharedLookups
@@ -87,6 +88,9 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
         DependencyUnavailable: the ledger does not answer within `ledger.deadline_seconds`.
     """
     with optional_packages("serve", extra="serve"):
+        from worker.jobs.pages.access import Access  # noqa: PLC0415 - optional
+        from worker.jobs.pages.reading import PageReads  # noqa: PLC0415 - the same
+        from worker.jobs.pages.routes import pages_router  # noqa: PLC0415 - the same
         from worker.jobs.serve.api import application  # noqa: PLC0415 - optional
         from worker.jobs.serve.server import Server, is_loopback, listen  # noqa: PLC0415 - the same
     rulebook = load(settings.rulebook)
@@ -95,17 +99,24 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
     metrics.build(version=__version__, rulebook=rulebook.digest)
     with closing(listen(settings.serve.host, settings.serve.port)) as bound:
         tokens = _tokens(settings, loopback=is_loopback(bound))
-        with closing(_lookups(settings, metrics)) as lookups:
+        # Without a deadline: an outage is waited out on one request; readers have their own.
+        ledger = open_configured_ledger(settings.ledger, None)
+        with closing(_lookups(settings, ledger, metrics)) as lookups:
             metrics.ledger_waiting(lambda: lookups.waiting_seconds)
             asyncio.run(lookups.reach(settings.ledger.deadline_seconds))
-            app = application(rulebook=rulebook, lookups=lookups, tokens=tokens, metrics=metrics)
+            pages = pages_router(PageReads(settings, rulebook, ledger), Access(tokens))
+            app = application(
+                rulebook=rulebook,
+                lookups=lookups,
+                tokens=tokens,
+                metrics=metrics,
+                pages=pages if settings.serve.pages else None,
+            )
             with closing(Server(app, bound)) as server:
                 yield Serving(server, lookups)
 
 
-def _lookups(settings: Settings, metrics: ServeMetrics) -> SharedLookups:
-    """On a ledger without a deadline: an outage is waited out on one request; readers have one."""
-    ledger = open_configured_ledger(settings.ledger, None)
+def _lookups(settings: Settings, ledger: Ledger, metrics: ServeMetrics) -> SharedLookups:
     return SharedLookups(
         ledger, deadline_seconds=settings.serve.deadline_seconds, observe=metrics.lookup
     )

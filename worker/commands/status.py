@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from worker.commands.options import SINCE_DAYS, add_json, since_ms
+from worker.commands.options import add_json
 from worker.config.settings import load_settings
 from worker.jobs.progress import Progress
 from worker.jobs.status.run import status
 from worker.jobs.status.text import document, lines
 from worker.jobs.text_tables import write_result
+from worker.jobs.times import SINCE_DAYS, since_ms
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 
-from worker.commands.options import SINCE_DAYS, add_json, since_ms
+from worker.commands.options import add_json
 from worker.config.settings import load_settings
 from worker.jobs.progress import Progress
 from worker.jobs.text_tables import write_result
+from worker.jobs.times import SINCE_DAYS, since_ms
 from worker.jobs.trace.run import open_tracing
 from worker.jobs.trace.text import document, lines
 

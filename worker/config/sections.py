@@ -220,6 +220,10 @@ class ServeSettings(Section):
     deadline_seconds: float = Field(default=2, gt=0, le=60, allow_inf_nan=False)
     """Seconds without an answer of the ledger after which `serve` answers 503."""
 
+    pages: bool = True
+    """Whether `serve` also shows pages for people: what became of an id, accounts, the group's
+    status; they let in whoever has a token."""
+
 
 class EventSettings(Section):
     """Whose money may enter the books."""

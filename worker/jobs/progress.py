@@ -42,8 +42,12 @@ class Progress:
     ) -> Iterator[Item]:
         """The items.
 
+        label: empty shows nothing.
         total: how many there may be, 0 when nobody knows. size: as how many an item counts.
         """
+        if not label:
+            yield from items
+            return
         terminal = self._out.isatty()
         shown = self._bar(label, total) if terminal else self._log(label)
         every = REDRAW_SECONDS if terminal else self._log_seconds

@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from worker.core.errors import UsageError
-from worker.core.iso_times import MICROSECOND, NANOSECONDS
+from worker.core.iso_times import MICROSECOND, MILLISECOND, NANOSECONDS
+
+SINCE_DAYS: Final = 7
+"""How far back topics are read where nobody says it."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -53,3 +56,14 @@ def in_the_past(text: str, *, option: str, now_ns: int | None = None) -> int:
     if moment > (time.time_ns() if now_ns is None else now_ns):
         raise UsageError(f"{option} {text} lies in the future: the ledger cannot know that yet")
     return moment
+
+
+def since_ms(text: str | None, *, option: str = "--since") -> int:
+    """`--since` in milliseconds since 1970; where it is not given, `SINCE_DAYS` days ago.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    if text:
+        return nanoseconds(text, option=option) // MILLISECOND
+    return (time.time_ns() - SINCE_DAYS * 86_400 * NANOSECONDS) // MILLISECOND

@@ -14,7 +14,14 @@ from fastavro import reader
 
 from tests.jobs.reports.played import Played
 from worker.commands.cli import main
+from worker.config.settings import Settings
 from worker.core.money import major_units
+from worker.jobs.reports.balances import stored_accounts
+from worker.jobs.reports.statement import signed, statement
+from worker.ledger.books import NamedLedger
+from worker.ledger.embedded import EmbeddedLedger
+from worker.ledger.scan import account_transfers
+from worker.rulebooks.load import load
 
 pytestmark = pytest.mark.usefixtures("ledger_settings")
 OUTBOX = "ledger.transfers.posted"
@@ -289,3 +296,20 @@ def test_a_ledger_is_not_made_by_reading(
     assert main(["balances"]) == 2
     assert says in capsys.readouterr().err
     assert not Path("nowhere.ledger").exists()
+
+
+@pytest.mark.parametrize("name", ["stripe_unsettled", "processor_fees"])
+def test_an_opening_balance_is_the_same_from_either_end(name: str, day: Played) -> None:
+    """Summed from the account's beginning, or counted back from its balance of now."""
+    settings = Settings()
+    ledger = EmbeddedLedger(path=Path(day.ledger_file))
+    books = NamedLedger(ledger, load(settings.rulebook), settings)
+    account = max(stored_accounts(books, account=name, key=""), key=lambda each: each.debits_posted)
+    moves = list(account_transfers(ledger, account.id))
+    sources = set()
+    for number in range(1, len(moves), max(1, len(moves) // 7)):
+        made = statement(books, account, start_ns=moves[number].timestamp, end_ns=0)
+        assert made.opening == sum(signed(books, account, each) for each in moves[:number])
+        sources.add(made.source.split(":")[1].split()[0])
+    ledger.close()
+    assert sources == {"summed", "its"}

@@ -12,6 +12,9 @@ from functools import cache
 from http.client import HTTPConnection
 from threading import Event
 from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
 
 from worker.config.settings import PACKAGED_RULEBOOK
 from worker.core.errors import LedgerClosed
@@ -92,12 +95,24 @@ class Served:
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as client:
             return self.ask(client, path, method=method, **headers)
 
+    def post(self, path: str, fields: dict[str, str], **headers: str) -> Reply:
+        """One form, sent as a browser does."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as client:
+            headers["Content_Type"] = "application/x-www-form-urlencoded"
+            return self.ask(client, path, method="POST", body=urlencode(fields), **headers)
+
     def ask(
-        self, client: HTTPConnection, path: str, *, method: str = "GET", **headers: str
+        self,
+        client: HTTPConnection,
+        path: str,
+        *,
+        method: str = "GET",
+        body: str | None = None,
+        **headers: str,
     ) -> Reply:
         """One request on this connection."""
         named = {name.replace("_", "-"): text for name, text in headers.items()}
-        client.request(method, path, headers=named)
+        client.request(method, path, body=body, headers=named)
         answer = client.getresponse()
         got = {name.lower(): text for name, text in answer.getheaders()}
         return Reply(answer.status, got, answer.read())
@@ -114,13 +129,14 @@ class Served:
 
 
 @contextmanager
-def serve(
+def serve(  # noqa: PLR0913 - each is optional
     ledger: ReadLedger,
     *,
     rulebook: Rulebook | None = None,
     tokens: Tokens | None = None,
     deadline_seconds: float = PATIENCE_SECONDS,
     readers_max: int = READERS_MAX,
+    pages: APIRouter | None = None,
 ) -> Iterator[Served]:
     """A server on this ledger; it closes the ledger."""
     metrics = ServeMetrics()
@@ -138,6 +154,7 @@ def serve(
             lookups=lookups,
             tokens=tokens,
             metrics=metrics,
+            pages=pages,
         )
         with closing(Server(app, listen("127.0.0.1", 0))) as server:
             yield Served(server.port, lookups, metrics, server)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from worker.core.errors import UsageError
 from worker.core.ids import fact_tag
+from worker.jobs.trace.search import forms_of
 from worker.jobs.trace.target import parse_target, tags
 from worker.rulebooks.load import PACKAGED, load
 
@@ -28,6 +30,18 @@ def test_kinds(text: str, position: tuple[str, int, int] | None, transfer_id: in
     """A position, a transfer's id, or an id of any other kind."""
     found = parse_target(f" {text}\n")
     assert (found.text, found.position, found.transfer_id) == (text, position, transfer_id)
+
+
+def test_an_id_that_is_no_text() -> None:
+    """A shell can give bytes that are none; no record can have them."""
+    with pytest.raises(UsageError, match="not UTF-8"):
+        parse_target("evt_\udcff")
+
+
+def test_an_id_is_found_as_json_writes_it() -> None:
+    """Plain as in Avro, and with quotes, controls and other letters as JSON escapes them."""
+    assert forms_of("evt_1") == {b"evt_1"}
+    assert forms_of('é"') == {'é"'.encode(), rb"\u00e9\"", 'é\\"'.encode()}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from worker.core.errors import UsageError
 from worker.core.ids import account_id
 from worker.core.money import major_units
+from worker.core.own_side import own_figures
 from worker.core.wire import Account
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts
@@ -17,6 +18,7 @@ class ReportedBalance(NamedTuple):
     """One account's figures, in minor units.
 
     balance: positive on the side that it grows by.
+    available: what can still leave it; see `own_side`.
     """
 
     account: str
@@ -28,6 +30,7 @@ class ReportedBalance(NamedTuple):
     debits_pending: int
     credits_pending: int
     balance: int
+    available: int
 
     def fields(self) -> dict[str, str | int]:
         """For JSON: amounts as decimal strings in major units."""
@@ -40,13 +43,13 @@ class ReportedBalance(NamedTuple):
         }
 
 
-AMOUNTS = ("debits", "credits", "debits_pending", "credits_pending", "balance")
+AMOUNTS = ("debits", "credits", "debits_pending", "credits_pending", "balance", "available")
 
 
 def balance_of(books: NamedLedger, account: Account) -> ReportedBalance:
     """An account that the ledger holds, named and netted."""
     named = books.name(account)
-    net = account.credits_posted - account.debits_posted
+    own = own_figures(account, debit_normal=books.debit_normal(named.name))
     currency, scale = books.currency(account.ledger)
     return ReportedBalance(
         account=named.name,
@@ -57,7 +60,8 @@ def balance_of(books: NamedLedger, account: Account) -> ReportedBalance:
         credits=account.credits_posted,
         debits_pending=account.debits_pending,
         credits_pending=account.credits_pending,
-        balance=-net if books.debit_normal(named.name) else net,
+        balance=own.posted,
+        available=own.available,
     )
 
 

@@ -1,7 +1,8 @@
 """A statement: one account's opening balance, every transfer, its closing balance.
 
-The opening balance comes from the ledger's history where the account keeps one, else it is the sum
-of every earlier transfer; the statement says which.
+The opening balance comes from the ledger's history where the account keeps one. Else it is the sum
+of every earlier transfer, or the balance now less every later one, whichever are likely fewer; the
+statement says which.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from typing import Any, Final, NamedTuple
 from worker.core.ids import hex_id
 from worker.core.iso_times import iso_time
 from worker.core.money import major_units
-from worker.core.ports import RecordPosition
+from worker.core.own_side import own_side
+from worker.core.plural import count_of
+from worker.core.ports import RecordPosition, newest_timestamp
 from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, kind_of
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import account_transfers
 
 NAMED_TOGETHER: Final = 1000
+QUIET_TRIES: Final = 5
+"""How often a balance of now is read until nothing was posted around the reading."""
 
 
 class StatementLine(NamedTuple):
@@ -121,12 +126,44 @@ def _opening(books: NamedLedger, account: Account, start_ns: int) -> tuple[int, 
         found = books.ledger.account_balances(before)
         net = found[0].credits_posted - found[0].debits_posted if found else 0
         return _normal(books, account, net), "the ledger's history of the account"
+    newest = newest_timestamp(books.ledger)
+    if start_ns - account.timestamp > newest - start_ns:
+        found_now = _less_later(books, account, start_ns)
+        if found_now is not None:
+            return found_now
     earlier = 0
     total = 0
     for transfer in account_transfers(books.ledger, account.id, end_ns=start_ns):
         earlier += 1
         total += signed(books, account, transfer)
     return total, f"the account keeps no history: summed from {earlier:,} earlier transfers"
+
+
+def _less_later(books: NamedLedger, account: Account, start_ns: int) -> tuple[int, str] | None:
+    """The balance now less every transfer since then; None where money moves all the time."""
+    later = total = 0
+    low = start_ns
+    for _ in range(QUIET_TRIES):
+        for transfer in account_transfers(books.ledger, account.id, start_ns=low):
+            later += 1
+            total += signed(books, account, transfer)
+            low = transfer.timestamp + 1
+        (now,) = books.ledger.lookup_accounts([account.id])
+        if not books.ledger.account_transfers(
+            AccountFilter(account.id, timestamp_min=low, limit=1)
+        ):
+            balance = _normal(books, account, now.credits_posted - now.debits_posted)
+            words = f"its balance now, less {count_of(later, 'later transfer')}"
+            return balance - total, f"the account keeps no history: {words}"
+    return None
+
+
+def newest_start(books: NamedLedger, account: Account, *, end_ns: int, lines: int) -> int:
+    """From when on an account has so many transfers before `end_ns` (0: now); 0: all of them."""
+    last = end_ns - 1 if end_ns else 0
+    query = AccountFilter(account.id, timestamp_max=last, limit=lines, reversed=True)
+    found = books.ledger.account_transfers(query)
+    return found[-1].timestamp if len(found) == lines else 0
 
 
 def signed(books: NamedLedger, account: Account, transfer: Transfer) -> int:
@@ -138,4 +175,6 @@ def signed(books: NamedLedger, account: Account, transfer: Transfer) -> int:
 
 
 def _normal(books: NamedLedger, account: Account, net: int) -> int:
-    return -net if books.debit_normal(books.name(account).name) else net
+    debit_normal = books.debit_normal(books.name(account).name)
+    side = own_side(debit_normal=debit_normal, flags=account.flags)
+    return -net if side == "debit" else net

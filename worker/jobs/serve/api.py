@@ -121,11 +121,16 @@ Currency = Annotated[str, Depends(requested_currency)]
 
 
 def application(
-    *, rulebook: Rulebook, lookups: SharedLookups, tokens: Tokens | None, metrics: ServeMetrics
+    *,
+    rulebook: Rulebook,
+    lookups: SharedLookups,
+    tokens: Tokens | None,
+    metrics: ServeMetrics,
+    pages: APIRouter | None = None,
 ) -> FastAPI:
-    """The whole server as one ASGI application. tokens: None lets everybody in.
+    """The whole server as one ASGI application.
 
-    Pages for people belong here as one more router behind `_token_check`.
+    tokens: None lets everybody in. pages: for people, where there are some.
     """
     register_url_convertor("segment", _Segment())
     app = FastAPI(
@@ -147,6 +152,8 @@ def application(
     app.add_middleware(Middleware, metrics=metrics)
     app.include_router(_accounts(rulebook, lookups), dependencies=[Depends(_token_check(tokens))])
     app.include_router(_probes(app, lookups, tokens, metrics))
+    if pages is not None:
+        app.include_router(pages)
     return app
 
 

@@ -1,29 +1,16 @@
-"""An account's figures for the app: posted, pending, available.
-
-`available` is never more than the ledger would let leave the account. An account's own side is the
-one that its limit flag protects, else its type's: credits for a wallet, debits for a bank. For a
-wallet that took 100 in, spent 30, and has 20 reserved for a withdrawal:
-
-| figure    | is                                                           | the wallet |
-|-----------|--------------------------------------------------------------|------------|
-| posted    | own side posted, less the other side posted                  | 70         |
-| pending   | the other side's pending: reserved to leave and not yet gone | 20         |
-| available | posted less pending; 0 when the account is closed            | 50         |
-"""
+"""An account's figures for the app, as `own_side` has them: posted, pending, available."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.core.ids import hex_id
 from worker.core.money import Currency
+from worker.core.own_side import BY_CREDITS, BY_DEBITS, own_figures
 from worker.core.rulebook import AccountType, DeclaredAccount, Side
 from worker.core.wire import Account, AccountFlags
-
-BY_CREDITS: Final = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
-BY_DEBITS: Final = AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS
 
 # Amounts are decimal strings of minor units, because JSON's numbers are doubles in most languages:
 # exact to 2^53, and the ledger counts to 2^128.
@@ -73,13 +60,6 @@ class Balance(BaseModel):
     credits_pending: Total
 
 
-def own_side(declared: DeclaredAccount, flags: int) -> Side:
-    """The side that the account grows by. A limit comes before the type: the ledger keeps it."""
-    if flags & BY_CREDITS:
-        return "credit"
-    return "debit" if flags & BY_DEBITS or declared.debit_normal else "credit"
-
-
 def limit(flags: int) -> Limit | None:
     """What the ledger refuses on this account; None: it lets any amount leave."""
     if flags & BY_CREDITS:
@@ -101,26 +81,21 @@ def balance(
     those that it will be made with.
     """
     flags = stored.flags if stored else declared.flags
-    figures = stored or Account()
-    side = own_side(declared, flags)
-    posted = figures.credits_posted - figures.debits_posted
-    pending = figures.debits_pending
-    if side == "debit":
-        posted, pending = -posted, figures.credits_pending
-    closed = bool(flags & AccountFlags.CLOSED)
+    figures = stored or Account(flags=flags)
+    own = own_figures(figures, debit_normal=declared.debit_normal)
     return Balance(
         account=declared.name,
         key=key,
         currency=currency.name,
         scale=currency.scale,
-        posted=str(posted),
-        pending=str(pending),
-        available="0" if closed else str(posted - pending),
+        posted=str(own.posted),
+        pending=str(own.pending),
+        available=str(own.available),
         type=declared.type,
-        side=side,
+        side=own.side,
         limit=limit(flags),
         exists=stored is not None,
-        closed=closed,
+        closed=bool(flags & AccountFlags.CLOSED),
         ledger=currency.ledger,
         account_id=hex_id(account_id),
         debits_posted=str(figures.debits_posted),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from threading import Thread
+from functools import partial
 from typing import Final, Protocol
 
 from worker.core.errors import DependencyUnavailable, LedgerClosed
 from worker.core.wire import Account
+from worker.jobs.serve.threads import in_thread
 
 READERS_MAX: Final = 256
 """Readers that wait at once, and so the accounts of one request; one more is refused."""
@@ -144,7 +144,8 @@ class SharedLookups:
             wanted, self._wanted, self._next = list(self._wanted), {}, None
             self._since = time.monotonic()
             try:
-                stored = await asyncio.wrap_future(_in_thread(self._ledger.lookup_accounts, wanted))
+                look_up = partial(self._ledger.lookup_accounts, wanted)
+                stored = await asyncio.wrap_future(in_thread(look_up, name="lookups"))
                 found = {account.id: account for account in stored}
             except Exception as error:
                 self.failure = None if self._closed else error
@@ -158,20 +159,3 @@ class SharedLookups:
 def _read(request: asyncio.Task[Accounts]) -> None:
     """Python complains of an exception that nobody reads."""
     request.cancelled() or request.exception()
-
-
-def _in_thread(
-    look_up: Callable[[Sequence[int]], list[Account]], ids: Sequence[int]
-) -> Future[list[Account]]:
-    """In a thread that nobody waits for at exit, because the ledger may be silent for ever."""
-    answer: Future[list[Account]] = Future()
-    answer.set_running_or_notify_cancel()
-
-    def call() -> None:
-        try:
-            answer.set_result(look_up(ids))
-        except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
-            answer.set_exception(error)
-
-    Thread(target=call, name="lookups", daemon=True).start()
-    return answer

@@ -66,13 +66,22 @@ class Tokens:
         Raises:
             TokensUnreadable: the file cannot be read now.
         """
-        if why := self.problem:
-            raise TokensUnreadable(why)
-        digest = sha256(given.encode("utf-8", "surrogatepass")).digest()
+        digest = digest_of(given)
         found = False
-        for known in self._content.digests:  # never leaves early: that would tell which token it is
+        for known in self.digests:  # never leaves early: that would tell which token it is
             found |= hmac.compare_digest(known, digest)
         return found
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """SHA-256 of every token.
+
+        Raises:
+            TokensUnreadable: the file cannot be read now.
+        """
+        if why := self.problem:
+            raise TokensUnreadable(why)
+        return self._content.digests
 
     @property
     def problem(self) -> str:
@@ -100,6 +109,11 @@ class Tokens:
             return _Content(None, (), f"cannot be read: {error.strerror}")
 
 
+def digest_of(token: str) -> bytes:
+    """SHA-256 of a token, as it is kept."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
 def _read(path: Path, stamp: tuple[int, ...]) -> _Content:
     """`#` begins a comment line."""
     with path.open("rb") as file:
@@ -116,4 +130,4 @@ def _read(path: Path, stamp: tuple[int, ...]) -> _Content:
         return _Content(stamp, (), f"holds no token: put one on a line {MAKE_ONE}")
     if len(tokens) > TOKENS_MAX:
         return _Content(stamp, (), f"holds more than {TOKENS_MAX} tokens")
-    return _Content(stamp, tuple(sha256(token.encode()).digest() for token in tokens.values()), "")
+    return _Content(stamp, tuple(map(digest_of, tokens.values())), "")

@@ -95,22 +95,34 @@ def status(settings: Settings, *, since_ms: int, progress: Progress) -> Status:
         DependencyUnavailable: Kafka or the ledger did not answer in time.
     """
     require_running_broker(settings, lacks="has no group")
-    as_of_ns = time.time_ns()
     with open_named_ledger(settings) as books, open_topic_reader(settings) as reader:
-        search = TopicSearch(settings, reader, progress)
-        letters = [letter for letter, _ in search.letters(since_ms=since_ms)]
-        return Status(
-            as_of_ns=as_of_ns,
-            since_ms=since_ms,
-            group=group_state(connection_of(settings), settings.kafka.group_id),
-            lags=tuple(_lags(settings, search, reader)),
-            waiting=tuple(_waiting(letters)),
-            refused=tuple(_refused(letters)),
-            newest=_newest(books),
-            digest=books.rulebook.digest,
-            lock=read_lock(lock_path(settings.rulebook)),
-            missing=tuple(search.missing),
-        )
+        return status_of(settings, books, reader, since_ms=since_ms, progress=progress)
+
+
+def status_of(
+    settings: Settings,
+    books: NamedLedger,
+    reader: TopicReader,
+    *,
+    since_ms: int,
+    progress: Progress,
+) -> Status:
+    """The same on a ledger and topics that are open already."""
+    as_of_ns = time.time_ns()
+    search = TopicSearch(settings, reader, progress)
+    letters = [letter for letter, _ in search.letters(since_ms=since_ms)]
+    return Status(
+        as_of_ns=as_of_ns,
+        since_ms=since_ms,
+        group=group_state(connection_of(settings), settings.kafka.group_id),
+        lags=tuple(_lags(settings, search, reader)),
+        waiting=tuple(_waiting(letters)),
+        refused=tuple(_refused(letters)),
+        newest=_newest(books),
+        digest=books.rulebook.digest,
+        lock=read_lock(lock_path(settings.rulebook)),
+        missing=tuple(search.missing),
+    )
 
 
 def _lags(settings: Settings, search: TopicSearch, reader: TopicReader) -> Iterable[TopicLag]:

@@ -26,7 +26,7 @@ def lines(found: Status) -> Iterator[str | Styled]:
     yield Styled(f"group {group.group}: {state}, {count}", style)
     for member in group.members:
         name = member.instance_id or member.client_id
-        yield f"  {name} at {member.host.strip('/')}: {_partitions(member) or 'no partition'}"
+        yield f"  {name} at {member.host.strip('/')}: {member_partitions(member) or 'no partition'}"
     yield from _section("lag", _lag(found))
     yield from _section("parked now", _waiting(found))
     since = iso_millisecond(found.since_ms)
@@ -36,7 +36,8 @@ def lines(found: Status) -> Iterator[str | Styled]:
     yield from (Styled(f"the topic {topic} does not exist", BAD) for topic in found.missing)
 
 
-def _partitions(member: MemberState) -> str:
+def member_partitions(member: MemberState) -> str:
+    """What a member has, as ranges."""
     return partition_ranges([f"{topic}/{number}" for topic, number in member.partitions])
 
 

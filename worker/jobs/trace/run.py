@@ -29,12 +29,12 @@ from worker.jobs.reconcile.stripe_side import (
 from worker.jobs.trace.found import Trace, TracedRecord, TracedTransfer
 from worker.jobs.trace.judge import Judge, TranslatedRecord
 from worker.jobs.trace.open_items import open_items, without_settlement
-from worker.jobs.trace.search import Letter, TopicSearch
+from worker.jobs.trace.search import Letter, TopicSearch, forms_of
 from worker.jobs.trace.sentence import sentence
 from worker.jobs.trace.target import Target, parse_target, tags
 from worker.kafka.connection import require_running_broker
 from worker.kafka.registry import open_decoder
-from worker.kafka.topic_reader import open_topic_reader
+from worker.kafka.topic_reader import TopicReader, open_topic_reader
 from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.stages.decode import EventReader
 
@@ -76,10 +76,17 @@ def open_tracing(
         open_named_ledger(settings, groups=groups) as books,
         open_topic_reader(settings) as reader,
     ):
-        translator = translator_of(settings, books.rulebook, booked=True)
-        events = EventReader(open_decoder(settings), translator, settings.topics.inputs)
-        judge = Judge(books, translator, events)
-        yield Tracing(settings, books, judge, TopicSearch(settings, reader, progress))
+        yield tracing_of(settings, books, reader, progress=progress)
+
+
+def tracing_of(
+    settings: Settings, books: NamedLedger, reader: TopicReader, *, progress: Progress
+) -> Tracing:
+    """The same on a ledger and topics that are open already."""
+    translator = translator_of(settings, books.rulebook, booked=True)
+    events = EventReader(open_decoder(settings), translator, settings.topics.inputs)
+    judge = Judge(books, translator, events)
+    return Tracing(settings, books, judge, TopicSearch(settings, reader, progress))
 
 
 class Tracing:
@@ -256,9 +263,10 @@ class Tracing:
         ids = {target.text, *(each.event.id for each in translated.values() if each.event)}
         times = filter(None, (timestamp_ms(each.record) for each in translated.values()))
         found: dict[RecordPosition, list[Letter]] = defaultdict(list)
+        forms = forms_of(target.text)
         for letter, record in self._search.letters(since_ms=min([since_ms, *times])):
             value = record.value() or b""
-            named = letter.event_id in ids or target.text.encode() in value
+            named = letter.event_id in ids or any(form in value for form in forms)
             if letter.about in translated or named:
                 found[letter.about].append(letter)
         for several in found.values():

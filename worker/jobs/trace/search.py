@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
@@ -86,7 +87,7 @@ class TopicSearch:
         self, texts: Iterable[str], *, since_ms: int, topics: Sequence[str]
     ) -> Iterator[Record]:
         """Records of these topics, from a time on, whose key or value contains one of the texts."""
-        wanted = [text.encode() for text in texts]
+        wanted = [form for text in texts for form in forms_of(text)]
         for record in self._records(topics, "input records", start_ms=since_ms):
             value, key = record.value() or b"", record.key() or b""
             if any(each in value or each in key for each in wanted):
@@ -170,7 +171,13 @@ class TopicSearch:
         }
         records = self._reader.read(ranges)
         total = sum(max(each.end - each.start, 0) for each in ranges.values())
-        return self._progress.over(records, label, total=total) if label else records
+        return self._progress.over(records, label, total=total)
+
+
+def forms_of(text: str) -> set[bytes]:
+    """A text as records have it: plain in Avro, and in JSON with what that escapes."""
+    escaped = (json.dumps(text, ensure_ascii=each)[1:-1] for each in (True, False))
+    return {form.encode() for form in (text, *escaped)}
 
 
 def _transfer_id(record: Record) -> str:

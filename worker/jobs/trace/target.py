@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from worker.core.errors import UsageError
 from worker.core.ids import event_key, fact_key, fact_tag
 from worker.core.ports import RecordPosition
 from worker.core.rulebook import Rulebook
@@ -30,8 +31,16 @@ class Target(NamedTuple):
 
 
 def parse_target(text: str) -> Target:
-    """What an argument of the command line names."""
+    """What an argument of the command line names.
+
+    Raises:
+        UsageError: it is not UTF-8.
+    """
     text = text.strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the id is not UTF-8, so no record has it") from None
     found = POSITION.fullmatch(text)
     position = RecordPosition(found[1], int(found[2]), int(found[3])) if found else None
     return Target(text, position, int(text, 16) if HEX_ID.fullmatch(text.lower()) else None)
