@@ -17,7 +17,7 @@ from worker.stages.decode import EventReader
 
 TOPIC = ("stripe.payments", 0)
 IGNORED = {"id": "e", "type": "customer.created", "created": 1, "data": {"object": {}}}
-WRAPPED = {"detail": IGNORED, "source": "aws.partner/stripe.com"}
+WRAPPED = {"detail": IGNORED, "detail-type": "x", "source": "aws.partner/stripe.com"}
 
 
 def records(ignored: int, wrapped: int, broken: int) -> list[FakeRecord]:
@@ -31,6 +31,7 @@ MIXES = [
     (4,       0,      0,      True,  "of the newest 4: 4 ignored"),
     (2,       1,      1,      True,  "of the newest 4: 2 dead, 2 ignored"),
     (1,       3,      0,      False, "3 not_an_event: `id` is missing"),
+    (1,       3,      0,      False, "3 would fit in the rulebook's topics: payments: {…"),
     (1,       0,      3,      False, "3 undecodable: the value is a JSON list"),
     (0,       0,      0,      True,  "there are none yet"),
 ]  # fmt: skip

@@ -278,3 +278,44 @@ def _post_the_charge(addresses: str) -> None:
     ledger.create_accounts(b"".join(ref.row() for ref in chain.accounts()))
     ledger.create_transfers(pack_chain(chain, position=1, pending={}))
     ledger.close()
+
+
+def test_a_wrapped_record_is_read_under_the_role_that_unwraps_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of several roles, the one whose envelope fits; without any the line that would."""
+    wrapped = {"detail-type": "x", "source": "y", "detail": CHARGE}
+    found = explained(tmp_path, capsys, wrapped)
+    assert (found["outcome"], found["fits"]) == ("dead", "envelope: eventbridge")
+    rules = tmp_path / "rules.yaml"
+    topic = "  payments: {"
+    assert topic in PACKAGED.read_text()
+    bridge = PACKAGED.read_text().replace(topic, f"{topic}envelope: eventbridge, ", 1)
+    rules.write_text(bridge)
+    found = explained(tmp_path, capsys, wrapped, "--rulebook", str(rules))
+    assert (found["outcome"], found["role"]) == ("posts", "payments")
+    assert run(tmp_path, CHARGE, "--rulebook", str(rules)) == 0
+    printed = capsys.readouterr().out
+    assert "it would fit this entry of its topic in the rulebook: envelope: stripe" in printed
+
+
+FITS = [
+    # the event                                  the entry
+    (changed(amount="1250"), "envelope: stripe, lenient: true"),
+    (changed(amount=-1), ""),
+    ({"body": json.dumps(CHARGE)}, "envelope: {path: body, text: true}"),
+    ({"body": json.dumps(changed(currency="USD"))}, "envelope: {path: body, text: true}, lenient"),
+    (CHARGE["data"]["object"] | {"object": "charge"}, "envelope: object"),
+    ("\x01bytes", ""),
+]
+
+
+@pytest.mark.parametrize(("event", "entry"), FITS)
+def test_what_would_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], event: object, entry: str
+) -> None:
+    """A dead letter that an entry of the rulebook would have saved says which; others say none."""
+    found = explained(tmp_path, capsys, event, "--role", "payments")
+    assert found["outcome"] == "dead"
+    assert found["fits"].startswith(entry)
+    assert bool(found["fits"]) is bool(entry)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.unit.books import Books
 from tests.unit.stripe_life import Life, live
-from worker.commands.explain import explain, only_role
+from worker.commands.explain import explain
 from worker.core.chain import Chain
 from worker.core.event import Event
+from worker.core.matching import carries
 from worker.rulebooks.load import PACKAGED, load
 
 RULEBOOK = load(PACKAGED)
@@ -111,7 +112,7 @@ def test_every_event_means_the_same_twice(seed: int) -> None:
     posting = 0
     for kind, about, more in live(seed, facts=20).told:
         event = books.event(kind, about, data=more)
-        role = only_role(RULEBOOK, event)
+        (role,) = (name for name, topic in RULEBOOK.topics.items() if carries(topic, event.type))
         first, second = (books.translator.translate(event, role=role) for _ in range(2))
         assert type(first) is type(second)
         if isinstance(first, Chain) and isinstance(second, Chain):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from worker.codecs.decode import event_of
-from worker.codecs.envelopes import PRESET_UNWRAPPERS, AtPath, Unwrapper
+from worker.codecs.envelopes import unwrapper_of
 from worker.codecs.lenient import relaxed
 from worker.codecs.wrappers import WRAPPERS, is_bare_object
 from worker.core.event import Event
 from worker.core.ports import Headers
+from worker.core.topic_rule import Envelope, Preset, TopicRule
 
 DEPTH_MAX: Final = 4
 """How many names a path may have that is looked for."""
@@ -20,39 +21,49 @@ DEPTH_MAX: Final = 4
 FIELDS_MAX: Final = 1_000
 """How many fields of a record are looked at."""
 
-WITHOUT_KEYS: Final = ("cloudevents", "debezium", "debezium-outbox")
+WITHOUT_KEYS: Final[tuple[Preset, ...]] = ("cloudevents", "debezium", "debezium-outbox")
 """Presets that are tried on any record; the others where their wrapper's fields are there."""
 
 SIMPLE_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
-def fitting_envelope(content: Any, headers: Headers, topic: str) -> str:  # noqa: ANN401 - any JSON
-    """What to write for the topic in the rulebook; empty where nothing fits.
+class Fit(NamedTuple):
+    """What would make an event of a record.
+
+    envelope, lenient: to write in the topic's entry of the rulebook.
+    body: of the event; empty for a bare object, whose event nothing here names.
+    """
+
+    envelope: Envelope
+    lenient: bool
+    body: Mapping[str, Any]
+
+
+def fitting_envelope(content: Any, headers: Headers, topic: str) -> Fit | None:  # noqa: ANN401
+    """The first envelope that gives an event; None where none does.
 
     content: the decoded value.
     """
-    for said, unwrapper in _candidates(content):
-        body = unwrapper.body(content, headers, topic)
-        if isinstance(body, dict) and isinstance(event_of(body), Event):
-            return f"envelope: {said}"
-    for said, unwrapper in _candidates(content):
-        body = unwrapper.body(content, headers, topic)
-        if isinstance(body, dict) and isinstance(event_of(relaxed(body)), Event):
-            return f"envelope: {said}, lenient: true"
+    for lenient in (False, True):
+        for envelope in _candidates(content):
+            rule = TopicRule("", ("*",), envelope=envelope)
+            body = unwrapper_of(rule).body(content, headers, topic)
+            if isinstance(body, dict) and lenient:
+                body = relaxed(body)
+            if isinstance(body, dict) and isinstance(event_of(body), Event):
+                return Fit(envelope, lenient, body)
     bare = isinstance(content, dict) and is_bare_object(content)
-    return "envelope: object" if bare else ""
+    return Fit(Envelope("object"), lenient=False, body={}) if bare else None
 
 
-def _candidates(content: Any) -> Iterator[tuple[str, Unwrapper]]:  # noqa: ANN401 - any JSON
-    """What may stand for `envelope:`, and its unwrapper; the most usual first."""
-    for name in _presets(content):
-        yield name, PRESET_UNWRAPPERS[name]
+def _candidates(content: Any) -> Iterator[Envelope]:  # noqa: ANN401 - any JSON
+    """Every envelope that is tried, the most usual first."""
+    yield from map(Envelope, _presets(content))
     for path, text in _paths(content):
-        said = f"{{path: {'.'.join(path)}{', text: true' if text else ''}}}"
-        yield said, AtPath(path, text=text)
+        yield Envelope("", path, text=text)
 
 
-def _presets(content: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
+def _presets(content: Any) -> Iterator[Preset]:  # noqa: ANN401 - any JSON
     """The presets that may fit, the most usual first."""
     yield "stripe"
     first = content[0] if isinstance(content, list) and len(content) == 1 else content

@@ -13,6 +13,7 @@ import orjson
 
 from worker.codecs.decode import Decoder, event_of
 from worker.codecs.envelopes import Unwrapper, unwrapper_of
+from worker.codecs.fitting_envelope import Fit, fitting_envelope
 from worker.codecs.headers import headers_of
 from worker.codecs.lenient import relaxed
 from worker.codecs.parked import role_of
@@ -74,6 +75,15 @@ class RecordDecoder:
             unwrapper = self._wrapped.get(role)
             found.append(next(read) if unwrapper is None else self._event(unwrapper, record, role))
         return found
+
+    def shape(self, record: Record, role: str) -> Fit | None:
+        """What would make an event of a record; None where it is nothing that is known."""
+        content = self._decoder.content(record.value())
+        if isinstance(content, Dead):
+            return None
+        return fitting_envelope(
+            content, headers_of(record), self._topics.get(role) or record.topic()
+        )
 
     def set_aside(self, event: Event, record: Record, role: str, value: bytes) -> None:
         """Free the event's body; it is read again from the record when needed."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from worker.core.topic_rule import Preset
+
 
 class Wrapper(NamedTuple):
     """A wrapper as its producers document it.
@@ -22,7 +24,7 @@ class Wrapper(NamedTuple):
     name: str
     keys: frozenset[str]
     event: str
-    preset: str
+    preset: Preset
 
 
 WRAPPERS: Final = (

@@ -18,6 +18,7 @@ from worker.rulebooks.load import load
 from worker.stages.decode import EventReader
 
 REASONS_SHOWN: Final = 3
+SHAPES_SHOWN: Final = 2
 
 
 def sample(settings: Settings, records_max: int) -> Iterator[Finding]:
@@ -48,11 +49,13 @@ def verdict(topic: str, role: str, records: Iterable[Record], reader: EventReade
     """What becomes of these records of a topic, as the rulebook is now."""
     found: Counter[str] = Counter()
     dead: Counter[tuple[str, str]] = Counter()
+    fits: Counter[str] = Counter()
     for record in records:
         kind, why = _outcome(record, role, reader)
         found[kind] += 1
         if why is not None:
             dead[why.reason.value, why.detail] += 1
+            fits[reader.fitting(record, role)] += 1
     total, lost = sum(found.values()), found["dead"]
     name = f"records of {topic}"
     if not total:
@@ -61,6 +64,9 @@ def verdict(topic: str, role: str, records: Iterable[Record], reader: EventReade
     lines = [f"of the newest {total}: {counts}"]
     for (reason, detail), count in dead.most_common(REASONS_SHOWN):
         lines.append(f"{count} {reason}: {detail}")
+    del fits[""]
+    for shape, count in fits.most_common(SHAPES_SHOWN):
+        lines.append(f"{count} would fit in the rulebook's topics: {role}: {{…, {shape}}}")
     advice = "ledger-worker explain shows one of them; mend the rulebook or the producer"
     return Finding(
         name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 from worker.commands.explain_text import lines
 from worker.commands.options import add_json
 from worker.core.chain import AccountRef, Chain, Leg
-from worker.core.errors import UsageError, named_file
 from worker.core.event import Dead, Event, Skipped
 from worker.core.ids import hex_id
 from worker.core.iso_times import iso_second
-from worker.core.matching import carries
 from worker.core.money import major_units
 from worker.core.rulebook import Rulebook
 from worker.core.translate import Translator
@@ -32,7 +29,11 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("event", metavar="EVENT.json", help="the event's file, or - for stdin")
+    parser.add_argument(
+        "event",
+        metavar="EVENT.json",
+        help="the record's file, - for stdin, or topic/partition@offset of one in Kafka",
+    )
     parser.add_argument(
         "--rulebook", type=Path, metavar="FILE", help="instead of the one that is set"
     )
@@ -48,20 +49,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain one event; 0 whatever becomes of it."""
+    from worker.commands.explain_record import asked_record, read_record  # noqa: PLC0415 - the same
     from worker.config.settings import load_settings  # noqa: PLC0415 - keeps --help quick
     from worker.config.translator import translator_of  # noqa: PLC0415 - the same
     from worker.kafka.registry import open_decoder  # noqa: PLC0415 - the same
+    from worker.stages.decode import EventReader  # noqa: PLC0415 - the same
 
     settings = load_settings(getattr(arguments, "config", None))
     rulebook = load(arguments.rulebook or settings.rulebook)
-    event = open_decoder(settings).decode(_read(arguments.event))
+    translator = translator_of(settings, rulebook)
+    reader = EventReader(open_decoder(settings), translator, settings.topics.inputs)
+    asked = asked_record(arguments.event, settings)
+    event, role = read_record(asked, reader, rulebook, arguments.role)
     if isinstance(event, Dead):
         found = {"outcome": "dead", **_dead(event)}
     else:
-        role = arguments.role if arguments.role is not None else only_role(rulebook, event)
-        translator = translator_of(settings, rulebook)
         with _opened_ledger(settings, translator, wanted=arguments.balances) as ledger:
             found = explain(translator, event, role=role, attempt=arguments.attempt, ledger=ledger)
+    if found["outcome"] == "dead":
+        found["fits"] = reader.fitting(asked.record, role)
     write_result(found, lines(found), as_json=arguments.json, indent=2)
     return 0
 
@@ -129,26 +135,6 @@ def _show_balances(
             if ref is not None:
                 found = balance(rulebook, ref, accounts.get(ref.id), leg.currency)
                 shown[side]["balance"] = None if found is None else found._asdict()
-
-
-def only_role(rulebook: Rulebook, event: Event) -> str:
-    """The one role whose topic may carry the event's type.
-
-    Raises:
-        UsageError: when it is none or several.
-    """
-    roles = [role for role, topic in rulebook.topics.items() if carries(topic, event.type)]
-    if not rulebook.topics:
-        return ""
-    if len(roles) != 1:
-        said = f"{' and '.join(roles)} may" if roles else "no topic that the rulebook lists may"
-        raise UsageError(f"{said} carry this type: say --role")
-    return roles[0]
-
-
-def _read(name: str) -> bytes:
-    with named_file(name, "read"):
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
 
 
 def _dead(dead: Dead) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 def _outcome(found: dict[str, Any]) -> Iterator[str]:
     if found["outcome"] == "dead":
         yield f"dead letter, {found['reason']}: {found['detail']}"
+        if found.get("fits"):
+            yield f"  it would fit this entry of its topic in the rulebook: {found['fits']}"
     elif found["outcome"] == "ignored":
         yield f"ignored, by the entry {found['ignored_by']}"
     elif found["outcome"] != "posts":

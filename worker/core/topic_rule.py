@@ -34,6 +34,12 @@ class Envelope:
     path: tuple[str, ...] = ()
     text: bool = False
 
+    def __str__(self) -> str:
+        """As the rulebook writes it: `eventbridge`, `{path: body, text: true}`."""
+        if not self.path:
+            return self.preset
+        return f"{{path: {'.'.join(self.path)}{', text: true' if self.text else ''}}}"
+
 
 PLAIN: Final = Envelope()
 """No envelope: the record is the event."""
@@ -61,8 +67,18 @@ class TopicRule:
         return self.envelope == PLAIN and not self.lenient
 
     @property
+    def shape(self) -> str:
+        """What the rulebook says of its records' shape: `envelope: eventbridge, lenient: true`."""
+        return shape_of(self.envelope, lenient=self.lenient)
+
+    @property
     def only_type(self) -> str:
         """The one event type that it may carry; empty where there may be several."""
         if len(self.types) == 1 and "*" not in self.types[0]:
             return self.types[0]
         return ""
+
+
+def shape_of(envelope: Envelope, *, lenient: bool) -> str:
+    """The shape of records, as the rulebook's entry of a topic writes it."""
+    return f"envelope: {envelope}{', lenient: true' if lenient else ''}"

@@ -6,10 +6,11 @@ Every record gets an answer; what cannot be posted is a dead letter with its rea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from worker.codecs.decode import Decoder
+from worker.codecs.decode import Decoder, event_of
 from worker.codecs.headers import headers_of
+from worker.codecs.lenient import relaxed
 from worker.codecs.parked import earlier_positions, parked_at_ms, role_of
 from worker.codecs.partial_record import PartialRecord
 from worker.codecs.record_decoder import NO_TOPICS, RecordDecoder, roles_of
@@ -17,6 +18,7 @@ from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.event import ATTEMPT_MAX, Dead, Event, Reason, Skipped
 from worker.core.ports import Headers, Record
+from worker.core.topic_rule import PLAIN, shape_of
 from worker.core.translate import Translator
 from worker.stages.item import Item
 
@@ -103,6 +105,28 @@ class EventReader:
             detail = f"the header {ATTEMPT_HEADER} is not a whole number from 1 to {ATTEMPT_MAX}"
             return Dead(Reason.NOT_AN_EVENT, detail), 0
         return self._translator.translate(found, role=role), attempts
+
+    def fitting(self, record: Record, role: str) -> str:
+        """What the role's entry in the rulebook would have to say for a record that is dead.
+
+        Empty where nothing helps, or it says so already.
+        """
+        fit = self.records.shape(record, role)
+        if fit is None:
+            return ""
+        lenient = fit.lenient or self._helps(fit.body, role)
+        rule = self._translator.rulebook.topics.get(role)
+        shape = shape_of(fit.envelope, lenient=lenient)
+        return "" if shape == (rule.shape if rule else shape_of(PLAIN, lenient=False)) else shape
+
+    def _helps(self, body: Mapping[str, Any], role: str) -> bool:
+        """Is the event dead as it is, and not with `lenient: true`?"""
+        found = (event_of(body), event_of(relaxed(body)))
+        answers = [
+            each if isinstance(each, Dead) else self._translator.translate(each, role=role)
+            for each in found
+        ]
+        return isinstance(answers[0], Dead) and not isinstance(answers[1], Dead)
 
 
 def requested_attempt(headers: Headers) -> int | None:
