@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.contract.test_writer_schemas import payment_schema, written
+from tests.contract.payment_schema import payment_schema
+from tests.contract.test_writer_schemas import written
 from tests.servers.registry import TestRegistry, registry_server
 from worker.codecs.avro import frame
 from worker.codecs.decode import NOT_YET, Decoder

@@ -9,12 +9,17 @@ import base64
 import copy
 import json
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import pytest
-from fastavro import parse_schema, schemaless_writer
 
+from tests.contract.payment_schema import (
+    NAME,
+    framed,
+    object_fields,
+    payment_schema,
+    without_fields,
+)
 from tests.servers.apicurio import ApicurioRegistry, RegistryUnavailable, apicurio_registry
 from tests.servers.registry import TestRegistry, registry_server
 from worker.codecs.avro import frame, packaged_names
@@ -30,7 +35,6 @@ from worker.kafka.schema_rules import against_history, incompatible, schema_text
 from worker.rulebooks.load import load
 
 SUBJECT = "stripe.payments-value"
-NAME = "stripe_payment_event"
 
 CHARGE: dict[str, Any] = {
     "id": "evt_1",
@@ -55,31 +59,15 @@ CHARGE: dict[str, Any] = {
 }
 
 
-def object_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fields of `data.object`."""
-    body = next(one for one in schema["fields"] if one["name"] == "data")["type"]
-    fields: list[dict[str, Any]] = body["fields"][0]["type"]["fields"]
-    return fields
-
-
 def generations() -> list[dict[str, Any]]:
     """The schema before some fields came, as it is, and with one that is not known yet."""
-    current = json.loads(schema_text(NAME))
-    older, newer = copy.deepcopy(current), copy.deepcopy(current)
-    fields = object_fields(older)
-    fields[:] = [one for one in fields if one["name"] not in {"metadata", "reason", "automatic"}]
+    older = without_fields("metadata", "reason", "automatic")
+    current, newer = payment_schema(), payment_schema()
     object_fields(newer).insert(
         0,
         {"name": "receipt_number", "type": ["null", "string"], "default": None, "doc": "Its own."},
     )
     return [older, current, newer]
-
-
-def written(schema: dict[str, Any], schema_id: int) -> bytes:
-    stream = BytesIO(frame(schema_id))
-    stream.seek(5)
-    schemaless_writer(stream, parse_schema(schema, named_schemas={}), CHARGE)
-    return stream.getvalue()
 
 
 AnyRegistry = TestRegistry | ApicurioRegistry
@@ -155,7 +143,7 @@ def test_three_generations_on_one_topic_are_read_and_posted_alike(
     """Records of an older, the packaged and a newer generation become the same event and legs."""
     numbers = ids_of(server)
     values = [
-        written(generation, number)
+        framed(generation, CHARGE, number)
         for generation, number in zip(generations(), numbers, strict=True)
     ]
     decoder = Decoder(schema_ids(settings, registry), registry.reader)
@@ -180,7 +168,7 @@ def test_an_id_is_asked_for_once(own_server: TestRegistry, own_registry: Registr
     """However many records come, each schema id is one request; an unknown one too, for a while."""
     number = ids_of(own_server)[0]
     decoder = Decoder({}, own_registry.reader)
-    value = written(generations()[0], number)
+    value = framed(generations()[0], CHARGE, number)
     for _ in range(5):
         assert isinstance(decoder.decode(value), Event)
         found = decoder.decode(frame(999) + value[5:])
@@ -195,7 +183,7 @@ def test_a_registry_that_is_down_makes_no_dead_letter(
 ) -> None:
     """While the registry does not answer, decoding waits, and then says what is missing."""
     number = ids_of(own_server)[0]
-    value = written(generations()[0], number)
+    value = framed(generations()[0], CHARGE, number)
     own_server.down = True
     waited: list[str] = []
     own_registry._while_waiting = lambda: waited.append("waited")

@@ -5,20 +5,18 @@ from __future__ import annotations
 import copy
 import json
 import random
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastavro import parse_schema, schemaless_writer
 
+from tests.contract.payment_schema import framed, object_fields, payment_schema, without_fields
 from worker.codecs.avro import AvroUnreadable, frame
 from worker.codecs.decode import Decoder
 from worker.codecs.writer_schemas import RefusedBodies, event_reader, field_paths, parsed_writer
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event, Reason
 from worker.core.translate import Translator
-from worker.kafka.schema_rules import schema_text
 from worker.rulebooks.load import load
 
 CHARGE: dict[str, Any] = {
@@ -45,36 +43,14 @@ CHARGE: dict[str, Any] = {
 }
 
 
-def payment_schema() -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads(schema_text("stripe_payment_event"))
-    return schema
-
-
-def object_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fields of `data.object`."""
-    body = next(each for each in schema["fields"] if each["name"] == "data")["type"]
-    fields: list[dict[str, Any]] = body["fields"][0]["type"]["fields"]
-    return fields
-
-
 def written(schema: Any, record: Any = CHARGE, schema_id: int = 7) -> bytes:
-    stream = BytesIO()
-    stream.write(frame(schema_id))
-    schemaless_writer(stream, parse_schema(schema, named_schemas={}), record)
-    return stream.getvalue()
+    return framed(schema, record, schema_id)
 
 
 def decoded(schema: Any, record: Any = CHARGE) -> Event | Dead:
     """A record of this schema, as a worker with a registry reads it."""
     reader = event_reader(json.dumps(schema))
     return Decoder({}, lambda _: reader).decode(written(schema, record))
-
-
-def without(*names: str) -> dict[str, Any]:
-    schema = payment_schema()
-    fields = object_fields(schema)
-    fields[:] = [each for each in fields if each["name"] not in names]
-    return schema
 
 
 def test_fields_in_another_order_are_read_by_their_names() -> None:
@@ -97,7 +73,7 @@ def test_a_field_that_the_writers_schema_lacks_is_missing(tmp_path: Path) -> Non
     translator = Translator(load(book))
     nobody = copy.deepcopy(CHARGE)
     del nobody["data"]["object"]["customer"]
-    null, lacking = decoded(payment_schema(), nobody), decoded(without("customer"))
+    null, lacking = decoded(payment_schema(), nobody), decoded(without_fields("customer"))
     assert isinstance(null, Event)
     assert isinstance(translator.translate(null, role="payments"), Chain)
     assert isinstance(lacking, Event)

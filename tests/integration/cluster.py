@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as ClientPartition
@@ -115,6 +116,11 @@ class Cluster:
             "LEDGER_WORKER_SCHEMA_REGISTRY__IDS": json.dumps(dict(PACKAGED_IDS)),
             **self.extra,
         }
+
+    def settle_in(self, monkeypatch: pytest.MonkeyPatch, group: str) -> None:
+        """Commands that run in this process are of this group from now on."""
+        for name, value in self.environment(group).items():
+            monkeypatch.setenv(name, value)
 
     def start(self, group: str, *arguments: str, **more: str) -> Process:
         """One process of `ledger-worker`; its result is JSON on standard output."""

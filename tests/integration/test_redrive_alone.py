@@ -12,8 +12,8 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.integration.cluster import Cluster
+from tests.records import FakeRecord
 from tests.servers.kafka import KafkaBroker, create_topics
-from tests.simulation.kafka import FakeRecord
 from worker.codecs.dead_letters import DeadLetters
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Reason

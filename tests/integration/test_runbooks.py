@@ -150,8 +150,7 @@ def test_a_new_users_first_hour(
     """
     cluster = Cluster(kafka.bootstrap_servers, ledger)
     monkeypatch.chdir(tmp_path)
-    for name, value in cluster.environment("g").items():
-        monkeypatch.setenv(name, value)
+    cluster.settle_in(monkeypatch, "g")
     shutil.copy(ROOT / "tests" / "stripe" / "charge.succeeded.json", tmp_path / "event.json")
     shutil.copy(PACKAGED, tmp_path / "my-rulebook.yaml")
     for document, language, name in QUICKSTART_FILES:

@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from tests.integration.cluster import Cluster
-from tests.integration.test_trace import traffic
+from tests.integration.every_outcome import run_with_every_outcome
 from tests.servers.groups import group_now
 from tests.servers.kafka import KafkaBroker
 from worker.commands.cli import main
@@ -25,10 +24,7 @@ def test_a_group_and_what_waits_for_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Lag, parked events and when they are due, letters by reason, members and their partitions."""
-    cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
-    traffic(cluster)
-    for name, value in cluster.environment("g").items():
-        monkeypatch.setenv(name, value)
+    cluster = run_with_every_outcome(kafka, ledger, monkeypatch)
     assert main(["status", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], found["members"]) == ("empty", [])

@@ -4,68 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from tests.integration.cluster import Cluster
-from tests.integration.test_runbooks import charges
+from tests.integration.every_outcome import Told, run_with_every_outcome
 from tests.servers.kafka import KafkaBroker
 from worker.commands.cli import main
 
 pytestmark = [pytest.mark.kafka, pytest.mark.tigerbeetle]
 
-CREATED = 1_775_000_000
-Told = dict[str, Any]
 Ask = Callable[..., Told]
-
-
-def event(name: str, type_: str, **fields: Any) -> Told:
-    return {"id": name, "type": type_, "created": CREATED, "data": {"object": fields}}
-
-
-def p2p(name: str, amount: int) -> Told:
-    money = {"from": "cus_1", "to": "cus_2", "amount": amount, "currency": "usd"}
-    return event(name, "wallet.p2p", id=name, **money)
-
-
-def traffic(cluster: Cluster) -> None:
-    """One record for each outcome, after which one is not read yet."""
-    charge = charges(1, 1)[0]
-    other_money = json.loads(json.dumps(charge)) | {"id": "evt_other"}
-    other_money["data"]["object"] |= {"amount": 4_200, "currency": "eur"}
-    refund = event(
-        "evt_refund",
-        "refund.created",
-        id="re_1",
-        object="refund",
-        amount=10,
-        currency="usd",
-        charge="ch_nowhere",
-        created=CREATED,
-        status="succeeded",
-    )
-    settled = event(
-        "bt/txn_1",
-        "balance_transaction.created",
-        id="txn_1",
-        amount=1001,
-        fee=59,
-        net=942,
-        fee_details=[{"type": "stripe_fee", "amount": 59, "currency": "usd"}],
-        currency="usd",
-        source="ch_1",
-        reporting_category="charge",
-        created=CREATED,
-    )
-    cluster.produce("pay", [charge])
-    cluster.drain("g")
-    noise = [event("evt_ignored", "customer.created", id="cus_9"), event("evt_thing", "new.thing")]
-    cluster.produce("pay", [charge, other_money, refund, *noise])
-    cluster.produce("settle", [settled])
-    cluster.produce("cmd", [p2p("cmd_paid", 500), p2p("cmd_poor", 100_000)])
-    cluster.drain("g")
-    cluster.produce("cmd", [p2p("cmd_new", 1)])
 
 
 @pytest.fixture
@@ -76,10 +24,7 @@ def ask(
     capsys: pytest.CaptureFixture[str],
 ) -> Ask:
     """Traces an id in the run, and reads the JSON."""
-    cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
-    traffic(cluster)
-    for name, value in cluster.environment("g").items():
-        monkeypatch.setenv(name, value)
+    cluster = run_with_every_outcome(kafka, ledger, monkeypatch)
 
     def asked(text: str, *options: str) -> Told:
         text = text.replace("TOPIC", cluster.prefix)

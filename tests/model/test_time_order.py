@@ -12,7 +12,7 @@ from itertools import product
 
 import pytest
 
-from tests.unit.test_time_order import NOW_MS, Stamped
+from tests.unit.test_time_order import NOW_MS, stamped
 from worker.core.assignment import Assignment
 from worker.core.ports import TopicPartition
 from worker.stages.time_order import Patience, TimeOrder
@@ -58,7 +58,7 @@ def goes_on(logs: dict[TopicPartition, list[int]], history: History, make: Make)
         partition = (step, 0)
         at = read[partition]
         records = [
-            (Stamped(partition, at, time_ms), assignments[partition])
+            (stamped(partition, at, time_ms), assignments[partition])
             for time_ms in logs[partition][at : at + 1]
         ]
         read[partition] += len(records)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from tests.records import FakeRecord
 from worker.core.assignment import Opening, opening
 from worker.core.errors import Aborted, Unsettled
 from worker.core.ports import (
@@ -22,45 +23,15 @@ from worker.core.ports import (
     TopicPartition,
 )
 
+FIRST_MS = 1_700_000_000_000
+"""The time of the first record of a partition, where none is said."""
+
 ANSWERED_LATE = 0.5
 """How often the loop goes on working while a transaction is waited for."""
 
 
 class Crash(Exception):
     """The process died here."""
-
-
-@dataclass(frozen=True, slots=True)
-class FakeRecord:
-    """One record of a log."""
-
-    place: TopicPartition
-    at: int
-    content: bytes
-    attached: Headers = field(default_factory=list)
-    time_ms: int = 0
-    """When it was made; 0: by its offset."""
-
-    def topic(self) -> str:
-        return self.place[0]
-
-    def partition(self) -> int:
-        return self.place[1]
-
-    def offset(self) -> int:
-        return self.at
-
-    def key(self) -> bytes | None:
-        return None
-
-    def value(self) -> bytes | None:
-        return self.content
-
-    def headers(self) -> Headers | None:
-        return self.attached
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, self.time_ms or 1_700_000_000_000 + self.at)
 
 
 @dataclass(slots=True)
@@ -90,8 +61,9 @@ class FakeKafka:
         headers: Headers | None = None,
         time_ms: int = 0,
     ) -> None:
-        """Produce one record."""
+        """Produce one record. time_ms: when it was made; 0: by its offset."""
         log = self.logs.setdefault(place, [])
+        time_ms = time_ms or FIRST_MS + len(log)
         log.append(FakeRecord(place, len(log), content, headers or [], time_ms))
 
     def new_group(self) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.simulation.kafka import FakeRecord
+from tests.records import FakeRecord
 from worker.codecs.decode import Decoder
 from worker.commands.doctor_sample import verdict
 from worker.config.settings import PACKAGED_RULEBOOK

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.records import FakeRecord
 from worker.core.assignment import Assignment
-from worker.core.ports import Headers, TopicPartition
+from worker.core.ports import TopicPartition
 from worker.stages.time_order import (
     AheadLimits,
     OwnedRecord,
@@ -23,36 +24,9 @@ RANKS = {"commands": 0, "payments": 1}
 PAY, MORE, COMMANDS = ("payments", 0), ("payments", 1), ("commands", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Stamped:
+def stamped(of: TopicPartition, at: int, time_ms: int, kind: int = 1) -> FakeRecord:
     """A record with a time of its own; kind 0 is none."""
-
-    of: TopicPartition
-    at: int
-    time_ms: int
-    kind: int = 1
-    content: bytes = b"{}"
-
-    def topic(self) -> str:
-        return self.of[0]
-
-    def partition(self) -> int:
-        return self.of[1]
-
-    def offset(self) -> int:
-        return self.at
-
-    def key(self) -> bytes | None:
-        return None
-
-    def value(self) -> bytes | None:
-        return self.content
-
-    def headers(self) -> Headers | None:
-        return None
-
-    def timestamp(self) -> tuple[int, int]:
-        return self.kind, self.time_ms
+    return FakeRecord(of, at, b"{}", time_ms=time_ms, kind=kind)
 
 
 @dataclass
@@ -81,7 +55,7 @@ class World:
         """Records of these times come from one partition, and perhaps its end."""
         at = self.offsets.get(of, 0)
         records: list[OwnedRecord] = [
-            (Stamped(of, at + number, time_ms, kind), self.assignments[of])
+            (stamped(of, at + number, time_ms, kind), self.assignments[of])
             for number, time_ms in enumerate(times_ms)
         ]
         self.offsets[of] = at + len(times_ms)
@@ -224,7 +198,7 @@ def test_a_timestamp_that_is_astray_holds_up_nothing(
     stamps: list[int], kind: int, times: list[int]
 ) -> None:
     """Far behind, far ahead, of the future or missing: the neighbours say when it was."""
-    records = [Stamped(PAY, number, stamp, kind) for number, stamp in enumerate(stamps)]
+    records = [stamped(PAY, number, stamp, kind) for number, stamp in enumerate(stamps)]
     assert timestamps_ms(records, latest=3, now_ms=NOW_MS) == times
 
 
@@ -252,7 +226,7 @@ def test_parked_records_wait_for_nobody() -> None:
     world = World((PAY, COMMANDS))
     parked = Assignment("parked", 0, "", 0, opened=True, delay_ms=1000)
     world.order.follow([*world.assignments.values(), parked])
-    record = Stamped(("parked", 0), 0, 1)
+    record = stamped(("parked", 0), 0, 1)
     world.order.add([(record, parked)], {}, now=0, now_ms=NOW_MS)
     assert world.order.take(10) == [(record, parked)]
     world.read(PAY, 1, end=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from tests.contract.test_writer_schemas import CHARGE, payment_schema, written
+from tests.contract.payment_schema import payment_schema
+from tests.contract.test_writer_schemas import CHARGE, written
 from tests.draining import drain
 from tests.servers.registry import TestRegistry, registry_server
 from worker.config.settings import Settings, load_settings

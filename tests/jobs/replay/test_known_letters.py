@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.simulation.kafka import FakeRecord
+from tests.records import FakeRecord
 from worker.codecs.dead_letters import DeadLetters
 from worker.codecs.parked import ParkedEvents
 from worker.core.event import Dead, Reason
