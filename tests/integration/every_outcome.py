@@ -20,7 +20,7 @@ def run_with_every_outcome(
 ) -> Cluster:
     """The topics and ledger after it; the settings of this process name them."""
     cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
-    _traffic(cluster)
+    traffic(cluster)
     cluster.settle_in(monkeypatch, "g")
     return cluster
 
@@ -34,7 +34,7 @@ def p2p(name: str, amount: int) -> Told:
     return event(name, "wallet.p2p", id=name, **money)
 
 
-def _traffic(cluster: Cluster) -> None:
+def traffic(cluster: Cluster) -> None:
     """One record for each outcome, after which one is not read yet."""
     charge = charges(1, 1)[0]
     other_money = json.loads(json.dumps(charge)) | {"id": "evt_other"}

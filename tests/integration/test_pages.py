@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.integration.cluster import Cluster, Process
-from tests.integration.test_trace import event, traffic
+from tests.integration.every_outcome import event, traffic
 from tests.servers.chromium import Chromium, ChromiumUnavailable, chromium
 from tests.servers.kafka import KafkaBroker
 from tests.servers.waiting import until

@@ -16,6 +16,7 @@ ELSEWHERE: Final = (
     "convert", "demo", "doctor", "generate", "generate_command", "observe", "open_ledger",
     "opening", "packaged_lock", "registry", "rulebook_lock", "slow_probes", "structure",
     "supply_chain", "tigerbeetle_metrics", "topics", "watchdog", "job_transactions",
+    "real_ledger",
 )  # fmt: skip
 """These need other processes or seconds of waiting, or look at files and not at what code does."""
 
@@ -92,7 +93,18 @@ AREAS: Final = (
         ("ledger/tigerbeetle", "ledger/request_split", "ledger/embedded", "ledger/clock",
          "ledger/counted", "ledger/query_rows", "ledger/scan", "ledger/engine"),
     ),
-    Area("reconcile", ("jobs/reconcile",), ("tests/jobs/reconcile",)),
+    Area(
+        "reconcile",
+        ("jobs/reconcile",),
+        tuple(
+            f"tests/jobs/reconcile/test_{name}.py"
+            for name in (
+                "corruptions", "every_class", "open_items", "report_fields",
+                "packaged_books", "page", "periods", "reconcile",
+                "stripe_report", "unsettled",
+            )
+        ),
+    ),
     Area(
         "replay",
         (

@@ -60,6 +60,8 @@ class CallMap:
                 for test in tests
             }
             own |= {test for test in self.seconds if _imports(test.partition("::")[0], module)}
+            if not own - {COLLECTING}:
+                own = self._of_importers(module)
         called = Counter(test for tests in self.callers.values() for test in tests & own)
 
         def rank(test: str) -> tuple[bool, float, str]:
@@ -67,6 +69,14 @@ class CallMap:
             return not _imports(test.partition("::")[0], module), seconds, test
 
         return sorted(own - {COLLECTING}, key=rank)
+
+    def _of_importers(self, module: str) -> set[str]:
+        """Tests of the modules that import one which has no functions of its own."""
+        found = set()
+        for key, tests in self.callers.items():
+            if _imports(key.partition(":")[0], module):
+                found |= tests
+        return found
 
 
 @lru_cache(maxsize=4_096)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
-from worker.jobs.reconcile.classify import classify
+from worker.jobs.reconcile.classify import PREPARE, classify
 from worker.jobs.reconcile.summary import CLEARING_MOVED
 from worker.jobs.reconcile.tables import TABLES
 
@@ -68,6 +68,9 @@ EVENT: dict[str, Any] = {
     "time_ms": LATE_MS,
     "in_transit": False,
 }
+ITEMS_TABLE = PREPARE[PREPARE.index("CREATE TABLE items") :]
+"""The last of what a comparison prepares."""
+
 ANNOUNCED = {name: ACTUAL[name] for name in TABLES["announced"] if name in ACTUAL} | {
     "event_id": "evt_1",
     "event_type": "charge.succeeded",
