@@ -206,6 +206,19 @@ def test_the_time_is_told_and_nothing_made(world: LedgerSentences) -> None:
     assert [one.id for one in world.ledger.query_accounts(everybody)] == accounts
 
 
+def test_accounts_are_found_with_the_time_of_the_reading(world: LedgerSentences) -> None:
+    """After every transfer in the balances, before the next; ids in order."""
+    debit, credit = world.account(), world.account()
+    for count in range(1, 4):
+        (before,) = world.send(world.move(debit, credit, 5))
+        now = world.ledger.accounts_now([credit, 999_999_999, debit])
+        (after,) = world.send(world.move(debit, credit, 5))
+        assert before.timestamp <= now.time_ns < after.timestamp
+        assert [each.id for each in now.accounts] == [credit, debit]
+        assert now.accounts[0].credits_posted == 10 * count - 5
+    assert world.ledger.accounts_now([]).accounts == []
+
+
 def test_more_rows_than_one_request_takes(small_ledger: Ledger) -> None:
     """Many rows go in several requests, cut between chains, with one result for each."""
     world = LedgerSentences(small_ledger)

@@ -34,6 +34,7 @@ CALLS = (
     "create_transfers",
     "lookup_accounts",
     "lookup_transfers",
+    "accounts_now",
     "query_accounts",
     "query_transfers",
     "account_transfers",

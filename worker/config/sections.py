@@ -309,6 +309,12 @@ class SyncSettings(Section):
     """A JSON object of table to the column that holds the family key; a table that is not named
     here has `id`."""
 
+    units: Annotated[dict[Text, Literal["minor", "major"]], BeforeValidator(from_json)] = Field(
+        default={}
+    )
+    """A JSON object of `table.column` to `major` (12.30) or `minor` (1230), which is the
+    default."""
+
     time_suffix: Text = "_ledger_timestamp"
     """What the name of a balance column is followed by in the name of the column that says when
     the balance was true, in the ledger's nanoseconds."""

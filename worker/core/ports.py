@@ -18,6 +18,16 @@ from worker.core.wire import (
 Headers = list[tuple[str, bytes | None]]
 
 
+class AccountsNow(NamedTuple):
+    """Accounts as one request found them.
+
+    time_ns: the ledger's time of that request, in nanoseconds since 1970.
+    """
+
+    time_ns: int
+    accounts: Sequence[Account]
+
+
 class Ledger(Protocol):
     """A double-entry ledger with TigerBeetle's semantics.
 
@@ -58,6 +68,13 @@ class Ledger(Protocol):
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
         """The transfers that exist, in the order of the ids; any number of ids."""
+        ...
+
+    def accounts_now(self, ids: Sequence[int]) -> AccountsNow:
+        """The accounts that exist, and the moment at which they were so; `batch_max` ids at most.
+
+        Every transfer up to that time is in their balances, and none after it.
+        """
         ...
 
     def query_accounts(self, query: QueryFilter) -> list[Account]:

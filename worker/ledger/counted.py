@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from worker.core.ports import Ledger
+from worker.core.ports import AccountsNow, Ledger
 from worker.core.wire import (
     Account,
     AccountBalance,
@@ -62,6 +62,11 @@ class CountedLedger:
         """See `Ledger`."""
         self._counts["lookup_transfers"] += 1
         return self._ledger.lookup_transfers(ids)
+
+    def accounts_now(self, ids: Sequence[int]) -> AccountsNow:
+        """See `Ledger`."""
+        self._counts["lookup_accounts"] += 1
+        return self._ledger.accounts_now(ids)
 
     def query_accounts(self, query: QueryFilter) -> list[Account]:
         """See `Ledger`."""

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Final
 
 from worker.core.errors import BrokenInvariant, LedgerClosed
+from worker.core.ports import AccountsNow
 from worker.core.wire import (
     ROW_BYTES,
     Account,
@@ -92,6 +93,11 @@ class EmbeddedLedger:
         """The transfers that exist, in the order of the ids; any number of ids."""
         with self._request() as books:
             return queries.lookup(books.transfers, ids)
+
+    def accounts_now(self, ids: Sequence[int]) -> AccountsNow:
+        """The accounts that exist, and when they were so; at most `batch_max` ids."""
+        with self._request() as books:
+            return AccountsNow(self._newest_ns, queries.lookup(books.accounts, ids))
 
     def query_accounts(self, query: QueryFilter) -> list[Account]:
         """Accounts that match, by timestamp; at most `limit` and `batch_max`."""

@@ -17,6 +17,7 @@ from tigerbeetle import bindings
 from tigerbeetle.client import configure_logging
 
 from worker.core.errors import BrokenInvariant, DependencyUnavailable, LedgerClosed, UsageError
+from worker.core.ports import AccountsNow
 from worker.core.wire import (
     RESULT_ROW,
     ROW_BYTES,
@@ -70,7 +71,7 @@ class _TooMuch(Exception):
 class _Request:
     """One packet, what it points to, and its answer."""
 
-    __slots__ = ("done", "packet", "reply", "rows", "since", "status")
+    __slots__ = ("done", "packet", "reply", "rows", "since", "status", "time_ns")
 
     def __init__(self, operation: int, rows: bytes) -> None:
         self.rows = rows
@@ -81,6 +82,7 @@ class _Request:
         self.done = Event()
         self.status = int(PacketStatus.OK)
         self.reply = b""
+        self.time_ns = 0
         self.since = time.monotonic()
 
 
@@ -145,6 +147,16 @@ class TigerBeetleLedger:
         """The transfers that exist, in the order of the ids; any number of ids."""
         return unpack_transfers(self._lookup(ClientOperation.LOOKUP_TRANSFERS, ids))
 
+    def accounts_now(self, ids: Sequence[int]) -> AccountsNow:
+        """The accounts that exist, and the moment at which they were so; `batch_max` ids at most.
+
+        The reply has the time that the cluster gave to the request when it ordered it.
+        """
+        with self._one_at_a_time:
+            self._known_batch_max()
+            answered = self._answered(ClientOperation.LOOKUP_ACCOUNTS, _packed_ids(ids))
+        return AccountsNow(answered.time_ns, unpack_accounts(_reply(answered)))
+
     def query_accounts(self, query: QueryFilter) -> list[Account]:
         """Accounts that match, by timestamp; at most `limit` and `batch_max`."""
         return unpack_accounts(self._query(ClientOperation.QUERY_ACCOUNTS, query))
@@ -188,13 +200,14 @@ class TigerBeetleLedger:
         _open_ledgers.add(self)
 
     def _completed(
-        self, _context: int, _packet: object, _timestamp: int, reply: int, size: int
+        self, _context: int, _packet: object, time_ns: int, reply: int, size: int
     ) -> None:
         """Called by the client's thread; the reply is gone when this returns."""
         request = self._outstanding
         if request is not None:
             request.status = int(request.packet.status)
             request.reply = ctypes.string_at(reply, size) if size else b""
+            request.time_ns = time_ns
             request.done.set()
 
     def _create(self, operation: int, rows: bytes) -> list[CreateResult]:
@@ -255,7 +268,10 @@ class TigerBeetleLedger:
         return True
 
     def _ask(self, operation: int, rows: bytes) -> bytes:
-        """One request and its reply, within the deadline.
+        return _reply(self._answered(operation, rows))
+
+    def _answered(self, operation: int, rows: bytes) -> _Request:
+        """One request with its reply, within the deadline.
 
         A request that nobody waits for any more is still under way: the cluster may yet execute
         it, and another one beside it could overtake it. So it is waited for first.
@@ -276,7 +292,7 @@ class TigerBeetleLedger:
             self._outstanding = None
             raise LedgerClosed("the ledger is closed")
         self._wait(request, deadline)
-        return _reply(request)
+        return request
 
     def _wait(self, request: _Request, deadline: float | None) -> None:
         while not request.done.is_set():

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from tests.jobs.sync.world import MemoryCache
-from worker.jobs.sync.cache import BalanceCache, BalanceRow, WriteResult
+from worker.jobs.sync.cache import BalanceCache, BalanceRow, StoredBalance, WriteResult
 from worker.jobs.sync.cells import stored_cells
 from worker.jobs.sync.postgres import PostgresCache
 from worker.jobs.sync.targets import SyncTarget
@@ -17,6 +17,7 @@ from worker.jobs.sync.targets import SyncTarget
 BALANCE = SyncTarget("wallets", "id", "currency", "balance", "balance_ledger_timestamp")
 OWED = BALANCE._replace(balance="owed", time="owed_ledger_timestamp")
 PLAIN = SyncTarget("customers", "stripe id", "", "balance_cache", "balance_cache_ledger_timestamp")
+ACCOUNT = 7
 LONG = "b7e23ec29af22b0b4e41da31e868d572"
 
 Open = Callable[..., BalanceCache]
@@ -50,7 +51,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
 
 
 def row(key: str, balance: int, at: int, currency: str = "usd") -> BalanceRow:
-    return BalanceRow(key, currency, balance, at)
+    return BalanceRow(key, currency, balance, at, ACCOUNT, 2)
 
 
 def test_a_row_moves_forward_only(opened: Open) -> None:
@@ -114,3 +115,27 @@ def test_keys_are_text(key: str, opened: Open) -> None:
     cache = opened()
     assert cache.write({BALANCE: [row(key, 1, 1)]}) == WriteResult(1)
     assert cache.write({BALANCE: [row(key, 2, 1)]}) == WriteResult(0)
+
+
+def test_what_is_stored_is_read_back(opened: Open) -> None:
+    """By key and currency; a key without a row is left out."""
+    cache = opened()
+    rows = [row("a", -1230, 7), row("b", 0, 8, "eur")]
+    cache.write({BALANCE: rows})
+    asked = [*rows, row("a", 1, 1, "eur"), row("c", 1, 1)]
+    assert cache.stored(BALANCE, asked) == {
+        ("a", "usd"): StoredBalance(-1230, 7),
+        ("b", "eur"): StoredBalance(0, 8),
+    }
+    assert cache.stored(OWED, rows[:1]) == {("a", "usd"): StoredBalance(None, 0)}
+    assert cache.stored(BALANCE, []) == {}
+
+
+def test_older_rows_are_counted(opened: Open) -> None:
+    """Those with a balance that was true before then; in a table of one row per key as well."""
+    cache = opened()
+    cache.write({BALANCE: [row("a", 1, 7), row("b", 1, 8), row("b", 1, 6, "eur")]})
+    cache.write({PLAIN: [row("a", 1, 7, "")]})
+    assert [cache.count_older(BALANCE, time) for time in (6, 7, 8, 9)] == [0, 1, 2, 3]
+    assert [cache.count_older(PLAIN, time) for time in (7, 8)] == [0, 1]
+    assert cache.count_older(OWED, 99) == 0

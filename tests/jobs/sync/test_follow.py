@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,12 +25,11 @@ from tests.jobs.sync.world import (
 from worker.config.sections import SyncSettings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import account_id
-from worker.core.ports import Record
-from worker.core.wire import AccountBalance, AccountFilter, Transfer
+from worker.core.ports import AccountsNow, Record, TopicPartition
 from worker.jobs.archive.records import ArchivedRecord
-from worker.jobs.sync import balances, follow
+from worker.jobs.sync import follow
 from worker.jobs.sync.balances import read_nets
-from worker.jobs.sync.cache import BalanceRow, WriteResult
+from worker.jobs.sync.cache import BalanceRow, SetAsideRow, WriteResult
 from worker.jobs.sync.cells import stored_cells
 from worker.jobs.sync.follow import OutboxFollower
 from worker.jobs.sync.targets import SyncTarget, find_targets
@@ -139,13 +140,17 @@ def test_what_is_as_new_already_is_not_read_again(books: AnnouncedLedger) -> Non
 class Interrupted(MemoryCache):
     """A cache after which the process ends, before it can commit."""
 
-    def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:
-        super().write(rows)
+    def write(
+        self,
+        rows: Mapping[SyncTarget, Sequence[BalanceRow]],
+        offsets: Mapping[TopicPartition, int] = MappingProxyType({}),
+    ) -> WriteResult:
+        super().write(rows, offsets)
         raise DependencyUnavailable("the process was killed here")
 
 
 def test_a_crash_between_rows_and_offsets_changes_nothing(books: AnnouncedLedger) -> None:
-    """The offset is not committed, the record comes again, and moves no row."""
+    """The offset is not committed, the record comes again, and says the same balances."""
     books.move("clearing", "wallet[a]", 100)
     cache, outbox = Interrupted(), MemoryOutbox(books.records)
     with pytest.raises(DependencyUnavailable):
@@ -156,8 +161,14 @@ def test_a_crash_between_rows_and_offsets_changes_nothing(books: AnnouncedLedger
     outbox = MemoryOutbox(books.records)
     following = follower(books, outbox, again)
     following.step()
-    assert (following.tally.rows_written, following.tally.rows_kept) == (0, 2)
-    assert again.rows == cache.rows
+    assert (
+        balances_of(again)
+        == balances_of(cache)
+        == {
+            "house/clearing/usd.balance": 100,
+            "wallets/a/usd.balance": 100,
+        }
+    )
     assert outbox.committed == {PLACE: 1}
 
 
@@ -256,33 +267,20 @@ def test_another_ledgers_outbox_is_refused(holds: str, books: AnnouncedLedger) -
     assert (cache.rows, outbox.committed) == ({}, {})
 
 
-class Busy(EmbeddedLedger):
-    """A ledger where somebody posts to an account while it is read, so many times."""
-
-    def __init__(self, books: AnnouncedLedger, times: int) -> None:
-        super().__init__()
-        self._world, self._times = books, times
-
-    def account_transfers(self, query: AccountFilter) -> list[Transfer]:
-        if self._times:
-            self._times -= 1
-            self._world.move("fees", "clearing", 1)
-        return super().account_transfers(query)
+def test_a_balance_has_the_time_of_its_reading(books: AnnouncedLedger) -> None:
+    """Between the last transfer in it and the next; an account that is not there has none."""
+    clearing = account_id(ledger=USD, name="clearing", key="")
+    for _ in range(3):
+        before = books.move("clearing", "wallet[a]", 100)
+        nets = read_nets(books.ledger, [clearing, 1])
+        after = books.move("clearing", "wallet[a]", 1)
+        assert nets.keys() == {clearing}
+        assert nets[clearing].amount == books.balance("clearing") + 1
+        assert announced_at(before) <= nets[clearing].timestamp < announced_at(after)
 
 
-def test_without_history_a_balance_is_read_until_it_stands_still(books: AnnouncedLedger) -> None:
-    """A balance never has the time of another moment; what never stands still is an error."""
-    books.ledger = Busy(books, 3)
-    books.move("clearing", "wallet[a]", 100)
-    number = account_id(ledger=USD, name="clearing", key="")
-    (net,) = read_nets(books.ledger, [number]).values()
-    assert net.amount == books.balance("clearing") == -97
-    newest = books.ledger.account_transfers(AccountFilter(number, limit=1, reversed=True))
-    assert net.timestamp == newest[0].timestamp
-    books.ledger = Busy(books, 2 * balances.SETTLE_TRIES_MAX)
-    books.move("clearing", "wallet[a]", 100)
-    with pytest.raises(DependencyUnavailable, match="moved during each of 20 readings"):
-        read_nets(books.ledger, [number])
+def announced_at(record: Record) -> int:
+    return int(json.loads(record.value() or b"")["ledger_timestamp"])
 
 
 def test_what_is_remembered_has_a_limit(
@@ -303,13 +301,9 @@ class CountedLedger(EmbeddedLedger):
         super().__init__()
         self.read: list[int] = []
 
-    def account_transfers(self, query: AccountFilter) -> list[Transfer]:
-        self.read.append(query.account_id)
-        return super().account_transfers(query)
-
-    def account_balances(self, query: AccountFilter) -> list[AccountBalance]:
-        self.read.append(query.account_id)
-        return super().account_balances(query)
+    def accounts_now(self, ids: Sequence[int]) -> AccountsNow:
+        self.read += ids
+        return super().accounts_now(ids)
 
 
 def test_a_row_that_is_as_new_is_not_read_again(
@@ -366,3 +360,102 @@ def test_single_accounts_have_rows_by_their_names(tmp_path: Path) -> None:
         "house/clearing/usd.balance": 9,
         "house/fees/usd.balance": 9,
     }
+
+
+def again(following: OutboxFollower) -> None:
+    """A step a second later, when locked rows are tried again."""
+    following._retried_at -= follow.LOCKED_AGAIN_SECONDS
+    following.step()
+
+
+def test_a_row_that_is_set_aside_gets_the_newest_balance(books: AnnouncedLedger) -> None:
+    """It stops no other, is tried again, and what is no longer copied is forgotten."""
+    cache, outbox = MemoryCache(), MemoryOutbox([books.move("clearing", "wallet[a]", 100)])
+    cache.locked = {"a"}
+    following = follower(books, outbox, cache)
+    following.step()
+    assert outbox.committed == {PLACE: 1}
+    assert balances_of(cache) == {"house/clearing/usd.balance": 100}
+    books.move("clearing", "wallet[a]", 11)
+    again(following)
+    assert cache.set_aside_count() == 1
+    cache.locked = set()
+    again(following)
+    assert cache.set_aside_count() == 0
+    assert balances_of(cache)["wallets/a/usd.balance"] == 111
+    again(following)
+    assert following.tally.set_aside == 2
+    gone = SetAsideRow("wallets.balance", "a", "usd", 12)
+    elsewhere = SetAsideRow("gone.balance", "a", "usd", account_id(ledger=USD, name="x", key=""))
+    cache.aside = {row[:3]: (row, True) for row in (gone, elsewhere)}
+    before = balances_of(cache)
+    again(following)
+    assert (cache.aside, balances_of(cache)) == ({}, before)
+
+
+def test_single_accounts_that_were_set_aside_are_known(books: AnnouncedLedger) -> None:
+    """Their rows have the account's name for a key."""
+    cache = MemoryCache()
+    cache.locked = {"clearing"}
+    books.move("clearing", "wallet[a]", 5, ledger=EUR)
+    following = follower(books, MemoryOutbox(books.records), cache)
+    following.step()
+    cache.locked = set()
+    again(following)
+    assert balances_of(cache)["house/clearing/eur.balance"] == 5
+
+
+def test_a_database_that_was_moved_back_is_filled_from_there(books: AnnouncedLedger) -> None:
+    """A restore, or a standby that lacks the last minute: read again from the rows' own offset."""
+    for key in "abcd":
+        books.move("clearing", f"wallet[{key}]", 1)
+    cache, outbox = MemoryCache(), MemoryOutbox(books.records[:2])
+    follower(books, outbox, cache).step()
+    rows, saved = dict(cache.rows), dict(cache.saved)
+    assert saved == {PLACE: 2}
+    outbox.add(books.records[2:])
+    follower(books, outbox, cache).step()
+    cache.rows, cache.saved = rows, saved
+    outbox.add([books.move("clearing", "wallet[e]", 1)])
+    outbox.gained = [PLACE]
+    following = follower(books, outbox, cache)
+    following.step()
+    assert outbox.sought == [(PLACE, 2)]
+    assert (outbox.committed, cache.saved) == ({PLACE: 4}, {PLACE: 2})
+    outbox.add(books.records[2:])
+    following.step()
+    assert outbox.committed == cache.saved == {PLACE: 5}
+    assert {key for _, key, _ in cache.rows} == {"clearing", *"abcde"}
+    assert (following.tally.read_again, outbox.sought) == (1, [(PLACE, 2)])
+
+
+@pytest.mark.parametrize("known", [{}, {PLACE: 1}, {PLACE: 7}])
+def test_a_database_that_is_not_behind_is_read_on(
+    known: dict[tuple[str, int], int], books: AnnouncedLedger
+) -> None:
+    """Nothing is read again where its offset is the first one's, or none is known."""
+    books.move("clearing", "wallet[a]", 1)
+    cache, outbox = MemoryCache(), MemoryOutbox([books.move("clearing", "wallet[b]", 1)])
+    cache.saved = dict(known)
+    outbox.gained = [PLACE]
+    follower(books, outbox, cache).step()
+    assert (outbox.sought, outbox.committed) == ([], {PLACE: 2})
+
+
+def test_what_comes_before_it_can_go_back_is_left_out(books: AnnouncedLedger) -> None:
+    """Until it can: then all of it comes again. Also where only the end has come."""
+    for key in "abc":
+        books.move("clearing", f"wallet[{key}]", 1)
+    cache, outbox = MemoryCache(), MemoryOutbox([], books.records[2:])
+    cache.saved = {PLACE: 1}
+    outbox.gained, outbox.ends, outbox.seekable = [PLACE], {PLACE: 3}, False
+    following = follower(books, outbox, cache)
+    following.step()
+    assert (outbox.committed, cache.rows) == ({}, {})
+    outbox.seekable = True
+    following.step()
+    assert (outbox.sought, outbox.committed, cache.rows) == ([(PLACE, 1)], {}, {})
+    outbox.add(books.records[1:])
+    following.step()
+    assert outbox.committed == {PLACE: 3}
+    assert {key for _, key, _ in cache.rows} == {"clearing", "b", "c"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -127,8 +127,11 @@ def test_names_are_quoted() -> None:
 @pytest.mark.parametrize(
     ("change", "unique", "says"),
     [
-        ({"id": "bigint"}, PAIRED, "wallets.id is bigint: the cache needs character varying or"),
-        ({"balance": "integer"}, PAIRED, "wallets.balance is integer: the cache needs bigint or"),
+        ({"id": "bytea"}, PAIRED, "wallets.id is bytea: the cache needs bigint or character"),
+        ({"currency": "uuid"}, PAIRED, "wallets.currency is uuid: the cache needs character"),
+        ({"balance": "real"}, PAIRED, "wallets.balance is real: the cache needs bigint or"),
+        ({"balance_ledger_timestamp": "text"}, PAIRED, "is text: the cache needs bigint or num"),
+        ({"balance": "numeric(12,2)"}, PAIRED, r"is numeric\(12,2\), and balances are in minor"),
         ({"balance_ledger_timestamp": "timestamp with time zone"}, PAIRED, "is timestamp with"),
         ({}, KEYED, "one row for each id, and the rulebook several currencies"),
     ],
@@ -139,3 +142,40 @@ def test_a_table_that_would_not_do_is_refused(
     """Nothing is added to it, and the sentence says what it is."""
     with pytest.raises(UsageError, match=says):
         schema_problems([MANY], Table(COLUMNS | change, [unique]), add_rows=True)
+
+
+@pytest.mark.parametrize(
+    ("declared", "fits"),
+    [
+        *[("numeric", True), ("text", True), ("numeric(12,3)", True), ("numeric(12,2)", True)],
+        *[("numeric(12,1)", False), ("numeric(12)", False), ("numeric(12,0)", False)],
+        *[("bigint", False), ("integer", False)],
+    ],
+)
+def test_a_balance_in_units_of_the_currency_needs_its_places(declared: str, *, fits: bool) -> None:
+    """12.30 in a column of one place or none would be another amount."""
+    table, target = Table(COLUMNS | {"balance": declared}, [PAIRED]), MANY._replace(places=2)
+    if fits:
+        assert schema_problems([target], table, add_rows=True) == []
+        return
+    with pytest.raises(UsageError, match=r"in `major` units .* has 2 decimal places"):
+        schema_problems([target], table, add_rows=True)
+
+
+def test_a_column_in_units_is_made_with_its_places() -> None:
+    """And what is written beside it stays as it is."""
+    (made,) = schema_problems([MANY._replace(places=3), OWED], Table(), add_rows=True)
+    assert '"balance" numeric(39, 3)' in made.statement
+    assert '"owed" numeric(39, 0)' in made.statement
+
+
+def test_units_are_of_columns_that_are_copied(tmp_path: Path) -> None:
+    """The most decimal places of any currency that is copied; a mistyped column is named."""
+    units: dict[str, Literal["minor", "major"]] = {"wallets.balance": "major"}
+    places = {
+        target.text: target.places
+        for target in find_targets(rules(tmp_path), SyncSettings(units=units)).columns
+    }
+    assert places == {"house.balance": 0, "wallets.balance": 2, "wallets.owed": 0}
+    with pytest.raises(UsageError, match=r"sync.units: no account .* `sync_to: wallet.balance`"):
+        find_targets(rules(tmp_path), SyncSettings(units={"wallet.balance": "major"}))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from worker.core.ids import account_id, account_user_data
@@ -13,7 +14,7 @@ from worker.core.ports import Commit, Polled, Record, TopicPartition
 from worker.core.rulebook import Rulebook
 from worker.core.wire import Account, CreateTransferStatus, Transfer, pack_account, pack_transfer
 from worker.jobs.archive.records import ArchivedRecord
-from worker.jobs.sync.cache import BalanceRow, WriteResult
+from worker.jobs.sync.cache import BalanceRow, SetAsideRow, StoredBalance, WriteResult
 from worker.jobs.sync.cells import stored_cells
 from worker.jobs.sync.targets import SyncTarget
 from worker.ledger.embedded import EmbeddedLedger
@@ -119,6 +120,7 @@ class MemoryOutbox:
     """Gives batches of records one after the other, and keeps what was committed.
 
     refuse: commits that the group does not take, by their number.
+    sought: where the follower went back to, in order; what comes next is the test's affair.
     """
 
     def __init__(self, *batches: Sequence[Record], refuse: Collection[int] = ()) -> None:
@@ -126,6 +128,9 @@ class MemoryOutbox:
         self._refuse = refuse
         self._asked = 0
         self.lost: list[TopicPartition] = []
+        self.gained: list[TopicPartition] = []
+        self.sought: list[tuple[TopicPartition, int]] = []
+        self.seekable = True
         self.ends: dict[TopicPartition, int] = {}
         self.committed: dict[TopicPartition, int] = {}
 
@@ -136,9 +141,14 @@ class MemoryOutbox:
     def poll(self, *, records_max: int, timeout_seconds: float) -> Polled:
         del records_max, timeout_seconds
         records = self._batches.pop(0) if self._batches else ()
-        lost, ends = self.lost, self.ends
-        self.lost, self.ends = [], {}
-        return Polled(records, lost, [], ends)
+        lost, gained, ends = self.lost, self.gained, self.ends
+        self.lost, self.gained, self.ends = [], [], {}
+        return Polled(records, lost, gained, ends)
+
+    def seek(self, partition: TopicPartition, offset: int) -> bool:
+        if self.seekable:
+            self.sought.append((partition, offset))
+        return self.seekable
 
     def try_commit(self, commits: Sequence[Commit]) -> bool:
         self._asked += 1
@@ -152,25 +162,80 @@ class MemoryCache:
     """Does what the database does, by the same contract (`test_cache.py`).
 
     rows: by table, key and currency; in each, balance and timestamp by the balance's column.
+    locked: keys whose row another session has.
     """
 
     def __init__(self, *, add_rows: bool = True) -> None:
         self.rows: dict[tuple[str, str, str], dict[str, tuple[int, int]]] = {}
+        self.aside: dict[tuple[str, str, str], tuple[SetAsideRow, bool]] = {}
+        self.locked: set[str] = set()
+        self.saved: dict[TopicPartition, int] = {}
         self._add_rows = add_rows
 
-    def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:
-        moved = without = 0
+    def write(
+        self,
+        rows: Mapping[SyncTarget, Sequence[BalanceRow]],
+        offsets: Mapping[TopicPartition, int] = MappingProxyType({}),
+    ) -> WriteResult:
+        moved = without = aside = 0
         for target, those in rows.items():
-            for key, currency, balance, timestamp in those:
-                place = (target.table, key, currency)
-                if place not in self.rows and not self._add_rows:
+            for one in those:
+                where = (target.table, one.key, one.currency)
+                noted = (target.text, one.key, one.currency)
+                if one.key in self.locked:
+                    row = SetAsideRow(*noted, one.account_id)
+                    self.aside[noted] = (row, True)
+                    aside += 1
+                    continue
+                self.aside.pop(noted, None)
+                if where not in self.rows and not self._add_rows:
                     without += 1
                     continue
-                row = self.rows.setdefault(place, {})
-                if row.get(target.balance, (0, 0))[1] < timestamp:
-                    row[target.balance] = (balance, timestamp)
+                stored = self.rows.setdefault(where, {})
+                if stored.get(target.balance, (0, 0))[1] < one.timestamp:
+                    stored[target.balance] = (one.balance, one.timestamp)
                     moved += 1
-        return WriteResult(moved, without)
+        self.saved |= offsets
+        return WriteResult(moved, without, aside)
+
+    def stored(
+        self, target: SyncTarget, rows: Sequence[BalanceRow]
+    ) -> Mapping[tuple[str, str], StoredBalance]:
+        found = {}
+        for row in rows:
+            stored = self.rows.get((target.table, row.key, row.currency))
+            if stored is not None:
+                balance, timestamp = stored.get(target.balance, (None, 0))
+                found[row.key, row.currency] = StoredBalance(balance, timestamp)
+        return found
+
+    def count_older(self, target: SyncTarget, timestamp: int) -> int:
+        return sum(
+            row[target.balance][1] < timestamp
+            for (table, key, currency), row in self.rows.items()
+            if table == target.table
+            and target.balance in row
+            and (target.text, key, currency) not in self.aside
+        )
+
+    def offsets(self) -> Mapping[TopicPartition, int]:
+        return self.saved
+
+    def set_aside(
+        self, *, tried_before_seconds: float, locked_before_seconds: float
+    ) -> Sequence[SetAsideRow]:
+        return [
+            row
+            for row, locked in self.aside.values()
+            if (locked_before_seconds if locked else tried_before_seconds) <= 1
+        ]
+
+    def set_aside_count(self) -> int:
+        return len(self.aside)
+
+    def forget(self, rows: Collection[SetAsideRow]) -> None:
+        for row in rows:
+            del self.aside[row[:3]]
 
     def long_keys(self, target: SyncTarget, hashed: Collection[str]) -> dict[str, str]:
         keys = {key for table, key, _ in self.rows if table == target.table}

@@ -6,15 +6,15 @@ string or a value of a row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, Final, LiteralString, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict
 from tenacity import (
     RetryCallState,
@@ -25,8 +25,27 @@ from tenacity import (
 
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.ids import FAMILY_KEY_BYTES
-from worker.jobs.sync.cache import BalanceRow, WriteResult
+from worker.core.ports import TopicPartition
+from worker.jobs.sync.cache import BalanceRow, SetAsideRow, StoredBalance, WriteResult
 from worker.jobs.sync.cells import stored_cells
+from worker.jobs.sync.own_tables import (
+    count_set_aside,
+    due_rows,
+    forget_rows,
+    forget_set_aside,
+    note_refusals,
+    own_tables_lacking,
+    save_offsets,
+    saved_offsets,
+)
+from worker.jobs.sync.portions import (
+    Column,
+    composed,
+    count_older,
+    stored_rows,
+    why,
+    write_rows,
+)
 from worker.jobs.sync.schema import SchemaProblem, Table, schema_problems
 from worker.jobs.sync.targets import SyncTarget
 
@@ -42,32 +61,18 @@ CONNECTION: Final[Mapping[str, Any]] = {
 }
 """A connection that went silent is noticed within half a minute."""
 
-_SAID: Final = re.compile(r'(?:port \d+|socket "[^"]*") failed: (?:FATAL: +)?([^\n]+)')
-"""libpq's own words about a server that it could reach or not; the rest could hold the string."""
-
-_GIVEN: Final = sql.SQL(
-    "unnest(%(keys)s::text[], %(currencies)s::text[], %(balances)s::numeric[], %(times)s::bigint[])"
-    " AS given(key, currency, balance, at)"
+_LONG_KEYS: Final = (
+    "SELECT DISTINCT {key}::text FROM {table} WHERE octet_length({key}::text) > %(bytes)s"
 )
-_UPDATE: Final = (
-    "UPDATE {table} AS held SET {balance} = given.balance, {time} = given.at FROM {given}"
-    " WHERE {same} AND (held.{time} IS NULL OR held.{time} < given.at)"
-)
-_INSERT: Final = (
-    "INSERT INTO {table} AS held ({row}, {balance}, {time})"
-    " SELECT {given_row}, given.balance, given.at FROM {given}"
-    " WHERE NOT EXISTS (SELECT FROM {table} AS held WHERE {same})"
-    " ON CONFLICT ({row}) DO UPDATE SET {balance} = excluded.{balance}, {time} = excluded.{time}"
-    " WHERE held.{time} IS NULL OR held.{time} < excluded.{time}"
-)
-_COUNT_MISSING: Final = (
-    "SELECT count(*) FROM {given} WHERE NOT EXISTS (SELECT FROM {table} AS held WHERE {same})"
-)
-_LONG_KEYS: Final = "SELECT DISTINCT {key} FROM {table} WHERE octet_length({key}) > %(bytes)s"
 
 _COLUMNS: Final = """
-    SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+    SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
+_KIND: Final = """
+    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+        WHEN 'f' THEN 'foreign table' ELSE '' END
+    FROM pg_class WHERE oid = to_regclass(%s)
 """
 _UNIQUE: Final = """
     SELECT array_agg(attname::text) FROM pg_index
@@ -85,6 +90,7 @@ _log = structlog.get_logger(__name__)
 class PostgresCache:
     """A `BalanceCache` that connects at the first call, and again when needed.
 
+    group: whose offsets are kept with the rows.
     add_rows: whether a key without a row gets one.
     stopped: ends the waiting for a database that is away.
     """
@@ -94,25 +100,68 @@ class PostgresCache:
         dsn: str,
         *,
         deadline_seconds: float,
+        group: str = "",
         add_rows: bool = True,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._dsn = _understood(dsn)
         self._deadline_seconds = deadline_seconds
+        self._group = group
         self._add_rows = add_rows
+        self._some_set_aside = True
+        self._key_types: dict[str, str] = {}
         self._stopped = stopped
         self._open: Connection | None = None
 
     # The port
 
-    def write(self, rows: Mapping[SyncTarget, Sequence[BalanceRow]]) -> WriteResult:
-        """See `BalanceCache`."""
+    def write(
+        self,
+        rows: Mapping[SyncTarget, Sequence[BalanceRow]],
+        offsets: Mapping[TopicPartition, int] = MappingProxyType({}),
+    ) -> WriteResult:
+        """See `BalanceCache`; rows, what is set aside and offsets in one transaction."""
 
         def work(connection: Connection) -> WriteResult:
             counts = [self._write(connection, *batch) for batch in sorted(rows.items())]
+            save_offsets(connection, self._group, offsets)
             return WriteResult(*map(sum, zip(*counts, strict=True))) if counts else WriteResult()
 
         return self._do(work)
+
+    def stored(
+        self, target: SyncTarget, rows: Sequence[BalanceRow]
+    ) -> Mapping[tuple[str, str], StoredBalance]:
+        """See `BalanceCache`."""
+        return self._do(lambda open_: stored_rows(open_, self._column(open_, target), rows))
+
+    def count_older(self, target: SyncTarget, timestamp: int) -> int:
+        """See `BalanceCache`."""
+        return self._do(lambda open_: count_older(open_, self._column(open_, target), timestamp))
+
+    def offsets(self) -> Mapping[TopicPartition, int]:
+        """See `BalanceCache`."""
+        return self._do(partial(saved_offsets, group=self._group))
+
+    def set_aside(
+        self, *, tried_before_seconds: float, locked_before_seconds: float
+    ) -> Sequence[SetAsideRow]:
+        """See `BalanceCache`."""
+        due = partial(
+            due_rows,
+            tried_before_seconds=tried_before_seconds,
+            locked_before_seconds=locked_before_seconds,
+        )
+        return self._do(due)
+
+    def set_aside_count(self) -> int:
+        """See `BalanceCache`."""
+        self._some_set_aside = (count := self._do(count_set_aside)) > 0
+        return count
+
+    def forget(self, rows: Collection[SetAsideRow]) -> None:
+        """See `BalanceCache`."""
+        self._do(partial(forget_set_aside, rows=rows))
 
     def long_keys(self, target: SyncTarget, hashed: Collection[str]) -> dict[str, str]:
         """See `BalanceCache`; reads every long key of the table, page by page."""
@@ -121,7 +170,8 @@ class PostgresCache:
             found: dict[str, str] = {}
             with connection.cursor("long_keys") as cursor:
                 cursor.itersize = KEYS_PAGE
-                cursor.execute(_composed(_LONG_KEYS, target), {"bytes": FAMILY_KEY_BYTES})
+                column = self._column(connection, target)
+                cursor.execute(composed(_LONG_KEYS, column), {"bytes": FAMILY_KEY_BYTES})
                 for (key,) in cursor:
                     cell = stored_cells(key)
                     if cell in hashed:
@@ -144,12 +194,12 @@ class PostgresCache:
         Raises:
             UsageError: a table is there, and cannot be what the cache needs.
         """
-        tables = groupby(sorted(targets), key=lambda target: target.table)
         found: list[SchemaProblem] = []
+        tables = groupby(sorted(targets), key=lambda target: target.table)
         for name, grouped in tables:
             facts = self._do(partial(_facts, table=name))
             found += schema_problems(list(grouped), facts, add_rows=self._add_rows)
-        return found
+        return found + self._do(own_tables_lacking)
 
     def make(self, lacks: Sequence[SchemaProblem]) -> None:
         """Make what is missing, all or none."""
@@ -164,19 +214,24 @@ class PostgresCache:
 
     def _write(
         self, connection: Connection, target: SyncTarget, rows: Sequence[BalanceRow]
-    ) -> tuple[int, int]:
-        """Rows that moved, and keys without a row.
+    ) -> WriteResult:
+        column = self._column(connection, target)
+        written = write_rows(connection, column, rows, add_rows=self._add_rows)
+        refused = {refusal.row for refusal in written.refusals}
+        if self._some_set_aside:
+            done = ((row.key, row.currency) for row in rows if row not in refused)
+            forget_rows(connection, target.text, done)
+        note_refusals(connection, target, written.refusals)
+        self._some_set_aside |= bool(refused)
+        return WriteResult(written.moved, written.without_row, len(refused))
 
-        First what has a row: in people's own table another column may have to be filled in, and
-        then an INSERT fails even where a row is there.
-        """
-        keys, currencies, balances, times = (list(column) for column in zip(*rows, strict=True))
-        given = {"keys": keys, "currencies": currencies, "balances": balances, "times": times}
-        moved = connection.execute(_composed(_UPDATE, target), given).rowcount
-        if self._add_rows:
-            return moved + connection.execute(_composed(_INSERT, target), given).rowcount, 0
-        missing = connection.execute(_composed(_COUNT_MISSING, target), given).fetchone()
-        return moved, missing[0] if missing else 0
+    def _column(self, connection: Connection, target: SyncTarget) -> Column:
+        """With the type of its key's column, asked for once."""
+        kind = self._key_types.get(target.table)
+        if kind is None:
+            kind = _facts(connection, table=target.table).type_of(target.key) or "text"
+            self._key_types[target.table] = kind
+        return Column(target, kind)
 
     # The connection
 
@@ -230,14 +285,16 @@ class PostgresCache:
 
     def _named(self, error: psycopg.Error) -> DependencyUnavailable | UsageError:
         if _passing(error):
+            did = "could not be reached" if error.sqlstate is None else "took nothing"
             return DependencyUnavailable(
-                f"PostgreSQL (sync.dsn) could not be reached for {self._deadline_seconds:g} s:"
-                f" {_why(error)}"
+                f"PostgreSQL (sync.dsn) {did} for {self._deadline_seconds:g} s: {why(error)}"
             )
-        advice = ""
-        if isinstance(error, psycopg.errors.NotNullViolation):
-            advice = "; sync.add_rows = false leaves keys without a row out"
-        return UsageError(f"PostgreSQL refused: {_why(error)}{advice}")
+        if _by_a_pooler(error):
+            return UsageError(
+                "sync.dsn has `options`, which a pooler between us does not take: set the search"
+                " path of the role instead (ALTER ROLE … SET search_path = …)"
+            )
+        return UsageError(f"PostgreSQL refused: {why(error)}")
 
 
 def _understood(dsn: str) -> str:
@@ -256,63 +313,27 @@ def _understood(dsn: str) -> str:
     return dsn
 
 
-def _composed(template: LiteralString, target: SyncTarget) -> sql.Composed:
-    """A statement over the columns of a target."""
-    row = [column for column in (target.key, target.currency) if column]
-    given = [
-        sql.Identifier("given", name) for name, _ in zip(("key", "currency"), row, strict=False)
-    ]
-    pairs = zip(row, given, strict=True)
-    return sql.SQL(template).format(
-        table=sql.Identifier(target.table),
-        key=sql.Identifier(target.key),
-        balance=sql.Identifier(target.balance),
-        time=sql.Identifier(target.time),
-        row=sql.SQL(", ").join(map(sql.Identifier, row)),
-        given=_GIVEN,
-        given_row=sql.SQL(", ").join(given),
-        same=sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(sql.Identifier("held", column), value)
-            for column, value in pairs
-        ),
-    )
-
-
 def _facts(connection: Connection, *, table: str) -> Table:
     """What the catalogue says of a table, found as the statements find it: by the search path."""
     name = [sql.Identifier(table).as_string(connection)]
     columns = {str(column): str(kind) for column, kind in connection.execute(_COLUMNS, name)}
     unique = [frozenset(names) for (names,) in connection.execute(_UNIQUE, name)]
-    return Table(columns, unique)
+    (kind,) = connection.execute(_KIND, name).fetchone() or ("",)
+    return Table(columns, unique, kind)
 
 
 def _passing(error: BaseException) -> bool:
     """May the same succeed later? Away, restarting, full, locked, or a standby for a moment."""
-    return isinstance(
-        error,
-        psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction,
-    )
+    kinds = psycopg.OperationalError | psycopg.InterfaceError | errors.ReadOnlySqlTransaction
+    return isinstance(error, kinds) and not _by_a_pooler(error)
+
+
+def _by_a_pooler(error: BaseException) -> bool:
+    """Refused at the start of a session for its `options`, as pgbouncer does."""
+    return "unsupported startup parameter" in str(error)
 
 
 def _tell(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, psycopg.Error):
-        _log.warning("postgres_waiting", why=_why(error))
-
-
-def _why(error: psycopg.Error) -> str:
-    """What happened, without what a row or the connection string holds."""
-    diagnosis = error.diag
-    if isinstance(error, psycopg.ProgrammingError) and diagnosis.message_primary:
-        return diagnosis.message_primary  # names of tables and columns, or a right that is missing
-    if error.sqlstate is None:
-        said = _SAID.findall(str(error))
-        return str(said[-1]).strip() if said else "no connection"
-    column = ".".join(name for name in (diagnosis.table_name, diagnosis.column_name) if name)
-    parts = [_words(type(error).__name__), column, diagnosis.constraint_name or ""]
-    return ", ".join(part for part in parts if part)
-
-
-def _words(name: str) -> str:
-    """`NotNullViolation` as words."""
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+        _log.warning("postgres_waiting", why=why(error))

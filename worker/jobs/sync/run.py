@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -14,12 +14,15 @@ from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.optional import optional_packages
 from worker.core.ports import TopicPartition
+from worker.jobs.sync.cells import Cells
 from worker.jobs.sync.follow import OutboxFollower, SyncCounts
 from worker.jobs.sync.schema import SchemaProblem
 from worker.jobs.sync.targets import SyncTargets, find_targets, group_of
+from worker.jobs.sync.verify import Verification, Verifier
+from worker.jobs.sync.writer import BalanceWriter
 from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
-from worker.ledger.books import open_named_ledger
+from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
@@ -36,10 +39,28 @@ class Synced:
     """What was done.
 
     made: statements that were run by `--create`.
+    waiting: rows that are set aside now.
     """
 
     group: str
     tally: SyncCounts
+    made: Sequence[str]
+    waiting: int
+
+
+class Retried(NamedTuple):
+    """What `--retry` did. written: rows that could be written now. waiting: those that are left."""
+
+    written: int
+    waiting: int
+
+
+class _Opened(NamedTuple):
+    """Both sides. made: statements that were run by `--create`."""
+
+    books: NamedLedger
+    targets: SyncTargets
+    cache: PostgresCache
     made: Sequence[str]
 
 
@@ -64,20 +85,60 @@ def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> 
         DependencyUnavailable: the database, the ledger or the broker stayed away.
     """
     group = group_of(settings)
+    with _opened(settings, stopped, create=create) as (books, targets, cache, made):
+        with closing(_open_outbox(settings, group)) as outbox:
+            follower = OutboxFollower(
+                outbox=outbox, ledger=books.ledger, cache=cache, targets=targets
+            )
+            _log.info("following", group=group, columns=[column.text for column in targets.columns])
+            _follow(follower, stopped=stopped, ended=_end(outbox) if drain else _never)
+        waiting = 0 if stopped() else cache.set_aside_count()
+    _log.info("stopped", **follower.tally.counts())
+    return Synced(group, follower.tally, made, waiting)
+
+
+def retry(settings: Settings, *, stopped: Stopped) -> Retried:
+    """Try every row again that is set aside, once.
+
+    Raises:
+        UsageError: a setting is wrong, a table is missing, or the database refuses the statements.
+        DependencyUnavailable: the database or the ledger stayed away.
+    """
+    written = 0
+    started = time.monotonic()
+    with _opened(settings, stopped) as (books, targets, cache, _):
+        writer, cells = BalanceWriter(ledger=books.ledger, cache=cache), Cells(targets)
+        while not stopped():
+            age = time.monotonic() - started
+            again = writer.retry(cells, tried_before_seconds=age, locked_before_seconds=age)
+            written += again.result.moved
+            if not again.nets:
+                break
+        return Retried(written, cache.set_aside_count())
+
+
+def verify(settings: Settings, *, start_ns: int, stopped: Stopped) -> Verification:
+    """Compare every row with the ledger, and mend it.
+
+    start_ns: leave out accounts that were made before; where an earlier run stopped.
+
+    Raises:
+        UsageError: a setting is wrong, a table is missing, or the database refuses the statements.
+        DependencyUnavailable: the database or the ledger stayed away.
+    """
+    with _opened(settings, stopped) as (books, targets, cache, _):
+        verifier = Verifier(
+            ledger=books.ledger, cache=cache, targets=targets, rulebook=books.rulebook
+        )
+        return verifier.verify(start_ns=start_ns, stopped=stopped)
+
+
+@contextmanager
+def _opened(settings: Settings, stopped: Stopped, *, create: bool = False) -> Iterator[_Opened]:
     with open_named_ledger(settings) as books:
         targets = find_targets(books.rulebook, settings.sync)
         with closing(_open_cache(settings, stopped)) as cache:
-            made = _ready(cache, targets, create=create)
-            with closing(_open_outbox(settings, group)) as outbox:
-                follower = OutboxFollower(
-                    outbox=outbox, ledger=books.ledger, cache=cache, targets=targets
-                )
-                _log.info(
-                    "following", group=group, columns=[column.text for column in targets.columns]
-                )
-                _follow(follower, stopped=stopped, ended=_end(outbox) if drain else _never)
-    _log.info("stopped", **follower.tally.counts())
-    return Synced(group, follower.tally, made)
+            yield _Opened(books, targets, cache, _ready(cache, targets, create=create))
 
 
 def _open_cache(settings: Settings, stopped: Stopped = lambda: False) -> PostgresCache:
@@ -86,6 +147,7 @@ def _open_cache(settings: Settings, stopped: Stopped = lambda: False) -> Postgre
     return PostgresCache(
         settings.sync.dsn,
         deadline_seconds=settings.sync.deadline_seconds,
+        group=group_of(settings),
         add_rows=settings.sync.add_rows,
         stopped=stopped,
     )

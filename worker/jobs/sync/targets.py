@@ -7,20 +7,23 @@ one declared account's balance.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from worker.config.sections import SyncSettings
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
 from worker.core.rulebook import DeclaredAccount, Rulebook
 
+MAJOR: Final = "major"
+
 
 class SyncTarget(NamedTuple):
     """One balance column and the columns beside it.
 
     currency: empty where a key has one row.
+    places: decimal places of a balance in units of the currency (12.30); 0: in minor units (1230).
     """
 
     table: str
@@ -28,6 +31,7 @@ class SyncTarget(NamedTuple):
     currency: str
     balance: str
     time: str
+    places: int = 0
 
     @property
     def text(self) -> str:
@@ -41,10 +45,12 @@ class SyncTargets:
 
     accounts: declared account and its column, by the account's name.
     currencies: by ledger; an account on a ledger that is not here is not copied.
+    scales: decimal places by ledger.
     """
 
     accounts: Mapping[str, tuple[DeclaredAccount, SyncTarget]]
     currencies: Mapping[int, str]
+    scales: Mapping[int, int]
 
     @property
     def columns(self) -> list[SyncTarget]:
@@ -59,15 +65,17 @@ def find_targets(rulebook: Rulebook, settings: SyncSettings) -> SyncTargets:
         UsageError: nothing, or two accounts into one cell, or a currency that it has no ledger for.
     """
     currencies = _currencies(rulebook, settings.currency)
+    scales = {number: rulebook.ledgers[name].scale for number, name in currencies.items()}
     accounts = {
-        account.name: (account, _target(account, settings, several=len(currencies) > 1))
+        account.name: (account, _target(account, settings, scales.values()))
         for account in rulebook.accounts.values()
         if account.sync_to
     }
     if not accounts:
         raise UsageError("no account of the rulebook has `sync_to`: there is nothing to copy")
     _refuse_shared_cells(accounts.values())
-    return SyncTargets(accounts, currencies)
+    _refuse_unused_units(settings, accounts.values())
+    return SyncTargets(accounts, currencies, scales)
 
 
 def group_of(settings: Settings) -> str:
@@ -93,18 +101,23 @@ def _currencies(rulebook: Rulebook, only: str) -> dict[int, str]:
     return found
 
 
-def _target(account: DeclaredAccount, settings: SyncSettings, *, several: bool) -> SyncTarget:
+def _target(
+    account: DeclaredAccount, settings: SyncSettings, scales: Collection[int]
+) -> SyncTarget:
+    """scales: decimal places of each currency that is copied."""
     table, balance = account.sync_to.split(".")
     target = SyncTarget(
         table=table,
         key=settings.key_columns.get(table, "id"),
-        currency=settings.currency_column if several else "",
+        currency=settings.currency_column if len(scales) > 1 else "",
         balance=balance,
         time=balance + settings.time_suffix,
+        places=max(scales) if settings.units.get(account.sync_to) == MAJOR else 0,
     )
     if "" in {table, balance}:
         raise UsageError(f"{account.name}: `sync_to` {account.sync_to!r} is no table and column")
-    if len({*target[1:]}) < len(target[1:]):
+    columns = target[1:5]
+    if len({*columns}) < len(columns):
         raise UsageError(
             f"{account.name}: key, currency, balance and time of {target.text} collide"
         )
@@ -128,3 +141,15 @@ def _refuse_shared_cells(accounts: Iterable[tuple[DeclaredAccount, SyncTarget]])
     twice = {column for column in written if written.count(column) > 1}
     if twice:
         raise UsageError(f"two accounts write the column {'.'.join(min(twice))}")
+
+
+def _refuse_unused_units(
+    settings: SyncSettings, accounts: Iterable[tuple[DeclaredAccount, SyncTarget]]
+) -> None:
+    known = {target.text for _, target in accounts}
+    for text in settings.units:
+        if text not in known:
+            raise UsageError(
+                f"sync.units: no account of the rulebook has `sync_to: {text}`;"
+                f" there are {', '.join(sorted(known))}"
+            )
