@@ -247,7 +247,14 @@ def test_only_the_kafka_package_imports_its_client() -> None:
 
 def test_only_the_cache_and_the_copy_import_psycopg() -> None:
     """PostgreSQL's client is imported only when `sync` or `reconcile --copy` runs."""
-    assert importers_of("psycopg") == {"worker.jobs.sync.postgres", "worker.jobs.reconcile.copied"}
+    assert importers_of("psycopg") == {
+        "worker.jobs.sync.own_tables",
+        "worker.jobs.sync.portions",
+        "worker.jobs.sync.postgres",
+        "worker.jobs.reconcile.copied",
+    }
+    for module in ("worker.jobs.sync.own_tables", "worker.jobs.sync.portions"):
+        assert importers_of(module) <= {"worker.jobs.sync.own_tables", "worker.jobs.sync.postgres"}
     assert importers_of("worker.jobs.sync.postgres") == {"worker.jobs.sync.run"}
     assert importers_of("worker.jobs.reconcile.copied") == {"worker.jobs.reconcile.run"}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from worker.config.sections import SyncSettings
 from worker.core.ids import account_id, account_user_data
 from worker.core.ports import Commit, Polled, Record, TopicPartition
 from worker.core.rulebook import Rulebook
@@ -16,11 +17,13 @@ from worker.core.wire import Account, CreateTransferStatus, Transfer, pack_accou
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.sync.cache import BalanceRow, SetAsideRow, StoredBalance, WriteResult
 from worker.jobs.sync.cells import stored_cells
-from worker.jobs.sync.targets import SyncTarget
+from worker.jobs.sync.follow import OutboxFollower
+from worker.jobs.sync.targets import SyncTarget, find_targets
 from worker.ledger.embedded import EmbeddedLedger
 from worker.rulebooks.load import load
 
 OUTBOX = "ledger.transfers.posted"
+PLACE = (OUTBOX, 0)
 USD, EUR = 840, 978
 RULES = """
 version: 1
@@ -243,3 +246,19 @@ class MemoryCache:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def follower(
+    books: AnnouncedLedger, outbox: MemoryOutbox, cache: MemoryCache, **settings: Any
+) -> OutboxFollower:
+    targets = find_targets(books.rulebook, SyncSettings(**settings))
+    return OutboxFollower(outbox=outbox, ledger=books.ledger, cache=cache, targets=targets)
+
+
+def balances_of(cache: MemoryCache) -> dict[str, int]:
+    """`wallets/cus_1/usd.balance` to minor units."""
+    return {
+        f"{table}/{key}/{currency}.{column}": balance
+        for (table, key, currency), row in cache.rows.items()
+        for column, (balance, _) in row.items()
+    }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from worker.core.errors import BrokenInvariant, DependencyUnavailable
-from worker.core.ports import Ledger
+from worker.core.ports import AccountsNow, Ledger
 from worker.core.wire import (
     Account,
     AccountBalance,
@@ -108,6 +108,11 @@ class ReadOnlyLedger:
         """See `Ledger`."""
         self._deadline.check()
         return self._ledger.lookup_transfers(ids)
+
+    def accounts_now(self, ids: Sequence[int]) -> AccountsNow:
+        """See `Ledger`."""
+        self._deadline.check()
+        return self._ledger.accounts_now(ids)
 
     def query_accounts(self, query: QueryFilter) -> list[Account]:
         """See `Ledger`."""
