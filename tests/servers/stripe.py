@@ -36,6 +36,9 @@ LISTS = {
     "topups": "topup",
     "balance_transactions": "balance_transaction",
 }
+UNLISTED = {"transfer_reversal", "fee_refund", "customer_cash_balance_transaction"}
+"""Objects that balance transactions settle and that have no list of their own."""
+
 PAGE_MAX = 100
 SLOW_SECONDS = 5.0
 TIMES = {"created", "available_on", "arrival_date", "expected_availability_date"}
@@ -106,14 +109,15 @@ def _shifted(found: Any, begins: Sequence[int], name: str = "") -> Any:
 class StripeAccount:
     """What Stripe holds. objects: by id, as they are now; order: ids as they came into being.
 
-    inner: lists inside of objects, by path. late: how many requests of its list a balance
-    transaction stays hidden for, by id.
+    events: what it has told. inner: lists inside of objects, by path. late: how many requests of
+    its list a balance transaction stays hidden for, by id.
     """
 
     objects: dict[str, StripeObject] = field(default_factory=dict)
     order: dict[str, int] = field(default_factory=dict)
     wholes: dict[str, str] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
+    events: list[StripeObject] = field(default_factory=list)
     inner: dict[str, list[StripeObject]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -126,8 +130,14 @@ class StripeAccount:
                     self._settle(moment.body)
                 else:
                     webhooks.append(moment.body)
-                    self._take(moment.body["data"]["object"])
+                    self.tell(moment.body)
         return webhooks
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Something happens that is an event of Stripe's."""
+        with self.lock:
+            self.events.append(event)
+            self._take(event["data"]["object"])
 
     def happen_to(self, about: StripeObject) -> None:
         """An object comes into being, or changes."""
@@ -152,7 +162,7 @@ class StripeAccount:
             for part in (about.get(name) or {}).get("data", ()):
                 self._put(part)
                 self.wholes[part["id"]] = about["id"]
-        if kind in LISTS.values() or kind in {"transfer_reversal", "fee_refund"}:
+        if kind in LISTS.values() or kind in UNLISTED:
             self._put(about)
 
     def _put(self, about: StripeObject) -> None:
@@ -183,7 +193,9 @@ class StripeAccount:
     def page(self, name: str, query: Mapping[str, str], expand: set[str]) -> dict[str, Any]:
         """One page of a list."""
         with self.lock:
-            found = self.inner.get(name) or self._newest_first(name, query)
+            found = self.inner.get(name) or (
+                self._events(query) if name == "events" else self._newest_first(name, query)
+            )
             after = query.get("starting_after")
             if after:
                 found = found[1 + next(at for at, one in enumerate(found) if one["id"] == after) :]
@@ -191,6 +203,16 @@ class StripeAccount:
             data = [self._expanded(one, expand) for one in found[:limit]]
         more = len(found) > limit
         return {"object": "list", "data": data, "has_more": more, "url": f"/v1/{name}"}
+
+    def _events(self, query: Mapping[str, str]) -> list[StripeObject]:
+        types = {value for key, value in query.items() if key.startswith("types")}
+        since, until = int(query.get("created[gte]", 0)), int(query.get("created[lt]", 1 << 40))
+        found = [
+            event
+            for event in self.events
+            if event["type"] in types and since <= event["created"] < until
+        ]
+        return sorted(found, key=lambda event: event["created"])[::-1]
 
     def _newest_first(self, name: str, query: Mapping[str, str]) -> list[StripeObject]:
         found = [one for one in self.objects.values() if self._shown(name, one, query)]
@@ -247,7 +269,7 @@ class StripeServer:
             return 200, {"object": "list", "data": self.endpoints, "has_more": False}
         if name.startswith("transfers/tr_") and name.count("/") == 1:
             return 200, self.account.objects[name.partition("/")[2]]
-        if name not in LISTS and name not in self.account.inner:
+        if name not in {*LISTS, "events"} and name not in self.account.inner:
             return 404, _error("invalid_request_error", f"Unrecognized request URL {path}")
         query = {key: values[-1] for key, values in parse_qs(target.query).items()}
         expand = {to for key, to in query.items() if key.startswith("expand")}

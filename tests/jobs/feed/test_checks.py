@@ -56,6 +56,35 @@ def test_endpoints_may_be_none_of_its_business() -> None:
         assert "Webhook Endpoints" in check.advice
 
 
+def test_what_no_endpoint_gets() -> None:
+    """Advice: types that are booked and that Stripe sends to no endpoint."""
+    with stripe_server(StripeAccount()) as server:
+        some = ["charge.succeeded", "charge.captured", "customer.created"]
+        server.endpoints = [
+            {"id": "we_1", "status": "enabled", "enabled_events": some},
+            {"id": "we_2", "status": "enabled", "enabled_events": ["payout.paid"]},
+            {"id": "we_3", "status": "disabled", "enabled_events": ["*"]},
+        ]
+        check = found(server)["stripe events"]
+        never = set(check.detail.removeprefix("no endpoint gets ").split(", "))
+        assert {"refund.created", "charge.dispute.closed", "payout.failed"} <= never
+        assert not never & {*some, "payout.paid", "balance_transaction.created", "wallet.p2p"}
+        assert check.ok
+        assert check.advice
+        server.endpoints[1]["enabled_events"] = ["*"]
+        assert "stripe events" not in found(server)
+
+
+def test_a_key_that_may_do_everything() -> None:
+    """Advice: it works, and is more than the feed needs."""
+    with stripe_server(StripeAccount()) as server:
+        settings = Settings(feed=FeedSettings(api_key="sk_live_1", api_base=server.url))
+        server.revoked = True  # whoever it belongs to
+        key = feed_findings(settings)[0]
+        assert "restricted key" in key.advice
+        assert "sk_live" not in str(key)
+
+
 @pytest.mark.parametrize("fault", ["503", "gone"])
 def test_an_outage_is_no_wrong_right(fault: str) -> None:
     """Exit code 3: nothing is wrong with the configuration."""

@@ -7,10 +7,13 @@ from typing import Final
 
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
-from worker.jobs.feed.lost_webhooks import UNNAMED_REFUNDS
-from worker.jobs.feed.stripe_lists import RIGHTS, StripeLists
+from worker.core.matching import carries
+from worker.core.rulebook import Rulebook
+from worker.jobs.feed.lost_webhooks import ROLE, UNNAMED_REFUNDS
+from worker.jobs.feed.stripe_lists import RIGHTS, StripeLists, WebhookEndpoint
 from worker.observe.feed_metrics import FeedMetrics
 from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
+from worker.rulebooks.load import load
 
 ENDPOINTS: Final = "webhook_endpoints"
 
@@ -18,7 +21,8 @@ ENDPOINTS: Final = "webhook_endpoints"
 def feed_findings(settings: Settings) -> list[Finding]:
     """Every finding; one request to each list that is read."""
     lists = StripeLists(settings.feed, FeedMetrics(), give_up=lambda: True)
-    return [_mode(settings, lists), *_rights(lists), *_endpoints(lists)]
+    rulebook = load(settings.rulebook)
+    return [_mode(settings, lists), *_rights(lists), *_endpoints(lists, rulebook)]
 
 
 def _mode(settings: Settings, lists: StripeLists) -> Finding:
@@ -26,11 +30,14 @@ def _mode(settings: Settings, lists: StripeLists) -> Finding:
     live, wanted = lists.origin.livemode, settings.events.livemode
     said = {True: "live", False: "test", None: "unknown"}[live]
     ok = wanted == "any" or live is None or str(live).lower() == wanted
+    advice = "" if ok else "use a key of that mode, or set events.livemode"
+    if settings.feed.api_key.startswith("sk_"):
+        advice = advice or "it may do everything: make a restricted key that may only read"
     return Finding(
         "stripe key",
         ok=ok,
         detail=f"of {said} mode; events.livemode is {wanted}",
-        advice="" if ok else "use a key of that mode, or set events.livemode",
+        advice=advice,
         exit_code=CONFIGURATION,
     )
 
@@ -50,10 +57,10 @@ def _rights(lists: StripeLists) -> Iterator[Finding]:
     yield Finding("stripe rights", ok=not refused, detail=detail, exit_code=CONFIGURATION)
 
 
-def _endpoints(lists: StripeLists) -> Iterator[Finding]:
+def _endpoints(lists: StripeLists, rulebook: Rulebook) -> Iterator[Finding]:
     """An old version of the API tells refunds in a way that cannot be healed, or not at all."""
     try:
-        versions = lists.endpoint_versions()
+        endpoints = lists.endpoints()
     except UsageError:
         advice = f"to have it checked, give the key Read on {RIGHTS[ENDPOINTS]}"
         detail = "not looked at: the key may not list them"
@@ -63,15 +70,34 @@ def _endpoints(lists: StripeLists) -> Iterator[Finding]:
         yield Finding("stripe endpoints", ok=False, detail=str(error), exit_code=DEPENDENCY)
         return
     _, needed = UNNAMED_REFUNDS
-    old = sorted(name for name, version in versions.items() if version and version < needed)
+    old = sorted(each.name for each in endpoints if each.version and each.version < needed)
     yield Finding(
         "stripe endpoints",
         ok=not old,
         detail=f"of an API version before {needed}: {', '.join(old)}"
         if old
-        else f"{len(versions)} enabled",
+        else f"{len(endpoints)} enabled",
         advice=f"make a new endpoint of version {needed} or later, then disable the old one"
         if old
         else "",
         exit_code=CONFIGURATION,
+    )
+    yield from _types(endpoints, rulebook)
+
+
+def _types(endpoints: list[WebhookEndpoint], rulebook: Rulebook) -> Iterator[Finding]:
+    """What no endpoint gets is healed for as long as money tells it; a webhook is sooner."""
+    sent = {kind for each in endpoints for kind in each.types}
+    topic = rulebook.topics.get(ROLE)
+    if not endpoints or "*" in sent or topic is None:
+        return
+    booked = {kind for rule in rulebook.transactions for kind in rule.on}
+    never = sorted(kind for kind in booked - sent if "*" not in kind and carries(topic, kind))
+    yield Finding(
+        "stripe events",
+        ok=True,
+        detail=f"no endpoint gets {', '.join(never)}"
+        if never
+        else "endpoints get all that is booked",
+        advice="add those that can happen to an endpoint's events, in Workbench" if never else "",
     )

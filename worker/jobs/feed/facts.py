@@ -41,9 +41,11 @@ class Origin(NamedTuple):
         }
         if self.livemode is not None:
             body["livemode"] = self.livemode
-        if self.account:
-            body["account"] = self.account
-        return body
+        return self.named(body)
+
+    def named(self, body: Body) -> Body:
+        """An event that says whose it is, where these are not the platform's own books."""
+        return {**body, "account": self.account} if self.account else body
 
 
 class ListedEvent(NamedTuple):
@@ -68,11 +70,8 @@ def payment_event(settled: StripeObject, origin: Origin) -> Body | None:
 
     None where no payment event tells it, or its source does not say enough.
     """
-    source = settled.get("source")
     read = _BY_CATEGORY.get(str(settled.get("reporting_category")))
-    if read is None or not isinstance(source, dict):
-        return None
-    found = read(settled, source)
+    found = read(settled, _source(settled)) if read else None
     if found is None:
         return None
     kind, about = found
@@ -82,11 +81,21 @@ def payment_event(settled: StripeObject, origin: Origin) -> Body | None:
 def list_events(about: StripeObject, origin: Origin) -> Iterator[Body]:
     """Everything that an object of one of Stripe's lists tells, as it is today."""
     if about["object"] == "balance_transaction":
+        cash = _cash_moved(about, _source(about))
+        if cash is not None:
+            kind, moved = cash
+            yield origin.event(f"list/{kind}/{moved['id']}", kind, about["created"], moved)
         yield settlement_event(about, origin)
         return
     for listed in _BY_LIST[about["object"]](about):
         name = "/".join(filter(None, ("list", listed.kind, about["id"], listed.part)))
         yield origin.event(name, listed.kind, listed.created, listed.about)
+
+
+def _source(settled: StripeObject) -> StripeObject:
+    """What it settles; empty where that is not expanded."""
+    source = settled.get("source")
+    return source if isinstance(source, dict) else {}
 
 
 # From a balance transaction
@@ -200,6 +209,12 @@ def _topup_reversed(_: StripeObject, source: StripeObject) -> _Found:
     return ("topup.reversed", source) if source.get("object") == "topup" else None
 
 
+def _cash_moved(_: StripeObject, source: StripeObject) -> _Found:
+    """A customer's cash balance has no list of its own, but for each customer."""
+    found = source.get("object") == "customer_cash_balance_transaction"
+    return ("customer_cash_balance_transaction.created", source) if found else None
+
+
 def _list_of(part: StripeObject) -> Body:
     return {"object": "list", "data": [part], "has_more": False}
 
@@ -222,6 +237,7 @@ _BY_CATEGORY: Final[Mapping[str, Callable[[StripeObject, StripeObject], _Found]]
             "platform_earning_refund": _fee_refunded,
             "topup": _topup,
             "topup_reversal": _topup_reversed,
+            "unreconciled_customer_funds": _cash_moved,
         }
     )
 )

@@ -18,12 +18,13 @@ from worker.jobs.feed.recent import Recent
 
 ROLE: Final = "payments"
 OWN_KEY: Final = "event/"
+CAPTURES: Final = frozenset({"charge.captured", "charge.updated"})
 UNNAMED_REFUNDS: Final = ("2022-11-15", "2024-10-28")
 """Versions of Stripe's API from and before which a webhook does not name a card's refund."""
 
 
 class LostWebhooks:
-    """Knows the facts that payment events have brought lately.
+    """Knows the facts that payment events have brought lately, and the events by their ids.
 
     not_healed: called with the reason why an event that may be missing is not written.
     """
@@ -32,6 +33,7 @@ class LostWebhooks:
         self._translator = translator
         self._not_healed = not_healed
         self._facts = Recent()
+        self._ids = Recent()
         self._unnamed_refunds = False
 
     def note(self, event: Event | Dead, second: int) -> None:
@@ -45,6 +47,7 @@ class LostWebhooks:
         chain = self._translator.translate(event, role=ROLE)
         if isinstance(chain, Chain):
             self._facts.add(chain.key, second)
+            self._ids.add(event.id, second)
 
     def missing(self, body: Mapping[str, Any]) -> bool:
         """Has no event brought this one's fact, and can it be written?"""
@@ -62,6 +65,20 @@ class LostWebhooks:
             return chain.key not in self._facts
         return False
 
+    def not_delivered(self, body: Mapping[str, Any]) -> bool:
+        """Has this event of Stripe's own not come, nor its fact by another?
+
+        Captures of one charge are one fact to the rulebook, which books what each adds: whether one
+        of them has come, only its id says.
+        """
+        event = event_of(body)
+        if isinstance(event, Event) and event.id in self._ids:
+            return False
+        if isinstance(event, Dead) or event.type not in CAPTURES:
+            return self.missing(body)
+        return isinstance(self._translator.translate(event, role=ROLE), Chain)
+
     def forget_before(self, second: int) -> None:
-        """Forget facts of older records."""
+        """Forget facts and ids of older records."""
         self._facts.forget_before(second)
+        self._ids.forget_before(second)

@@ -36,6 +36,13 @@ from worker.jobs.feed.slices import Pages, in_order
 from worker.observe.feed_metrics import FeedMetrics
 
 BALANCE_TRANSACTIONS: Final = "balance_transactions"
+EVENTS: Final = "events"
+EVENTS_DAYS_MAX: Final = 29
+"""How far back events are read: Stripe lists those of thirty days."""
+
+EVENTS_OVERLAP: Final = 3_600
+"""Seconds of events that are read again, because some show late."""
+
 SLACK_SECONDS: Final = 3_600
 """How far a webhook's record may be from its balance transaction, clocks included."""
 
@@ -121,6 +128,7 @@ class SettlementFeed:
         self._written = Recent()
         self._judged = Recent()
         self._outcomes: dict[str, int] = {}
+        self._events_since = 0
         self._looked_at = 0.0
         self.through = 0
         """The newest balance transaction that was read, in seconds since 1970; 0: none yet."""
@@ -136,6 +144,7 @@ class SettlementFeed:
             for name, value in checkpoints.items()
             if name.startswith(prefix)
         }
+        self._events_since = self._outcomes.pop(EVENTS, self.window())
         self._topics.forget()
         self._written, self._judged = Recent(), Recent()
         for record in self._fresh(plan.settlements, self.window()):
@@ -228,7 +237,8 @@ class SettlementFeed:
         """What webhooks have brought meanwhile, and settlements from elsewhere."""
         if self._plan.heal_after is None:
             return
-        for record in self._fresh(self._plan.payments, start - SLACK_SECONDS):
+        known = min(start, self._events_since) - SLACK_SECONDS
+        for record in self._fresh(self._plan.payments, known):
             self._lost.note(self._decode(record), record.timestamp()[1] // 1_000)
         for record in self._fresh(self._plan.settlements, start):
             self._note_settlement(record)
@@ -261,6 +271,7 @@ class SettlementFeed:
                 continue
             for objects in self._slices(name, since, newest):
                 self._take_outcomes(objects, read)
+        self._look_at_events(int(now))
         self._forget_outcomes(int(now))
         self._looked_at = now
 
@@ -288,6 +299,35 @@ class SettlementFeed:
         ]
         self._write(records, bodies)
         self._outcomes |= {name: each.created for name, each in outcomes.items()}
+
+    def _look_at_events(self, now: int) -> None:
+        """Stripe's own events of what no object dates: captures in parts, and what was canceled."""
+        fresh = self._events_since + 1
+        # Never so far back that those which were judged are forgotten.
+        since = min(fresh, max(fresh - EVENTS_OVERLAP, self.window()))
+        since = max(since, now - EVENTS_DAYS_MAX * DAY, 0)
+        newest = self._lists.newest(EVENTS, since)
+        if newest is None:
+            return
+        for events in self._slices(EVENTS, since, newest):
+            due = [each for each in events if self._is_due(each, now)]
+            if due:
+                self._take_events(due)
+
+    def _take_events(self, events: list[StripeObject]) -> None:
+        """The lost ones of a slice, and how far events were read, in one transaction."""
+        lost = [each for each in events if self._lost.not_delivered(each)]
+        bodies: list[tuple[str, Mapping[str, Any]]] = [
+            (self._plan.payments, self._lists.origin.named(dict(each))) for each in lost
+        ]
+        since = max(self._events_since, *(int(each["created"]) for each in events))
+        records = [event_record(topic, body) for topic, body in bodies]
+        if since > self._events_since:
+            records.append(self._outcome_record(EVENTS, {"created": since}))
+        self._write(records, bodies)
+        self._events_since = since
+        for each in events:
+            self._judged.add(each["id"], each["created"])
 
     def _forget_outcomes(self, now: int) -> None:
         """What no list is asked for any more."""

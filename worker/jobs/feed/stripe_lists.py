@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 import stripe
@@ -38,6 +38,17 @@ CONFLICT: Final = 409
 BROKEN: Final = 500
 
 SETTLED: Final = "balance_transactions"
+EVENTS: Final = "events"
+EVENT_TYPES: Final = (
+    "charge.captured",
+    "charge.updated",
+    "charge.refund.updated",
+    "customer_cash_balance_transaction.created",
+    "refund.created",
+    "refund.updated",
+)
+"""Of the list of events, which goes back thirty days: what no other list dates or has at all."""
+
 EXPANDED: Final[Mapping[str, tuple[str, ...]]] = {SETTLED: ("data.source",)}
 """What a list gives whole instead of by its id."""
 
@@ -50,11 +61,24 @@ RIGHTS: Final[Mapping[str, str]] = {
     "transfers": "Transfers",
     "application_fees": "Application Fees",
     "topups": "Top-ups",
+    EVENTS: "Events",
     "webhook_endpoints": "Webhook Endpoints",
 }
 """Each list that is read, and the permission of a restricted key that lets one."""
 
 _log = structlog.get_logger(__name__)
+
+
+class WebhookEndpoint(NamedTuple):
+    """Where Stripe posts events to.
+
+    version: of the API, that its events are told in; empty where it is the account's.
+    types: what it gets; `*` is everything.
+    """
+
+    name: str
+    version: str
+    types: Sequence[str]
 
 
 class StripeLists:
@@ -98,13 +122,13 @@ class StripeLists:
 
     def newest(self, name: str, since: int) -> int | None:
         """When the newest object of a list was created; None where nothing was since then."""
-        found = self._page(name, {"limit": 1, "created": {"gte": since}})["data"]
+        found = self._page(name, {"limit": 1, "created": {"gte": since}, **_types(name)})["data"]
         return int(found[0]["created"]) if found else None
 
     def read(self, name: str, since: int, until: int | None, pages_max: int | None) -> Pages:
         """What a list has of these seconds; see `slices.ReadSlice`."""
         created = {"gte": since} if until is None else {"gte": since, "lt": until}
-        query: dict[str, Any] = {"limit": PAGE, "created": created}
+        query: dict[str, Any] = {"limit": PAGE, "created": created, **_types(name)}
         if name in EXPANDED:
             query["expand"] = list(EXPANDED[name])
         objects: list[Mapping[str, Any]] = []
@@ -113,7 +137,7 @@ class StripeLists:
             page = self._page(name, query)
             objects += map(self._with_transfer, page["data"]) if name == SETTLED else page["data"]
             pages += 1
-            if not page["has_more"] or not page["data"]:
+            if not page["has_more"]:
                 return Pages(objects, whole=True)
             if pages_max is not None and pages >= pages_max:
                 return Pages(objects, whole=False)
@@ -138,24 +162,23 @@ class StripeLists:
             query = {"limit": PAGE} | ({"starting_after": parts[-1]["id"]} if parts else {})
             page = self._page(path, query)
             parts += page["data"]
-            more = page["has_more"] and bool(page["data"])
+            more = page["has_more"]
         return parts
 
     def may_read(self, name: str) -> None:
         """One request, for `doctor`. Raises what says why not."""
         self._page(name, {"limit": 1, "expand": list(EXPANDED.get(name, ()))})
 
-    def endpoint_versions(self) -> dict[str, str]:
-        """The API version of each webhook endpoint that is enabled, by its id.
-
-        Empty where it has none of its own: then it is the account's.
-        """
+    def endpoints(self) -> list[WebhookEndpoint]:
+        """The webhook endpoints that are enabled."""
         page = self._page("webhook_endpoints", {"limit": PAGE})
-        return {
-            str(each["id"]): each.get("api_version") or ""
+        return [
+            WebhookEndpoint(
+                str(each["id"]), each.get("api_version") or "", each.get("enabled_events") or []
+            )
             for each in page["data"]
             if each.get("status") == "enabled"
-        }
+        ]
 
     def _page(self, name: str, query: Mapping[str, Any]) -> dict[str, Any]:
         return self._fetched(name, query, _is_list)
@@ -194,17 +217,19 @@ class StripeLists:
                 return dict(page)
 
 
+def _types(name: str) -> dict[str, list[str]]:
+    return {"types": list(EVENT_TYPES)} if name == EVENTS else {}
+
+
 def _is_object(found: object) -> bool:
     return isinstance(found, dict) and isinstance(found.get("id"), str)
 
 
 def _is_list(page: object) -> bool:
-    """A page that broke off or came from a proxy is none."""
-    return (
-        isinstance(page, dict)
-        and isinstance(page.get("data"), list)
-        and isinstance(page.get("has_more"), bool)
-    )
+    """A page that broke off or came from a proxy is none, nor one that ends before its list."""
+    if not isinstance(page, dict) or not isinstance(page.get("data"), list):
+        return False
+    return page.get("has_more") is False or (page.get("has_more") is True and bool(page["data"]))
 
 
 def _passing(error: stripe.StripeError) -> bool:
