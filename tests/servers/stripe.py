@@ -40,7 +40,7 @@ UNLISTED = {"transfer_reversal", "fee_refund", "customer_cash_balance_transactio
 """Objects that balance transactions settle and that have no list of their own."""
 
 PAGE_MAX = 100
-SLOW_SECONDS = 5.0
+SLOW_SECONDS = 1.0
 TIMES = {"created", "available_on", "arrival_date", "expected_availability_date"}
 """What Stripe's objects date, in seconds since 1970."""
 
@@ -304,6 +304,8 @@ class _Handler(BaseHTTPRequestHandler):
         text = json.dumps(body).encode()
         if fault == "no json":
             text = text[: len(text) // 2]
+        if fault == "empty page":
+            text = b'{"object": "list", "data": [], "has_more": true}'
         if fault == "no list":
             text = b'{"object": "list"}'
         self.send_response(status)

@@ -21,6 +21,7 @@ from worker.config.feed_section import FeedSettings
 from worker.core.chain import Chain
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled, UsageError
 from worker.core.translate import Translator
+from worker.jobs.feed import stripe_lists
 from worker.jobs.feed.feed_topics import event_record
 from worker.jobs.feed.lost_webhooks import LostWebhooks
 from worker.jobs.feed.settlements import FeedPlan, SettlementFeed
@@ -222,6 +223,22 @@ def test_what_shows_late_is_found_in_the_window() -> None:
         stripe.settled_once()
 
 
+def test_what_changes_its_status_is_written_once() -> None:
+    """Money becomes available, charges are refunded: what was read once is the same transaction."""
+    with world() as stripe:
+        stripe.pass_by(1_000)
+        stripe.look()
+        for about in stripe.account.objects.values():
+            if about["object"] == "balance_transaction":
+                about["status"] = "available" if about["status"] == "pending" else "pending"
+            if about["object"] == "charge":
+                about["amount_refunded"] = about["amount"]
+        for _ in range(2):
+            stripe.now += 60
+            stripe.look()
+        stripe.settled_once()
+
+
 def test_pages_that_shift_while_they_are_read() -> None:
     """What comes in between two pages moves no object from one to the other, nor is it missed."""
     with world(400) as stripe:
@@ -232,15 +249,24 @@ def test_pages_that_shift_while_they_are_read() -> None:
         stripe.settled_once()
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "503", "gone", "half", "no json", "no list"])
-def test_faults_that_pass(fault: str) -> None:
+FAULTS = ["429", "500", "503", "gone", "half", "no json", "no list", "empty page", "slow"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_that_pass(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is tried again, counted, and leaves nothing out."""
+    monkeypatch.setattr(stripe_lists, "REQUEST_SECONDS", 0.5)
     with world(100) as stripe:
         stripe.pass_by(1_000)
         stripe.server.faults.extend([fault, "", fault, fault])
         stripe.look()
         stripe.settled_once()
         assert not stripe.server.faults
+        requests = stripe.metrics.registry.get_sample_value
+        name, labels = "ledger_worker_feed_requests_total", {"list": "balance_transactions"}
+        results = {"429": "rate_limited", "500": "status_500", "503": "status_503",
+                   "gone": "unreachable", "half": "unreachable", "slow": "unreachable"}  # fmt: skip
+        assert requests(name, {**labels, "result": results.get(fault, "cut_off")}) == 3
 
 
 def test_rate_limits_wait_as_stripe_says() -> None:

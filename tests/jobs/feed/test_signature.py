@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
+from typing import Any
+
 import pytest
 import stripe
 from hypothesis import given
@@ -69,6 +72,20 @@ def test_rolled_secrets() -> None:
     """While a secret is rolled both are good, and no other is."""
     assert verdict(BODY, SIGNED, NEW, OLD) is None
     assert verdict(BODY, SIGNED, NEW, "whsec_other") is Refusal.WRONG
+
+
+def test_each_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every signature with that of every secret, by the one call that takes as long for any."""
+    compared: list[bool] = []
+
+    def counted(one: bytes, other: bytes, compare: Any = hmac.compare_digest) -> bool:
+        compared.append(compare(one, other))
+        return compared[-1]
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    header = f"t={NOW},{part(OLD)},{part('whsec_a')},{part('whsec_b')}"
+    assert verdict(BODY, header, OLD, NEW) is None
+    assert compared == [True, False, False, False, False, False]
 
 
 @given(st.binary(max_size=200), st.integers(0, 199), st.integers(1, 255))

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPResponse
 
@@ -159,6 +159,26 @@ def test_too_many_at_once_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stripe.post().status == 503
         assert len(stripe.kafka.written) == 1
         first.join()
+
+
+def test_bodies_that_never_end_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many who send much and do not end take so much memory and no more; Stripe comes again."""
+    monkeypatch.setattr(webhook_app, "BUFFERED_BYTES_MAX", 4_000)
+    head = b"POST /stripe HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n"
+    with served() as stripe, ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", stripe.port), timeout=30))
+            for _ in range(2)
+        ]
+        for client in slow:
+            client.sendall(head + b"x" * 1_990)
+        time.sleep(0.2)
+        answer = stripe.post()
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
+        for client in slow:
+            client.sendall(b"x" * 10)
+            assert client.recv(1_000).startswith(b"HTTP/1.1 400")
+        assert stripe.post().status == 200
 
 
 def test_who_is_not_stripe_is_refused() -> None:

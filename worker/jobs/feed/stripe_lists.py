@@ -250,7 +250,7 @@ def _kind(error: stripe.StripeError) -> str:
         return "rate_limited"
     if isinstance(error, stripe.APIConnectionError):
         return "unreachable"
-    return f"status_{error.http_status}" if error.http_status else "cut_off"
+    return "cut_off" if _cut(error) else f"status_{error.http_status}"
 
 
 def _pause(error: stripe.StripeError, tries: int) -> float:

@@ -25,6 +25,10 @@ from worker.observe.logs import log_internal_error
 WAITING_MAX: Final = 2_000
 """Deliveries that wait for Kafka at once; more are answered with 503."""
 
+BUFFERED_BYTES_MAX: Final = 64 << 20
+"""Of the bodies that arrive or wait for Kafka, all together; more are answered with 503. Who sends
+one is not known before it is whole, so this is what bounds memory."""
+
 RETRY_SECONDS: Final = 30
 SIGNATURE: Final = b"stripe-signature"
 TOO_LARGE_ERROR: Final = "MSG_SIZE_TOO_LARGE"
@@ -78,6 +82,7 @@ NOT_ALLOWED: Final = _Answer(405, "events are posted")
 TOO_LARGE: Final = _Answer(413, "the event is larger than feed.body_bytes_max or the topic allows")
 NOT_SIGNED: Final = _Answer(400, "the signature is not one of this endpoint's")
 AWAY: Final = _Answer(503, "Kafka does not take it now; send it again")
+BUSY: Final = _Answer(503, "too much arrives at once; send it again")
 FAULT: Final = _Answer(500, "a fault of the endpoint; send it again")
 
 
@@ -120,6 +125,7 @@ class WebhookApp:
         self._acknowledgements = acknowledgements
         self._metrics = metrics
         self._waiting = 0
+        self._buffered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -143,9 +149,36 @@ class WebhookApp:
         if scope["method"] != "POST":
             return NOT_ALLOWED
         headers = dict(scope["headers"])
-        body = await _body(headers, receive, endpoint.body_bytes_max)
-        if body is None:
+        if int(headers.get(b"content-length", b"0")) > endpoint.body_bytes_max:
             return TOO_LARGE
+        parts: list[bytes] = []
+        try:
+            refused = await self._receive(parts, receive)
+            return refused or await self._answer_to(b"".join(parts), headers)
+        finally:
+            self._buffered -= sum(map(len, parts))
+
+    async def _receive(self, parts: list[bytes], receive: Receive) -> _Answer | None:
+        """The body's parts; why not, as soon as it is too large, or all together are."""
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError("the client left")
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._endpoint.body_bytes_max:
+                return TOO_LARGE
+            if self._buffered + len(part) > BUFFERED_BYTES_MAX:
+                return BUSY
+            parts.append(part)
+            self._buffered += len(part)
+            more = message.get("more_body", False)
+        return None
+
+    async def _answer_to(self, body: bytes, headers: dict[bytes, bytes]) -> _Answer:
+        endpoint = self._endpoint
         if endpoint.secrets:
             refused = refusal(
                 body,
@@ -191,37 +224,17 @@ class WebhookApp:
             return "_TIMED_OUT"
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes | None:
-    """The whole body; None as soon as it is known to be too large."""
-    if int(headers.get(b"content-length", b"0")) > most:
-        return None
-    parts = []
-    size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("the client left")
-        part = message.get("body", b"")
-        size += len(part)
-        if size > most:
-            return None
-        parts.append(part)
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
 async def _send(answer: _Answer, send: Send) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
-    if answer is AWAY or answer is FAULT:
+    if answer in {AWAY, BUSY, FAULT}:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
     if answer is NOT_ALLOWED:
         headers.append((b"allow", b"POST"))
-    if answer is TOO_LARGE:  # what follows in the connection is the rest of the body
+    if answer in {TOO_LARGE, BUSY}:  # what follows in the connection is the rest of the body
         headers.append((b"connection", b"close"))
     body = orjson.dumps({"says": answer.says})
     headers.append((b"content-length", str(len(body)).encode()))
