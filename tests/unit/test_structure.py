@@ -38,8 +38,8 @@ ROOMS: dict[str, str] = {
     "worker.jobs.live": "core config rulebooks codecs ledger stages stages.post pipeline observe"
     " kafka",
     "worker.jobs.journal": "core",
-    "worker.jobs.reports": "core ledger",
-    "worker.jobs.export": "core codecs ledger jobs",
+    "worker.jobs.reports": "core codecs ledger",
+    "worker.jobs.export": "core ledger jobs jobs.reports",
     "worker.jobs.reconcile": "core config codecs ledger stages stages.post kafka jobs jobs.archive"
     " jobs.reports",
     "worker.jobs.replay": "core config rulebooks codecs ledger stages stages.post kafka jobs"

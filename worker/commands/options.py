@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from worker.jobs.reports.basis import BASES, DEFAULT
+
 
 def add_json(parser: argparse.ArgumentParser, what: str = "result", how: str = "") -> None:
     """Declare `--json`.
@@ -13,6 +15,20 @@ def add_json(parser: argparse.ArgumentParser, what: str = "result", how: str = "
     """
     help_ = f"print the {what} as JSON{how}"
     parser.add_argument("--json", action="store_true", help=help_)
+
+
+def add_basis(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare `--by`, with the default that every command has.
+
+    what: the times that it is about.
+    """
+    parser.add_argument(
+        "--by",
+        choices=BASES,
+        default=DEFAULT,
+        help=f"{what} are of the facts, which is the accounting date, or of posting;"
+        f" default {DEFAULT}",
+    )
 
 
 def positive(text: str) -> int:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
-from worker.commands.options import add_json
+from worker.commands.options import add_basis, add_json, positive
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
 from worker.core.money import major_units
 from worker.core.plural import count_of
-from worker.jobs.reports.balances import stored_accounts
-from worker.jobs.reports.statement import Statement, StatementLine, statement
-from worker.jobs.text_tables import TITLE, Column, Styled, write_json, write_lines, write_table
+from worker.core.wire import Account
+from worker.jobs.batched import batched
+from worker.jobs.reconcile.grouped import grouped
+from worker.jobs.reports.balances import balance_documents, stored_accounts
+from worker.jobs.reports.basis import BY_FACT, WORDS
+from worker.jobs.reports.statement import (
+    Statement,
+    StatementLine,
+    newest_start,
+    statement,
+    statement_by_fact,
+)
+from worker.jobs.text_tables import TITLE, Styled, write_json, write_lines
 from worker.jobs.times import time_range
 from worker.ledger.books import NamedLedger, open_named_ledger
 
-COLUMNS: Final = (
-    Column("at", "posted at", 27),
-    Column("kind", "kind", 7),
-    Column("reason", "for", 18),
-    Column("other_account", "other account", 28),
-    Column("change", "change", 14, right=True),
-    Column("reserved", "reserved", 12, right=True),
-    Column("balance", "balance", 14, right=True),
-    Column("record", "event at", 24),
-)
+PORTION: Final = 1000
+HEADING: Final = f"{'fact at':<20} {'for':<20} {'change':>13} {'reserved':>10} {'balance':>13}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a replay's group, as replay --apply prints it: find the records that it posted, too;"
         " may be given again",
     )
+    add_basis(parser, "times and order")
+    parser.add_argument(
+        "--last", type=positive, default=0, metavar="N", help="only the newest N transfers"
+    )
     add_json(parser, "result", ", one document per currency")
 
 
@@ -58,61 +65,74 @@ def run(arguments: argparse.Namespace) -> int:
             name = f"{arguments.account}[{arguments.key}]" if arguments.key else arguments.account
             raise UsageError(f"the ledger has no account {name}: nothing was ever posted to it")
         for account in accounts:
-            made = statement(books, account, start_ns=start_ns, end_ns=end_ns)
+            made = _statement(books, account, arguments, start_ns, end_ns)
             (_print_json if arguments.json else _print_text)(books, made)
     return 0
 
 
-class _Closing:
-    """Passes lines on as fields, and keeps the last balance and the number of lines."""
-
-    def __init__(self, made: Statement) -> None:
-        self._statement = made
-        self.balance = made.opening
-        self.count = 0
-
-    def fields(self, line: StatementLine) -> dict[str, Any]:
-        self.balance = line.balance
-        self.count += 1
-        return self._statement.line_fields(line)
+def _statement(
+    books: NamedLedger, account: Account, arguments: argparse.Namespace, start_ns: int, end_ns: int
+) -> Statement:
+    if arguments.by == BY_FACT:
+        return statement_by_fact(
+            books, account, start_ns=start_ns, end_ns=end_ns, last=arguments.last
+        )
+    if arguments.last:
+        newest = newest_start(books, account, end_ns=end_ns, lines=arguments.last)
+        start_ns = max(start_ns, newest)
+    return statement(books, account, start_ns=start_ns, end_ns=end_ns)
 
 
 def _about(books: NamedLedger, made: Statement) -> dict[str, Any]:
-    currency, scale = books.currency(made.account.ledger)
+    (account,) = balance_documents(books, [made.account])
     return {
-        "account": made.title,
-        "currency": currency,
+        **{name: account[name] for name in ("account_id", "account", "key", "currency", "scale")},
+        "by": made.by,
         "from": iso_time(made.start_ns) if made.start_ns else "",
         "to": iso_time(made.end_ns) if made.end_ns else "",
-        "opening_balance": major_units(made.opening, scale),
+        "opening_balance": str(made.opening),
         "opening_source": made.source,
     }
 
 
 def _print_json(books: NamedLedger, made: Statement) -> None:
-    closing = _Closing(made)
-    lines = [closing.fields(line) for line in made.lines()]
-    scale = books.currency(made.account.ledger)[1]
-    about = _about(books, made) | {
-        "closing_balance": major_units(closing.balance, scale),
-        "transfers": closing.count,
-    }
-    write_json(sys.stdout, about, "lines", lines)
+    lines = list(made.lines())
+    closing = lines[-1].balance if lines else made.opening
+    about = _about(books, made) | {"closing_balance": str(closing), "transfers": len(lines)}
+    portions = batched(lines, PORTION)
+    rows = (row for portion in portions for row in made.documents(portion))
+    write_json(sys.stdout, about, "lines", rows)
 
 
 def _print_text(books: NamedLedger, made: Statement) -> None:
     currency, scale = books.currency(made.account.ledger)
-    about = _about(books, made)
-    closing = _Closing(made)
-    opening = (
-        f"opening balance {about['opening_balance']} ({made.source})"
-        f"{', from ' + about['from'] if about['from'] else ''}"
-    )
-    write_lines(sys.stdout, [Styled(f"{made.title}, {currency}", TITLE), opening])
-    write_table(sys.stdout, COLUMNS, map(closing.fields, made.lines()))
+    heading = f"{made.title}, {currency}, {WORDS[made.by]}"
+    first = f", from {iso_time(made.start_ns)}" if made.start_ns else ""
+    opening = f"opening balance {_shown(made.opening, scale)} ({made.source}){first}"
+    write_lines(sys.stdout, [Styled(heading, TITLE), opening, HEADING])
+    balance, count = made.opening, 0
+    for line in made.lines():
+        balance, count = line.balance, count + 1
+        write_lines(sys.stdout, _line(made, line))
     end = (
-        f"closing balance {major_units(closing.balance, scale)} after"
-        f" {count_of(closing.count, 'transfer')}"
-        f"{', before ' + about['to'] if about['to'] else ''}"
+        f"closing balance {_shown(balance, scale)} after {count_of(count, 'transfer')}"
+        f"{', before ' + iso_time(made.end_ns) if made.end_ns else ''}"
     )
     write_lines(sys.stdout, [end])
+
+
+def _line(made: Statement, line: StatementLine) -> Iterator[str]:
+    """Three lines of a transfer: figures, the other side, and ids."""
+    found = made.line_fields(line)
+    figures = (grouped(found[name]) for name in ("change", "reserved", "balance"))
+    change, reserved, balance = figures
+    reason = found["reason"] if found["kind"] == "posted" else f"{found['reason']}, {found['kind']}"
+    yield f"{found['fact_at']:<20} {reason:<20} {change:>13} {reserved:>10} {balance:>13}"
+    yield f"  {found['other_account']}; posted {found['at']}"
+    yield f"  transfer {found['transfer_id']}"
+    record = f", record {found['record']}" if found["record"] else ""
+    yield f"  fact {found['fact']}{record}"
+
+
+def _shown(amount: int, scale: int) -> str:
+    return grouped(major_units(amount, scale))

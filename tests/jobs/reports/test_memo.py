@@ -30,7 +30,7 @@ def test_a_memo_account_at_zero_is_in_no_statement(day: Played) -> None:
         suspense=AccountTotal(credits=5),
         shortfall_control=AccountTotal(debits=70, credits=70),
     )
-    assert [line["account"] for line in found.lines()] == ["bank", "suspense"]
+    assert [line.account for line in found.lines()] == ["bank", "suspense"]
     assert found.balanced() == {"usd": (5, 5)}
     assert found.agrees
 
@@ -38,7 +38,7 @@ def test_a_memo_account_at_zero_is_in_no_statement(day: Played) -> None:
 def test_a_memo_account_that_holds_something_is_told(day: Played) -> None:
     """It is listed, and the books do not agree though debits equal credits."""
     found = balance(day, bank=AccountTotal(debits=5), shortfall_control=AccountTotal(credits=5))
-    assert [line["account"] for line in found.lines()] == ["bank", "shortfall_control"]
+    assert [line.account for line in found.lines()] == ["bank", "shortfall_control"]
     assert found.open_memos() == [("shortfall_control", "usd")]
     assert found.balanced() == {"usd": (5, 5)}
     assert not found.agrees

@@ -15,7 +15,6 @@ from fastavro import reader
 from tests.jobs.reports.played import Played
 from worker.commands.cli import main
 from worker.config.settings import Settings
-from worker.core.money import major_units
 from worker.jobs.reports.balances import stored_accounts
 from worker.jobs.reports.statement import signed, statement
 from worker.ledger.books import NamedLedger
@@ -58,13 +57,10 @@ def busiest(day: Played) -> tuple[str, str]:
 def test_balances_are_those_of_the_outbox(day: Played, capsys: pytest.CaptureFixture[str]) -> None:
     """Every wallet's balance is what its announced transfers add up to."""
     found = told(capsys, "balances", "customer_wallet")["accounts"]
-    shown = {(one["key"], one["currency"]): one["balance"] for one in found}
-    scales = {one["currency"]: one["scale"] for one in found}
+    shown = {(one["key"], one["currency"]): int(one["posted"]) for one in found}
     expected = wallet_sums(day)
     assert len(expected) > 10
-    assert {key: shown[key] for key in expected} == {
-        key: major_units(amount, scales[key[1]]) for key, amount in expected.items()
-    }
+    assert {key: shown[key] for key in expected} == expected
 
 
 def test_one_balance_as_text(day: Played, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,28 +68,42 @@ def test_one_balance_as_text(day: Played, capsys: pytest.CaptureFixture[str]) ->
     key, currency = busiest(day)
     assert main(["balances", "customer_wallet", key, "--currency", currency]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:3] == ["customer_wallet", key, currency]
-    assert lines[2] == "1 account, amounts in major units"
+    assert lines[0].startswith("balances as of 20")
+    assert lines[3].split()[:3] == ["customer_wallet", key, currency]
+    assert lines[4].startswith(f"total of 1 customer_wallet, {currency}: ")
+    assert lines[5] == "1 account, amounts in major units"
 
 
+@pytest.mark.parametrize("by", ["fact", "posting"])
 @pytest.mark.parametrize("account", ["customer_wallet", "stripe_unsettled"])
-def test_a_statement_adds_up(account: str, day: Played, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_statement_adds_up(
+    account: str, by: str, day: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Opening plus changes is closing; two halves meet; history and summing tell the same."""
     key, currency = busiest(day)
     keys = [key] if account == "customer_wallet" else []
-    whole = told(capsys, "statement", account, *keys, "--currency", currency)
-    middle = whole["lines"][len(whole["lines"]) // 2]["at"]
-    asked = ("statement", account, *keys, "--currency", currency)
+    asked = ("statement", account, *keys, "--currency", currency, "--by", by)
+    whole = told(capsys, *asked)
+    at = "fact_at" if by == "fact" else "posted_at"
+    middle = whole["lines"][len(whole["lines"]) // 2][at]
     first = told(capsys, *asked, "--to", middle)
     second = told(capsys, *asked, "--from", middle)
-    assert first["opening_balance"] == major_units(0, 0 if currency == "jpy" else 2)
+    assert first["opening_balance"] == "0"
+    assert whole["by"] == by
     assert first["closing_balance"] == second["opening_balance"]
     assert second["closing_balance"] == whole["closing_balance"]
     assert first["lines"] + second["lines"] == whole["lines"]
-    assert ("history of the account" in second["opening_source"]) == (account == "customer_wallet")
+    history = account == "customer_wallet"
+    assert ("history of the account" in second["opening_source"]) == history
     assert ("keeps no history" in second["opening_source"]) == (account == "stripe_unsettled")
     held = told(capsys, "balances", account, *keys, "--currency", currency)["accounts"]
-    assert [one["balance"] for one in held] == [whole["closing_balance"]]
+    assert [one["posted"] for one in held] == [whole["closing_balance"]]
+    times = [line[at] for line in whole["lines"]]
+    assert times == sorted(times)
+    for number in (1, 3):
+        newest = told(capsys, *asked, "--last", str(number))
+        assert newest["lines"] == whole["lines"][-number:]
+        assert newest["closing_balance"] == whole["closing_balance"]
 
 
 def test_a_statement_names_the_record_of_each_event(
@@ -104,12 +114,9 @@ def test_a_statement_names_the_record_of_each_event(
     found = told(capsys, "statement", "customer_wallet", key, "--currency", currency)
     events = {one["transfer_id"]: one["event_id"] for one in announced(day)}
     for line in found["lines"]:
-        place, offset = line["record"].split("@")
-        topic, partition = place.split("/")
+        at = (line["partition"], line["offset"])
         (record,) = (
-            one
-            for one in day.records[topic]
-            if (one.partition(), one.offset()) == (int(partition), int(offset))
+            one for one in day.records[line["topic"]] if (one.partition(), one.offset()) == at
         )
         assert json.loads(record.value() or b"")["id"] == events[line["transfer_id"]]
 
@@ -120,11 +127,11 @@ def test_a_statement_names_a_replays_records_when_told_its_group(
     """Positions of another group are of no record, until that group is named."""
     key, currency = busiest(day)
     asked = ("statement", "customer_wallet", key, "--currency", currency)
-    named = [line["record"] for line in told(capsys, *asked)["lines"]]
+    named = [line["offset"] for line in told(capsys, *asked)["lines"]]
     monkeypatch.setenv("LEDGER_WORKER_KAFKA__GROUP_ID", "another")
-    assert {line["record"] for line in told(capsys, *asked)["lines"]} == {""}
+    assert {line["offset"] for line in told(capsys, *asked)["lines"]} == {-1}
     found = told(capsys, *asked, "--group", "another-replay-1", "--group", "ledger-worker")
-    assert [line["record"] for line in found["lines"]] == named
+    assert [line["offset"] for line in found["lines"]] == named
 
 
 def test_the_statement_as_text(day: Played, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +139,7 @@ def test_the_statement_as_text(day: Played, capsys: pytest.CaptureFixture[str]) 
     key, currency = busiest(day)
     assert main(["statement", "customer_wallet", key, "--currency", currency]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"customer_wallet[{key}], {currency}"
+    assert lines[0] == f"customer_wallet[{key}], {currency}, by fact, whenever it was posted"
     assert lines[1].startswith("opening balance 0")
     assert lines[-1].startswith("closing balance ")
 
@@ -142,7 +149,8 @@ def test_the_trial_balance_of_now(capsys: pytest.CaptureFixture[str]) -> None:
     now = told(capsys, "trial-balance")
     assert now["balanced"] is True
     assert now["source"] == "the accounts' balances"
-    then = told(capsys, "trial-balance", "--at", now["before"].replace("Z", "+00:00"))
+    at = now["before"].replace("Z", "+00:00")
+    then = told(capsys, "trial-balance", "--at", at, "--by", "posting")
     assert then["balanced"] is True
     late = told(capsys, "trial-balance", "--at", "2026-06-01")
     assert late["source"] == "summed from every transfer before that moment"
@@ -155,7 +163,7 @@ def test_the_trial_balance_of_then(day: Played, capsys: pytest.CaptureFixture[st
     """At a time in the past it shows what the outbox says was posted until then."""
     times = sorted(one["posted_at"] for one in announced(day))
     middle = times[len(times) // 2]
-    found = told(capsys, "trial-balance", "--at", middle)
+    found = told(capsys, "trial-balance", "--at", middle, "--by", "posting")
     wallets = {
         one["currency"]: one["credit_balance"]
         for one in found["accounts"]
@@ -164,10 +172,7 @@ def test_the_trial_balance_of_then(day: Played, capsys: pytest.CaptureFixture[st
     sums: dict[str, int] = defaultdict(int)
     for (_, currency), amount in wallet_sums(day, middle).items():
         sums[currency] += amount
-    assert wallets == {
-        currency: major_units(amount, 0 if currency == "jpy" else 2)
-        for currency, amount in sums.items()
-    }
+    assert {currency: int(amount) for currency, amount in wallets.items()} == sums
 
 
 def rows_of(folder: Path, kind: str, encoding: str) -> list[dict[str, Any]]:

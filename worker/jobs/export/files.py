@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastavro import parse_schema, writer
 
 from worker.jobs.duckdb_rows import columns_sql, open_database, quoted, stage_rows
-from worker.jobs.export.rows import COLUMNS, TEXT, ExportRow
+from worker.jobs.reports.rows import COLUMNS, TEXT, ExportRow
 
 DUCKDB_TYPES: Final = {"text": "VARCHAR", "number": "BIGINT"}
 

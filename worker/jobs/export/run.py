@@ -21,7 +21,7 @@ from worker.core.errors import UsageError
 from worker.core.ports import newest_timestamp
 from worker.core.wire import pack_account, pack_transfer
 from worker.jobs.batched import batched
-from worker.jobs.export.rows import ExportRow, account_fields, transfer_fields
+from worker.jobs.reports.rows import ExportRow, account_fields, transfer_fields
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers
 

@@ -10,6 +10,7 @@ from worker.core.ids import account_id
 from worker.core.money import major_units
 from worker.core.own_side import own_figures
 from worker.core.wire import Account
+from worker.jobs.reports.rows import account_fields
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts
 
@@ -18,7 +19,7 @@ class ReportedBalance(NamedTuple):
     """One account's figures, in minor units.
 
     balance: positive on the side that it grows by.
-    available: what can still leave it; see `own_side`.
+    pending: reserved to leave it. available: what can still leave it; see `own_side`.
     """
 
     account: str
@@ -30,10 +31,11 @@ class ReportedBalance(NamedTuple):
     debits_pending: int
     credits_pending: int
     balance: int
+    pending: int
     available: int
 
     def fields(self) -> dict[str, str | int]:
-        """For JSON: amounts as decimal strings in major units."""
+        """For people: amounts in major units."""
         return {
             "account": self.account,
             "key": self.key,
@@ -43,7 +45,15 @@ class ReportedBalance(NamedTuple):
         }
 
 
-AMOUNTS = ("debits", "credits", "debits_pending", "credits_pending", "balance", "available")
+AMOUNTS = (
+    "debits",
+    "credits",
+    "debits_pending",
+    "credits_pending",
+    "balance",
+    "pending",
+    "available",
+)
 
 
 def balance_of(books: NamedLedger, account: Account) -> ReportedBalance:
@@ -61,14 +71,39 @@ def balance_of(books: NamedLedger, account: Account) -> ReportedBalance:
         debits_pending=account.debits_pending,
         credits_pending=account.credits_pending,
         balance=own.posted,
+        pending=own.pending,
         available=own.available,
     )
 
 
-def balances(
+def balance_documents(books: NamedLedger, stored: list[Account]) -> list[dict[str, str | int]]:
+    """Accounts for JSON, as an export has them, with their own figures as `serve` names them.
+
+    Amounts are decimal strings of minor units.
+    """
+    found = []
+    for account, row in zip(stored, account_fields(books, stored), strict=True):
+        name = str(row["account"])
+        own = own_figures(account, debit_normal=books.debit_normal(name))
+        declared = books.rulebook.accounts.get(name)
+        found.append(
+            row
+            | {
+                "title": declared.title if declared else "",
+                "type": declared.type if declared else "",
+                "side": own.side,
+                "posted": str(own.posted),
+                "pending": str(own.pending),
+                "available": str(own.available),
+            }
+        )
+    return found
+
+
+def matching_accounts(
     books: NamedLedger, *, account: str = "", key: str = "", currency: str = ""
-) -> Iterator[ReportedBalance]:
-    """Every account that matches, oldest first.
+) -> Iterator[Account]:
+    """Every account that matches, in the order of its code, the oldest first.
 
     Raises:
         UsageError: the rulebook knows no such account or currency, or the account has no keys.
@@ -76,10 +111,32 @@ def balances(
     ledger = books.ledger_of(currency) if currency else 0
     if key:
         found = iter(stored_accounts(books, account=account, key=key))
+    elif account:
+        found = all_accounts(books.ledger, code=books.declared(account).code)
     else:
-        code = books.declared(account).code if account else 0
-        found = all_accounts(books.ledger, code=code)
-    return (balance_of(books, stored) for stored in found if ledger in (0, stored.ledger))
+        found = _by_code(books)
+    return (stored for stored in found if ledger in {0, stored.ledger})
+
+
+def _by_code(books: NamedLedger) -> Iterator[Account]:
+    """Every account, first those that the rulebook does not declare."""
+    codes = sorted(declared.code for declared in books.rulebook.accounts.values())
+    known = set(codes)
+    yield from (stored for stored in all_accounts(books.ledger) if stored.code not in known)
+    for code in codes:
+        yield from all_accounts(books.ledger, code=code)
+
+
+def balances(
+    books: NamedLedger, *, account: str = "", key: str = "", currency: str = ""
+) -> Iterator[ReportedBalance]:
+    """Every account that matches, in the order of its code.
+
+    Raises:
+        UsageError: the rulebook knows no such account or currency, or the account has no keys.
+    """
+    found = matching_accounts(books, account=account, key=key, currency=currency)
+    return (balance_of(books, stored) for stored in found)
 
 
 def stored_accounts(

@@ -7,21 +7,30 @@ statement says which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
 
+from worker.codecs.outbox_fields import fact_seconds
+from worker.core.errors import UsageError
 from worker.core.ids import hex_id
-from worker.core.iso_times import iso_time
+from worker.core.iso_times import iso_second, iso_time
 from worker.core.money import major_units
 from worker.core.own_side import own_side
 from worker.core.plural import count_of
 from worker.core.ports import RecordPosition, newest_timestamp
 from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, kind_of
+from worker.jobs.reports.basis import BY_FACT, BY_POSTING, Basis, fact_ns
+from worker.jobs.reports.rows import transfer_fields
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import account_transfers
 
 NAMED_TOGETHER: Final = 1000
+SLACK_NS: Final = 86_400 * 1_000_000_000
+LINES_MAX: Final = 200_000
+"""Transfers that are put in the order of their facts in memory."""
+
 QUIET_TRIES: Final = 5
 """How often a balance of now is read until nothing was posted around the reading."""
 
@@ -48,6 +57,7 @@ class Statement:
 
     opening: minor units on the normal side.
     source: where the opening balance comes from.
+    by: whose times these are. chosen: its transfers in order; None where they are read on the way.
     """
 
     books: NamedLedger
@@ -56,6 +66,8 @@ class Statement:
     end_ns: int
     opening: int
     source: str
+    by: Basis = BY_POSTING
+    chosen: Sequence[Transfer] | None = None
 
     @property
     def title(self) -> str:
@@ -65,17 +77,21 @@ class Statement:
 
     def lines(self) -> Iterator[StatementLine]:
         """Every transfer in time order, with the balance after it."""
-        books, balance = self.books, self.opening
+        balance = self.opening
         page: list[Transfer] = []
-        for transfer in account_transfers(
-            books.ledger, self.account.id, start_ns=self.start_ns, end_ns=self.end_ns
-        ):
+        for transfer in self._transfers():
             page.append(transfer)
             if len(page) == NAMED_TOGETHER:
                 yield from (found := self._page(page, balance))
                 balance = found[-1].balance
                 page.clear()
         yield from self._page(page, balance)
+
+    def _transfers(self) -> Iterable[Transfer]:
+        if self.chosen is not None:
+            return self.chosen
+        ledger, number = self.books.ledger, self.account.id
+        return account_transfers(ledger, number, start_ns=self.start_ns, end_ns=self.end_ns)
 
     def _page(self, transfers: list[Transfer], balance: int) -> list[StatementLine]:
         names = self.books.names({self._other(transfer) for transfer in transfers})
@@ -95,11 +111,27 @@ class Statement:
         ours = transfer.debit_account_id == self.account.id
         return transfer.credit_account_id if ours else transfer.debit_account_id
 
+    def documents(self, lines: Sequence[StatementLine]) -> list[dict[str, Any]]:
+        """Lines for JSON: the transfers as in an export, amounts as strings of minor units."""
+        rows = transfer_fields(self.books, [line.transfer for line in lines])
+        return [
+            row
+            | {
+                "reason": self.books.reason(line.transfer),
+                "change": str(line.change),
+                "reserved": str(line.reserved),
+                "balance": str(line.balance),
+            }
+            for row, line in zip(rows, lines, strict=True)
+        ]
+
     def line_fields(self, line: StatementLine) -> dict[str, Any]:
-        """One line for JSON; amounts are decimal strings in major units."""
+        """One line for people; amounts are in major units."""
         scale = self.books.currency(self.account.ledger)[1]
         return {
             "at": iso_time(line.transfer.timestamp),
+            "fact_at": iso_second(fact_seconds(line.transfer.id)),
+            "fact": hex_id(line.transfer.user_data_128),
             "transfer_id": hex_id(line.transfer.id),
             "kind": line.kind,
             "reason": self.books.reason(line.transfer),
@@ -115,6 +147,42 @@ def statement(books: NamedLedger, account: Account, *, start_ns: int, end_ns: in
     """The statement of an account that the ledger holds."""
     opening, source = _opening(books, account, start_ns)
     return Statement(books, account, start_ns, end_ns, opening, source)
+
+
+def statement_by_fact(
+    books: NamedLedger, account: Account, *, start_ns: int, end_ns: int, last: int = 0
+) -> Statement:
+    """The statement of facts from `start_ns` to before `end_ns`, in the order of their times.
+
+    last: only so many of the newest; 0 for all.
+
+    Raises:
+        UsageError: there are too many to put in order.
+    """
+    low, opening, source = 0, 0, "the account's beginning"
+    if start_ns:
+        # A ledger's clock is not Stripe's: a fact may be posted a little before its time.
+        low = max(0, start_ns - SLACK_NS) if account.flags & AccountFlags.HISTORY else 0
+        opening, source = _opening(books, account, low)
+        source = source if low else "the account keeps no history: summed from every transfer"
+    found: list[tuple[int, int, Transfer]] = []
+    for transfer in account_transfers(books.ledger, account.id, start_ns=low):
+        at = fact_ns(transfer)
+        if end_ns and at >= end_ns:
+            continue
+        if at < start_ns:
+            opening += signed(books, account, transfer)
+            continue
+        heappush(found, (at, transfer.timestamp, transfer))
+        if last and len(found) > last:
+            opening += signed(books, account, heappop(found)[2])
+            source = "every earlier transfer"
+        elif len(found) > LINES_MAX:
+            raise UsageError(
+                f"more than {LINES_MAX:,} transfers: give a shorter range, --last, or --by posting"
+            )
+    chosen = [transfer for _, _, transfer in sorted(found)]
+    return Statement(books, account, start_ns, end_ns, opening, source, BY_FACT, chosen)
 
 
 def _opening(books: NamedLedger, account: Account, start_ns: int) -> tuple[int, str]:

@@ -1,21 +1,21 @@
 """The trial balance: every declared account per currency, and whether debits equal credits.
 
-It is of one moment: while a worker posts, and for `--at`, the transfers up to it are summed,
-because accounts read page by page would be of many moments.
+It is of one moment: while a worker posts, and for `--at`, transfers are summed, because accounts
+read page by page would be of many moments. Before a moment are facts, or what was posted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from worker.core.chain import AccountRef
 from worker.core.errors import BrokenInvariant
 from worker.core.iso_times import NANOSECONDS, iso_time
-from worker.core.money import major_units
 from worker.core.ports import newest_timestamp
 from worker.core.wire import Transfer, kind_of
+from worker.jobs.reports.basis import BY_FACT, BY_POSTING, Basis, fact_ns
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers
 
@@ -38,18 +38,58 @@ Totals = dict[tuple[str, int], AccountTotal]
 """By account name and ledger."""
 
 
+class TrialLine(NamedTuple):
+    """One declared account in one currency.
+
+    type: empty, like title, for an account that the rulebook does not have.
+    """
+
+    account: str
+    code: int
+    title: str
+    type: str
+    ledger: int
+    currency: str
+    scale: int
+    total: AccountTotal
+
+    @property
+    def net(self) -> int:
+        """Debits less credits, in minor units."""
+        return self.total.debits - self.total.credits
+
+    def document(self) -> dict[str, str | int]:
+        """For JSON: amounts are decimal strings of minor units."""
+        return {
+            "account": self.account,
+            "code": self.code,
+            "title": self.title,
+            "type": self.type,
+            "currency": self.currency,
+            "scale": self.scale,
+            "debits_posted": str(self.total.debits),
+            "credits_posted": str(self.total.credits),
+            "debits_pending": str(self.total.debits_pending),
+            "credits_pending": str(self.total.credits_pending),
+            "debit_balance": str(max(self.net, 0)),
+            "credit_balance": str(max(-self.net, 0)),
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class TrialBalance:
     """The sums of every account, as of one moment.
 
     as_of_ns: everything before it is in.
     source: how the figures were found.
+    open_keys: how many members of a family are not at zero; None where they were not counted.
     """
 
     books: NamedLedger
     as_of_ns: int
     source: str
     totals: Totals
+    open_keys: dict[tuple[str, int], int] | None = None
 
     @property
     def shown(self) -> Totals:
@@ -87,26 +127,34 @@ class TrialBalance:
         equal = all(debits == credits_ for debits, credits_ in self.balanced().values())
         return equal and not self.open_memos()
 
-    def lines(self) -> Iterator[dict[str, str]]:
-        """Each account and currency, in the rulebook's order of codes; major units."""
-        codes = {declared.name: declared.code for declared in self.books.rulebook.accounts.values()}
-        for name, ledger in sorted(
-            self.shown,
-            key=lambda declared: (self.books.currency(declared[1])[0], codes.get(declared[0], 0)),
-        ):
+    def lines(self) -> Iterator[TrialLine]:
+        """Each account and currency, in the order of currency and code."""
+        return self._lines(self.shown)
+
+    def all_lines(self) -> Iterator[TrialLine]:
+        """The same with the memo accounts that are at zero."""
+        return self._lines(self.totals)
+
+    def _lines(self, accounts: Totals) -> Iterator[TrialLine]:
+        declared = self.books.rulebook.accounts
+        for name, ledger in sorted(accounts, key=self._order):
             total = self.totals[name, ledger]
             currency, scale = self.books.currency(ledger)
-            net = total.debits - total.credits
-            yield {
-                "account": name,
-                "currency": currency,
-                "debits": major_units(total.debits, scale),
-                "credits": major_units(total.credits, scale),
-                "debits_pending": major_units(total.debits_pending, scale),
-                "credits_pending": major_units(total.credits_pending, scale),
-                "debit_balance": major_units(net, scale) if net > 0 else "",
-                "credit_balance": major_units(-net, scale) if net < 0 else "",
-            }
+            known = declared.get(name)
+            yield TrialLine(
+                name,
+                known.code if known else 0,
+                known.title if known else "",
+                known.type if known else "",
+                ledger,
+                currency,
+                scale,
+                total,
+            )
+
+    def _order(self, account: tuple[str, int]) -> tuple[str, int, str]:
+        declared = self.books.rulebook.accounts.get(account[0])
+        return self.books.currency(account[1])[0], declared.code if declared else 0, account[0]
 
     @property
     def as_of(self) -> str:
@@ -114,27 +162,38 @@ class TrialBalance:
         return iso_time(self.as_of_ns)
 
 
-def trial_balance(books: NamedLedger, *, at_ns: int = 0) -> TrialBalance:
-    """The trial balance before `at_ns`; 0: as of the newest transfer."""
+def trial_balance(books: NamedLedger, *, at_ns: int = 0, by: Basis = BY_POSTING) -> TrialBalance:
+    """The trial balance before `at_ns`; 0: as of the newest transfer, whatever its fact's time.
+
+    by: whose time is before it, the fact's or the posting's.
+    """
+    if at_ns and by == BY_FACT:
+        return TrialBalance(books, at_ns, FROM_TRANSFERS, _before(books, at_ns, facts=True))
     if at_ns:
         return TrialBalance(books, at_ns, FROM_TRANSFERS, _before(books, at_ns))
     newest = newest_timestamp(books.ledger)
     totals: Totals = {}
+    open_keys: dict[tuple[str, int], int] = {}
     for account in all_accounts(books.ledger):
-        total = totals.setdefault((books.name(account).name, account.ledger), AccountTotal())
+        name_and_ledger = (books.name(account).name, account.ledger)
+        total = totals.setdefault(name_and_ledger, AccountTotal())
+        if account.debits_posted != account.credits_posted:
+            open_keys[name_and_ledger] = open_keys.get(name_and_ledger, 0) + 1
         total.debits += account.debits_posted
         total.credits += account.credits_posted
         total.debits_pending += account.debits_pending
         total.credits_pending += account.credits_pending
     if newest_timestamp(books.ledger) == newest:
-        return TrialBalance(books, newest + 1, FROM_ACCOUNTS, totals)
+        return TrialBalance(books, newest + 1, FROM_ACCOUNTS, totals, open_keys)
     return TrialBalance(books, newest + 1, FROM_TRANSFERS, _before(books, newest + 1))
 
 
-def _before(books: NamedLedger, at_ns: int) -> Totals:
+def _before(books: NamedLedger, at_ns: int, *, facts: bool = False) -> Totals:
     summing = _Summing(books, at_ns)
     page: list[Transfer] = []
-    for transfer in all_transfers(books.ledger, end_ns=at_ns):
+    for transfer in all_transfers(books.ledger, end_ns=0 if facts else at_ns):
+        if facts and fact_ns(transfer) >= at_ns:
+            continue
         page.append(transfer)
         if len(page) == PAGE:
             summing.add(page)

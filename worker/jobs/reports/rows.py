@@ -1,4 +1,4 @@
-"""Accounts and transfers as flat rows of an export: the ledger's fields and the rulebook's names.
+"""Accounts and transfers as flat rows, of an export and as JSON: the ledger's fields, named.
 
 Numbers over 64 bits are text (ids in hex, amounts in minor units), so that no reader rounds them.
 """
