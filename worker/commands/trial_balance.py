@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import Final
 
@@ -106,7 +106,7 @@ def _shown(amount: int, scale: int) -> str:
     return grouped(major_units(amount, scale))
 
 
-def _rows(lines: list[TrialLine]) -> Iterator[dict[str, object]]:
+def _rows(lines: list[TrialLine]) -> Iterator[Mapping[str, object]]:
     """A line for each account, and more where its title is long."""
     for line in lines:
         first, *rest = wrap(line.title or line.account, TITLE_WIDTH)
