@@ -19,7 +19,13 @@ import promql_parser
 import pytest
 import yaml
 
-from worker.observe.catalogue import CATALOGUE, FEED_CATALOGUE, PREFIX, SERVE_CATALOGUE
+from worker.observe.catalogue import (
+    CATALOGUE,
+    FEED_CATALOGUE,
+    PREFIX,
+    SERVE_CATALOGUE,
+    STATUS_CATALOGUE,
+)
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "helm" / "ledger-worker" / "files"
@@ -42,11 +48,11 @@ TIGERBEETLE = {
 
 
 def exposed() -> dict[str, set[str]]:
-    """Every series that a worker, `serve` or `feed` shows, with its labels."""
+    """Every series that a worker, `serve`, `feed` or `status` shows, with its labels."""
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     return {
         f"{PREFIX}{one.name}{suffix}": set(one.labels)
-        for one in (*CATALOGUE, *SERVE_CATALOGUE, *FEED_CATALOGUE)
+        for one in (*CATALOGUE, *SERVE_CATALOGUE, *FEED_CATALOGUE, *STATUS_CATALOGUE)
         for suffix in suffixes[one.kind]
     }
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.cluster import Cluster, Process
 from tests.integration.every_outcome import event, traffic
+from tests.integration.test_runbooks import charges
 from tests.servers.chromium import Chromium, ChromiumUnavailable, chromium
 from tests.servers.kafka import KafkaBroker
 from tests.servers.waiting import until
@@ -28,7 +29,8 @@ def address(kafka: KafkaBroker, ledger: str, tmp_path: Path) -> Iterator[str]:
     """Where `serve` answers, after a run with every outcome; it asks for a token."""
     cluster = Cluster(kafka.bootstrap_servers, ledger, partitions=1)
     traffic(cluster)
-    cluster.produce("pay", [event(HOSTILE, HOSTILE, id=HOSTILE)])
+    unsettled = json.loads(json.dumps(charges(2, 1)[0]).replace("ch_2", "ch_open"))
+    cluster.produce("pay", [event(HOSTILE, HOSTILE, id=HOSTILE), unsettled])
     cluster.drain("g")
     tokens = tmp_path / "tokens"
     tokens.write_text(TOKEN)
@@ -70,6 +72,11 @@ def test_pages_by_http(address: str) -> None:
     assert "<script" not in hostile
     assert "\u202e" not in hostile
     assert "exceeds_credits" in shown("/status")
+    assert "ch_open" in shown("/open")
+    assert "ch_1<" not in shown("/open")  # its settlement is there
+    late = shown("/open?since=2100-01-01")
+    assert "ch_open" not in late
+    assert "10.02" in late  # what the account holds, and no item explains
     assert "5.01" in shown("/account?name=customer_wallet&key=cus_1")
 
 
@@ -101,7 +108,7 @@ def test_pages_in_a_browser(address: str, browser: Chromium, tmp_path: Path) -> 
     assert browser.run("document.title") != "run"
     assert not [said for said in browser.said if "favicon" not in said]
     pages = {"trace": "/trace?id=evt_1", "account": "/account?name=stripe_unsettled"}
-    pages |= {"search": "/", "accounts": "/accounts", "status": "/status"}
+    pages |= {"search": "/", "accounts": "/accounts", "open": "/open", "status": "/status"}
     for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")):
         browser.size(width, 844, "dark" if scheme == "dark" else "light")
         for name, path in pages.items():

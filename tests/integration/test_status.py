@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,14 @@ def test_a_group_and_what_waits_for_it(
     ledger: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     """Lag, parked events and when they are due, letters by reason, members and their partitions."""
     cluster = run_with_every_outcome(kafka, ledger, monkeypatch)
+    report = tmp_path / "report.json"
+    counts = {"differences": 2, "dead_letters": 0, "parked": 0, "open_items": 0}
+    times = {"made_at": "2026-02-01T00:00:00+00:00", "from": "", "to": ""}
+    report.write_text(json.dumps({"summary": times | counts, "items": []}))
     assert main(["status", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], found["members"]) == ("empty", [])
@@ -43,6 +49,21 @@ def test_a_group_and_what_waits_for_it(
     }
     assert found["newest_posting"]["record"].startswith(f"{cluster.prefix}.")
     assert found["approved"]["digest"] == found["rulebook"]
+
+    assert found["reconciled"] is None
+    assert main(["status", "--metrics", "--reconciliation", str(report)]) == 0
+    shown = capsys.readouterr().out
+    for line in (
+        f'ledger_worker_status_members{{group="{cluster.prefix}-g"}} 0.0',
+        f'ledger_worker_status_lag_records{{role="commands",topic="{cluster.prefix}.cmd"}} 1.0',
+        f'ledger_worker_status_parked_events{{topic="{cluster.prefix}.parked.1"}} 1.0',
+        'ledger_worker_status_refused_events{kind="dead",reason="no_rule"} 1.0',
+        f'ledger_worker_status_rulebook_approved{{rulebook="{found["rulebook"]}"}} 1.0',
+        "ledger_worker_status_reconciled_differences 2.0",
+    ):
+        assert f"{line}\n" in shown
+    assert main(["status", "--reconciliation", str(report)]) == 0
+    assert "2026-02-01T00:00:00+00:00: 2 differences; facts from the" in capsys.readouterr().out
 
     worker = cluster.start("g", "run")
     deadline = time.monotonic() + JOIN_SECONDS_MAX

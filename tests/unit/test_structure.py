@@ -49,11 +49,12 @@ ROOMS: dict[str, str] = {
     "worker.jobs.redrive": "core core.expressions config rulebooks codecs stages kafka jobs",
     "worker.jobs.trace": "core core.expressions config codecs ledger stages stages.post kafka jobs"
     " jobs.reconcile",
-    "worker.jobs.status": "core config rulebooks ledger observe kafka jobs jobs.trace",
+    "worker.jobs.status": "core config rulebooks ledger observe kafka jobs jobs.reconcile"
+    " jobs.trace",
     "worker.jobs.sync": "core config rulebooks codecs ledger kafka",
     "worker.jobs.serve": "core ledger observe",
-    "worker.jobs.pages": "core config ledger kafka jobs jobs.reports jobs.serve jobs.status"
-    " jobs.trace",
+    "worker.jobs.pages": "core config ledger kafka jobs jobs.reconcile jobs.reports"
+    " jobs.serve jobs.status jobs.trace",
     "worker.jobs.feed": "core config rulebooks codecs kafka observe jobs.serve",
     "worker.commands": "*",
     "worker.__main__": "commands",

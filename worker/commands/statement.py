@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from worker.commands.options import add_basis, add_json, positive
 from worker.config.settings import load_settings
-from worker.core.errors import UsageError
 from worker.core.iso_times import iso_time
 from worker.core.money import major_units
 from worker.core.plural import count_of
 from worker.core.wire import Account
 from worker.jobs.batched import batched
 from worker.jobs.reconcile.grouped import grouped
-from worker.jobs.reports.balances import balance_documents, stored_accounts
+from worker.jobs.reports.balances import balance_documents, existing_accounts
 from worker.jobs.reports.basis import BY_FACT, WORDS
 from worker.jobs.reports.statement import (
     Statement,
@@ -58,12 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print one statement per currency that the account exists in."""
     start_ns, end_ns = time_range(arguments.start, arguments.end)
     with open_named_ledger(load_settings(arguments.config), groups=arguments.group) as books:
-        accounts = stored_accounts(
+        accounts = existing_accounts(
             books, account=arguments.account, key=arguments.key, currency=arguments.currency
         )
-        if not accounts:
-            name = f"{arguments.account}[{arguments.key}]" if arguments.key else arguments.account
-            raise UsageError(f"the ledger has no account {name}: nothing was ever posted to it")
         for account in accounts:
             made = _statement(books, account, arguments, start_ns, end_ns)
             (_print_json if arguments.json else _print_text)(books, made)

@@ -263,3 +263,43 @@ FEED_CATALOGUE: Final = (
     ),
 )
 """What `feed` shows. Types come from signed events only, and their number is bounded."""
+
+STATUS_CATALOGUE: Final = (
+    # `status --metrics` writes these, for a file that node_exporter reads or a push gateway.
+    MetricSpec("gauge", "status_members", "Members of the worker's group.", ("group",)),
+    MetricSpec(
+        "gauge",
+        "status_lag_records",
+        "Records that the group has not committed, by topic.",
+        ("topic", "role"),
+    ),
+    MetricSpec("gauge", "status_parked_events", "Events that are parked now.", ("topic",)),
+    MetricSpec(
+        "gauge",
+        "status_parked_due_timestamp_seconds",
+        "When the first of them is tried again.",
+        ("topic",),
+    ),
+    MetricSpec(
+        "gauge",
+        "status_refused_events",
+        "Dead letters and rejections since the time that was asked for.",
+        ("kind", "reason"),
+    ),
+    MetricSpec(
+        "gauge",
+        "status_newest_posting_timestamp_seconds",
+        "When the ledger took the last transfer.",
+    ),
+    MetricSpec(
+        "gauge",
+        "status_rulebook_approved",
+        "1 where the rulebook is as its lock says, else 0.",
+        ("rulebook",),
+    ),
+    MetricSpec(
+        "gauge", "status_reconciled_timestamp_seconds", "When the last reconciliation was made."
+    ),
+    MetricSpec("gauge", "status_reconciled_differences", "What differed in it."),
+)
+"""What `status --metrics` writes. Reasons are words of the worker's and the ledger's."""

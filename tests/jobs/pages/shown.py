@@ -37,6 +37,11 @@ class WrittenReads:
         del since_ms
         return status_document(self._text)
 
+    def unsettled(self, *, since_ms: int) -> dict[str, Any]:
+        del since_ms
+        sums = {"currency": "usd", "held": "3.00", "listed": "1.00", "rest": "2.00", "cut": True}
+        return {"items": trace_document(self._text)["unsettled"], "currencies": [sums]}
+
     def accounts(self) -> list[dict[str, Any]]:
         return self._ledger.accounts()
 
@@ -97,9 +102,10 @@ def trace_document(text: str) -> dict[str, Any]:
         "payments": "1.00",
         "settlements": "0.00",
         "open": "1.00",
+        "since": WHEN,
     }
     return {
-        "asked": text,
+        "id": text,
         "sentence": text,
         "records": [record, record | {"event_id": "", "fine": False}],
         "transfers_without_record": [transfer],

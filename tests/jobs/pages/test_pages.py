@@ -23,7 +23,7 @@ from worker.jobs.pages.routes import pages_router
 from worker.jobs.serve.tokens import Tokens
 
 TOKEN = "0123456789abcdef" * 2
-PATHS = ["/", "/trace?id=evt_1", "/accounts", "/account?name=bank", "/status"]
+PATHS = ["/", "/trace?id=evt_1", "/accounts", "/account?name=bank", "/open", "/status"]
 TURNS = ("prev", "next")
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}&amp;\x1b[2J\u202etxt\ud800"
@@ -110,7 +110,7 @@ def test_the_style_is_ours_and_may_be_kept(open_site: Served) -> None:
     assert "immutable" in reply.headers["cache-control"]
 
 
-@pytest.mark.parametrize("path", ["/trace?id=x", "/status"])
+@pytest.mark.parametrize("path", ["/trace?id=x", "/open", "/status"])
 def test_hostile_texts_are_shown_not_run(path: str, money: Money) -> None:
     """Tags, quotes, control characters, turned writing: text, wherever a page has a text."""
     with site(WrittenReads(money, HOSTILE), money) as served:

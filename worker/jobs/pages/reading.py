@@ -86,6 +86,16 @@ class PageReads:
             record["fine"] = record["outcome"] in FINE
         return found
 
+    def unsettled(self, *, since_ms: int) -> dict[str, Any]:
+        """What is open on `stripe_unsettled`, of what moved there since a time."""
+        with self._books() as (books, progress), open_topic_reader(self._settings) as reader:
+            tracing = tracing_of(self._settings, books, reader, progress=progress)
+            found = tracing.unsettled(since_ms=since_ms)
+        return {
+            "items": [each._asdict() for each in found.items],
+            "currencies": [each._asdict() for each in found.currencies],
+        }
+
     def status(self, *, since_ms: int) -> dict[str, Any]:
         """What `status --json` says, and each member's partitions as people write them."""
         with self._books() as (books, progress), open_topic_reader(self._settings) as reader:

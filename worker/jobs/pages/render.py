@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from worker.core.visible import visible
+from worker.jobs.reconcile import grouped as amounts
 
 FOLDER: Final = Path(__file__).parent / "templates"
 
@@ -21,10 +22,8 @@ def render(template: str, **shown: Any) -> str:  # noqa: ANN401 - whatever a tem
 
 
 def grouped(amount: str) -> str:
-    """An amount in major units with a comma at each thousand, and a true minus: `−1,234.50`."""
-    sign = "−" if amount.startswith("-") else ""
-    whole, point, rest = amount.removeprefix("-").partition(".")
-    return f"{sign}{int(whole):,}{point}{rest}"
+    """As in the commands' tables, with a true minus: `−1,234.50`."""
+    return amounts.grouped(amount).replace("-", "−")
 
 
 def link(path: str, **query: str) -> str:

@@ -57,6 +57,10 @@ class Reads(Protocol):
         """How the group stands."""
         ...
 
+    def unsettled(self, *, since_ms: int) -> dict[str, Any]:
+        """What is open on `stripe_unsettled`."""
+        ...
+
     def accounts(self) -> list[dict[str, Any]]:
         """Every declared account."""
         ...
@@ -131,6 +135,7 @@ class Pages:
             "/trace": self.trace,
             "/accounts": self.accounts,
             "/account": self.account,
+            "/open": self.unsettled,
             "/status": self.status,
         }
 
@@ -190,6 +195,14 @@ class Pages:
             earlier=_turned(here, "to", shown.earlier_before_ns),
             later=_turned(here, "from", shown.later_from_ns),
         )
+
+    async def unsettled(self, request: Request) -> Response:
+        """What one of Stripe's sides told and the other did not."""
+        since = _text(request, "since")
+        start_ms = since_ms(since, option="the time")
+        found = await self._slots.run(partial(self._reads.unsettled, since_ms=start_ms))
+        shown_since = iso_millisecond(start_ms)
+        return page(request, "open.html", found=found, since_given=since, since=shown_since)
 
     async def status(self, request: Request) -> Response:
         """How the worker's group stands."""

@@ -106,11 +106,12 @@ def matching_accounts(
     """Every account that matches, in the order of its code, the oldest first.
 
     Raises:
-        UsageError: the rulebook knows no such account or currency, or the account has no keys.
+        UsageError: the rulebook knows no such account or currency, or the account has no keys;
+            nothing was ever posted to this key.
     """
     ledger = books.ledger_of(currency) if currency else 0
     if key:
-        found = iter(stored_accounts(books, account=account, key=key))
+        found = iter(existing_accounts(books, account=account, key=key, currency=currency))
     elif account:
         found = all_accounts(books.ledger, code=books.declared(account).code)
     else:
@@ -137,6 +138,22 @@ def balances(
     """
     found = matching_accounts(books, account=account, key=key, currency=currency)
     return (balance_of(books, stored) for stored in found)
+
+
+def existing_accounts(
+    books: NamedLedger, *, account: str, key: str, currency: str = ""
+) -> list[Account]:
+    """One account in every currency that it exists in, of which there is one at least.
+
+    Raises:
+        UsageError: there is none, or a key is missing or too many.
+    """
+    found = stored_accounts(books, account=account, key=key, currency=currency)
+    if not found:
+        name = f"{account}[{key}]" if key else account
+        where = f" in {currency.lower()}" if currency else ""
+        raise UsageError(f"the ledger has no account {name}{where}: nothing was ever posted to it")
+    return found
 
 
 def stored_accounts(

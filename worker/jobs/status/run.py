@@ -10,6 +10,7 @@ from worker.config.settings import Settings
 from worker.core.ports import RecordPosition
 from worker.core.wire import QueryFilter
 from worker.jobs.progress import Progress
+from worker.jobs.status.reconciled import Reconciled
 from worker.jobs.trace.search import Letter, LetterKind, TopicSearch
 from worker.kafka.connection import connection_of, require_running_broker
 from worker.kafka.group_members import GroupState, group_state
@@ -71,6 +72,7 @@ class Status(NamedTuple):
     newest: None where nothing was ever posted.
     digest: of the rulebook that the settings name. lock: None where it has none.
     missing: topics that do not exist.
+    reconciled: the last reconciliation; None where nobody said where it is.
     """
 
     as_of_ns: int
@@ -83,6 +85,7 @@ class Status(NamedTuple):
     digest: str
     lock: Lock | None
     missing: tuple[str, ...]
+    reconciled: Reconciled | None = None
 
 
 def status(settings: Settings, *, since_ms: int, progress: Progress) -> Status:

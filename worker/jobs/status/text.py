@@ -8,6 +8,7 @@ from typing import Any, Final
 from worker.core.ids import hex_id
 from worker.core.iso_times import MILLISECOND, NANOSECONDS, iso_millisecond, iso_second, iso_time
 from worker.core.plural import count_of
+from worker.jobs.status.reconciled import Reconciled
 from worker.jobs.status.run import Status
 from worker.jobs.text_tables import BAD, GOOD, TITLE, Styled
 from worker.kafka.group_members import MemberState
@@ -33,6 +34,8 @@ def lines(found: Status) -> Iterator[str | Styled]:
     yield from _section(f"dead and rejected since {since}", _refused(found))
     yield from _section("newest posting", [_newest(found)])
     yield from _section("rulebook", [_rulebook(found)])
+    if found.reconciled is not None:
+        yield from _section("last reconciliation", [_reconciled(found.reconciled)])
     yield from (Styled(f"the topic {topic} does not exist", BAD) for topic in found.missing)
 
 
@@ -90,6 +93,12 @@ def _rulebook(found: Status) -> str:
     return f"  {found.digest}, approved by {by}{changed}"
 
 
+def _reconciled(found: Reconciled) -> str | Styled:
+    span = f"facts from {found.start or 'the beginning'} to {found.end or 'now'}"
+    text = f"  {found.made_at}: {found.verdict}; {span}"
+    return Styled(text, BAD) if found.differences else text
+
+
 def document(found: Status) -> dict[str, Any]:
     """The whole answer as plain values."""
     newest, lock = found.newest, found.lock
@@ -135,4 +144,5 @@ def document(found: Status) -> dict[str, Any]:
         if lock is None
         else {"digest": lock.digest, "by": lock.approver, "at": iso_second(lock.date)},
         "missing_topics": list(found.missing),
+        "reconciled": found.reconciled._asdict() if found.reconciled else None,
     }

@@ -79,6 +79,7 @@ class OpenItem(NamedTuple):
     is_open: do the two sides differ?
     payments, settlements: what payment events and what settlement events told, in major units.
     open: the difference, in major units.
+    since: when the first of its transfers was posted.
     """
 
     stripe_object: str
@@ -87,6 +88,29 @@ class OpenItem(NamedTuple):
     payments: str
     settlements: str
     open: str
+    since: str
+
+
+class CurrencyUnsettled(NamedTuple):
+    """`stripe_unsettled` in one currency; amounts in major units.
+
+    held: what the account holds now. listed: the sum of the open items that were found.
+    rest: what is neither: items of which nothing was posted since, or whose records are not known.
+    cut: was more posted since than was read?
+    """
+
+    currency: str
+    held: str
+    listed: str
+    rest: str
+    cut: bool
+
+
+class Unsettled(NamedTuple):
+    """What is open on `stripe_unsettled`. items: the oldest first."""
+
+    items: tuple[OpenItem, ...]
+    currencies: tuple[CurrencyUnsettled, ...]
 
 
 class Trace(NamedTuple):

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
 
 from worker.codecs.dead_letters import timestamp_ms
-from worker.codecs.letters import OriginalRecord, RecordElsewhere, original_of
-from worker.codecs.outbox_reader import posted_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.chain import Chain
-from worker.core.errors import UsageError
-from worker.core.event import Event
-from worker.core.matching import carries
+from worker.core.iso_times import MILLISECOND
 from worker.core.money import major_units
-from worker.core.ports import Record, RecordPosition, position_of
-from worker.core.wire import QueryFilter, Transfer, kind_of
+from worker.core.ports import RecordPosition
+from worker.core.wire import Transfer, kind_of
 from worker.jobs.progress import Progress
-from worker.jobs.reconcile.stripe_side import (
-    SETTLEMENT,
-    id_of,
-    object_of,
-)
-from worker.jobs.trace.found import Trace, TracedRecord, TracedTransfer
+from worker.jobs.trace.found import Trace, TracedRecord, TracedTransfer, Unsettled
+from worker.jobs.trace.gathering import RECORDS_MAX, Gathering
 from worker.jobs.trace.judge import Judge, TranslatedRecord
-from worker.jobs.trace.open_items import open_items, without_settlement
+from worker.jobs.trace.open_items import Told, open_items, without_settlement
+from worker.jobs.trace.open_now import UNSETTLED_MAX, open_now
 from worker.jobs.trace.search import Letter, TopicSearch, forms_of
 from worker.jobs.trace.sentence import sentence
 from worker.jobs.trace.target import Target, parse_target, tags
@@ -37,26 +28,6 @@ from worker.kafka.registry import open_decoder
 from worker.kafka.topic_reader import TopicReader, open_topic_reader
 from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.stages.decode import EventReader
-
-RECORDS_MAX: Final = 200
-"""Records of one id that a trace judges; a customer's id, say, may be in millions."""
-
-RELATED: Final = ("balance_transaction", "source", "charge")
-"""Fields of a Stripe object whose ids lead to the other side of its money."""
-
-
-@dataclass(slots=True)
-class Gathered:
-    """What one trace has collected so far.
-
-    records: those of input topics, by position.
-    stored: transfers, by id.
-    queried: the tags whose transfers were fetched.
-    """
-
-    records: dict[RecordPosition, TranslatedRecord] = field(default_factory=dict)
-    stored: dict[int, Transfer] = field(default_factory=dict)
-    queried: set[int] = field(default_factory=set)
 
 
 @contextmanager
@@ -95,8 +66,7 @@ class Tracing:
     def __init__(
         self, settings: Settings, books: NamedLedger, judge: Judge, search: TopicSearch
     ) -> None:
-        self._parked = settings.topics.parked_topics
-        self._topics = settings.topics
+        self._settings = settings
         self._books = books
         self._judge = judge
         self._search = search
@@ -113,119 +83,41 @@ class Tracing:
             UsageError: there is no record at that position.
         """
         target = parse_target(text)
-        found = Gathered()
-        for each in self._first(target, found):
+        found = self.gathering()
+        for each in found.first(target):
             found.stored[each.id] = each
         ids = [target.text, *(each.event.id for each in found.records.values() if each.event)]
-        self._add(found, tags(self._books.rulebook, ids))
-        self._read_posters(found)
+        found.add(tags(self._books.rulebook, ids))
+        found.read_posters()
         scanned = scan or (not found.stored and not found.records)
         if scanned:
-            self._scan([target.text], since_ms, list(self._search.roles), found)
-        self._follow(found)
+            found.scan([target.text], since_ms, list(self._search.roles))
+        found.follow()
         lone = [
             each
             for each in without_settlement(found.records.values())
             if not scanned or each != target.text
         ]
         if lone:
-            self._scan(lone, since_ms, self._settlement_topics(), found)
-            self._follow(found)
+            found.scan(lone, since_ms, found.settlement_topics())
+            found.follow()
         return self._compose(target, found, since_ms=since_ms, scanned=scanned)
 
-    def _follow(self, found: Gathered) -> None:
-        """From a payment to its settlement, and from there to the payment."""
-        for _ in range(2):
-            self._add(found, self._tags_of(found.records.values()))
-            self._read_posters(found)
+    def unsettled(self, *, since_ms: int) -> Unsettled:
+        """What is open on `stripe_unsettled`, of what moved there since a time."""
+        found = self.gathering(records_max=UNSETTLED_MAX)
+        return open_now(found, self._books, since_ns=since_ms * MILLISECOND)
 
-    def _settlement_topics(self) -> list[str]:
-        """The input topics that may carry Stripe's settlement feed."""
-        declared = self._books.rulebook.topics
-        return [
-            topic
-            for topic, role in self._search.roles.items()
-            if role not in declared or carries(declared[role], SETTLEMENT)
-        ]
-
-    def _first(self, target: Target, found: Gathered) -> list[Transfer]:
-        """What the target names directly: a record, or a transfer."""
-        if target.position is not None:
-            return self._at(target.position, found)
-        if target.transfer_id:
-            return self._books.ledger.lookup_transfers([target.transfer_id])
-        return []
-
-    def _at(self, position: RecordPosition, found: Gathered) -> list[Transfer]:
-        """A record of any topic of the worker's; a letter leads to its record."""
-        record = self._search.at([position]).get(position)
-        if record is None:
-            raise UsageError(
-                f"there is no record at {position}: it is gone, was never there, or is a"
-                " transaction's marker"
-            )
-        if position.topic == self._topics.outbox:
-            number = int(posted_fields(record)["transfer_id"], 16)
-            return self._books.ledger.lookup_transfers([number])
-        letter = self._search.letter(record) if position.topic not in self._search.roles else None
-        self._read([letter.about if letter else position], found)
-        return []
-
-    def _add(self, found: Gathered, wanted: Iterable[int]) -> None:
-        """The transfers of these facts."""
-        known = {each.user_data_128 for each in found.stored.values()}
-        for tag in {*wanted, *known} - found.queried:
-            found.queried.add(tag)
-            for each in self._books.ledger.query_transfers(QueryFilter(user_data_128=tag)):
-                found.stored[each.id] = each
-
-    def _tags_of(self, translated: Iterable[TranslatedRecord]) -> list[int]:
-        """The facts that some records tell, and those of the objects that they name."""
-        found: list[int] = []
-        related: list[str] = []
-        for each in translated:
-            if isinstance(each.answer, Chain):
-                found.append(each.answer.tag)
-                if each.answer.needs is not None:
-                    found += each.answer.needs.tags
-            if each.event is not None:
-                about = object_of(each.event)
-                related += filter(None, (id_of(about.get(name)) for name in RELATED))
-        return found + tags(self._books.rulebook, list(dict.fromkeys(related)))
-
-    def _read_posters(self, found: Gathered) -> None:
-        positions = map(self._books.named_position, _positions(found.stored.values()))
-        self._read((each for each in positions if each is not None), found)
-
-    def _read(self, positions: Iterable[RecordPosition], found: Gathered) -> None:
-        """The records at these positions; a parked one's is the record that waited."""
-        wanted = {each for each in positions if each not in found.records}
-        for record in self._search.at(wanted).values() if wanted else ():
-            if record.topic() in self._parked:
-                carried = original_of(record, parked=self._parked)
-                if isinstance(carried, OriginalRecord | RecordElsewhere):
-                    self._read([carried.at], found)
-                continue
-            self._take(record, found)
-
-    def _take(self, record: Record, found: Gathered) -> None:
-        role = self._search.roles.get(record.topic())
-        at = position_of(record)
-        if role is not None and at not in found.records and len(found.records) < RECORDS_MAX:
-            found.records[at] = self._judge.read(record, role)
-
-    def _scan(
-        self, texts: Sequence[str], since_ms: int, topics: Sequence[str], found: Gathered
-    ) -> None:
-        for record in self._search.containing(texts, since_ms=since_ms, topics=topics):
-            event = self._judge.read(record, self._search.roles[record.topic()]).event
-            if event is None or any(_names(event, text) for text in texts):
-                self._take(record, found)
+    def gathering(self, *, records_max: int = RECORDS_MAX) -> Gathering:
+        """Nothing gathered yet."""
+        return Gathering(
+            self._settings, self._books, self._judge, self._search, records_max=records_max
+        )
 
     def _compose(
         self,
         target: Target,
-        gathered: Gathered,
+        gathered: Gathering,
         *,
         since_ms: int,
         scanned: bool,
@@ -251,7 +143,7 @@ class Tracing:
             records=tuple(records),
             stray=tuple(stray),
             letters=tuple(sorted(loose, key=lambda each: each.time_ms)),
-            unsettled=tuple(open_items(records, self._books)),
+            unsettled=tuple(open_items(_told(records), self._books)),
             not_searched=tuple(self._not_searched(translated, scanned=scanned)),
         )
         return found._replace(sentence=sentence(found, since_ms=since_ms))
@@ -344,24 +236,11 @@ class Tracing:
             yield f"the topic {topic} does not exist"
 
 
-def _names(event: Event, text: str) -> bool:
-    """Does an event have this text as its id, or as any value of its body?"""
-    if event.id == text:
-        return True
-    waiting: list[Any] = [event.body]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-        elif value == text:
-            return True
-    return False
-
-
-def _positions(transfers: Iterable[Transfer]) -> list[int]:
-    return list(dict.fromkeys(each.user_data_64 for each in transfers))
+def _told(records: Iterable[TracedRecord]) -> Iterator[Told]:
+    """What each record asks for, and what it posted."""
+    for each in records:
+        if each.chain is not None:
+            yield each.chain, [traced.transfer for traced in each.transfers]
 
 
 def _leg_names(translated: Iterable[TranslatedRecord]) -> dict[int, str]:
