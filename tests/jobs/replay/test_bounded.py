@@ -79,10 +79,10 @@ def test_records_from_the_bound_on_are_dropped() -> None:
 
 def test_an_end_after_the_bound_is_the_bound() -> None:
     """Where only transaction markers are left before the bound, it is reached all the same."""
-    source = BoundedSource(
-        ScriptedSource([polled(ends={HERE: 9}), polled(ends={HERE: 4})]), {HERE: 5}
-    )
-    assert source.poll(records_max=10, timeout_seconds=0).ends == {HERE: 5}
+    ends = [{HERE: 9}, {HERE: 5}, {HERE: 4}]
+    source = BoundedSource(ScriptedSource([polled(ends=each) for each in ends]), {HERE: 5})
+    for _ in range(2):
+        assert source.poll(records_max=10, timeout_seconds=0).ends == {HERE: 5}
     assert source.poll(records_max=10, timeout_seconds=0).ends == {}
 
 

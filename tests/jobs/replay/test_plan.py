@@ -11,6 +11,8 @@ import pytest
 from tests.jobs.reports.played import Played, play
 from worker.commands.cli import main
 from worker.jobs.archive.records import ArchivedRecord
+from worker.jobs.replay.plan import ReplayRequest, _within
+from worker.jobs.replay.range import Moment
 from worker.ledger.embedded import EmbeddedLedger
 
 EVENTS = 200
@@ -168,3 +170,26 @@ def test_bad_usage_is_one_sentence(
     out, err = capsys.readouterr()
     assert said in err
     assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "found"),
+    [
+        (Moment(), Moment(), [8, 9, 10, 11]),
+        (Moment(time_ms=9), Moment(), [9, 10, 11]),
+        (Moment(), Moment(time_ms=10), [8, 9]),
+        (Moment(time_ms=9), Moment(time_ms=10), [9]),
+        (Moment(time_ms=9), Moment(time_ms=9), []),
+        (Moment(offsets={("t", 0): 9}), Moment(), [9, 10, 11]),
+        (Moment(), Moment(offsets={("t", 0): 10}), [8, 9]),
+        (Moment(offsets={("t", 0): 9}), Moment(offsets={("t", 0): 10}), [9]),
+        (Moment(offsets={("t", 1): 9}), Moment(), []),
+        (Moment(), Moment(offsets={("t", 1): 10}), []),
+        (Moment(offsets={("t", 0): 9}), Moment(time_ms=11), [9, 10]),
+    ],
+)
+def test_the_range_of_an_archive(start: Moment, end: Moment, found: list[int]) -> None:
+    """The start belongs to it and the end does not; a partition that is not named is left out."""
+    records = [ArchivedRecord("t", 0, at, None, b"", [], at) for at in range(8, 12)]
+    request = ReplayRequest(start, end)
+    assert [record.offset() for record in records if _within(record, request)] == found
