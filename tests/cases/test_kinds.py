@@ -8,58 +8,23 @@ from typing import Any
 
 import pytest
 
+from tests.cases.made import (
+    CHARGE,
+    HELD,
+    Event1,
+    bodies,
+    captured,
+    charged,
+    judged_in_every_order,
+    last,
+    refund,
+    refunded,
+)
 from tests.cases.orders import every_end
 from tests.cases.told import Told, decoded
 from tests.unit.books import Books
 from worker.core.outcome import OutcomeKind
 from worker.rulebooks.load import PACKAGED
-
-Event1 = tuple[str, dict[str, Any], dict[str, Any]]
-
-
-def charged(amount: int = 900, **more: Any) -> dict[str, Any]:
-    about = {"id": "ch_1", "created": 5, "amount": amount, "amount_captured": amount, "paid": True,
-             "amount_refunded": 0, "captured": True, "currency": "usd", "customer": "ann"}  # fmt: skip
-    return about | more
-
-
-def refund(amount: int, n: int = 1, **more: Any) -> dict[str, Any]:
-    about = {"id": f"re_{n}", "created": 9 + n, "amount": amount, "currency": "usd", "charge": "ch_1",
-             "balance_transaction": f"txn_{n}", "reason": "duplicate", "status": "succeeded"}  # fmt: skip
-    return about | more
-
-
-def refunded(total: int, before: int, *listed: dict[str, Any], version: str) -> Event1:
-    """charge.refunded, with a list of refunds where the version has one."""
-    about = charged(amount_refunded=total)
-    if listed:
-        about["refunds"] = {"data": list(listed)}
-    changed = {"data": {"previous_attributes": {"amount_refunded": before}}}
-    return "charge.refunded", about, changed | {"api_version": version}
-
-
-def disputed(
-    kind: str, *moved: int, status: str = "lost", apart: int = 1, settled_in: str = "usd"
-) -> Event1:
-    listed = [{"id": f"t{n}", "amount": amount, "created": 20 + apart * n, "currency": settled_in}
-              for n, amount in enumerate(moved)]  # fmt: skip
-    about = {"id": "dp_1", "created": 20, "amount": 900, "currency": "usd", "charge": "ch_1",
-             "status": status, "balance_transactions": listed}  # fmt: skip
-    return f"charge.dispute.{kind}", about, {}
-
-
-def payout(kind: str, amount: int) -> Event1:
-    return f"payout.{kind}", {"id": "po_1", "created": 7, "amount": amount, "currency": "usd"}, {}
-
-
-CHARGE: Event1 = ("charge.succeeded", charged(), {})
-HELD: Event1 = ("charge.succeeded", charged(captured=False, amount_captured=0), {})
-
-
-def captured(total: int, before: int | None = None, kind: str = "charge.captured") -> Event1:
-    more = {} if before is None else {"data": {"previous_attributes": {"amount_captured": before}}}
-    return kind, charged(amount_captured=total), more
-
 
 KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
     # what happens          events    balances, usd
@@ -71,7 +36,7 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
                    (refunded(200, 0, version=""), refunded(500, 200, version=""), refunded(600, 500, version="")))],
         {"customer_wallet": 300, "stripe_unsettled": 300}),
     "the same of a partial capture": (
-        [HELD, captured(700), *(("charge.refunded", charged(amount_captured=700, amount_refunded=total), {"api_version": "2023-10-16"})
+        [HELD, last(700), *(("charge.refunded", charged(amount_captured=700, amount_refunded=total), {"api_version": "2023-10-16"})
                                 for total in (200, 300, 450))],
         {"customer_wallet": 450, "stripe_unsettled": 450}),
     "a list, and refund.created": (
@@ -79,6 +44,58 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
          refunded(500, 200, refund(300, 2), refund(200), version="2020-08-27"),
          ("refund.created", refund(200), {}), ("refund.created", refund(300, 2), {})],
         {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "without a list, and told by itself": (
+        [CHARGE, refunded(200, 0, version="2023-10-16"), ("refund.created", refund(200), {"api_version": "2023-10-16"})],
+        {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "without a list, and each told by itself": (
+        [CHARGE, refunded(200, 0, version="2023-10-16"), refunded(500, 200, version="2023-10-16"),
+         ("refund.created", refund(200, reason=None), {}), ("refund.created", refund(300, 2), {})],
+        {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "without a list, of one amount, and each told by itself": (
+        [CHARGE, *(refunded(total, None, version="2022-11-15") for total in (300, 600, 900)),
+         *(("refund.created", refund(300, n, reason=None), {}) for n in (1, 2, 3))], {}),
+    "without a list, one event is lost, and each told by itself": (
+        [CHARGE, refunded(500, 200, version="2023-10-16"),
+         ("refund.created", refund(200), {}), ("refund.created", refund(300, 2), {})],
+        {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "without a list, and one of two told by itself": (
+        [CHARGE, refunded(200, 0, version="2023-10-16"), refunded(500, 200, version="2023-10-16"),
+         ("refund.created", refund(300, 2), {})],
+        {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "a guest's, without a list and by itself": (
+        [("charge.succeeded", charged(customer=None), {}), refunded(500, 0, version="2023-10-16"),
+         ("refund.created", refund(500), {})],
+        {"unallocated": 400, "stripe_unsettled": 400}),
+    "without a list and by itself, of a charge before these books": (
+        [refunded(500, 0, version="2023-10-16"), ("refund.created", refund(500), {})],
+        {"opening_balances": -500, "stripe_unsettled": -500}),
+    "a partial capture, all of it told without a list and by itself": (
+        [HELD, last(600), refunded(300, 0, version="2023-10-16", captured=600),
+         refunded(400, 300, version="2023-10-16", captured=600),
+         ("refund.created", refund(300, reason=None), {}), ("refund.created", refund(100, 2), {})],
+        {"customer_wallet": 500, "stripe_unsettled": 500}),
+    "captures in parts, the rest told without a list and by itself": (
+        [captured(300), last(700, 300), refunded(200, 0, version="2023-10-16", captured=700),
+         ("refund.created", refund(200, reason=None), {})],
+        {"customer_wallet": 700, "stripe_unsettled": 700}),
+    "a refund between two captures, as large as the rest then": (
+        [HELD, captured(500), ("refund.created", refund(400, reason=None), {}), captured(900, 500)],
+        {"customer_wallet": 500, "stripe_unsettled": 500}),
+    "the same, told by the charge": (
+        [HELD, captured(500), refunded(400, 0, refund(400, reason=None), version="2020-08-27", captured=500), captured(900, 500)],
+        {"customer_wallet": 500, "stripe_unsettled": 500}),
+    "the same, a guest's": (
+        [captured(500, customer=None), ("refund.created", refund(400, reason=None), {}),
+         captured(900, 500, customer=None)],
+        {"unallocated": 500, "stripe_unsettled": 500}),
+    "the same, and the rest given back": (
+        [captured(500), ("refund.created", refund(400, reason=None), {}), last(800, 500),
+         ("refund.created", refund(100, 2, reason=None), {})],
+        {"customer_wallet": 400, "stripe_unsettled": 400}),
+    "a capture that does not say that its rest goes back": (
+        [HELD, captured(600), ("refund.created", refund(300, reason=None), {}),
+         ("refund.created", refund(100, 2), {})],
+        {"customer_wallet": 500, "stripe_unsettled": 500}),
     "a new version tells both": (
         [CHARGE, refunded(200, 0, version="2024-10-28.acacia"), ("refund.created", refund(200), {})],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
@@ -89,15 +106,15 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
          ("refund.created", refund(300, 2, reason=None), {})],
         {"customer_wallet": 400, "stripe_unsettled": 400}),
     "an old partial capture, what was not captured told by the charge": (
-        [HELD, captured(600), refunded(300, 0, version="2023-10-16"),
-         refunded(400, 300, version="2023-10-16")],
+        [HELD, last(600), refunded(300, 0, version="2023-10-16", captured=600),
+         refunded(400, 300, version="2023-10-16", captured=600)],
         {"customer_wallet": 500, "stripe_unsettled": 500}),
     "the same with a list": (
-        [HELD, captured(600), refunded(300, 0, refund(300, reason=None), version="2020-08-27"),
-         refunded(400, 300, refund(100, 2), refund(300, reason=None), version="2020-08-27")],
+        [HELD, last(600), refunded(300, 0, refund(300, reason=None), version="2020-08-27", captured=600),
+         refunded(400, 300, refund(100, 2), refund(300, reason=None), version="2020-08-27", captured=600)],
         {"customer_wallet": 500, "stripe_unsettled": 500}),
     "half captured, and that half refunded, with lists": (
-        [HELD, captured(450), refunded(900, 450, refund(450, 2, reason=None), version="2020-08-27")],
+        [HELD, last(450), refunded(900, 450, refund(450, 2, reason=None), version="2020-08-27", captured=450)],
         {"authorised_only": 450, "never_captured": 450}),
     "a refund under way, of a charge before these books": (
         [("refund.created", refund(200, status="pending", balance_transaction=None), {})],
@@ -118,11 +135,11 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
          ("refund.failed", refund(300, 2, status="failed"), {})],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
     "a partial capture, its refund, and another": (
-        [HELD, captured(600), ("refund.created", refund(300, reason=None), {}),
+        [HELD, last(600), ("refund.created", refund(300, reason=None), {}),
          ("refund.created", refund(100, 2, reason=None), {})],
         {"customer_wallet": 500, "stripe_unsettled": 500}),
     "a partial capture whose refund is not told, and another": (
-        [HELD, captured(600), ("refund.created", refund(100, 2, reason=None), {})],
+        [HELD, last(600), ("refund.created", refund(100, 2, reason=None), {})],
         {"customer_wallet": 500, "stripe_unsettled": 500, "authorised_only": 300,
          "never_captured": 300}),
     "three captures": (
@@ -138,7 +155,7 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
         [HELD, captured(100, 0, "charge.updated"), captured(350, 100, "charge.updated"), captured(900)],
         {"customer_wallet": 900, "stripe_unsettled": 900}),
     "the same, not all of it captured": (
-        [HELD, captured(100, 0, "charge.updated"), captured(350, 100, "charge.updated"), captured(800)],
+        [HELD, captured(100, 0, "charge.updated"), captured(350, 100, "charge.updated"), last(800)],
         {"customer_wallet": 800, "stripe_unsettled": 800}),
     "the same, and healed by its list": (
         [HELD, captured(100, 0, "charge.updated"), captured(900), ("charge.succeeded", charged(), {})],
@@ -153,97 +170,34 @@ KINDS: dict[str, tuple[list[Event1], dict[str, int]]] = {
         [captured(100, 0, "charge.updated"), captured(900, 350), ("refund.created", refund(200), {})],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
     "captures in parts, and the refund of the rest": (
-        [HELD, captured(300, 0, "charge.updated"), captured(700, 300), ("refund.created", refund(200, reason=None), {})],
+        [HELD, captured(300, 0, "charge.updated"), last(700, 300), ("refund.created", refund(200, reason=None), {})],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
     "the same, none says what was before": (
-        [HELD, captured(300), captured(700), ("refund.created", refund(200, reason=None), {})],
+        [HELD, captured(300), last(700), ("refund.created", refund(200, reason=None), {})],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
     "three captures, the rest's refund, and another with a reason": (
-        [captured(300), captured(500), captured(700), ("refund.created", refund(200, reason=None), {}),
+        [captured(300), captured(500), last(700), ("refund.created", refund(200, reason=None), {}),
          ("refund.created", refund(100, 2), {})],
         {"customer_wallet": 600, "stripe_unsettled": 600}),
     "a guest's captures in parts, and the refund of the rest": (
         [("charge.captured", charged(customer=None, amount_captured=300), {}),
-         ("charge.captured", charged(customer=None, amount_captured=700), {}),
+         ("charge.captured", charged(customer=None, amount_captured=700, amount_refunded=200), {}),
          ("refund.created", refund(200, reason=None), {})],
         {"unallocated": 700, "stripe_unsettled": 700}),
     "one total told in three ways": (
         [captured(400, 0, "charge.updated"), captured(900, 400, "charge.updated"), captured(900, 400), captured(900)],
         {"customer_wallet": 900, "stripe_unsettled": 900}),
     "the refund of the rest in a list, before the last capture": (
-        [captured(300), captured(700), refunded(200, 0, refund(200, reason=None), version="2020-08-27")],
+        [captured(300), last(700), refunded(200, 0, refund(200, reason=None), version="2020-08-27", captured=700)],
         {"customer_wallet": 700, "stripe_unsettled": 700}),
-    "withdrawn in parts, lost, partly back": (
-        [CHARGE, disputed("funds_withdrawn", -400), disputed("funds_withdrawn", -400, -500),
-         disputed("closed", -400, -500), disputed("funds_reinstated", -400, -500, 70)],
-        {"customer_wallet": 70, "stripe_unsettled": 70}),
-    "withdrawn in parts within one second": (
-        [CHARGE, disputed("funds_withdrawn", -400, apart=0), disputed("funds_withdrawn", -400, -500, apart=0)],
-        {"disputes_held": 900, "customer_wallet": 900}),
-    "given back in parts within one second": (
-        [CHARGE, disputed("funds_withdrawn", -900, apart=0), disputed("funds_reinstated", -900, 300, apart=0),
-         disputed("funds_reinstated", 200, -900, 300, apart=0)],
-        {"disputes_held": 400, "customer_wallet": 900, "stripe_unsettled": 500}),
-    "withdrawn in parts, the first never told": (
-        [CHARGE, disputed("funds_withdrawn", -400, -500), disputed("closed", -400, -500)], {}),
-    "withdrawn, given back, withdrawn again": (
-        [CHARGE, disputed("funds_withdrawn", -900), disputed("funds_reinstated", -900, 900, status="won"),
-         disputed("funds_withdrawn", -900, 900, -900)],
-        {"disputes_held": 900, "customer_wallet": 900}),
-    "withdrawn in parts, settled in another currency": (
-        [CHARGE, disputed("funds_withdrawn", -440, settled_in="eur"),
-         disputed("funds_withdrawn", -440, -550, settled_in="eur"), disputed("closed", -440, -550, settled_in="eur")], {}),
-    "the same, given back in parts": (
-        [CHARGE, disputed("funds_withdrawn", -990, settled_in="eur"),
-         disputed("funds_reinstated", -990, 495, settled_in="eur"),
-         disputed("funds_reinstated", -990, 495, 496, settled_in="eur", status="won")],
-        {"customer_wallet": 900, "stripe_unsettled": 900}),
-    "the same, withdrawn again": (
-        [CHARGE, disputed("funds_withdrawn", -990, settled_in="eur"),
-         disputed("funds_reinstated", -990, 990, settled_in="eur", status="won"),
-         disputed("funds_withdrawn", -990, 990, -990, settled_in="eur")],
-        {"disputes_held": 900, "customer_wallet": 900}),
-    "refunded, lost, overturned: the debt is repaid": (
-        [CHARGE, ("refund.created", refund(300), {}), disputed("funds_withdrawn", -900),
-         disputed("closed", -900), disputed("funds_reinstated", -900, 900, status="won")],
-        {"customer_wallet": 600, "stripe_unsettled": 600}),
-    "a guest's dispute, lost and overturned": (
-        [("charge.succeeded", charged(customer=None), {}), disputed("funds_withdrawn", -900),
-         disputed("closed", -900), disputed("funds_reinstated", -900, 900, status="won")],
-        {"unallocated": 900, "stripe_unsettled": 900}),
-    "lost for a charge that never came": (
-        [disputed("funds_withdrawn", -900), disputed("closed", -900)],
-        {"chargeback_losses": 900, "stripe_unsettled": -900}),
-    "paid, then failed": ([payout("created", 50), payout("paid", 50), payout("failed", 50)], {}),
-    "taken from the bank, then failed": (
-        [payout("created", -50), payout("paid", -50), payout("failed", -50)], {}),
-    "paid, but never created": ([payout("paid", 50)], {"bank": 50, "payouts_in_transit": -50}),
 }  # fmt: skip
-
-
-def bodies(told: list[Event1]) -> list[dict[str, Any]]:
-    return [
-        {"id": f"evt_{n}", "type": kind, "created": 100 + n, "api_version": "2025-03-31.basil"}
-        | more
-        | {"data": {"object": about, **more.get("data", {})}}
-        for n, (kind, about, more) in enumerate(told)
-    ]
 
 
 @pytest.mark.parametrize("avro", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_order(kind: str, avro: bool) -> None:  # noqa: FBT001 - how the events come
     """In every order of the events the balances are these, and nothing is dead."""
-    told, left = KINDS[kind]
-
-    def judge(end: Told) -> None:
-        noted = {"authorised_only usd", "never_captured usd"} - {f"{name} usd" for name in left}
-        found = {name: balance for name, balance in end.totals().items() if name not in noted}
-        assert found == {f"{account} usd": balance for account, balance in left.items()}
-        assert not end.dead
-        assert not end.waiting
-
-    every_end(decoded(bodies(told), avro=avro), judge)
+    judged_in_every_order(*KINDS[kind], avro=avro)
 
 
 def test_a_guest_s_charge_that_names_a_customer_later() -> None:

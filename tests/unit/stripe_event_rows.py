@@ -71,6 +71,24 @@ def reinstated(total: int, dispute: str = DP) -> str:
     )  # fmt: skip
 
 
+def refunded(amount: int, charge: str = "ch_1PgafuB7WZ01zgkWXYmPNZs8") -> str:
+    """What was noted of the rest and by totals to the wallet first; then the refund takes it."""
+    wallet, told = "origin.gross.credit else opening_balances", f"told_so_far[{charge}"
+    rest, total = f"{charge}/{amount}", f"{told}/refunds_by_total"
+    return ", ".join((
+        f"never_captured[{rest}]>{wallet} {amount} usd",
+        f"told_so_far[{rest}/refunded/counter]>told_so_far[{rest}/refunded] {2 * amount} usd",
+        chain(
+            amount, f"{total}]>{wallet}", "shortfall_control>stripe_unsettled",
+            f"{wallet}>shortfall_control",
+            f"user_receivable[origin.gross.credit.key] else {wallet}>shortfall_control",
+            f"stripe_unsettled>authorised_only[{rest}]", f"stripe_unsettled>{total}/counter]",
+            f"{told}/refunds/counter]>{told}/refunds]", f"{told}/refunds]>{total}/said/counter]",
+            f"{total}/said]>{told}/refunds/counter]",
+        ),
+    ))  # fmt: skip
+
+
 BEARER = "origin.gross.credit else chargeback_losses[data.object.id]"
 LOST_LEGS = chain(
     1000, f"{BEARER}>disputes_held[{DP}]", f"chargeback_losses[{DP}]>disputes_held[{DP}]",
@@ -90,28 +108,17 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("charge.captured", WALLET | {"amount_captured": 60}, {},
      ("stripe_unsettled>customer_wallet[cus_1] 60 usd, "
       "authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/40]>never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/40] 40 usd, "
+      "told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/40/noted/counter]>told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/40/noted] 40 usd, "
       "told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/captured/counter]>told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/captured] 60 usd")),
     ("charge.failed", WALLET | {"paid": False, "failure_balance_transaction": "txn_9"}, {},
      ("shortfall_control>stripe_unsettled 100 usd, "
       "origin.gross.credit>shortfall_control 100 usd, "
       "user_receivable[origin.gross.credit.key] else origin.gross.credit>shortfall_control 100 usd")),
     ("charge.failed", WALLET | {"paid": False, "balance_transaction": None}, {}, "ignored"),
-    ("refund.created", OBJECTS["refund"], {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/100/refunded]>shortfall_control 100 usd, "
-                                               "shortfall_control>stripe_unsettled 100 usd, "
-                                               "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
-                                               "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
-                                               "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/100] 100 usd")),
+    ("refund.created", OBJECTS["refund"], {}, refunded(100)),
     ("refund.created", OBJECTS["refund"] | {"status": "pending", "amount": 30}, {},
-     ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/30]>origin.gross.credit else opening_balances 30 usd, told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/30/refunded]>shortfall_control 30 usd, "
-      "shortfall_control>stripe_unsettled 30 usd, "
-      "origin.gross.credit else opening_balances>shortfall_control 30 usd, "
-      "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 30 usd, "
-      "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/30] 30 usd")),
-    ("refund.created", OBJECTS["refund"] | {"status": "failed"}, {}, ("never_captured[ch_1PgafuB7WZ01zgkWXYmPNZs8/100]>origin.gross.credit else opening_balances 100 usd, told_so_far[ch_1PgafuB7WZ01zgkWXYmPNZs8/100/refunded]>shortfall_control 100 usd, "
-                                                                      "shortfall_control>stripe_unsettled 100 usd, "
-                                                                      "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
-                                                                      "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
-                                                                      "stripe_unsettled>authorised_only[ch_1PgafuB7WZ01zgkWXYmPNZs8/100] 100 usd")),
+     refunded(30)),
+    ("refund.created", OBJECTS["refund"] | {"status": "failed"}, {}, refunded(100)),
     ("refund.created", OBJECTS["refund"] | {"charge": None}, {}, ("suspense>stripe_unsettled 100 usd")),
     ("refund.failed", OBJECTS["refund"] | {"status": "failed"}, {},
      ("stripe_unsettled>shortfall_control 100 usd, "

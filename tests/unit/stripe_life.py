@@ -103,6 +103,7 @@ def charge(life: Life) -> None:
     if rng.random() < 0.3:
         life.tell("charge.succeeded", paid | {"captured": False, "amount_captured": 0})
         paid["amount_captured"] -= rng.randint(0, 50)
+        paid["amount_refunded"] = paid["amount"] - paid["amount_captured"]
         life.tell("charge.captured", paid)
         rest = paid["amount_captured"] - paid["amount"]
         life.settle("charge", paid["amount"], currency, fee=rng.randint(0, 90))
@@ -136,7 +137,7 @@ def _refund(life: Life, paid: dict[str, Any]) -> None:
         why = {"reason": "requested_by_customer"}
         refund = life.made("re", part, paid["currency"], charge=paid["id"], **why)
         life.tell("refund.created", refund)
-        life.tell("charge.refunded", paid | {"amount_refunded": paid["amount_captured"] - left})
+        life.tell("charge.refunded", paid | {"amount_refunded": paid["amount"] - left})
         _converted(life, "refund", refund, -1)
         if life.rng.random() < 0.3:
             life.tell("refund.failed", refund | {"status": "failed"})

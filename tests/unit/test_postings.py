@@ -34,7 +34,9 @@ def charge(amount: int, customer: str | None = "a", *, currency: str = "usd", n:
 def late(told: Told, captured: int) -> tuple[Told, Told]:
     """The same charge, authorised first and then captured, perhaps in part."""
     authorised = told[1] | {"captured": False, "amount_captured": 0}
-    return (told[0], authorised), ("charge.captured", told[1] | {"amount_captured": captured})
+    back = told[1]["amount"] - captured
+    taken = {"amount_captured": captured, "amount_refunded": back}
+    return (told[0], authorised), ("charge.captured", told[1] | taken)
 
 
 def about(kind: str, name: str, amount: int, **more: Any) -> Told:

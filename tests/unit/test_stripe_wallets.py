@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.stripe_event_rows import reinstated, withdrawn
+from tests.unit.stripe_event_rows import refunded, reinstated, withdrawn
 from worker.core.chain import Chain
 from worker.core.event import Dead, Event, Skipped
 from worker.core.translate import Translator
@@ -114,13 +114,7 @@ OUTCOMES = {
     "charge.dispute.updated": "ignored",
     "charge.failed": "ignored",
     "charge.refund.updated": "ignored",
-    "charge.refunded": (
-        "refund: never_captured[ch_000000000000000000000000/100]>origin.gross.credit else opening_balances 100 usd, told_so_far[ch_000000000000000000000000/100/refunded]>shortfall_control 100 usd, "
-        "shortfall_control>stripe_unsettled 100 usd, "
-        "origin.gross.credit else opening_balances>shortfall_control 100 usd, "
-        "user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances>shortfall_control 100 usd, "
-        "stripe_unsettled>authorised_only[ch_000000000000000000000000/100] 100 usd"
-    ),
+    "charge.refunded": f"refund: {refunded(100, 'ch_000000000000000000000000')}",
     "charge.succeeded": "charge: stripe_unsettled>unallocated 2000 usd",
     "charge.updated": "ignored",
     "payment_intent.amount_capturable_updated": "ignored",
@@ -187,6 +181,7 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("charge.captured", CHARGE, {"amount_captured": 100},
      ("charge: stripe_unsettled>customer_wallet[cus_1] 100 usd, "
       "authorised_only[ch_1/150]>never_captured[ch_1/150] 150 usd, "
+      "told_so_far[ch_1/150/noted/counter]>told_so_far[ch_1/150/noted] 150 usd, "
       "told_so_far[ch_1/captured/counter]>told_so_far[ch_1/captured] 100 usd")),
     ("charge.failed", CHARGE, {"failure_balance_transaction": None}, "ignored"),
     ("refund.created", {"id": "re_1", "created": 5}, {}, "missing_field"),

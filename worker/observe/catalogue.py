@@ -258,7 +258,7 @@ FEED_CATALOGUE: Final = (
         "counter",
         "feed_not_healed",
         "Lost webhooks that could not be written: no_fact (the rulebook gives it no key), refused"
-        " (the rulebook refuses it), unidentified (an API version that names no refund).",
+        " (the rulebook refuses it).",
         ("reason",),
     ),
 )

@@ -12,7 +12,7 @@ TYPES_MAX: Final = 500
 
 OTHER: Final = "other"
 SIGNATURE_REASONS: Final = ("missing", "malformed", "wrong", "too_old")
-NOT_HEALED_REASONS: Final = ("no_fact", "refused", "unidentified")
+NOT_HEALED_REASONS: Final = ("no_fact", "refused")
 STATUSES: Final = ("200", "400", "503")
 
 

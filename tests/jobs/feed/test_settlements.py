@@ -326,8 +326,8 @@ def test_a_clock_that_is_wrong_decides_nothing() -> None:
             stripe.settled_once()
 
 
-def test_refunds_that_no_webhook_names_are_not_healed() -> None:
-    """Between two versions a webhook tells a refund without its id: it cannot be known again."""
+def test_refunds_are_healed_whatever_the_version_of_the_endpoints() -> None:
+    """Between two versions a webhook tells a refund without its id: the books know it again."""
     with world(300, 3) as stripe:
         stripe.pass_by(1_000, lost=1.0, rng=Random(1))
         old = {"id": "evt_old", "type": "customer.created", "created": int(stripe.now),
@@ -336,11 +336,7 @@ def test_refunds_that_no_webhook_names_are_not_healed() -> None:
         stripe.now += HOUR
         stripe.look()
         kinds = {body["type"] for body in stripe.topics.bodies("pay")}
-        assert "refund.created" not in kinds
-        assert "charge.succeeded" in kinds
-        labels = {"reason": "unidentified"}
-        name = "ledger_worker_feed_not_healed_total"
-        assert (stripe.metrics.registry.get_sample_value(name, labels) or 0) > 0
+        assert {"refund.created", "charge.succeeded"} <= kinds
 
 
 def test_without_healing_only_settlements_are_written() -> None:

@@ -9,13 +9,15 @@ from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.matching import carries
 from worker.core.rulebook import Rulebook
-from worker.jobs.feed.lost_webhooks import ROLE, UNNAMED_REFUNDS
+from worker.jobs.feed.lost_webhooks import ROLE
 from worker.jobs.feed.stripe_lists import RIGHTS, StripeLists, WebhookEndpoint
 from worker.observe.feed_metrics import FeedMetrics
 from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
 from worker.rulebooks.load import load
 
 ENDPOINTS: Final = "webhook_endpoints"
+REFUNDS_BY_ID_SINCE: Final = "2024-10-28"
+"""The version of Stripe's API from which a webhook tells each refund by itself."""
 
 
 def feed_findings(settings: Settings) -> list[Finding]:
@@ -58,7 +60,7 @@ def _rights(lists: StripeLists) -> Iterator[Finding]:
 
 
 def _endpoints(lists: StripeLists, rulebook: Rulebook) -> Iterator[Finding]:
-    """An old version of the API tells refunds in a way that cannot be healed, or not at all."""
+    """An old version of the API does not tell every refund by itself."""
     try:
         endpoints = lists.endpoints()
     except UsageError:
@@ -69,7 +71,7 @@ def _endpoints(lists: StripeLists, rulebook: Rulebook) -> Iterator[Finding]:
     except DependencyUnavailable as error:
         yield Finding("stripe endpoints", ok=False, detail=str(error), exit_code=DEPENDENCY)
         return
-    _, needed = UNNAMED_REFUNDS
+    needed = REFUNDS_BY_ID_SINCE
     old = sorted(each.name for each in endpoints if each.version and each.version < needed)
     yield Finding(
         "stripe endpoints",

@@ -19,8 +19,6 @@ from worker.jobs.feed.recent import Recent
 ROLE: Final = "payments"
 OWN_KEY: Final = "event/"
 CAPTURES: Final = frozenset({"charge.captured", "charge.updated"})
-UNNAMED_REFUNDS: Final = ("2022-11-15", "2024-10-28")
-"""Versions of Stripe's API from and before which a webhook does not name a card's refund."""
 
 
 class LostWebhooks:
@@ -34,16 +32,11 @@ class LostWebhooks:
         self._not_healed = not_healed
         self._facts = Recent()
         self._ids = Recent()
-        self._unnamed_refunds = False
 
     def note(self, event: Event | Dead, second: int) -> None:
         """An event is on the payments topic. second: since 1970, of its record."""
         if isinstance(event, Dead):
             return
-        version = event.body.get("api_version")
-        first, after = UNNAMED_REFUNDS
-        if isinstance(version, str) and first <= version < after:
-            self._unnamed_refunds = True
         chain = self._translator.translate(event, role=ROLE)
         if isinstance(chain, Chain):
             self._facts.add(chain.key, second)
@@ -59,8 +52,6 @@ class LostWebhooks:
             self._not_healed("refused")
         elif chain.key.startswith(OWN_KEY):
             self._not_healed("no_fact")
-        elif body["type"] == "refund.created" and self._unnamed_refunds:
-            self._not_healed("unidentified")
         else:
             return chain.key not in self._facts
         return False
