@@ -15,7 +15,8 @@ import pytest
 from worker.commands.cli import main
 from worker.commands.doctor import examine, exit_code, print_checks
 from worker.config.sections import ROLE_TOPICS
-from worker.config.settings import PREFIX
+from worker.config.settings import PREFIX, load_settings
+from worker.kafka.admin import _topics
 from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
 
 
@@ -110,6 +111,8 @@ def test_a_feeds_own_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {each.name for each in examine(None, feed_only=True)}
     assert names >= {"settings", "events", "rulebook", "kafka", "stripe"}
     assert not names & {"ledger", "io_uring", "http port"}
+    topics = {each.name for each in _topics(load_settings(), {}, feed_only=True)}
+    assert topics == {"topic stripe.payments", "topic stripe.settlements", "topic ledger.feed"}
 
 
 @pytest.mark.parametrize(("brokers", "mode", "warned"), MODES)

@@ -117,7 +117,9 @@ def examine(config: Path | None, sampled: int = 0, *, feed_only: bool = False) -
         "rulebook", lambda: _rulebook(settings), "ledger-worker check says more"
     )
     if feed_only:
-        yield from _findings_of("kafka", lambda: _kafka(settings), "check kafka.bootstrap_servers")
+        yield from _findings_of(
+            "kafka", lambda: _kafka(settings, feed_only=True), "check kafka.bootstrap_servers"
+        )
         yield from _findings_of("stripe", lambda: _stripe(settings), "docs/feed.md has every step")
         return
     yield from _findings_of("schemas", lambda: _schemas(settings), "mend schema_registry.ids")
@@ -249,10 +251,11 @@ def _registry(settings: Settings) -> list[Finding]:
     return [Finding("registry", ok=True, detail=detail, advice=advice)]
 
 
-def _kafka(settings: Settings) -> list[Finding]:
+def _kafka(settings: Settings, *, feed_only: bool = False) -> list[Finding]:
     if settings.kafka.embedded:
         return [Finding("kafka", ok=True, detail="the embedded broker: for trying out only")]
-    return list(inspect_broker(settings, settings.ledger.deadline_seconds))
+    deadline = settings.ledger.deadline_seconds
+    return list(inspect_broker(settings, deadline, feed_only=feed_only))
 
 
 def _ledger(settings: Settings) -> Finding:

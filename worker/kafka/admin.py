@@ -29,8 +29,13 @@ TRY_SECONDS: Final = 1.0
 DAY_MS: Final = 86_400_000
 
 
-def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Finding]:
-    """Whether the broker answers within the deadline, and each configured topic with it."""
+def inspect_broker(
+    settings: Settings, deadline_seconds: float, *, feed_only: bool = False
+) -> list[Finding]:
+    """Whether the broker answers within the deadline, and each configured topic with it.
+
+    feed_only: only those of `feed`, whose Kafka user may see no other.
+    """
     connection = connection_of(settings)
     try:
         found = _topics_of(connection.admin(), connection.trouble, deadline_seconds)
@@ -45,8 +50,8 @@ def inspect_broker(settings: Settings, deadline_seconds: float) -> list[Finding]
         return [Finding("kafka", ok=False, detail=detail, advice=advice)]
     brokers = len(found.brokers)
     first = Finding("kafka", ok=True, detail=f"{count_of(brokers, 'broker')} answered")
-    topics = _topics(settings, found.topics)
-    if not all(check.ok for check in topics):
+    topics = _topics(settings, found.topics, feed_only=feed_only)
+    if feed_only or not all(check.ok for check in topics):
         return [first, *topics]
     return [first, *topics, _sizes(settings)]
 
@@ -85,8 +90,13 @@ def _topics_of(
                 raise
 
 
-def _topics(settings: Settings, found: dict[str, TopicMetadata]) -> list[Finding]:
+def _topics(
+    settings: Settings, found: dict[str, TopicMetadata], *, feed_only: bool
+) -> list[Finding]:
     topics = settings.topics
+    if feed_only:
+        roles = map(topics.topic_of, ("payments", "settlements"))
+        return [_topic(name, found.get(name)) for name in (*roles, topics.feed)]
     outputs = [topics.outbox, topics.rejected, topics.dead]
     feed = [topics.feed] if settings.feed.api_key else []
     wanted = [*topics.inputs.values(), *outputs, *topics.parked_topics, *feed]

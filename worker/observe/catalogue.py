@@ -195,8 +195,8 @@ FEED_CATALOGUE: Final = (
     MetricSpec(
         "counter",
         "feed_webhooks",
-        "Deliveries of Stripe's that were answered, by status: 200 is in Kafka, 400 is not signed"
-        " by Stripe, 503 comes again.",
+        "Deliveries of Stripe's by status: 200 is in Kafka, 400 is not signed by Stripe, 499 was"
+        " broken off by its sender, 503 comes again.",
         ("status",),
     ),
     MetricSpec(

@@ -10,6 +10,7 @@ from worker.observe.metrics import counter, gauge, histogram, process_registry
 TYPES_MAX: Final = 500
 """Types that are counted by name; Stripe has about 260."""
 
+TYPE_LENGTH_MAX: Final = 100
 OTHER: Final = "other"
 SIGNATURE_REASONS: Final = ("missing", "malformed", "wrong", "too_old")
 NOT_HEALED_REASONS: Final = ("no_fact", "refused")
@@ -78,7 +79,7 @@ class FeedMetrics:
     def written(self, kind: str) -> None:
         """Count one event that is in Kafka. kind: its type, empty where it has none."""
         if kind not in self._types:
-            if not kind or len(self._types) >= TYPES_MAX:
+            if not kind or len(kind) > TYPE_LENGTH_MAX or len(self._types) >= TYPES_MAX:
                 kind = OTHER
             self._types.add(kind)
         self._events.labels(kind).inc()

@@ -307,6 +307,14 @@ def test_what_does_not_pass_is_one_sentence() -> None:
         broken.newest("charges", 0)
 
 
+@pytest.mark.parametrize("key", ["pk_live_1", "whsec_1", "rk_live_1\nrk_live_2"])
+def test_another_secret_is_no_key(key: str) -> None:
+    """What was copied from the wrong field is said before Stripe is asked, without its value."""
+    with pytest.raises(UsageError, match="begins with rk_") as refused:
+        StripeLists(FeedSettings(api_key=key), FeedMetrics())
+    assert "live_1" not in str(refused.value)
+
+
 def test_no_key_no_start() -> None:
     """The sentence names the variable of the key's file."""
     with pytest.raises(UsageError, match="LEDGER_WORKER_FEED__API_KEY_FILE"):

@@ -14,6 +14,7 @@ from http.client import HTTPConnection, HTTPResponse
 import pytest
 from structlog.testing import capture_logs
 
+from tests.servers.waiting import until
 from worker.jobs.feed import webhook_app
 from worker.jobs.feed.signature import sign
 from worker.jobs.feed.webhook_app import Acknowledgements, Endpoint, WebhookApp
@@ -228,12 +229,23 @@ def test_what_nobody_wants_is_left_out() -> None:
         assert stripe.count("feed_left_out_total") == 1
 
 
+def test_who_leaves_is_no_fault() -> None:
+    """A client that breaks off is counted as that: the alert of faults hears of it from nobody."""
+    with served() as stripe:
+        with socket.create_connection(("127.0.0.1", stripe.port)) as client:
+            client.sendall(b"POST /stripe HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+            time.sleep(0.1)
+        until(lambda: stripe.count("feed_webhooks_total", status="499") == 1)
+        assert stripe.count("feed_webhooks_total", status="500") == 0
+
+
 def test_types_are_counted_within_bounds() -> None:
     """However many types come, so many series there are."""
     metrics = FeedMetrics()
     for number in range(1_000):
         metrics.written(f"type.{number}")
     metrics.written("")
+    metrics.written("x" * 10_000)
     series = [
         sample
         for metric in metrics.registry.collect()
@@ -241,7 +253,7 @@ def test_types_are_counted_within_bounds() -> None:
         if sample.name == "ledger_worker_feed_events_total"
     ]
     assert len(series) <= 501
-    assert sum(sample.value for sample in series) == 1_001
+    assert sum(sample.value for sample in series) == 1_002
 
 
 def test_nothing_of_a_body_or_secret_is_said() -> None:

@@ -164,6 +164,13 @@ def test_no_start_without_a_secret() -> None:
             receiving(host=host, port=0)()
 
 
+def test_no_start_with_an_api_key_for_a_secret() -> None:
+    """Every delivery would be refused: what was copied from the wrong field is said at once."""
+    with pytest.raises(UsageError, match="begins with whsec_") as refused:
+        receiving(port=0, webhook_secrets="whsec_a,rk_live_1")()
+    assert "rk_live_1" not in str(refused.value)
+
+
 def test_a_port_that_is_taken_is_said_with_its_setting() -> None:
     """The sentence names feed's setting, not that of `serve`."""
     with socket.socket() as taken:

@@ -100,6 +100,11 @@ class StripeLists:
                 "feed.api_key is empty: name the file of a restricted key of Stripe's in"
                 " LEDGER_WORKER_FEED__API_KEY_FILE; docs/feed.md says which rights it needs"
             )
+        if settings.api_key.startswith(("pk_", "whsec_")) or not settings.api_key.isprintable():
+            raise UsageError(
+                "feed.api_key is no key that may read: it is a publishable key (pk_), a signing"
+                " secret (whsec_), or has line breaks in it. A restricted key begins with rk_"
+            )
         # Its package logs what Stripe answers, the key that was refused included.
         logging.getLogger("stripe").setLevel(logging.CRITICAL + 1)
         self._metrics = metrics

@@ -83,6 +83,9 @@ TOO_LARGE: Final = _Answer(413, "the event is larger than feed.body_bytes_max or
 NOT_SIGNED: Final = _Answer(400, "the signature is not one of this endpoint's")
 AWAY: Final = _Answer(503, "Kafka does not take it now; send it again")
 BUSY: Final = _Answer(503, "too much arrives at once; send it again")
+LEFT: Final = _Answer(499, "the client left")
+"""Sent to nobody; counted, and no fault of the endpoint's."""
+
 FAULT: Final = _Answer(500, "a fault of the endpoint; send it again")
 
 
@@ -134,8 +137,8 @@ class WebhookApp:
         began = perf_counter()
         try:
             answer = await self._answer(scope, receive)
-        except ConnectionResetError:  # the client left
-            answer = FAULT
+        except ConnectionResetError:
+            answer = LEFT
         except Exception as error:  # noqa: BLE001 - the last resort: one request must not end us
             log_internal_error(_log, error)
             answer = FAULT

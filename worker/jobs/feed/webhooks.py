@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 
 from worker.codecs.decode import event_of
+from worker.config.feed_section import FeedSettings
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import BrokenInvariant, UsageError
@@ -77,8 +78,7 @@ def open_webhooks(settings: Settings) -> Iterator[WebhookFeed]:
     with ExitStack() as stack:
         bound = listen(feed.host, feed.port, section="feed")
         stack.callback(bound.close)
-        if not feed.webhook_secrets:
-            _allow_unsigned(feed.host, loopback=is_loopback(bound))
+        _check(feed, loopback=is_loopback(bound))
         producer = AcknowledgedProducer(
             connection_of(settings),
             deadline_seconds=feed.deadline_seconds,
@@ -114,14 +114,22 @@ def _endpoint(settings: Settings, topic: str) -> Endpoint:
     )
 
 
-def _allow_unsigned(host: str, *, loopback: bool) -> None:
+def _check(feed: FeedSettings, *, loopback: bool) -> None:
+    """Refuse secrets that are none, and to take anything from other machines without one."""
+    if any(secret.startswith(("sk_", "rk_", "pk_")) for secret in feed.webhook_secrets):
+        raise UsageError(
+            "feed.webhook_secrets has an API key in it: an endpoint's signing secret begins with"
+            " whsec_, and is on the endpoint's page in Workbench"
+        )
+    if feed.webhook_secrets:
+        return
     if not loopback:
         raise UsageError(
-            f"feed.host {host} can be reached from other machines, and feed.webhook_secrets is"
+            f"feed.host {feed.host} can be reached from other machines, and feed.webhook_secrets is"
             " empty: anybody could send a charge. Name the endpoint's signing secret, or listen on"
             " 127.0.0.1"
         )
-    _log.warning("webhooks_unsigned", host=host)
+    _log.warning("webhooks_unsigned", host=feed.host)
 
 
 def _ready(producer: AcknowledgedProducer) -> tuple[bool, dict[str, Any]]:
