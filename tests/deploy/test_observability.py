@@ -25,6 +25,7 @@ from worker.observe.catalogue import (
     PREFIX,
     SERVE_CATALOGUE,
     STATUS_CATALOGUE,
+    SYNC_CATALOGUE,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -48,11 +49,17 @@ TIGERBEETLE = {
 
 
 def exposed() -> dict[str, set[str]]:
-    """Every series that a worker, `serve`, `feed` or `status` shows, with its labels."""
+    """Every series that a worker, `serve`, `feed`, `status` or `sync` shows, with its labels."""
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     return {
         f"{PREFIX}{one.name}{suffix}": set(one.labels)
-        for one in (*CATALOGUE, *SERVE_CATALOGUE, *FEED_CATALOGUE, *STATUS_CATALOGUE)
+        for one in (
+            *CATALOGUE,
+            *SERVE_CATALOGUE,
+            *FEED_CATALOGUE,
+            *STATUS_CATALOGUE,
+            *SYNC_CATALOGUE,
+        )
         for suffix in suffixes[one.kind]
     }
 

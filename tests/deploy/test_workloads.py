@@ -106,25 +106,20 @@ _TOKENS = "LEDGER_WORKER_SERVE__TOKENS_FILE"
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_they_are_probed_and_ended_gently(component: str) -> None:
-    """Alive and ready on a port that the container has; time for what is under way.
-
-    `sync` answers on no port: it ends when something stays away, and is started again.
-    """
+    """Alive and ready on a port that the container has; time for what is under way."""
     found = deployment(component)
     pod, (container,) = pod_of(found), containers(found)
     if component == "sync":
-        assert not {"livenessProbe", "readinessProbe", "startupProbe"} & set(container)
         assert found["spec"]["strategy"] == {"type": "Recreate"}
         assert found["spec"]["replicas"] == 1
-    else:
-        ports = {one["name"] for one in container["ports"]}
-        probes = {name: container[name]["httpGet"] for name in container if "Probe" in name}
-        assert {one["port"] for one in probes.values()} <= ports
-        assert {name: one["path"] for name, one in probes.items()} == {
-            "startupProbe": "/livez",
-            "livenessProbe": "/livez",
-            "readinessProbe": "/readyz",
-        }
+    ports = {one["name"] for one in container["ports"]}
+    probes = {name: container[name]["httpGet"] for name in container if "Probe" in name}
+    assert {one["port"] for one in probes.values()} <= ports
+    assert {name: one["path"] for name, one in probes.items()} == {
+        "startupProbe": "/livez",
+        "livenessProbe": "/livez",
+        "readinessProbe": "/readyz",
+    }
     needed = {
         "webhooks": 2 * DRAIN_SECONDS + load_settings().feed.deadline_seconds,
         "settlements": TRANSACTION_TIMEOUT_MS / 1000,
@@ -167,7 +162,7 @@ def test_the_network_lets_each_do_its_own_work() -> None:
         "-webhooks": ({9464, 9466}, {9092}),
         "-stripe": ({9464}, {9092, 443}),
         "-serve": ({9465}, {9092, 3000}),
-        "-sync": (set(), {9092, 3000, 6432}),
+        "-sync": ({9464}, {9092, 3000, 6432}),
     }
     controller = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
     apps, prometheus = {"podSelector": {"matchLabels": {"app": "shop"}}}, FOUND["networkPolicy"]
@@ -227,13 +222,14 @@ def test_services_and_budgets_find_their_pods() -> None:
         (f"{name}-settlements-metrics", "metrics"): "metrics",
         (f"{name}-serve", "http"): "http",
         (f"{name}-serve-metrics", "metrics"): "http",
+        (f"{name}-sync-metrics", "metrics"): "metrics",
     }
     budgets = {
         one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
         for one in found
         if one["kind"] == "PodDisruptionBudget"
     }
-    assert budgets == {"worker", "webhooks", "settlements", "serve"}
+    assert budgets == {"worker", "webhooks", "settlements", "serve", "sync"}
 
 
 def test_stripe_comes_in_by_https() -> None:

@@ -51,7 +51,7 @@ ROOMS: dict[str, str] = {
     " jobs.reconcile",
     "worker.jobs.status": "core config rulebooks ledger observe kafka jobs jobs.reconcile"
     " jobs.trace",
-    "worker.jobs.sync": "core config rulebooks codecs ledger kafka",
+    "worker.jobs.sync": "core config rulebooks codecs ledger kafka observe",
     "worker.jobs.serve": "core ledger observe",
     "worker.jobs.pages": "core config ledger kafka jobs jobs.reconcile jobs.reports"
     " jobs.serve jobs.status jobs.trace",

@@ -303,3 +303,34 @@ STATUS_CATALOGUE: Final = (
     MetricSpec("gauge", "status_reconciled_differences", "What differed in it."),
 )
 """What `status --metrics` writes. Reasons are words of the worker's and the ledger's."""
+
+SYNC_CATALOGUE: Final = (
+    MetricSpec("counter", "sync_records", "Announcements read from the outbox."),
+    MetricSpec(
+        "counter", "sync_unreadable", "Records of the outbox that are no announcement of a worker."
+    ),
+    MetricSpec(
+        "counter",
+        "sync_unnamed",
+        "Balances left out because only a hash of the account's long key was announced.",
+    ),
+    MetricSpec("counter", "sync_rows_written", "Balances written to PostgreSQL."),
+    MetricSpec(
+        "counter",
+        "sync_rows_set_aside",
+        "Times that a row was refused by PostgreSQL, or locked, and set aside.",
+    ),
+    MetricSpec(
+        "counter",
+        "sync_read_again",
+        "Partitions read from an earlier offset because the database had been moved back.",
+    ),
+    MetricSpec("gauge", "sync_rows_waiting", "Rows that are set aside now."),
+    MetricSpec(
+        "gauge",
+        "sync_lag_records",
+        "Records of the outbox after the offset that was last committed.",
+        ("topic", "partition"),
+    ),
+)
+"""What `sync` shows while it follows."""

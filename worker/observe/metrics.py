@@ -13,13 +13,15 @@ from worker.observe.catalogue import (
     FEED_CATALOGUE,
     PREFIX,
     SERVE_CATALOGUE,
+    SYNC_CATALOGUE,
     MetricSpec,
 )
 from worker.observe.histogram import BatchHistogram
 from worker.observe.report import STAGES, BatchReport
 
 _DECLARED = {
-    declared.name: declared for declared in (*CATALOGUE, *SERVE_CATALOGUE, *FEED_CATALOGUE)
+    declared.name: declared
+    for declared in (*CATALOGUE, *SERVE_CATALOGUE, *FEED_CATALOGUE, *SYNC_CATALOGUE)
 }
 
 
@@ -38,7 +40,7 @@ class Metrics:
         stages = histogram("stage_seconds", registry)
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._end_to_end = BatchHistogram(_DECLARED["end_to_end_seconds"])
-        self._lag = _PartitionGauge(_DECLARED["lag_records"])
+        self._lag = PartitionGauge(_DECLARED["lag_records"])
         self._order_waiting = gauge("order_waiting_seconds", registry)
         self._passed = counter("partitions_passed", registry)
         self._parked = gauge("parked_age_seconds", registry)
@@ -177,6 +179,11 @@ def process_registry() -> CollectorRegistry:
     return registry
 
 
+def declared_metric(name: str) -> MetricSpec:
+    """What the catalogue says of a metric."""
+    return _DECLARED[name]
+
+
 def counter(name: str, registry: CollectorRegistry) -> Counter:
     """The counter that the catalogue declares."""
     declared = _DECLARED[name]
@@ -201,7 +208,7 @@ def histogram(name: str, registry: CollectorRegistry) -> Histogram:
     )
 
 
-class _PartitionGauge(Collector):
+class PartitionGauge(Collector):
     """A gauge by topic and partition whose members are replaced all at once.
 
     prometheus_client's own would show the last lag of a partition that moved to another worker.
@@ -212,6 +219,7 @@ class _PartitionGauge(Collector):
         self.members: Mapping[tuple[str, int], int] = {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        """For a scrape: the members as they are now."""
         declared = self._declared
         family = GaugeMetricFamily(PREFIX + declared.name, declared.meaning, labels=declared.labels)
         for (topic, partition), records in self.members.items():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 
 from tests.draining import drain
 from tests.produced import produce
+from tests.servers.kafka import free_ports
 from worker.commands.cli import main
 from worker.config.settings import Settings, load_settings
 from worker.jobs.live.compose import open_worker, with_broker
@@ -189,9 +193,11 @@ def test_without_adding_rows_people_keep_their_table(
 
 @pytest.mark.postgres
 def test_sigterm_ends_it_cleanly(settings: Settings) -> None:
-    """It follows until it is told to stop, then says what it did and ends with 0."""
+    """It follows and shows what it does until it is told to stop, then ends with 0."""
+    (port,) = free_ports(1)
     process = subprocess.Popen(
         [sys.executable, "-m", "worker", "sync", "--create", "--json"],
+        env=os.environ | {f"{PREFIX}HTTP__PORT": f"{port}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -202,10 +208,32 @@ def test_sigterm_ends_it_cleanly(settings: Settings) -> None:
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
+    metrics = shown(process, port, rows=balances)
+    assert f"ledger_worker_sync_rows_written_total {balances:.1f}" in metrics
+    assert "ledger_worker_sync_rows_waiting 0.0" in metrics
+    assert (
+        'ledger_worker_sync_lag_records{partition="0",topic="ledger.transfers.posted"}' in metrics
+    )
     process.terminate()
     out, err = process.communicate(timeout=END_SECONDS_MAX)
     assert (process.returncode, err) == (0, "")
     assert json.loads(out)["rows_written"] == balances
+
+
+def shown(process: subprocess.Popen[str], port: int, *, rows: int) -> str:
+    """Its metrics, once they show so many rows and it says that it is alive and ready."""
+    deadline = time.monotonic() + END_SECONDS_MAX
+    while True:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        with suppress(OSError):
+            for probe in ("livez", "readyz"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{probe}", timeout=5).close()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                text: str = answer.read().decode()
+            if f"rows_written_total {rows:.1f}" in text and "sync_lag_records{" in text:
+                return text
+        time.sleep(0.05)
 
 
 def filled(settings: Settings) -> int:

@@ -17,7 +17,6 @@ from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import Aborted, DependencyUnavailable, Unsettled
 from worker.jobs.feed.feed_topics import KafkaFeedTopics
-from worker.jobs.feed.health import FeedHealth
 from worker.jobs.feed.lost_webhooks import ROLE, LostWebhooks
 from worker.jobs.feed.settlements import FeedPlan, SettlementFeed
 from worker.jobs.feed.standby import ActiveMember
@@ -31,6 +30,7 @@ from worker.kafka.registry import open_registry, schema_ids
 from worker.kafka.topic_reader import TopicReader
 from worker.observe.feed_metrics import FeedMetrics
 from worker.observe.health import HealthServer
+from worker.observe.loop_health import LoopHealth
 from worker.rulebooks.load import load
 
 MEMBER_SECONDS: Final = 0.5
@@ -76,7 +76,7 @@ class _Parts:
     plan: FeedPlan
     stopping: Stopping
     metrics: FeedMetrics
-    health: FeedHealth
+    health: LoopHealth
     membership: ActiveMember
     executor: ThreadPoolExecutor
     lists: StripeLists
@@ -110,7 +110,7 @@ def _open(
     metrics = FeedMetrics()
     lists = StripeLists(settings.feed, metrics, give_up=lambda: stopping.requested)
     name = feed_name(settings, lists)
-    health = FeedHealth(lambda: _ready(parts))
+    health = LoopHealth(lambda: _ready(parts))
     topic = settings.topics.feed
     member = Consumer(
         connection_of(settings), group=name, topics=[topic], while_waiting=health.beat

@@ -17,13 +17,13 @@ from worker.config.translator import translator_of
 from worker.core.errors import BrokenInvariant, UsageError
 from worker.core.event import Event, Skipped
 from worker.core.outcome import OutcomeKind
-from worker.jobs.feed.health import FeedHealth
 from worker.jobs.feed.webhook_app import Acknowledgements, Endpoint, WebhookApp
 from worker.jobs.serve.server import Server, is_loopback, listen
 from worker.kafka.acknowledged_producer import AcknowledgedProducer
 from worker.kafka.connection import connection_of
 from worker.observe.feed_metrics import FeedMetrics
 from worker.observe.health import HealthServer
+from worker.observe.loop_health import LoopHealth
 from worker.rulebooks.load import load
 
 LOOK_SECONDS: Final = 0.2
@@ -40,7 +40,7 @@ class WebhookFeed:
 
     server: Server
     producer: AcknowledgedProducer
-    health: FeedHealth
+    health: LoopHealth
     probes: HealthServer
 
 
@@ -86,7 +86,7 @@ def open_webhooks(settings: Settings) -> Iterator[WebhookFeed]:
         )
         stack.callback(producer.close, feed.deadline_seconds)
         producer.reach(topic)
-        health = FeedHealth(lambda: _ready(producer))
+        health = LoopHealth(lambda: _ready(producer))
         probes = HealthServer(
             health=health,
             registry=metrics.registry,

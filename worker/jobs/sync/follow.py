@@ -102,6 +102,8 @@ class OutboxFollower:
         self._cells = Cells(targets)
         self._known: dict[int, int] = {}
         self._done: dict[TopicPartition, int] = {}
+        self.positions: dict[TopicPartition, int] = {}
+        """The offset that comes next, of each partition that is ours."""
         self._opening: set[TopicPartition] = set()
         self._retried_at = time.monotonic()
 
@@ -167,6 +169,8 @@ class OutboxFollower:
             self._done[partition] = max(self._done.get(partition, 0), end)
         for partition in set(polled.lost) - set(polled.gained):
             self._done.pop(partition, None)
+            self.positions.pop(partition, None)
+        self.positions |= self._done
 
     def _commit(self) -> None:
         commits = [Commit(*partition, offset, "") for partition, offset in self._done.items()]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
@@ -23,12 +23,21 @@ from worker.jobs.sync.writer import BalanceWriter
 from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
 from worker.ledger.books import NamedLedger, open_named_ledger
+from worker.observe.health import HealthServer
+from worker.observe.loop_health import LoopHealth
+from worker.observe.sync_metrics import SyncMetrics
 from worker.rulebooks.load import load
 
 if TYPE_CHECKING:
     from worker.jobs.sync.postgres import PostgresCache
 
 TELL_EVERY_SECONDS: Final = 60.0
+SHOW_EVERY_SECONDS: Final = 5.0
+"""How often lag and rows that wait are looked up for the metrics."""
+
+STEP_SECONDS_MAX: Final = 120.0
+"""One step waits for Kafka's commit and the ledger at most so long, and for PostgreSQL's deadline
+beside that; a loop without a step for longer is stuck."""
 
 Stopped = Callable[[], bool]
 _log = structlog.get_logger(__name__)
@@ -91,7 +100,11 @@ def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> 
                 outbox=outbox, ledger=books.ledger, cache=cache, targets=targets
             )
             _log.info("following", group=group, columns=[column.text for column in targets.columns])
-            _follow(follower, stopped=stopped, ended=_end(outbox) if drain else _never)
+            if drain:
+                _follow(follower, stopped=stopped, ended=_end(outbox))
+            else:
+                with _observed(settings, follower, outbox, cache) as seen:
+                    _follow(follower, stopped=stopped, seen=seen)
         waiting = 0 if stopped() else cache.set_aside_count()
     _log.info("stopped", **follower.tally.counts())
     return Synced(group, follower.tally, made, waiting)
@@ -177,13 +190,27 @@ def _listed(lacks: Sequence[SchemaProblem]) -> str:
     return ", ".join(lack.what for lack in lacks)
 
 
+def _never(_: OutboxFollower) -> bool:
+    return False
+
+
+def _nobody() -> None:
+    """Nobody looks on."""
+
+
 def _follow(
-    follower: OutboxFollower, *, stopped: Stopped, ended: Callable[[OutboxFollower], bool]
+    follower: OutboxFollower,
+    *,
+    stopped: Stopped,
+    ended: Callable[[OutboxFollower], bool] = _never,
+    seen: Callable[[], None] = _nobody,
 ) -> None:
+    """seen: called after every step."""
     logged = time.monotonic()
     try:
         while not stopped() and not ended(follower):
             follower.step()
+            seen()
             if time.monotonic() - logged > TELL_EVERY_SECONDS:
                 logged = time.monotonic()
                 _log.info("followed", **follower.tally.counts())
@@ -194,8 +221,45 @@ def _follow(
         _log.warning("stopped_while_waiting")
 
 
-def _never(_: OutboxFollower) -> bool:
-    return False
+@contextmanager
+def _observed(
+    settings: Settings, follower: OutboxFollower, outbox: Consumer, cache: PostgresCache
+) -> Iterator[Callable[[], None]]:
+    """Answers probes and shows metrics; what it gives is to be called after every step."""
+    metrics = SyncMetrics()
+    health = LoopHealth(
+        lambda: (outbox.joined and not outbox.waiting_seconds, _figures(outbox)),
+        heartbeat_seconds_max=STEP_SECONDS_MAX + settings.sync.deadline_seconds,
+    )
+    shown_at = 0.0
+
+    def seen() -> None:
+        nonlocal shown_at
+        health.beat()
+        metrics.show(follower.tally.counts())
+        if time.monotonic() - shown_at < SHOW_EVERY_SECONDS:
+            return
+        shown_at = time.monotonic()
+        lags = {each: outbox.lag(each, offset) for each, offset in follower.positions.items()}
+        metrics.lag({each: lag for each, lag in lags.items() if lag is not None})
+        metrics.waiting(cache.set_aside_count())
+
+    with closing(
+        HealthServer(
+            health=health,
+            registry=metrics.registry,
+            host=settings.http.host,
+            port=settings.http.port,
+        )
+    ):
+        yield seen
+
+
+def _figures(outbox: Consumer) -> dict[str, Any]:
+    return {
+        "assigned": outbox.joined,
+        "kafka_waiting_seconds": round(outbox.waiting_seconds, 3),
+    }
 
 
 def _end(outbox: Consumer) -> Callable[[OutboxFollower], bool]:

@@ -1,4 +1,4 @@
-"""Liveness and readiness of `feed`: is its thread there, and does it do its work?"""
+"""Liveness and readiness of `feed` and `sync`: does the loop go round, and do its work?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from worker.observe.health import ProbeResult
 HEARTBEAT_SECONDS_MAX: Final = 60.0
 
 
-class FeedHealth:
-    """What a feed's probes answer.
+class LoopHealth:
+    """What the probes of such a process answer.
 
     ready: whether it does its work now, and the figures behind that.
     """
