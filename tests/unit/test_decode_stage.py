@@ -84,6 +84,19 @@ def test_a_refused_event_holds_no_body_afterwards() -> None:
     assert event.body is not body
 
 
+def test_what_was_refused_before_holds_no_body_afterwards() -> None:
+    """Its later attempts are looked for, which reads it once more."""
+    poster = Poster(EmbeddedLedger(), Translator(RULES), parked_max=0)
+    poster.post([item_of(record())])
+    item = item_of(record())
+    item.assignment.redo = 0
+    assert isinstance(item.translated, Chain)
+    body = item.translated.event.body
+    [outcome] = poster.post([item])
+    assert outcome.kind is OutcomeKind.REJECTED
+    assert item.translated.event.body is not body
+
+
 def test_a_value_that_reads_otherwise_stops_the_worker() -> None:
     """A value that was an event stays one."""
     with pytest.raises(BrokenInvariant, match="not read as before"):
