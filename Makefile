@@ -1,9 +1,10 @@
-# The two commands: `make demo` and `make test`. Both need Python 3.11 or newer, and nothing else.
+# The commands to begin with are `make demo`, `make dev` and `make test`. They need Python 3.11 or
+# newer, and nothing else.
 # Everything is installed into .venv from the pinned, hashed lock files.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench profile chaos mutants compiled can-compile docs helm lock audit sbom clean
+.PHONY: help demo dev site test lint format bench profile chaos mutants compiled can-compile docs helm lock audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +13,7 @@ CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
 
 help:
 	@echo 'make demo    generated Stripe traffic through the whole worker, in under a minute'
+	@echo 'make dev     a running worker on an embedded broker and ledger, with pages, until Ctrl-C'
 	@echo 'make test    every test that this machine can run; what is missing is named'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   benchmarks on real servers: BENCH_ARGS=--help'
@@ -45,6 +47,9 @@ endif
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/ledger-worker demo
+
+dev: $(VENV)/dev.stamp
+	@$(BIN)/ledger-worker dev
 
 test: $(VENV)/dev.stamp $(KIND)
 	@$(RUN) -m pytest $(PYTEST_ARGS)

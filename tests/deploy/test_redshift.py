@@ -20,7 +20,7 @@ from sqlglot import exp
 from sqlglot.dialects.redshift import Redshift
 
 from worker.codecs.avro import packaged_generations
-from worker.commands.demo import _play
+from worker.commands.demo import _play, embedded
 from worker.commands.demo_page import DemoResults
 from worker.config.settings import load_settings
 from worker.kafka.schema_rules import schema_text
@@ -61,14 +61,7 @@ def test_every_statement_is_redshifts(path: Path) -> None:
 @pytest.fixture(name="page", scope="module")
 def _page() -> DemoResults:
     """A run of the whole worker on generated traffic, embedded."""
-    settings = load_settings()
-    changes = {"kafka": ("bootstrap_servers", "embedded"), "ledger": ("addresses", "embedded")}
-    update: dict[str, Any] = {
-        name: getattr(settings, name).model_copy(update={key: value})
-        for name, (key, value) in changes.items()
-    }
-    update["http"] = settings.http.model_copy(update={"host": "127.0.0.1", "port": 0})
-    return _play(settings.model_copy(update=update), events=400, seed=7)
+    return _play(embedded(load_settings()), events=400, seed=7)
 
 
 @pytest.fixture(name="copy")

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "run": "read events from Kafka, post them to the ledger, announce what became of them",
         "demo": "show the whole worker on an embedded broker and ledger, in under a minute",
+        "dev": "bring up an embedded broker and ledger, traffic and pages, until Ctrl-C",
         "generate": "make realistic, deterministic Stripe traffic, for Kafka or a file",
         "check": "validate a rulebook and draw its T-accounts",
         "convert": "write a rulebook in YAML from one in ADR-0015's text form",

@@ -48,13 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Generate, run until drained, read everything back, and say whether it agrees."""
     settings = load_settings(arguments.config)
-    settings = settings.model_copy(
-        update={
-            "kafka": settings.kafka.model_copy(update={"bootstrap_servers": "embedded"}),
-            "ledger": settings.ledger.model_copy(update={"addresses": "embedded"}),
-            "http": settings.http.model_copy(update={"host": "127.0.0.1", "port": 0}),
-        }
-    )
+    settings = embedded(settings)
     configure_logging(level="error", format="console")
     page = _play(settings, events=arguments.events, seed=arguments.seed)
     if arguments.json:
@@ -64,15 +58,26 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if page.agrees else 1
 
 
+def embedded(settings: Settings) -> Settings:
+    """These settings on an embedded broker and ledger, with a topic for each role."""
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"bootstrap_servers": "embedded"}),
+            "ledger": settings.ledger.model_copy(update={"addresses": "embedded"}),
+            "http": settings.http.model_copy(update={"host": "127.0.0.1", "port": 0}),
+            "topics": settings.topics.with_roles(ROLES),
+        }
+    )
+
+
 def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
-    topics = settings.topics.with_roles(ROLES)
-    settings = settings.model_copy(update={"topics": topics})
+    topics = settings.topics
     outputs = [topics.outbox, topics.rejected, topics.dead]
     ledger = EmbeddedLedger()
     started = time.monotonic()
     with with_broker(settings, outputs) as reachable:
         with open_worker(reachable, ledger=ledger, embedded_broker=True) as worker:
-            feeder = _Feeder(reachable, worker, events=events, seed=seed)
+            feeder = Feeder(reachable, worker, events=events, seed=seed)
             work(worker, stop=Stop(), done=feeder)
             outcomes = dict(worker.observer.outcomes)
         posted, rejected, dead = (read_all(reachable, topic) for topic in outputs)
@@ -95,24 +100,31 @@ def _play(settings: Settings, *, events: int, seed: int) -> DemoResults:
     )
 
 
-class _Feeder:
+class Feeder:
     """Writes the traffic in portions, each when the last is drained, as it would come live.
 
     Money that is spent in one portion came in an earlier one, whatever topic is read first.
     """
 
-    def __init__(self, settings: Settings, worker: Worker, *, events: int, seed: int) -> None:
+    def __init__(
+        self, settings: Settings, worker: Worker, *, events: int, seed: int, label: str = "events"
+    ) -> None:
         self.notes: Counter[str] = Counter()
         self._topic_of = settings.topics.topic_of
         self._publisher = open_plain_producer(settings)
         self._worker = worker
-        self._records = Progress().over(generate(events, seed), "events", total=events)
+        self._records = Progress().over(generate(events, seed), label, total=events)
         self._written = 0
+
+    @property
+    def drained(self) -> bool:
+        """Has the worker an outcome of all that was written so far?"""
+        observed = self._worker.observer.outcomes
+        return self._worker.pipeline.idle and sum(observed.values()) >= self._written
 
     def __call__(self) -> bool:
         """Is all of it written and drained?"""
-        observed = self._worker.observer.outcomes
-        if not self._worker.pipeline.idle or sum(observed.values()) < self._written:
+        if not self.drained:
             return False
         portion = list(islice(self._records, PORTION))
         for record in portion:

@@ -22,6 +22,7 @@ from worker.core.visible import without_credentials
 from worker.jobs.live.run import Stop, start_long_run
 from worker.jobs.serve.shared_lookups import SharedLookups
 from worker.jobs.serve.tokens import Tokens
+from worker.kafka.broker_reads import RUNNING, BrokerReads
 from worker.ledger.books import refuse_empty
 from worker.ledger.open import open_configured_ledger
 from worker.observe.metrics import ServeMetrics
@@ -80,8 +81,12 @@ def watch(serving: Serving, stop: Stop) -> None:
 
 
 @contextmanager
-def open_serving(settings: Settings) -> Iterator[Serving]:
+def open_serving(
+    settings: Settings, *, ledger: Ledger | None = None, broker: BrokerReads = RUNNING
+) -> Iterator[Serving]:
     """Build the server and take it down again: first HTTP, then the ledger.
+
+    ledger: one that is open already. broker: how it is read.
 
     Raises:
         UsageError: the rulebook, the tokens or a setting is wrong.
@@ -94,17 +99,19 @@ def open_serving(settings: Settings) -> Iterator[Serving]:
         from worker.jobs.serve.api import application  # noqa: PLC0415 - optional
         from worker.jobs.serve.server import Server, is_loopback, listen  # noqa: PLC0415 - the same
     rulebook = load(settings.rulebook)
-    refuse_empty(settings)
+    if ledger is None:
+        refuse_empty(settings)
     metrics = ServeMetrics()
     metrics.build(version=__version__, rulebook=rulebook.digest)
     with closing(listen(settings.serve.host, settings.serve.port)) as bound:
         tokens = _tokens(settings, loopback=is_loopback(bound))
         # Without a deadline: an outage is waited out on one request; readers have their own.
-        ledger = open_configured_ledger(settings.ledger, None)
-        with closing(_lookups(settings, ledger, metrics)) as lookups:
+        opened = ledger or open_configured_ledger(settings.ledger, None)
+        with closing(_lookups(settings, opened, metrics)) as lookups:
             metrics.ledger_waiting(lambda: lookups.waiting_seconds)
             asyncio.run(lookups.reach(settings.ledger.deadline_seconds))
-            pages = pages_router(PageReads(settings, rulebook, ledger), Access(tokens))
+            reads = PageReads(settings, rulebook, opened, broker=broker)
+            pages = pages_router(reads, Access(tokens))
             app = application(
                 rulebook=rulebook,
                 lookups=lookups,

@@ -88,6 +88,23 @@ class TopicOffsets:
             for partition, offset in offsets.items()
         }
 
+    def by_time(
+        self,
+        bounds: Mapping[TopicPartition, tuple[int, int]],
+        *,
+        start_ms: int,
+        end_ms: int = 0,
+    ) -> dict[TopicPartition, tuple[int, int]]:
+        """Of these first offsets and ends, what lies within some times. end_ms: 0 is open."""
+        ends = {partition: end for partition, (_, end) in bounds.items()}
+        starts = self.at_time(ends, max(start_ms, 0))
+        if end_ms:
+            ends = self.at_time(ends, end_ms)
+        return {
+            partition: (max(starts[partition], first), ends[partition])
+            for partition, (first, _) in bounds.items()
+        }
+
     def committed(
         self, group: str, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, int]:

@@ -66,7 +66,9 @@ class TopicReader:
     unchecked: topics of which the broker did not say whether they are compacted.
     """
 
-    def __init__(self, connection: KafkaConnection) -> None:
+    def __init__(
+        self, connection: KafkaConnection, offsets: type[TopicOffsets] = TopicOffsets
+    ) -> None:
         self.unchecked: list[str] = []
         self._connection = connection
         self._consumer = connection.consumer(
@@ -77,7 +79,7 @@ class TopicReader:
                 "fetch.wait.max.ms": FETCH_WAIT_MS,
             },
         )
-        self.offsets = TopicOffsets(connection, self._consumer)
+        self.offsets = offsets(connection, self._consumer)
 
     def close(self) -> None:
         """Release the connection."""
@@ -211,9 +213,11 @@ class TopicReader:
 
 
 @contextmanager
-def open_topic_reader(settings: Settings) -> Iterator[TopicReader]:
+def open_topic_reader(
+    settings: Settings, *, offsets: type[TopicOffsets] = TopicOffsets
+) -> Iterator[TopicReader]:
     """A reader of the cluster that the settings name, closed at the end."""
-    reader = TopicReader(connection_of(settings))
+    reader = TopicReader(connection_of(settings), offsets)
     try:
         yield reader
     finally:

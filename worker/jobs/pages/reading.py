@@ -22,7 +22,7 @@ from worker.jobs.status.text import member_partitions
 from worker.jobs.trace.run import tracing_of
 from worker.jobs.trace.text import FINE
 from worker.jobs.trace.text import document as trace_document
-from worker.kafka.topic_reader import open_topic_reader
+from worker.kafka.broker_reads import RUNNING, BrokerReads
 from worker.ledger.books import NamedLedger
 
 READ_SECONDS: Final = 20.0
@@ -61,6 +61,7 @@ class PageReads:
     """Reads for pages, in any thread.
 
     ledger: open, and closed by others; it waits out an outage.
+    broker: how it is read.
     seconds: how long one page may read.
     """
 
@@ -70,16 +71,18 @@ class PageReads:
         rulebook: Rulebook,
         ledger: Ledger,
         *,
+        broker: BrokerReads = RUNNING,
         seconds: float = READ_SECONDS,
     ) -> None:
         self._settings = settings
         self.rulebook = rulebook
         self._ledger = ledger
+        self._broker = broker
         self._seconds = seconds
 
     def trace(self, text: str, *, since_ms: int, scan: bool) -> dict[str, Any]:
         """What `trace --json` says, and for each record whether it asks for a person."""
-        with self._books() as (books, progress), open_topic_reader(self._settings) as reader:
+        with self._books() as (books, progress), self._broker.open_reader(self._settings) as reader:
             tracing = tracing_of(self._settings, books, reader, progress=progress)
             found = trace_document(tracing.trace(text, since_ms=since_ms, scan=scan))
         for record in found["records"]:
@@ -88,7 +91,7 @@ class PageReads:
 
     def unsettled(self, *, since_ms: int) -> dict[str, Any]:
         """What is open on `stripe_unsettled`, of what moved there since a time."""
-        with self._books() as (books, progress), open_topic_reader(self._settings) as reader:
+        with self._books() as (books, progress), self._broker.open_reader(self._settings) as reader:
             tracing = tracing_of(self._settings, books, reader, progress=progress)
             found = tracing.unsettled(since_ms=since_ms)
         return {
@@ -98,8 +101,15 @@ class PageReads:
 
     def status(self, *, since_ms: int) -> dict[str, Any]:
         """What `status --json` says, and each member's partitions as people write them."""
-        with self._books() as (books, progress), open_topic_reader(self._settings) as reader:
-            found = status_of(self._settings, books, reader, since_ms=since_ms, progress=progress)
+        with self._books() as (books, progress), self._broker.open_reader(self._settings) as reader:
+            found = status_of(
+                self._settings,
+                books,
+                reader,
+                since_ms=since_ms,
+                progress=progress,
+                broker=self._broker,
+            )
         shown = status_document(found)
         for member, row in zip(found.group.members, shown["members"], strict=True):
             row["shown"] = member_partitions(member)

@@ -12,8 +12,9 @@ from worker.core.wire import QueryFilter
 from worker.jobs.progress import Progress
 from worker.jobs.status.reconciled import Reconciled
 from worker.jobs.trace.search import Letter, LetterKind, TopicSearch
+from worker.kafka.broker_reads import RUNNING, BrokerReads
 from worker.kafka.connection import connection_of, require_running_broker
-from worker.kafka.group_members import GroupState, group_state
+from worker.kafka.group_members import GroupState
 from worker.kafka.topic_reader import TopicReader, open_topic_reader
 from worker.ledger.books import NamedLedger, open_named_ledger
 from worker.rulebooks.lock import Lock, lock_path, read_lock
@@ -102,13 +103,14 @@ def status(settings: Settings, *, since_ms: int, progress: Progress) -> Status:
         return status_of(settings, books, reader, since_ms=since_ms, progress=progress)
 
 
-def status_of(
+def status_of(  # noqa: PLR0913 - what is open already
     settings: Settings,
     books: NamedLedger,
     reader: TopicReader,
     *,
     since_ms: int,
     progress: Progress,
+    broker: BrokerReads = RUNNING,
 ) -> Status:
     """The same on a ledger and topics that are open already."""
     as_of_ns = time.time_ns()
@@ -117,7 +119,7 @@ def status_of(
     return Status(
         as_of_ns=as_of_ns,
         since_ms=since_ms,
-        group=group_state(connection_of(settings), settings.kafka.group_id),
+        group=broker.group_state(connection_of(settings), settings.kafka.group_id),
         lags=tuple(_lags(settings, search, reader)),
         waiting=tuple(_waiting(letters)),
         refused=tuple(_refused(letters)),

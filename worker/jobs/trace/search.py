@@ -161,14 +161,8 @@ class TopicSearch:
         """What these topics hold from a time on, and before another (0: to the end seen now)."""
         offsets = self._reader.offsets
         bounds = offsets.bounds([each for topic in topics for each in self._partitions[topic]])
-        ends = {partition: end for partition, (_, end) in bounds.items()}
-        starts = offsets.at_time(ends, max(start_ms, 0))
-        if end_ms:
-            ends = offsets.at_time(ends, end_ms)
-        ranges = {
-            partition: OffsetRange(max(starts[partition], first), ends[partition])
-            for partition, (first, _) in bounds.items()
-        }
+        found = offsets.by_time(bounds, start_ms=start_ms, end_ms=end_ms)
+        ranges = {partition: OffsetRange(*bound) for partition, bound in found.items()}
         records = self._reader.read(ranges)
         total = sum(max(each.end - each.start, 0) for each in ranges.values())
         return self._progress.over(records, label, total=total)
