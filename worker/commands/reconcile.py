@@ -8,25 +8,30 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Final
 
 from worker.config.settings import load_settings
 from worker.core.errors import UsageError
 from worker.jobs.progress import Progress
 from worker.jobs.reconcile.comparison import BANK_DAYS, SETTLE_DAYS, Comparison, ReconcileResult
+from worker.jobs.reconcile.grouped import grouped
 from worker.jobs.reconcile.outputs import json_document, shown_items, suffix_of, write_report
 from worker.jobs.reconcile.run import reconcile
 from worker.jobs.reconcile.shards import part_files, write_part
-from worker.jobs.reconcile.summary import BALANCE_LINES, BANK_LINES, verdict
+from worker.jobs.reconcile.summary import BALANCE_LINES, BANK_LINES, period_text, verdict
 from worker.jobs.shard import shard_of
 from worker.jobs.text_tables import write_document, write_lines
 from worker.jobs.times import time_range
 
 INTERRUPTED: Final = "no report is complete; the same command makes it from the start"
 
-LISTED: Final = 20
+LISTED: Final = 5
+"""Items of one class on the terminal."""
+
+WIDTH: Final = 80
 DIGITS_MAX: Final = 4
 
 
@@ -202,11 +207,8 @@ def _part(arguments: argparse.Namespace, start_ns: int, end_ns: int) -> int:
 
 def _text(result: ReconcileResult) -> Iterator[str]:
     summary = result.summary
-    span_text = f"{summary['from'] or 'the beginning'} to {summary['to'] or 'the end'}"
-    yield (
-        f"reconciliation of facts from {span_text}, by when they happened; ledger as of"
-        f" {summary['ledger_read_before']}"
-    )
+    yield f"reconciliation of {period_text(summary)}, by fact, whenever it was posted"
+    yield f"ledger as of {summary['ledger_read_before']}"
     for topic, count in summary["records"].items():
         yield f"  {count:>12,}  {topic}"
     if not summary["announcements_compared"]:
@@ -254,26 +256,41 @@ def _bank(bank: Mapping[str, Any]) -> Iterator[str]:
         )
         for name, title in BANK_LINES.items():
             if name in found:
-                yield f"  {title:<28}{found[name]:>30}"
+                yield f"  {title:<28}{grouped(found[name]):>30}"
 
 
 def _currency(currency: str, entry: Mapping[str, Any]) -> Iterator[str]:
     yield f"{currency or 'no currency'}"
     if "clearing_opening" in entry:
-        yield f"  {'Stripe clearing, opening':<28}{entry['clearing_opening']:>30}"
+        yield f"  {'Stripe clearing, opening':<28}{grouped(entry['clearing_opening']):>30}"
     for kind, found in entry["classes"].items():
-        yield f"  {kind.replace('_', ' '):<28}{found['items']:>10,}{found['amount']:>20}"
+        yield f"  {kind.replace('_', ' '):<28}{found['items']:>10,}{grouped(found['amount']):>20}"
     for name, title in BALANCE_LINES.items():
         if name in entry:
-            yield f"  {title:<28}{entry[name]:>30}"
+            yield f"  {title:<28}{grouped(entry[name]):>30}"
 
 
 def _differences(result: ReconcileResult) -> Iterator[str]:
+    """The first of every class."""
     yield verdict(result.summary)
-    for item in islice(shown_items(result.database, differing=True), LISTED):
-        amounts = f"{item['expected_amount'] or '–'} / {item['actual_amount'] or '–'}"
-        what = item["event_id"] or item["transfer_id"]
-        yield f"  {item['class']:<18} {amounts} {item['currency']}  {what}  {item['detail']}"
-    listed = sum(result.summary["differences_by_class"].values())
-    if listed > LISTED:
-        yield f"  … {listed - LISTED:,} more: --report FILE.csv lists all"
+    counts = result.summary["differences_by_class"]
+    found = shown_items(result.database, differing=True)
+    for kind, items in groupby(found, lambda item: str(item["class"])):
+        yield f"{kind.replace('_', ' ')}: {counts[kind]:,}"
+        for item in islice(items, LISTED):
+            yield from _item(item)
+        if counts[kind] > LISTED:
+            yield f"  … {counts[kind] - LISTED:,} more: --report FILE.csv lists all"
+
+
+def _item(item: Mapping[str, Any]) -> Iterator[str]:
+    yield f"  {item['event_id'] or item['transfer_id'] or item['place']}"
+    sides = [
+        f"{name} {grouped(item[f'{name}_amount'])}"
+        for name in ("expected", "actual")
+        if item[f"{name}_amount"]
+    ]
+    about = [item["day"], *sides, item["currency"]]
+    if text := ", ".join(each for each in about if each):
+        yield f"    {text}"
+    yield from wrap(item["detail"], WIDTH, initial_indent="    ", subsequent_indent="    ")

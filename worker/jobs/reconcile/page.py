@@ -10,11 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, Final, TextIO
 
+from worker.jobs.reconcile.ages import ages_part
 from worker.jobs.reconcile.grouped import grouped
 from worker.jobs.reconcile.page_bank import bank_part
 from worker.jobs.reconcile.page_items import item_rows
 from worker.jobs.reconcile.page_plot import plot
-from worker.jobs.reconcile.summary import AGREES, BALANCE_LINES, BANK_LINES, CLASSES, verdict
+from worker.jobs.reconcile.summary import (
+    AGREES,
+    BALANCE_LINES,
+    BANK_LINES,
+    CLASSES,
+    period_text,
+    verdict,
+)
 
 STYLE: Final = """
 @page { size: A4; margin: 14mm 12mm; }
@@ -33,9 +41,9 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums;
 table.about { width: auto; } table.about th { padding-left: 0; white-space: nowrap; }
 .sign { display: flex; gap: 3rem; margin: 2.2rem 0 1.2rem; } .sign div { border-top: 1px solid;
   padding-top: .3rem; flex: 1; }
-.wide td { font-size: .82rem; }
-.wide td:first-child { overflow-wrap: normal; min-width: 5.5rem; }
-.wide td:nth-child(2) { width: 60%; } .wide .ids { opacity: .75; font-size: .92em; }
+.wide table { table-layout: fixed; } .wide td, .wide th { font-size: .82rem; }
+.wide td.n { white-space: normal; } .wide td:first-child { overflow-wrap: normal; }
+.wide .ids { opacity: .75; font-size: .92em; } .wide code { font-size: .88em; }
 .differs td:first-child { color: var(--bad); font-weight: 600; }
 tr, svg, .sign { break-inside: avoid; } thead { display: table-header-group; }
 h2 { break-after: avoid; } svg { max-width: 100%; height: auto; }
@@ -50,7 +58,8 @@ def write_page(out: TextIO, summary: Mapping[str, Any], items: Iterable[Mapping[
     out.write('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n')
     out.write('<meta name="viewport" content="width=device-width, initial-scale=1">\n')
     out.write(f"<title>Reconciliation</title>\n<style>{STYLE}</style>\n</head>\n<body>\n")
-    for part in (_head, _person, _accounts, _currencies, _payouts, bank_part, _days, _sources):
+    parts = (_head, _person, _accounts, _currencies, _payouts, bank_part, ages_part, _days)
+    for part in (*parts, _sources):
         out.writelines(part(summary))
     out.writelines(item_rows(items))
     out.write("</body>\n</html>\n")
@@ -70,7 +79,7 @@ def _head(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _about(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "Period", f"{summary['from'] or 'the beginning'} to {summary['to'] or 'the end'}"
+    yield "Period", period_text(summary)
     yield "Times", f"{summary['times_are']} (UTC), whenever they were posted"
     yield "Made", f"{summary['made_at']} by ledger-worker {summary['worker']}"
     if summary["closed_by"]:

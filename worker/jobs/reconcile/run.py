@@ -21,6 +21,7 @@ from worker.core.optional import optional_packages
 from worker.core.ports import oldest_timestamp
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
+from worker.jobs.reconcile.ages import ages
 from worker.jobs.reconcile.bank import compare_bank, create_bank_tables
 from worker.jobs.reconcile.bank_side import BankSide, BankSpan, read_statements
 from worker.jobs.reconcile.bank_summary import unexplained
@@ -119,6 +120,7 @@ def reconcile(
             "bank": at_bank,
             "copy": copied,
             "period_before": period_summary(database, before),
+            "ages": ages(database, books.rulebook, as_of_ms=_as_of_ns(request, trial) // 1_000_000),
             "accounts": shown_lines(lines, books),
         }
         summary: dict[str, Any] = about | summarize(
@@ -142,7 +144,7 @@ def _classify(  # noqa: PLR0913, PLR0917 - the sides and what they are held agai
     closed: Sequence[ClosedPeriod],
 ) -> tuple[dict[str, Any] | None, Lines]:
     """Fill `items`; what a summary says of payouts, and the roll-forward of every account."""
-    as_of_ms = (request.end_ns or _now_ns(request, trial)) // 1_000_000
+    as_of_ms = _as_of_ns(request, trial) // 1_000_000
     late_ms = as_of_ms - request.settle_days * DAY_MS
     first_ns = oldest_timestamp(books.ledger)
     limits = {"first_ns": first_ns, "cut_ns": trial.as_of_ns, "late_ms": late_ms}
@@ -168,6 +170,11 @@ def _classify(  # noqa: PLR0913, PLR0917 - the sides and what they are held agai
     if same is not None:
         compare_balances(database, lines, same, books, at="closing")
     return payouts, lines
+
+
+def _as_of_ns(request: Comparison, trial: TrialBalance) -> int:
+    """To when ages are counted."""
+    return request.end_ns or _now_ns(request, trial)
 
 
 def _now_ns(request: Comparison, trial: TrialBalance) -> int:

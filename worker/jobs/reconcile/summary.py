@@ -48,6 +48,13 @@ CLASSES: Final[Mapping[str, str]] = {
 }
 """Every class, in the order in which they are shown."""
 
+AGED_CLASSES: Final = (
+    *OPEN_CLASSES,
+    *BANK_CLASSES,
+    *("parked", "dead", "not_announced", "missing_in_ledger", "not_in_any_topic"),
+)
+"""What stays open until somebody or something ends it, in the table of ages."""
+
 AGREES: Final = "everything agrees"
 
 BALANCE_LINES: Final[Mapping[str, str]] = {
@@ -98,6 +105,15 @@ def verdict(summary: Mapping[str, Any]) -> str:
     }
     found = [f"{summary[name]:,} {text}" for name, text in waiting.items() if summary[name]]
     return f"no differences yet; {', '.join(found)}" if found else AGREES
+
+
+MIDNIGHT: Final = "T00:00:00.000000Z"
+
+
+def period_text(summary: Mapping[str, Any]) -> str:
+    """The range in words, midnights as days."""
+    first, end = (str(summary[name]).removesuffix(MIDNIGHT) for name in ("from", "to"))
+    return f"{first or 'the beginning'} to {f'before {end}' if end else 'the end'}"
 
 
 SETTLED_NET: Final = """
