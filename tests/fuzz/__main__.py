@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.fuzz.campaign import campaign
+from tests.fuzz.envelopes import fuzzed
 from tests.servers.kafka import KafkaUnavailable, kafka_broker
 from tests.servers.tigerbeetle import TigerBeetleUnavailable, tigerbeetle
+from tests.unit.producers_page import examples
 
 
 def main() -> int:
@@ -20,7 +22,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     parser.add_argument("--kafka", default="", help="a broker that runs, as host:port")
     parser.add_argument("--ledger", default="", help="an empty ledger that runs, as host:port")
+    parser.add_argument(
+        "--envelopes", type=int, default=0, metavar="N", help="mutated records of each producer"
+    )
     given = parser.parse_args()
+    if given.envelopes:
+        return envelopes(given.envelopes, given.seed)
     try:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -35,6 +42,15 @@ def main() -> int:
     except (KafkaUnavailable, TigerBeetleUnavailable) as missing:
         print(missing, file=sys.stderr)
         return 3
+    return 0
+
+
+def envelopes(records: int, seed: int) -> int:
+    """So many of each, in process; no server is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for example in examples():
+            found = fuzzed(example, Path(folder), seed=seed, records=records)
+            print(f"{example.section}: {dict(found.most_common())}", flush=True)
     return 0
 
 

@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from tests.unit.producers_page import PAGE, Example, examples, rules_text
 from worker.codecs.decode import Decoder
 from worker.codecs.fitting_envelope import fitting_envelope
 from worker.core.chain import Chain
 from worker.core.event import Event
-from worker.core.ports import Headers
 from worker.core.topic_rule import PRESETS, shape_of
 from worker.core.translate import Translator
 from worker.jobs.archive.records import ArchivedRecord
 from worker.rulebooks.load import load
 from worker.stages.decode import EventReader
-
-PAGE = Path(__file__).parents[2] / "docs" / "producers.md"
-RULES = """
-version: 1
-ledgers: {usd: {id: 840, scale: 2}}
-topics:
-  TOPICS
-accounts:
-  stripe_clearing: {code: 1100, type: asset}
-  customer_wallet: {code: 2001, type: liability, per: customer}
-transactions:
-  charge:
-    on: charge.succeeded
-    idempotency_key: data.object.id
-    idempotency_time: data.object.created
-    currency: data.object.currency
-    transfers:
-      gross:
-        debit: stripe_clearing
-        credit: customer_wallet[data.object.customer]
-        amount: data.object.amount
-        code: 1
-"""
-
-
-class Example(NamedTuple):
-    """A line of the page and its record."""
-
-    section: str
-    line: str
-    headers: Headers
-    value: bytes
-
-
-def examples() -> list[Example]:
-    found = []
-    for section in PAGE.read_text().split("\n## ")[1:]:
-        blocks = re.findall(r"^```(\w+)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-        line, headers = "", list[tuple[str, bytes | None]]()
-        for kind, text in blocks:
-            if kind == "yaml":
-                line, headers = text.strip(), []
-            elif kind == "headers":
-                pairs = (each.split(": ", 1) for each in text.splitlines())
-                headers = [(name, value.encode()) for name, value in pairs]
-            elif kind == "json":
-                found.append(Example(section.splitlines()[0], line, headers, text.encode()))
-    return found
-
 
 EXAMPLES = examples()
 NAMES = [each.section for each in EXAMPLES]
@@ -74,7 +23,7 @@ NAMES = [each.section for each in EXAMPLES]
 
 def rules(tmp_path: Path, line: str) -> Path:
     path = tmp_path / "rules.yaml"
-    path.write_text(RULES.replace("TOPICS", line))
+    path.write_text(rules_text(line))
     return path
 
 
