@@ -38,8 +38,11 @@ STARTS: Final = (
     (b"\xff\xfe", "is UTF-16, and JSON is read as UTF-8"),
     (b"\xfe\xff", "is UTF-16, and JSON is read as UTF-8"),
     (b"\0{", "is UTF-16, and JSON is read as UTF-8"),
-    (b"\x1f\x8b", "is compressed (gzip): let Kafka's producer compress instead"),
-    (b"\x28\xb5\x2f\xfd", "is compressed (zstd): let Kafka's producer compress instead"),
+    (b"\x1f\x8b", "is compressed: let Kafka's producer do that, or say `encoding: gzip`"),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "is compressed: let Kafka's producer do that, or say `encoding: zstd`",
+    ),
 )
 """What a value's first bytes say of it."""
 

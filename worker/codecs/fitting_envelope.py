@@ -13,7 +13,7 @@ from worker.codecs.lenient import relaxed
 from worker.codecs.wrappers import WRAPPERS, is_bare_object
 from worker.core.event import Event
 from worker.core.ports import Headers
-from worker.core.topic_rule import Envelope, Preset, TopicRule
+from worker.core.topic_rule import AS_TOLD, Encoding, Envelope, Preset, TopicRule
 
 DEPTH_MAX: Final = 4
 """How many names a path may have that is looked for."""
@@ -30,13 +30,14 @@ SIMPLE_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV
 class Fit(NamedTuple):
     """What would make an event of a record.
 
-    envelope, lenient: to write in the topic's entry of the rulebook.
+    envelope, lenient, encoding: to write in the topic's entry of the rulebook.
     body: of the event; empty for a bare object, whose event nothing here names.
     """
 
     envelope: Envelope
     lenient: bool
     body: Mapping[str, Any]
+    encoding: Encoding = AS_TOLD
 
 
 def fitting_envelope(content: Any, headers: Headers, topic: str) -> Fit | None:  # noqa: ANN401

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from worker.codecs.decode import Decoder, event_of
+from worker.codecs.encodings import compression_of, content_reader
 from worker.codecs.envelopes import Unwrapper, unwrapper_of
 from worker.codecs.fitting_envelope import Fit, fitting_envelope
 from worker.codecs.headers import headers_of
@@ -43,6 +44,11 @@ class RecordDecoder:
         self._plain = Decoder({})
         self._topics = topics
         self._wrapped = {role: unwrapper_of(rule) for role, rule in rules.items() if not rule.plain}
+        self._contents = {
+            role: content_reader(rule.encoding, decoder)
+            for role, rule in rules.items()
+            if not rule.plain
+        }
         self._lenient = {role for role, rule in rules.items() if rule.lenient}
 
     @property
@@ -78,12 +84,16 @@ class RecordDecoder:
 
     def shape(self, record: Record, role: str) -> Fit | None:
         """What would make an event of a record; None where it is nothing that is known."""
-        content = self._decoder.content(record.value())
-        if isinstance(content, Dead):
-            return None
-        return fitting_envelope(
-            content, headers_of(record), self._topics.get(role) or record.topic()
-        )
+        value, topic = record.value(), self._topics.get(role) or record.topic()
+        own = self._contents.get(role)
+        readers = [own] if own else []
+        readers.append(content_reader(compression_of(value or b""), self._decoder))
+        for reader in readers:
+            content = reader.content(value)
+            if not isinstance(content, Dead):
+                fit = fitting_envelope(content, headers_of(record), topic)
+                return fit and fit._replace(encoding=reader.encoding)
+        return None
 
     def set_aside(self, event: Event, record: Record, role: str, value: bytes) -> None:
         """Free the event's body; it is read again from the record when needed."""
@@ -107,7 +117,7 @@ class RecordDecoder:
         return decoder.decode_all([value])[0]
 
     def _event(self, unwrapper: Unwrapper, record: Record, role: str) -> Event | Dead:
-        content = self._decoder.content(record.value())
+        content = self._contents[role].content(record.value())
         if isinstance(content, Dead):
             return content
         topic = self._topics.get(role) or record.topic()

@@ -41,6 +41,32 @@ class Envelope:
         return f"{{path: {'.'.join(self.path)}{', text: true' if self.text else ''}}}"
 
 
+EncodingName = Literal["", "gzip", "zstd", "json-schema", "avro", "avro-single-object"]
+ENCODINGS: Final[tuple[str, ...]] = tuple(
+    name for name in get_args(EncodingName) if name not in {"", "avro"}
+)
+"""Encodings that need no schema's name beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What the bytes of a record do not tell of themselves.
+
+    name: empty where they do: JSON, or Avro in Confluent's frame.
+    schema: the packaged schema of `avro` without any frame.
+    """
+
+    name: EncodingName = ""
+    schema: str = ""
+
+    def __str__(self) -> str:
+        """As the rulebook writes it: `gzip`, `{avro: stripe_payment_event}`."""
+        return f"{{avro: {self.schema}}}" if self.schema else self.name
+
+
+AS_TOLD: Final = Encoding()
+"""The bytes say it themselves."""
+
 PLAIN: Final = Envelope()
 """No envelope: the record is the event."""
 
@@ -51,6 +77,7 @@ class TopicRule:
 
     types: globs; one that starts with `!` takes types out.
     envelope: how its producer wraps the events.
+    encoding: what the bytes do not tell.
     lenient: are shapes that are not Stripe's, but mean one thing only, taken as Stripe's?
     """
 
@@ -60,16 +87,17 @@ class TopicRule:
     line: int = 0
     envelope: Envelope = PLAIN
     lenient: bool = False
+    encoding: Encoding = AS_TOLD
 
     @property
     def plain(self) -> bool:
         """Is each of its records an event as it is?"""
-        return self.envelope == PLAIN and not self.lenient
+        return self.envelope == PLAIN and self.encoding == AS_TOLD and not self.lenient
 
     @property
     def shape(self) -> str:
         """What the rulebook says of its records' shape: `envelope: eventbridge, lenient: true`."""
-        return shape_of(self.envelope, lenient=self.lenient)
+        return shape_of(self.envelope, lenient=self.lenient, encoding=self.encoding)
 
     @property
     def only_type(self) -> str:
@@ -79,6 +107,7 @@ class TopicRule:
         return ""
 
 
-def shape_of(envelope: Envelope, *, lenient: bool) -> str:
+def shape_of(envelope: Envelope, *, lenient: bool, encoding: Encoding = AS_TOLD) -> str:
     """The shape of records, as the rulebook's entry of a topic writes it."""
-    return f"envelope: {envelope}{', lenient: true' if lenient else ''}"
+    first = f"encoding: {encoding}, " if encoding != AS_TOLD else ""
+    return f"{first}envelope: {envelope}{', lenient: true' if lenient else ''}"

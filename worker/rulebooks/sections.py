@@ -9,7 +9,7 @@ from worker.core.money import Currency
 from worker.core.rulebook import AccountType, DeclaredAccount, Ignore
 from worker.core.topic_rule import Priority, TopicRule
 from worker.core.wire import AccountFlags
-from worker.rulebooks.envelopes import read_envelope
+from worker.rulebooks.envelopes import read_encoding, read_envelope
 from worker.rulebooks.fields import GLOB, YamlMapping, check_name
 from worker.rulebooks.yaml_source import Block, Listing, Mistakes, Scalar
 
@@ -19,7 +19,7 @@ SCALE_MAX: Final = 18
 PRIORITIES: Final = ("normal", "high", "low")
 
 LEDGER_KEYS: Final = ("id", "scale")
-TOPIC_KEYS: Final = ("types", "priority", "envelope", "lenient")
+TOPIC_KEYS: Final = ("types", "priority", "envelope", "lenient", "encoding")
 IGNORE_KEYS: Final = ("type", "when")
 ACCOUNT_KEYS: Final = ("title", "code", "type", "per", "flags", "sync_to", "reserved", "clearing")
 PASSES_THROUGH: Final = re.compile(r"(?<![a-z])(clearing|transit)(?![a-z])")
@@ -60,8 +60,8 @@ def read_topics(book: YamlMapping) -> dict[str, TopicRule]:
         if types and all(each.startswith("!") for each in types):
             fields.wrong("types", "something must be taken in before `!` takes it out")
         priority = cast("Priority", fields.choice("priority", PRIORITIES))
-        envelope, lenient = read_envelope(fields), fields.flag("lenient")
-        found[role] = TopicRule(role, types, priority, line, envelope, lenient)
+        shape = (read_envelope(fields), fields.flag("lenient"), read_encoding(fields))
+        found[role] = TopicRule(role, types, priority, line, *shape)
     return found
 
 

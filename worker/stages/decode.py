@@ -116,7 +116,7 @@ class EventReader:
             return ""
         lenient = fit.lenient or self._helps(fit.body, role)
         rule = self._translator.rulebook.topics.get(role)
-        shape = shape_of(fit.envelope, lenient=lenient)
+        shape = shape_of(fit.envelope, lenient=lenient, encoding=fit.encoding)
         return "" if shape == (rule.shape if rule else shape_of(PLAIN, lenient=False)) else shape
 
     def _helps(self, body: Mapping[str, Any], role: str) -> bool:
