@@ -39,6 +39,7 @@ def taken(wallet: str, other: str, from_: str, into: str, amount: int) -> str:
 
 
 DP = "dp_1Pgc71B7WZ01zgkWMevJiAUx"
+DISPUTED = "ch_1PgafuB7WZ01zgkWXYmPNZs8"
 BORNE = "origin.borne.debit else disputes_held[data.object.id]"
 
 
@@ -50,7 +51,7 @@ def chain(amount: int, *pairs: str) -> str:
 def withdrawn(total: int, dispute: str = DP) -> str:
     """What is more than was withdrawn before, from what is held or from who bore the loss."""
     noted = f"told_so_far[{dispute}/withdrawn]"
-    lost = "chargeback_losses[origin.borne.credit.key] else disputes_held[data.object.id]"
+    lost = "origin.loss.debit else disputes_held[data.object.id]"
     return chain(
         total, f"{noted}>shortfall_control", f"shortfall_control>{noted}",
         f"{BORNE}>shortfall_control", f"{lost}>shortfall_control",
@@ -59,14 +60,14 @@ def withdrawn(total: int, dispute: str = DP) -> str:
     )  # fmt: skip
 
 
-def reinstated(total: int, dispute: str = DP) -> str:
+def reinstated(total: int, dispute: str = DP, charge: str = DISPUTED) -> str:
     """The same back, and what the customer owes is repaid of it."""
     noted = f"told_so_far[{dispute}/reinstated]"
     return chain(
         total, f"{noted}>shortfall_control", f"shortfall_control>{noted}",
         "stripe_unsettled>shortfall_control",
         f"shortfall_control>{noted[:-1]}/counter]", f"{noted[:-1]}/counter]>shortfall_control",
-        f"shortfall_control>chargeback_losses[{dispute}]", f"shortfall_control>{BORNE}",
+        f"shortfall_control>chargeback_losses[{charge}]", f"shortfall_control>{BORNE}",
         f"{BORNE}>user_receivable[origin.borne.debit.key] else shortfall_control",
     )  # fmt: skip
 
@@ -89,9 +90,9 @@ def refunded(amount: int, charge: str = "ch_1PgafuB7WZ01zgkWXYmPNZs8") -> str:
     ))  # fmt: skip
 
 
-BEARER = "origin.gross.credit else chargeback_losses[data.object.id]"
+BEARER = "origin.gross.credit else chargeback_losses[data.object.charge]"
 LOST_LEGS = chain(
-    1000, f"{BEARER}>disputes_held[{DP}]", f"chargeback_losses[{DP}]>disputes_held[{DP}]",
+    1000, f"{BEARER}>disputes_held[{DP}]", f"chargeback_losses[{DISPUTED}]>disputes_held[{DP}]",
     f"disputes_held[{DP}]>{BEARER}",
     f"{BEARER}>user_receivable[origin.gross.credit.key] else shortfall_control",
 )  # fmt: skip
@@ -123,15 +124,18 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("refund.failed", OBJECTS["refund"] | {"status": "failed"}, {},
      ("stripe_unsettled>shortfall_control 100 usd, "
       "shortfall_control>user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances 100 usd, "
-      "shortfall_control>origin.gross.credit else opening_balances 100 usd")),
+      "shortfall_control>origin.gross.credit else opening_balances 100 usd, "
+      "origin.gross.credit else shortfall_control>chargeback_losses[ch_1PgafuB7WZ01zgkWXYmPNZs8] 100 usd")),
     ("refund.updated", OBJECTS["refund"] | {"status": "canceled"}, {},
      ("stripe_unsettled>shortfall_control 100 usd, "
       "shortfall_control>user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances 100 usd, "
-      "shortfall_control>origin.gross.credit else opening_balances 100 usd")),
+      "shortfall_control>origin.gross.credit else opening_balances 100 usd, "
+      "origin.gross.credit else shortfall_control>chargeback_losses[ch_1PgafuB7WZ01zgkWXYmPNZs8] 100 usd")),
     ("charge.refund.updated", OBJECTS["refund"] | {"status": "failed"}, {},
      ("stripe_unsettled>shortfall_control 100 usd, "
       "shortfall_control>user_receivable[origin.gross.credit.key] else origin.gross.credit else opening_balances 100 usd, "
-      "shortfall_control>origin.gross.credit else opening_balances 100 usd")),
+      "shortfall_control>origin.gross.credit else opening_balances 100 usd, "
+      "origin.gross.credit else shortfall_control>chargeback_losses[ch_1PgafuB7WZ01zgkWXYmPNZs8] 100 usd")),
     ("refund.updated", OBJECTS["refund"], {}, "ignored"),
     ("charge.refund.updated", OBJECTS["refund"], {}, "ignored"),
     ("charge.refunded", CHARGE | {"amount_refunded": 100}, {}, "ignored"),

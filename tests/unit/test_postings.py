@@ -139,7 +139,7 @@ STORIES: dict[str, tuple[tuple[Told, ...], str]] = {
         (charge(100), disputed("funds_withdrawn", -100), disputed("closed", -100)), ""),
     "dispute lost, money spent": (
         (charge(100), p2p(80), disputed("funds_withdrawn", -100), disputed("closed", -100)),
-        "customer_wallet[b] -80, chargeback_losses[dispute_1] 80"),
+        "customer_wallet[b] -80, chargeback_losses[ch_1] 80"),
     "guest's dispute lost": (
         (charge(100, None), disputed("funds_withdrawn", -100), disputed("closed", -100)), ""),
     "withdrawn in parts, one given back, lost": (

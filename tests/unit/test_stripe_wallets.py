@@ -108,7 +108,7 @@ OUTCOMES = {
     "charge.dispute.closed": "ignored",
     "charge.dispute.created": "ignored",
     "charge.dispute.funds_reinstated": (
-        f"dispute_reinstated: {reinstated(25000, 'dp_00000000000000')}"
+        f"dispute_reinstated: {reinstated(25000, 'dp_00000000000000', 'ch_00000000000000')}"
     ),
     "charge.dispute.funds_withdrawn": f"dispute_withdrawn: {withdrawn(25000, 'dp_00000000000000')}",
     "charge.dispute.updated": "ignored",
@@ -310,7 +310,7 @@ def test_accounts_are_all_declared() -> None:
         "customer_cash": "customer",
         "seller_payable": "account",
         "disputes_held": "dispute",
-        "chargeback_losses": "dispute",
+        "chargeback_losses": "charge",
         "authorised_only": "charge_and_amount",
         "never_captured": "charge_and_amount",
         "told_so_far": "fact",

@@ -285,6 +285,46 @@ def test_who_writes_parked_topics_chooses_the_role(books: Books) -> None:
     assert writers == {"ledger-worker"}
 
 
+def users_of(topic: str, operation: str) -> set[str]:
+    """Who may read or write a topic, as the declared grants say."""
+    return {
+        each.user
+        for each in load_topics().grants
+        if (each.resource, each.name, each.operation) == ("topic", topic, operation)
+    }
+
+
+@pytest.mark.parametrize(
+    ("topic", "writer", "readers"),
+    [
+        ("ledger.feed", "stripe-feed", {"stripe-feed"}),
+        ("ledger.transfers.posted", "ledger-worker",
+         {"ledger-worker", "ledger-operator", "ledger-sync", "redshift"}),
+    ],
+)  # fmt: skip
+def test_who_writes_no_input_books_nothing(topic: str, writer: str, readers: set[str]) -> None:
+    """Only its own writer may write there, and to no worker is it an input."""
+    assert users_of(topic, "write") == {writer}
+    assert users_of(topic, "read") == readers
+    assert topic not in ROLE_TOPICS.values()
+    assert f"| `{topic}`, `{writer}` |" in PAGE
+
+
+def test_who_redrives_can_do_what_each_topics_writer_can(books: Books) -> None:
+    """The operator writes to every input and to nothing else, and the role is the topic's."""
+    written = {
+        spec.name
+        for spec in load_topics().topics
+        if "ledger-operator" in users_of(spec.name, "write")
+    }
+    assert written == set(ROLE_TOPICS.values())
+    for role in ROLE_TOPICS:
+        for kind, about in ALL.items():
+            if kind not in OWN[role]:
+                assert tried(books, role, kind, about) == "wrong_topic"
+    assert tried(books, "payments", "charge.succeeded", CHARGE) == "posted"
+
+
 def test_one_user_for_each_topic_and_a_line_for_each() -> None:
     """No user from outside writes two kinds of topics, and the table names each topic's writer."""
     outside: dict[str, set[str]] = {}
