@@ -233,6 +233,7 @@ def _is_said(node: ast.AST) -> bool:
             # A longer field is cut by what packs it, a shorter one does not fit.
             | ast.Call(func=ast.Attribute(attr="to_bytes"))
             | ast.If(test=ast.Name(id="TYPE_CHECKING"))
+            | ast.Assign(targets=[ast.Name(id="__all__")])
             | ast.keyword(arg="strict")
         ):
             return True
