@@ -36,7 +36,7 @@ ROOMS: dict[str, str] = {
     "worker.jobs.examples": "core core.expressions rulebooks codecs ledger stages stages.post"
     " jobs.generate",
     "worker.jobs.live": "core config rulebooks codecs ledger stages stages.post pipeline observe"
-    " kafka",
+    " kafka jobs",
     "worker.jobs.journal": "core",
     "worker.jobs.reports": "core codecs ledger",
     "worker.jobs.export": "core ledger jobs jobs.reports",

@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "explain": "show the transfers that an event makes, without posting",
         "trace": "say what became of an event, a Stripe object, a command, a transfer or a record",
         "status": "show the group's members and lag, and what is parked, dead or rejected",
+        "tail": "follow outcomes as they are announced: rejected, dead, parked, posted",
         "topics": "the declared topics and grants: compare with the broker, make, or render",
         "schemas": "the packaged schemas: check what may change in them, register them",
         "balances": "list what each account holds now",

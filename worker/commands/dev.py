@@ -17,10 +17,10 @@ from worker.commands.options import positive
 from worker.commands.serve import open_serving
 from worker.config.settings import Settings, load_settings
 from worker.core.ids import hex_id
-from worker.core.plural import count_of
 from worker.core.wire import QueryFilter
 from worker.jobs.live.compose import open_worker, with_broker
 from worker.jobs.live.run import Stop, work
+from worker.jobs.live.summary import summary_lines
 from worker.jobs.text_tables import TITLE, Styled, write_lines
 from worker.kafka.embedded_broker import EMBEDDED_READS
 from worker.ledger.embedded import EmbeddedLedger
@@ -57,11 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     stop = Stop()
     stop.listen()
     outcomes = _play(settings, stop, events=arguments.events, seed=arguments.seed)
-    total = sum(outcomes.values())
-    counts = ", ".join(
-        f"{count:,} {kind.replace('_', ' ')}" for kind, count in sorted(outcomes.items())
-    )
-    write_lines(sys.stdout, ["", f"{count_of(total, 'event')}: {counts or 'none came'}"])
+    write_lines(sys.stdout, ["", *summary_lines(outcomes)[:1]])
     write_lines(sys.stdout, ["taken down; nothing is left behind"])
     return 0
 

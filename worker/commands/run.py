@@ -13,13 +13,14 @@ import structlog
 from worker.commands.options import add_json, positive
 from worker.config.settings import Settings, load_settings
 from worker.core import translate
-from worker.core.plural import count_of
 from worker.core.visible import without_credentials
 from worker.jobs.live.all_dead import AllDead
 from worker.jobs.live.compose import open_worker, with_broker
+from worker.jobs.live.display import RunDisplay
 from worker.jobs.live.drain import drain_check
 from worker.jobs.live.posted_types import require_posted_types
 from worker.jobs.live.run import never, start_long_run, work
+from worker.jobs.live.summary import summary_lines
 from worker.jobs.text_tables import write_lines, write_result
 from worker.kafka.admin import require_topics
 from worker.kafka.topic_reader import open_topic_reader
@@ -98,12 +99,19 @@ def run(arguments: argparse.Namespace) -> int:
             all_dead = AllDead(worker.observer.outcomes_by_topic, arguments.stop_if_all_dead)
             drained = drain_check(worker, reader) if arguments.drain else never
             start.close()
-            work(
-                worker,
-                stop=stop,
-                events_limit=arguments.max_events,
-                done=lambda: all_dead() or drained(),
+            display = RunDisplay(
+                sys.stderr,
+                settled=lambda: sum(worker.observer.outcomes.values()),
+                lag=lambda: worker.observer.lag_records,
+                bounded=arguments.drain,
             )
+
+            def done() -> bool:
+                display.draw()
+                return all_dead() or drained()
+
+            work(worker, stop=stop, events_limit=arguments.max_events, done=done)
+            display.clear()
             outcomes = dict(sorted(worker.observer.outcomes.items()))
     _log.info("stopped", outcomes=outcomes)
     print_summary(settings, outcomes, as_json=arguments.json)
@@ -115,8 +123,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 def print_summary(settings: Settings, outcomes: Mapping[str, int], *, as_json: bool) -> None:
     """What became of the events, for a person or a program."""
-    total = sum(outcomes.values())
-    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in outcomes.items())
     document = {"group": settings.kafka.group_id, "outcomes": outcomes}
-    lines = [f"{count_of(total, 'event')}: {counts or 'none came'}"]
-    write_result(document, lines, as_json=as_json)
+    write_result(document, summary_lines(outcomes), as_json=as_json)

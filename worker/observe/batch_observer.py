@@ -65,6 +65,8 @@ class BatchObserver:
         """Committed outcomes since the start, by kind."""
         self.outcomes_by_topic: Counter[tuple[str, str]] = Counter()
         """The same by topic and kind."""
+        self.lag_records: int | None = None
+        """Records that lie behind what was committed here, when that was last looked at."""
 
     def beat(self) -> None:
         """Health is set in every round; membership and lag are checked now and then."""
@@ -89,7 +91,9 @@ class BatchObserver:
             for partition in self._assigned
             if partition in self._committed
         }
-        self._metrics.lag({partition: lag for partition, lag in found.items() if lag is not None})
+        known = {partition: lag for partition, lag in found.items() if lag is not None}
+        self.lag_records = sum(known.values()) if known else None
+        self._metrics.lag(known)
 
     def _show_parked(self) -> None:
         ages = {partition[0]: 0.0 for partition in self._parked_since_ms}

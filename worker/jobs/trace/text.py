@@ -28,7 +28,7 @@ def lines(found: Trace) -> Iterator[str | Styled]:
     if found.letters:
         yield ""
         yield "letters about records that are gone:"
-        yield from (f"  {_letter(each)}" for each in found.letters)
+        yield from (f"  {letter_line(each)}" for each in found.letters)
     if found.unsettled:
         yield ""
         yield "on stripe_unsettled:"
@@ -55,7 +55,7 @@ def _record(record: TracedRecord) -> Iterator[str | Styled]:
     for each in record.transfers:
         yield from _transfer(each)
     for letter in record.letters:
-        yield f"  {_letter(letter)}"
+        yield f"  {letter_line(letter)}"
 
 
 def _transfer(each: TracedTransfer, *, record: bool = False) -> Iterator[str]:
@@ -67,7 +67,8 @@ def _transfer(each: TracedTransfer, *, record: bool = False) -> Iterator[str]:
     yield f"    transfer {hex_id(each.transfer.id)}{where if record else ''}"
 
 
-def _letter(letter: Letter) -> str:
+def letter_line(letter: Letter) -> str:
+    """A dead letter, a rejection or a parked event."""
     words = f"{letter.kind} {_when(letter.time_ms)}, {letter.reason}"
     words += f" at the leg {letter.leg}" if letter.leg else ""
     words += f": {letter.detail}" if letter.detail else ""
@@ -92,7 +93,7 @@ def document(found: Trace) -> dict[str, Any]:
         "sentence": found.sentence,
         "records": [_record_fields(each) for each in found.records],
         "transfers_without_record": [_transfer_fields(each) for each in found.stray],
-        "letters_without_record": [_letter_fields(each) for each in found.letters],
+        "letters_without_record": [letter_fields(each) for each in found.letters],
         "unsettled": [each._asdict() for each in found.unsettled],
         "not_searched": list(found.not_searched),
     }
@@ -114,7 +115,7 @@ def _record_fields(record: TracedRecord) -> dict[str, Any]:
         "key": chain.key if chain else "",
         "user_data_128": hex_id(chain.tag) if chain else "",
         "transfers": [_transfer_fields(each) for each in record.transfers],
-        "letters": [_letter_fields(each) for each in record.letters],
+        "letters": [letter_fields(each) for each in record.letters],
     }
 
 
@@ -134,7 +135,8 @@ def _transfer_fields(each: TracedTransfer) -> dict[str, Any]:
     }
 
 
-def _letter_fields(letter: Letter) -> dict[str, Any]:
+def letter_fields(letter: Letter) -> dict[str, Any]:
+    """The same as plain values."""
     return {
         "kind": letter.kind,
         "letter": str(letter.at),
