@@ -229,6 +229,40 @@ def test_an_avro_record_is_unwrapped_as_json_is() -> None:
     assert (found.id, found.body["data"]) == ("evt_1", {"object": CHARGE})
 
 
+TEXT_SCHEMAS = [
+    {"type": "string", "connect.version": 1, "connect.name": "io.debezium.data.Json"},
+    "string",
+    "bytes",
+    ["null", "string"],
+]
+
+
+@pytest.mark.parametrize("schema", TEXT_SCHEMAS)
+def test_an_outbox_by_avro_converter_is_a_text(schema: Any) -> None:
+    """The router leaves a text, whose Avro schema is that; without the line it is dead."""
+    body = BytesIO()
+    text = TEXT.encode() if schema == "bytes" else TEXT
+    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), text)
+    reader = event_reader(json.dumps(schema))
+    rules = {
+        "in": TopicRule("in", ("*",), envelope=envelope_of("debezium-outbox")),
+        "plain": TopicRule("plain", ("*",)),
+    }
+    decoder = RecordDecoder(Decoder({}, lambda _: reader), rules)
+    record = ArchivedRecord("t", 0, 0, None, frame(7) + body.getvalue())
+    found = decoder.read(record, "in")
+    assert isinstance(found, Event), found
+    assert found.body == EVENT
+    cut = ArchivedRecord("t", 0, 0, None, frame(7) + body.getvalue()[:-1])
+    assert isinstance(decoder.read(cut, "in"), Dead)
+    dead = decoder.read(record, "plain")
+    assert isinstance(dead, Dead)
+    assert "an event is a record" in dead.detail
+    fit = decoder.shape(record, "plain")
+    assert fit is not None
+    assert str(fit.envelope) == "debezium-outbox"
+
+
 RULES = """
 version: 1
 ledgers: {usd: {id: 840, scale: 2}}

@@ -76,6 +76,10 @@ class BodyReader:
             raise AvroUnreadable(f"{len(value) - end} bytes follow the Avro body")
         return record
 
+    def read_text(self, value: bytes) -> Any:  # noqa: ANN401 - the schema says what it is
+        """The same, for who takes a text or bytes for a record too."""
+        return self.read(value)
+
 
 @cache
 def packaged_schema(name: str) -> Schema:

@@ -46,7 +46,14 @@ _PRIMITIVE_BYTES: Final = {"null": 0, "float": 4, "double": 8}
 
 
 class RefusedSchema(Exception):
-    """A schema that is not read, and why; the message names no field's value."""
+    """A schema that is not read, and why; the message names no field's value.
+
+    texts: the schema where it is a text or bytes, which may hold an event; else None.
+    """
+
+    def __init__(self, why: str, texts: Any = None) -> None:  # noqa: ANN401 - parsed JSON
+        super().__init__(why)
+        self.texts = texts
 
 
 class RefusedBodies(BodyReader):
@@ -60,6 +67,18 @@ class RefusedBodies(BodyReader):
         raise AvroUnreadable(self.why)
 
 
+class TextBodies(RefusedBodies):
+    """Reads the text or bytes that are all that a schema has: no event, but it may hold one."""
+
+    def __init__(self, why: str, schema: Any) -> None:  # noqa: ANN401 - parsed JSON
+        super().__init__(why)
+        self._texts = body_reader(schema)
+
+    def read_text(self, value: bytes) -> Any:  # noqa: ANN401 - a text or bytes
+        """The text."""
+        return self._texts.read(value)
+
+
 def event_reader(text: str, references: Sequence[str] = ()) -> BodyReader:
     """A reader for events that were written with this schema.
 
@@ -68,6 +87,8 @@ def event_reader(text: str, references: Sequence[str] = ()) -> BodyReader:
     try:
         return _reader(parsed_writer(text, references))
     except RefusedSchema as refused:
+        if refused.texts is not None:
+            return TextBodies(str(refused), refused.texts)
         return RefusedBodies(str(refused))
     except _PARSE_ERRORS as error:
         return RefusedBodies(_no_schema(error))
@@ -94,12 +115,20 @@ def parsed_writer(
     if not isinstance(writer, dict) or writer.get("type") != "record":
         kind = writer if isinstance(writer, str) else "a union"
         kind = str(writer.get("type")) if isinstance(writer, dict) else kind
-        raise RefusedSchema(f"the schema is of {kind}, and an event is a record")
+        texts = writer if _is_text(writer) else None
+        raise RefusedSchema(f"the schema is of {kind}, and an event is a record", texts)
     try:
         _measure(writer, named, [])
         return {**_Inlining(named, set()).schema(writer)}
     except _PARSE_ERRORS as error:
         raise RefusedSchema(_no_schema(error)) from None
+
+
+def _is_text(schema: Any) -> bool:  # noqa: ANN401 - parsed JSON
+    """Is it a text or bytes, or nothing but null beside them?"""
+    if isinstance(schema, list):
+        return all(branch == "null" or _is_text(branch) for branch in schema)
+    return (schema.get("type") if isinstance(schema, dict) else schema) in {"string", "bytes"}
 
 
 def _no_schema(error: Exception) -> str:
