@@ -140,9 +140,9 @@ def test_outbox_records_read_back(
     first = {name: value for name, value in fields.items() if name not in ADDED}
     for encoding in FORMATS:
         (written,) = encoder(encoding).encode(chain, attempt, [leg], record)
-        assert outbox_reader.posted_fields(_announced(written.value)) == fields
+        assert outbox_reader.announced_fields(_announced(written.value)) == fields
         older = _announced(_first_generation(first, encoding))
-        assert outbox_reader.posted_fields(older) == first | ADDED
+        assert outbox_reader.announced_fields(older) == first | ADDED
 
 
 def _announced(value: bytes | None) -> ArchivedRecord:
@@ -166,7 +166,7 @@ def test_a_cut_outbox_record_is_of_no_generation(cut: int) -> None:
     leg = PostedLeg(spec, usd, 1, side, side, 5, 0, 1, 0, 10**18, 0, 1, 0)
     (written,) = encoder("avro").encode(chain, 0, [leg], _announced(None))
     with pytest.raises(UsageError, match=r"ledger\.transfers\.posted/0@0 is no posted transfer"):
-        outbox_reader.posted_fields(_announced((written.value or b"")[:-cut]))
+        outbox_reader.announced_fields(_announced((written.value or b"")[:-cut]))
 
 
 def test_full_caches_start_over_and_stay_right() -> None:

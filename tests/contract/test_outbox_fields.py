@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from worker.codecs.decode import Decoder
 from worker.codecs.outbox import OutboxEncoder
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields
 from worker.core.assignment import Assignment
 from worker.core.chain import Chain
 from worker.core.ids import position_base
@@ -210,7 +210,7 @@ def test_every_field_is_the_ledgers_or_the_records(
             continue
         assert isinstance(asked, Chain)
         for written in encoder.encode(asked, 0, outcome.legs, record):
-            announced = dict(posted_fields(ArchivedRecord("out", 0, 0, None, written.value, [])))
+            announced = dict(announced_fields(ArchivedRecord("out", 0, 0, None, written.value, [])))
             [row] = ledger.lookup_transfers([int(announced["transfer_id"], 16)])
             leg = announced.pop("leg")
             for side in ("debit_key", "credit_key"):

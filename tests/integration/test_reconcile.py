@@ -217,6 +217,6 @@ def archived(record: Any, cluster: Cluster) -> ArchivedRecord:
         for name, value in record.headers() or ()
     ]
     topic = names[record.topic().encode()].decode()
-    position_text = (topic, record.partition(), record.offset())
+    at = (topic, record.partition(), record.offset())
     at_ms = record.timestamp()[1]
-    return ArchivedRecord(*position_text, record.key(), record.value(), headers, at_ms)
+    return ArchivedRecord(*at, record.key(), record.value(), headers, at_ms)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from worker.commands.demo_stripe import OpenItem, stripe_side
+from worker.commands.demo_stripe import OneSidedItem, stripe_side
 from worker.jobs.archive.records import ArchivedRecord
 
 
@@ -69,4 +69,7 @@ def test_clearing_is_stripes_balance() -> None:
 def test_open_items_are_what_one_side_told() -> None:
     """A charge that is not settled and a refund that no payment event tells are open."""
     side = stripe_side(_records(EVENTS), _records(LEGS))
-    assert set(side.open_items) == {OpenItem("ch_2", "usd", 40), OpenItem("re_1", "usd", 30)}
+    assert set(side.open_items) == {
+        OneSidedItem("ch_2", "usd", 40),
+        OneSidedItem("re_1", "usd", 30),
+    }

@@ -22,7 +22,7 @@ from worker.core.errors import UsageError
 from worker.core.ports import Record, position_of
 
 
-def posted_fields(record: Record) -> Mapping[str, Any]:
+def announced_fields(record: Record) -> Mapping[str, Any]:
     """An outbox record's fields, JSON or Avro; what an older generation lacks has its default.
 
     Raises:
@@ -62,6 +62,18 @@ def _defaults() -> Mapping[str, Any]:
     """What fields that are newer than the first generation hold where a record lacks them."""
     schema: Any = packaged_schema(SCHEMA_NAME)
     return {each["name"]: each["default"] for each in schema["fields"] if "default" in each}
+
+
+def whole_number(value: object, largest: int) -> int:
+    """A field's whole number from 0 on, written as one or as text.
+
+    Raises:
+        ValueError: it is none, or out of its range.
+    """
+    number = int(str(value))
+    if not 0 <= number <= largest:
+        raise ValueError("a number is out of its range")
+    return number
 
 
 def json_fields(record: Record) -> Mapping[str, Any]:

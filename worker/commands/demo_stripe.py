@@ -26,7 +26,7 @@ OBJECT_ID: Final = re.compile(r"[a-z]+_\w+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class OpenItem:
+class OneSidedItem:
     """A Stripe object on which payment and settlement events leave something, in minor units.
 
     amount: positive where payments reported more.
@@ -47,7 +47,7 @@ class StripeSide:
 
     balance: Mapping[str, int]
     booked: Mapping[str, int]
-    open_items: tuple[OpenItem, ...]
+    open_items: tuple[OneSidedItem, ...]
 
     @property
     def agrees(self) -> bool:
@@ -77,13 +77,13 @@ def stripe_side(inputs: Iterable[Record], posted: Iterable[Record]) -> StripeSid
 
 def _open_items(
     legs: Iterable[Mapping[str, Any]], events: Mapping[str, Event]
-) -> Iterable[OpenItem]:
+) -> Iterable[OneSidedItem]:
     sums: Counter[tuple[str, str]] = Counter()
     for leg in legs:
         moved = _moved(leg, UNSETTLED)
         if moved:
             sums[_about(leg, events[leg["event_id"]]), leg["currency"]] += moved
-    return (OpenItem(*key, amount) for key, amount in sums.items() if amount)
+    return (OneSidedItem(*key, amount) for key, amount in sums.items() if amount)
 
 
 def _moved(leg: Mapping[str, Any], account: str) -> int:

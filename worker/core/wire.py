@@ -273,7 +273,7 @@ class CreateTransferStatus(IntEnum):
 TransferKind = Literal["posted", "pending", "post", "void"]
 
 
-def kind_of(flags: int) -> TransferKind:
+def transfer_kind(flags: int) -> TransferKind:
     """What a transfer with these flags is called in announcements."""
     if flags & TransferFlags.PENDING:
         return "pending"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from worker.config.settings import PACKAGED_RULEBOOK
+from worker.core.money import BadAmount, minor_units
 from worker.core.visible import visible
-from worker.jobs.journal.amounts import BadAmount, minor_units
 from worker.jobs.journal.entries import LINES_MAX, read_journal
 from worker.jobs.journal.events import event_of_entry, value_of
 from worker.rulebooks.load import load

@@ -11,7 +11,7 @@ import pytest
 from tests.jobs.reconcile.stripe import Row, write_report
 from worker.commands.cli import main
 from worker.config.settings import PACKAGED_RULEBOOK
-from worker.jobs.reconcile.stripe_report import minor_units, read_report
+from worker.jobs.reconcile.stripe_report import read_report, reported_amount
 from worker.rulebooks.load import load
 
 
@@ -94,7 +94,7 @@ def test_the_dashboards_export_is_read_too(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_major_units(text: str, scale: int, amount: int | None) -> None:
     """Stripe's major units are exact minor units, or refused."""
-    assert minor_units(text, scale) == amount
+    assert reported_amount(text, scale) == amount
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from worker.jobs.rebuild.announced import (
     AnnouncedChain,
     AnnouncedLeg,
     CandidateRecord,
-    Refusal,
+    RefusedAttempt,
     open_announced,
 )
 from worker.jobs.rebuild.repost import Reposter
@@ -78,7 +78,7 @@ def reposter(lost: Lost, *, now_ns: int = 0, ledger: EmbeddedLedger | None = Non
     )
 
 
-def announced(lost: Lost) -> tuple[list[AnnouncedChain], list[Refusal]]:
+def announced(lost: Lost) -> tuple[list[AnnouncedChain], list[RefusedAttempt]]:
     """The outbox joined with its events, and the records that were refused."""
     with open_announced() as joined:
         for record in lost.played.records[TOPIC]:

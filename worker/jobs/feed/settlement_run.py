@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from worker.codecs.decode import Decoder
 from worker.codecs.record_decoder import RecordDecoder
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
@@ -26,7 +25,7 @@ from worker.kafka.connection import connection_of
 from worker.kafka.consumer import Consumer
 from worker.kafka.job_offsets import JobOffsets
 from worker.kafka.producer import TransactionalProducer
-from worker.kafka.registry import open_registry, schema_ids
+from worker.kafka.registry import decoder_of, open_registry
 from worker.kafka.topic_reader import TopicReader
 from worker.observe.feed_metrics import FeedMetrics
 from worker.observe.health import HealthServer
@@ -247,7 +246,8 @@ def _opened(parts: _Parts, assignment: int) -> Iterator[SettlementFeed]:
         )
         stack.callback(topics.close)
         rulebook = load(settings.rulebook)
-        records = RecordDecoder(decoder_of(settings), rulebook.topics, settings.topics.inputs)
+        decoder = decoder_of(settings, open_registry(settings))
+        records = RecordDecoder(decoder, rulebook.topics, settings.topics.inputs)
         feed = SettlementFeed(
             parts.plan,
             lists=parts.lists,
@@ -263,10 +263,3 @@ def _opened(parts: _Parts, assignment: int) -> Iterator[SettlementFeed]:
         since = feed.window()
         refuse_old(connection, [parts.plan.payments, parts.plan.settlements], since)
         yield feed
-
-
-def decoder_of(settings: Settings) -> Decoder:
-    """Reads what is on the payments topic, JSON or Avro."""
-    registry = open_registry(settings)
-    found: Callable[[int], Any] = registry.reader if registry else lambda _: None
-    return Decoder(schema_ids(settings, registry), found)

@@ -20,9 +20,8 @@ from typing import Final
 
 from worker.core.account_ids import key_problem
 from worker.core.event import CREATED_MAX
-from worker.core.money import Currency, major_units
+from worker.core.money import BadAmount, Currency, major_units, minor_units
 from worker.core.rulebook import Rulebook, Side
-from worker.jobs.journal.amounts import BadAmount, minor_units
 
 COLUMNS: Final = (
     "entry", "account", "key", "currency", "debit", "credit", "reason", "requested_by",

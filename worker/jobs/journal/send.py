@@ -18,8 +18,8 @@ from worker.jobs.journal.events import TYPE, value_of
 FLUSH_SECONDS: Final = 60.0
 
 
-class Publisher(Protocol):
-    """Writes records to Kafka."""
+class JournalTopic(Protocol):
+    """Writes records to Kafka; a port, so that a journal can be read without Kafka's client."""
 
     def publish(
         self, *, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int
@@ -77,7 +77,7 @@ def unsent(events: Sequence[dict[str, Any]], sent: SentEntries) -> list[dict[str
     return fresh
 
 
-def send(events: Sequence[dict[str, Any]], publisher: Publisher, topic: str) -> None:
+def send(events: Sequence[dict[str, Any]], publisher: JournalTopic, topic: str) -> None:
     """Write the events, keyed by their entries' names, and wait until all are acknowledged."""
     for event in events:
         key = str(event["data"]["object"]["id"]).encode()

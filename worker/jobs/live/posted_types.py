@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from worker.codecs.headers import headers_of
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
 from worker.core.matching import matches
@@ -53,7 +53,7 @@ def unanswered_types(settings: Settings, reader: TopicReader, rulebook: Rulebook
     """
     try:
         own = _own_tail(settings, reader)
-        posted = {str(posted_fields(record)["event_type"]) for record in own}
+        posted = {str(announced_fields(record)["event_type"]) for record in own}
     except DependencyUnavailable as error:
         _log.warning("outbox_not_read", error=str(error))
         return []

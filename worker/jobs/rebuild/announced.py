@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from worker.codecs.letters import rejection
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields, whole_number
 from worker.core.errors import UsageError
 from worker.core.event import Event
 from worker.core.ids import hex_id
@@ -85,7 +85,7 @@ class AnnouncedChain(NamedTuple):
     sources: list[CandidateRecord]
 
 
-class Refusal(NamedTuple):
+class RefusedAttempt(NamedTuple):
     """A record whose event the ledger refused, up to this attempt."""
 
     attempt: int
@@ -118,7 +118,7 @@ class AnnouncedLegs:
         Raises:
             UsageError: it is none.
         """
-        fields = posted_fields(record)
+        fields = announced_fields(record)
         try:
             self._stages["announced"].add(_row(fields))
         except (KeyError, TypeError, ValueError):
@@ -242,14 +242,14 @@ class AnnouncedLegs:
         self._values.seek(at)
         return CandidateRecord(topic, part, off, self._values.read(size))
 
-    def refusals(self) -> Iterator[Refusal]:
+    def refusals(self) -> Iterator[RefusedAttempt]:
         """The records that the ledger refused."""
         cursor = self.database.cursor().execute(
             "SELECT attempt, topic, part, record_offset, value_at, size FROM refusal"
         )
         while rows := cursor.fetchmany(PAGE_ROWS):
             for attempt, *about in rows:
-                yield Refusal(attempt, self._source(*about))
+                yield RefusedAttempt(attempt, self._source(*about))
 
 
 def _row(fields: Mapping[str, Any]) -> tuple[object, ...]:
@@ -268,7 +268,7 @@ def _row(fields: Mapping[str, Any]) -> tuple[object, ...]:
         raise TypeError("a name is no text")
     event_id, *accounts, kind = texts
     numbers = ("attempt", "leg_number", "leg_count")
-    attempt, leg, legs = (_number(fields[name], NUMBER_MAX) for name in numbers)
+    attempt, leg, legs = (whole_number(fields[name], NUMBER_MAX) for name in numbers)
     return (
         ids[0],
         event_id,
@@ -278,18 +278,11 @@ def _row(fields: Mapping[str, Any]) -> tuple[object, ...]:
         *ids[1:],
         *accounts,
         pending_id,
-        str(_number(fields["amount"], AMOUNT_MAX)),
-        *(_number(fields[name], NUMBER_MAX) for name in ("ledger", "code", "flags")),
+        str(whole_number(fields["amount"], AMOUNT_MAX)),
+        *(whole_number(fields[name], NUMBER_MAX) for name in ("ledger", "code", "flags")),
         kind,
-        _number(fields["ledger_timestamp"], TIMESTAMP_MAX),
+        whole_number(fields["ledger_timestamp"], TIMESTAMP_MAX),
     )
-
-
-def _number(value: object, largest: int) -> int:
-    number = int(str(value))
-    if not 0 <= number <= largest:
-        raise ValueError("a number is out of its range")
-    return number
 
 
 HEX_ID: Final = re.compile(r"[0-9a-f]{32}")

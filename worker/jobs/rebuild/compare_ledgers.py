@@ -17,7 +17,7 @@ from worker.core.errors import UsageError
 from worker.core.ids import hex_id
 from worker.core.iso_times import NANOSECONDS
 from worker.core.ports import Ledger
-from worker.core.wire import Account, AccountFlags, Transfer, kind_of
+from worker.core.wire import Account, AccountFlags, Transfer, transfer_kind
 from worker.jobs.duckdb_rows import Database, open_database, stage_rows
 from worker.jobs.progress import Progress
 from worker.ledger.open import opened_ledger
@@ -166,7 +166,7 @@ def _table(
 
 def _transfer_row(transfer: Transfer) -> tuple[object, ...]:
     """state: for now its kind; of a reservation it is found once all are there."""
-    kind = kind_of(transfer.flags)
+    kind = transfer_kind(transfer.flags)
     expires = transfer.timestamp + transfer.timeout * NANOSECONDS if transfer.timeout else 0
     fields = [_text(name, getattr(transfer, name)) for name in TRANSFER[:-1]]
     return (hex_id(transfer.id), *fields, kind, expires)

@@ -22,7 +22,12 @@ from worker.core.packing import flaw, pack_chain
 from worker.core.ports import Ledger
 from worker.core.translate import Translator
 from worker.core.wire import CreateTransferStatus, Transfer, pack_transfer
-from worker.jobs.rebuild.announced import AnnouncedChain, AnnouncedLeg, CandidateRecord, Refusal
+from worker.jobs.rebuild.announced import (
+    AnnouncedChain,
+    AnnouncedLeg,
+    CandidateRecord,
+    RefusedAttempt,
+)
 from worker.stages.post.account_creator import AccountCreator
 from worker.stages.post.variants import variants
 
@@ -114,7 +119,7 @@ class Reposter:
             for announced, leg in zip(made.announced, made.chain.legs, strict=True)
         )
 
-    def spend(self, refusals: Iterable[Refusal]) -> None:
+    def spend(self, refusals: Iterable[RefusedAttempt]) -> None:
         """Spend the ids of events that the lost ledger refused, at each attempt they had."""
         legs: list[Leg] = []
         for attempt, source in refusals:

@@ -12,10 +12,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from worker.codecs.outbox_fields import fact_seconds
+from worker.codecs.outbox_reader import whole_number
 from worker.core.ids import account_id, fact_tag, hex_id
 from worker.core.iso_times import iso_second, iso_time
 from worker.core.ports import position_in
-from worker.core.wire import kind_of
+from worker.core.wire import transfer_kind
 from worker.ledger.books import NamedLedger
 
 HEX_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -37,9 +38,9 @@ def announced_row(fields: Mapping[str, Any], books: NamedLedger) -> tuple[str | 
     ids = [str(fields[name]) for name in names]
     if not all(map(HEX_ID.fullmatch, ids)):
         raise ValueError("an id is not 32 hex digits")
-    ledger = _number(fields["ledger"], SMALL_MAX)
-    timestamp = _number(fields["ledger_timestamp"], TIMESTAMP_MAX)
-    flags = _number(fields["flags"], SMALL_MAX)
+    ledger = whole_number(fields["ledger"], SMALL_MAX)
+    timestamp = whole_number(fields["ledger_timestamp"], TIMESTAMP_MAX)
+    flags = whole_number(fields["flags"], SMALL_MAX)
     fact = str(fields["fact"])
     record = str(position_in(fields))
     return (
@@ -47,15 +48,15 @@ def announced_row(fields: Mapping[str, Any], books: NamedLedger) -> tuple[str | 
         str(fields["event_id"]),
         *ids[1:],
         ledger,
-        _number(fields["amount"], AMOUNT_MAX),
+        whole_number(fields["amount"], AMOUNT_MAX),
         timestamp,
         str(fields["pending_id"]),
-        *(_number(fields[name], SMALL_MAX) for name in ("leg_number", "leg_count", "code")),
+        *(whole_number(fields[name], SMALL_MAX) for name in ("leg_number", "leg_count", "code")),
         flags,
         str(fields["event_type"]),
         str(fields["event_created"]),
         f"{fields['transaction']}.{fields['leg']}",
-        _number(fields["attempt"], SMALL_MAX),
+        whole_number(fields["attempt"], SMALL_MAX),
         hex_id(fact_tag(fact)) if fact else "",
         record if fact else "",
         str(fields["expires_at"]),
@@ -71,7 +72,7 @@ def _contradictions(
     expected: dict[str, object] = {
         "currency": currency,
         "scale": scale,
-        "kind": kind_of(flags),
+        "kind": transfer_kind(flags),
         "posted_at": iso_time(timestamp),
     }
     if fields["fact"]:  # the outbox's first generation has no facts
@@ -88,10 +89,3 @@ def _contradictions(
 @lru_cache(maxsize=KEYS_KNOWN)
 def _account(ledger: int, name: str, key: str) -> str:
     return hex_id(account_id(ledger=ledger, name=name, key=key))
-
-
-def _number(value: object, largest: int) -> int:
-    number = int(str(value))
-    if not 0 <= number <= largest:
-        raise ValueError("a number is out of its range")
-    return number

@@ -21,7 +21,7 @@ from worker.core.errors import UsageError
 from worker.core.money import major_units
 from worker.core.optional import optional_packages
 from worker.core.rulebook import Rulebook
-from worker.jobs.reconcile.stripe_report import minor_units
+from worker.jobs.reconcile.stripe_report import reported_amount
 
 OTHER_MESSAGES: Final[Mapping[str, str]] = {
     "BkToCstmrAcctRpt": "an intraday report (camt.052)",
@@ -223,7 +223,7 @@ class _Camt:
         declared = self._rulebook.ledgers.get(currency)
         if declared is None:
             raise self._refused(f"{what}: the rulebook has no currency {currency.upper()!r}")
-        amount = minor_units(
+        amount = reported_amount(
             ((found.text if found is not None else "") or "").strip(), declared.scale
         )
         side = _text(element, "CdtDbtInd")
@@ -325,7 +325,7 @@ def _csv_entry(  # noqa: PLR0913, PLR0917 - where it is, and what it says
         raise UsageError(
             f"--bank {path}, line {line}: the rulebook has no currency {found['currency']!r}"
         )
-    amount = minor_units(found["amount"], declared.scale)
+    amount = reported_amount(found["amount"], declared.scale)
     if amount is None:
         raise UsageError(
             f"--bank {path}, line {line}: {found['amount']!r} is no amount of {declared.name}, as"

@@ -11,13 +11,13 @@ from worker.codecs.dead_letters import CONNECT, dated_ms
 from worker.codecs.headers import headers_of
 from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
 from worker.codecs.outbox_fields import expiry
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields
 from worker.config.settings import Settings
 from worker.config.translator import translator_of
 from worker.core.errors import UsageError
 from worker.core.ids import TIME_SHIFT, account_id, hex_id
 from worker.core.ports import Record, position_of
-from worker.core.wire import Transfer, kind_of
+from worker.core.wire import Transfer, transfer_kind
 from worker.jobs.duckdb_rows import Database, RowBuffer, columns_sql
 from worker.jobs.reconcile.announced import announced_row
 from worker.jobs.reconcile.expected import Committed, ExpectedPostings, Period
@@ -111,7 +111,7 @@ class Staging:
 
     def _announcement(self, record: Record) -> None:
         try:
-            row = announced_row(posted_fields(record), self.books)
+            row = announced_row(announced_fields(record), self.books)
         except (UsageError, KeyError, TypeError, ValueError):
             self._unreadable(record, "it is no announcement of a posted transfer")
             return
@@ -177,7 +177,7 @@ class Staging:
     def _move(self, transfer: Transfer) -> None:
         """Sum what moved on the accounts that are watched: within the range, and after it."""
         time_ms = transfer.id >> TIME_SHIFT
-        if time_ms < self.span.start_ms or kind_of(transfer.flags) not in MOVING:
+        if time_ms < self.span.start_ms or transfer_kind(transfer.flags) not in MOVING:
             return
         sides = ((transfer.debit_account_id, 1), (transfer.credit_account_id, -1))
         for account, sign in sides:

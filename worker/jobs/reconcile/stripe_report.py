@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from worker.core.errors import UsageError
+from worker.core.money import BadAmount, minor_units
 from worker.core.rulebook import Rulebook
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -134,7 +135,7 @@ def _row(path: Path, line: int, found: Mapping[str, str], rulebook: Rulebook) ->
         raise UsageError(f"{path}, line {line}: there is no balance transaction id")
     amounts = {}
     for name in ("gross", "fee", "net"):
-        amount = minor_units(found[name], declared.scale)
+        amount = reported_amount(found[name], declared.scale)
         if amount is None:
             raise UsageError(f"{path}, line {line}: {name} is no amount of {currency}")
         amounts[name] = amount
@@ -155,17 +156,16 @@ def _row(path: Path, line: int, found: Mapping[str, str], rulebook: Rulebook) ->
     )
 
 
-def minor_units(text: str, scale: int) -> int | None:
+def reported_amount(text: str, scale: int) -> int | None:
     """An amount in major units as minor units; None when it is none of this scale.
 
-    The decimal separator is a point or a comma, as the report was asked for.
+    The decimal separator is a point or a comma, as the report was asked for; three digits behind
+    it may be a thousand.
     """
-    sign = -1 if text.startswith("-") else 1
-    whole, _, part = text.removeprefix("-").replace(",", ".").partition(".")
-    if not whole.isascii() or not whole.isdigit() or len(part) > max(scale, WRITTEN_DIGITS):
+    text = text.replace(",", ".")
+    if len(text.partition(".")[2]) > max(scale, WRITTEN_DIGITS):
         return None
-    if part and not (part.isascii() and part.isdigit()):
+    try:
+        return minor_units(text, scale, signed=True)
+    except BadAmount:
         return None
-    if part[scale:].strip("0"):
-        return None
-    return sign * int(whole + part[:scale].ljust(scale, "0"))

@@ -25,7 +25,7 @@ from worker.core.rulebook import Rulebook
 from worker.jobs.duckdb_rows import Database
 from worker.jobs.reconcile.payouts import PAYOUT_CATEGORIES
 from worker.jobs.reconcile.roll_forward import Lines
-from worker.jobs.reconcile.stripe_report import minor_units, report_text
+from worker.jobs.reconcile.stripe_report import report_text, reported_amount
 from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE
 
 COLUMNS: Final = ("category", "description", "net_amount", "currency")
@@ -105,7 +105,7 @@ def _line(
     declared = rulebook.ledgers.get(currency)
     if declared is None:
         raise UsageError(f"{path}, line {number}: the rulebook has no currency {currency!r}")
-    amount = minor_units(row.get("net_amount") or "", declared.scale)
+    amount = reported_amount(row.get("net_amount") or "", declared.scale)
     if category not in CATEGORIES or amount is None:
         raise UsageError(f"{path}, line {number} is no line of a balance summary")
     return SummaryLine(path.name, number, category, currency, amount)

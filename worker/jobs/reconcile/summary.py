@@ -13,7 +13,7 @@ from worker.core.wire import TransferFlags
 from worker.jobs.duckdb_rows import Database
 from worker.jobs.reconcile.bank import BANK_CLASSES
 from worker.jobs.reconcile.staging import Moved
-from worker.jobs.reconcile.stripe_report import minor_units
+from worker.jobs.reconcile.stripe_report import reported_amount
 from worker.jobs.reconcile.stripe_side import CLEARING, RESERVE, UNSETTLED
 from worker.jobs.reconcile.unsettled import OPEN_CLASSES
 from worker.jobs.reports.trial_balance import TrialBalance
@@ -293,7 +293,7 @@ def stripe_balances(given: list[str], rulebook: Rulebook) -> dict[str, int]:
     for text in given:
         currency, _, amount = text.partition("=")
         declared = rulebook.ledgers.get(currency.lower())
-        value = minor_units(amount, declared.scale) if declared else None
+        value = reported_amount(amount, declared.scale) if declared else None
         if value is None:
             raise UsageError(f"--stripe-balance {text!r} is not like usd=1234.56")
         found[currency.lower()] = value

@@ -11,7 +11,7 @@ from worker.codecs.outbox_fields import expiry, fact_seconds
 from worker.core.ids import hex_id
 from worker.core.iso_times import iso_second, iso_time
 from worker.core.ports import RecordPosition
-from worker.core.wire import Account, Transfer, kind_of
+from worker.core.wire import Account, Transfer, transfer_kind
 from worker.ledger.books import NamedLedger
 
 ExportRow = dict[str, str | int]
@@ -91,7 +91,7 @@ def transfer_fields(books: NamedLedger, transfers: list[Transfer]) -> list[Expor
             "ledger": transfer.ledger,
             "code": transfer.code,
             "flags": transfer.flags,
-            "kind": kind_of(transfer.flags),
+            "kind": transfer_kind(transfer.flags),
             "pending_id": hex_id(transfer.pending_id) if transfer.pending_id else "",
             "timeout": transfer.timeout,
             "key_hash": hex_id(transfer.user_data_128),

@@ -20,7 +20,7 @@ from worker.core.money import major_units
 from worker.core.own_side import own_side
 from worker.core.plural import count_of
 from worker.core.ports import RecordPosition, newest_timestamp
-from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, kind_of
+from worker.core.wire import Account, AccountFilter, AccountFlags, Transfer, transfer_kind
 from worker.jobs.reports.basis import BY_FACT, BY_POSTING, Basis, fact_ns
 from worker.jobs.reports.rows import transfer_fields
 from worker.ledger.books import NamedLedger
@@ -101,7 +101,7 @@ class Statement:
             balance += change
             named = names.get(self._other(transfer))
             other = "?" if named is None else named.name + (f"[{named.key}]" if named.key else "")
-            kind = kind_of(transfer.flags)
+            kind = transfer_kind(transfer.flags)
             reserved = transfer.amount if kind == "pending" else 0
             position = self.books.named_position(transfer.user_data_64)
             lines.append(StatementLine(transfer, kind, other, change, reserved, balance, position))
@@ -236,7 +236,7 @@ def newest_start(books: NamedLedger, account: Account, *, end_ns: int, lines: in
 
 def signed(books: NamedLedger, account: Account, transfer: Transfer) -> int:
     """What a transfer changes of an account's posted balance, positive on its normal side."""
-    if kind_of(transfer.flags) not in {"posted", "post"}:
+    if transfer_kind(transfer.flags) not in {"posted", "post"}:
         return 0
     ours = transfer.debit_account_id == account.id
     return _normal(books, account, -transfer.amount if ours else transfer.amount)

@@ -14,7 +14,7 @@ from worker.core.chain import AccountRef
 from worker.core.errors import BrokenInvariant
 from worker.core.iso_times import NANOSECONDS, iso_time
 from worker.core.ports import newest_timestamp
-from worker.core.wire import Transfer, kind_of
+from worker.core.wire import Transfer, transfer_kind
 from worker.jobs.reports.basis import BY_FACT, BY_POSTING, Basis, fact_ns
 from worker.ledger.books import NamedLedger
 from worker.ledger.scan import all_accounts, all_transfers
@@ -221,7 +221,7 @@ class _Summing:
         for transfer in page:
             debit = self._total(names, transfer.debit_account_id)
             credit = self._total(names, transfer.credit_account_id)
-            kind = kind_of(transfer.flags)
+            kind = transfer_kind(transfer.flags)
             if kind == "pending":
                 if (
                     not transfer.timeout

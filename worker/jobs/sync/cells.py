@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields
 from worker.core.errors import UsageError
 from worker.core.ids import FAMILY_KEY_BYTES, account_id, account_key, account_user_data
 from worker.core.ports import Record
@@ -78,7 +78,7 @@ class Cells:
             Unreadable: it is no posted transfer.
         """
         try:
-            fields = posted_fields(record)
+            fields = announced_fields(record)
             ledger, timestamp = int(fields["ledger"]), int(fields["ledger_timestamp"])
             if ledger not in self._targets.currencies:
                 return []

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.codecs.letters import OriginalRecord, RecordElsewhere, original_of
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields
 from worker.config.settings import Settings
 from worker.core.chain import Chain
 from worker.core.errors import UsageError
@@ -15,7 +15,7 @@ from worker.core.matching import carries
 from worker.core.ports import Record, RecordPosition, position_of
 from worker.core.wire import QueryFilter, Transfer
 from worker.jobs.reconcile.stripe_side import SETTLEMENT, id_of, object_of
-from worker.jobs.trace.judge import Judge, TranslatedRecord
+from worker.jobs.trace.judge import RecordJudge, TranslatedRecord
 from worker.jobs.trace.search import TopicSearch
 from worker.jobs.trace.target import Target, tags
 from worker.ledger.books import NamedLedger
@@ -40,7 +40,7 @@ class Gathering:
         self,
         settings: Settings,
         books: NamedLedger,
-        judge: Judge,
+        judge: RecordJudge,
         search: TopicSearch,
         *,
         records_max: int = RECORDS_MAX,
@@ -88,7 +88,7 @@ class Gathering:
                 " transaction's marker"
             )
         if position.topic == self._settings.topics.outbox:
-            number = int(posted_fields(record)["transfer_id"], 16)
+            number = int(announced_fields(record)["transfer_id"], 16)
             return self._books.ledger.lookup_transfers([number])
         letter = self._search.letter(record) if position.topic not in self._search.roles else None
         self.read([letter.about if letter else position])

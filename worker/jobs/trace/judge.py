@@ -37,7 +37,7 @@ class TranslatedRecord(NamedTuple):
     answer: Chain | Skipped | Dead
 
 
-class Judge:
+class RecordJudge:
     """Judges records against one ledger, under the rulebook in force."""
 
     def __init__(self, books: NamedLedger, translator: Translator, reader: EventReader) -> None:

@@ -10,7 +10,7 @@ from worker.core.chain import Chain, Leg
 from worker.core.ids import account_id
 from worker.core.iso_times import iso_time
 from worker.core.money import major_units
-from worker.core.wire import Transfer, kind_of
+from worker.core.wire import Transfer, transfer_kind
 from worker.jobs.reconcile.stripe_side import SETTLEMENTS, UNSETTLED, settled_object, told_by
 from worker.jobs.trace.found import OpenItem
 from worker.jobs.trace.judge import TranslatedRecord
@@ -37,7 +37,7 @@ def both_sides(told: Iterable[Told]) -> dict[tuple[str, int], Sides]:
     for chain, transfers in told:
         for each in transfers:
             amount = _on_unsettled(each)
-            if amount and kind_of(each.flags) in {"posted", "post"}:
+            if amount and transfer_kind(each.flags) in {"posted", "post"}:
                 item = (settled_object(chain), each.ledger)
                 sides = found.get(item, Sides(since_ns=each.timestamp))
                 side = "settlements" if told_by(chain) == SETTLEMENTS else "payments"

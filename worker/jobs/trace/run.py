@@ -13,11 +13,11 @@ from worker.core.chain import Chain
 from worker.core.iso_times import MILLISECOND
 from worker.core.money import major_units
 from worker.core.ports import RecordPosition
-from worker.core.wire import Transfer, kind_of
+from worker.core.wire import Transfer, transfer_kind
 from worker.jobs.progress import Progress
 from worker.jobs.trace.found import Trace, TracedRecord, TracedTransfer, Unsettled
 from worker.jobs.trace.gathering import RECORDS_MAX, Gathering
-from worker.jobs.trace.judge import Judge, TranslatedRecord
+from worker.jobs.trace.judge import RecordJudge, TranslatedRecord
 from worker.jobs.trace.open_items import Told, open_items, without_settlement
 from worker.jobs.trace.open_now import UNSETTLED_MAX, open_now
 from worker.jobs.trace.search import Letter, TopicSearch, forms_of
@@ -56,7 +56,7 @@ def tracing_of(
     """The same on a ledger and topics that are open already."""
     translator = translator_of(settings, books.rulebook, booked=True)
     events = EventReader(open_decoder(settings), translator, settings.topics.inputs)
-    judge = Judge(books, translator, events)
+    judge = RecordJudge(books, translator, events)
     return Tracing(settings, books, judge, TopicSearch(settings, reader, progress))
 
 
@@ -64,7 +64,7 @@ class Tracing:
     """Traces ids in one ledger and its worker's topics."""
 
     def __init__(
-        self, settings: Settings, books: NamedLedger, judge: Judge, search: TopicSearch
+        self, settings: Settings, books: NamedLedger, judge: RecordJudge, search: TopicSearch
     ) -> None:
         self._settings = settings
         self._books = books
@@ -216,7 +216,7 @@ class Tracing:
                     credit=texts[each.credit_account_id],
                     amount=major_units(each.amount, scale),
                     currency=currency,
-                    kind=kind_of(each.flags),
+                    kind=transfer_kind(each.flags),
                     record=books.named_position(each.user_data_64),
                     announced=announced.get(each.id),
                 )

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 from worker.codecs.dead_letters import CONNECT, timestamp_ms
 from worker.codecs.headers import headers_of
 from worker.codecs.letters import UnusableLetter, original_of, reason_of, rejection
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields
 from worker.codecs.parked import parked_at_ms
 from worker.config.settings import Settings
 from worker.core.errors import UsageError
@@ -176,7 +176,7 @@ def forms_of(text: str) -> set[bytes]:
 
 def _transfer_id(record: Record) -> str:
     try:
-        return str(posted_fields(record)["transfer_id"])
+        return str(announced_fields(record)["transfer_id"])
     except UsageError:  # junk on the outbox tells of no transfer
         return ""
 

@@ -15,7 +15,7 @@ from worker.core.money import Currency
 from worker.core.outcome import PostedLeg
 from worker.core.ports import Ledger
 from worker.core.translate import Translator
-from worker.core.wire import QueryFilter, Transfer, kind_of
+from worker.core.wire import QueryFilter, Transfer, transfer_kind
 
 NAMED_MAX: Final = 250_000
 """How many accounts' names are remembered."""
@@ -67,7 +67,7 @@ class PostedLegs:
         spec = leg_spec(
             transaction=chain.transaction,
             leg=f"leg_{transfer.user_data_32 >> 16}",
-            kind=kind_of(transfer.flags),
+            kind=transfer_kind(transfer.flags),
             code=transfer.code,
             flags=transfer.flags & ~LINKED,
             timeout=transfer.timeout,
