@@ -86,7 +86,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 EXPRESSIONS = list(expressions())
 
 
-@pytest.mark.parametrize(("place", "text"), EXPRESSIONS, ids=[place for place, _ in EXPRESSIONS])
+@pytest.mark.parametrize(("position", "text"), EXPRESSIONS, ids=[place for place, _ in EXPRESSIONS])
 def test_expressions_use_what_exists(place: str, text: str) -> None:
     """It is PromQL; metrics are in the catalogue, and labels are theirs."""
     promql_parser.parse(text.replace("$job", "any"))

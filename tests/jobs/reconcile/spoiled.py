@@ -253,10 +253,10 @@ def spoil(spoiled: Spoiled) -> None:
 
 def assert_all_found(found: Any, spoiled: Spoiled) -> None:
     """Each corruption is listed in its class, and nothing else differs but the dead letters."""
-    names = ("transfer_id", "event_id", "place")
+    names = ("transfer_id", "event_id", "position")
     every = [item for item in found["items"] if item["differs"]]
     differing = [item for item in every if item["class"] != "dead"]
-    dead = {item["place"] for item in every if item["class"] == "dead"}
+    dead = {item["position"] for item in every if item["class"] == "dead"}
     assert len(dead) == found["summary"]["dead_letters"] == len(spoiled.records[DEAD])
     told = [{(item["class"], item[name]) for name in names} for item in differing]
     pairs = zip(differing, told, strict=True)

@@ -28,7 +28,7 @@ ACTUAL: dict[str, Any] = {
     "pending_id": "",
     "code": 7,
     "flags": 0,
-    "place": "stripe.payments/0@1",
+    "position": "stripe.payments/0@1",
     "posted_ns": 1_000_000_000,
     "in_range": True,
     "in_transit": False,
@@ -77,13 +77,17 @@ ANNOUNCED = {name: ACTUAL[name] for name in TABLES["announced"] if name in ACTUA
     "created_at": "1970-01-01T00:00:00Z",
     "leg_name": "charge.gross",
     "attempt": 0,
-    "record": ACTUAL["place"],
+    "record": ACTUAL["position"],
     "wrong": "",
-    "place": "ledger.transfers.posted/0@1",
+    "position": "ledger.transfers.posted/0@1",
 }
 RESERVATION = ACTUAL | {"transfer_id": PENDING, "in_range": False, "flags": 2, "tag": "hold"}
-DEAD = {"origin": EVENT["origin"], "reason": "conflict", "place": "ledger.events.dead/0@1"}
-REJECTED = {"event_id": "evt_1", "reason": "exceeds_credits", "place": "ledger.events.rejected/0@1"}
+DEAD = {"origin": EVENT["origin"], "reason": "conflict", "position": "ledger.events.dead/0@1"}
+REJECTED = {
+    "event_id": "evt_1",
+    "reason": "exceeds_credits",
+    "position": "ledger.events.rejected/0@1",
+}
 
 
 def sides(**tables: Iterable[Row]) -> Sides:
@@ -377,6 +381,6 @@ def test_what_moved_clearing_besides_the_feed(
 
 def test_what_cannot_be_read_and_what_came_twice() -> None:
     """The one is a difference, the other is not."""
-    torn = {"place": "stripe.payments/0@9", "time_ms": 1, "why": "cut short"}
+    torn = {"position": "stripe.payments/0@9", "time_ms": 1, "why": "cut short"}
     assert items(sides(unreadable=[torn])) == [("unreadable", True, "")]
     assert items(sides(events=[EVENT, EVENT])) == [("duplicate", False, "evt_1")]

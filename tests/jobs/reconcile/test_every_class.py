@@ -160,7 +160,7 @@ def test_every_class_is_found_at_once_and_nothing_else(
     events = {one["transfer_id"]: one["event_id"] for one in posted(day)}
     told = {}
     for item in found["items"]:
-        about = item["event_id"] or events.get(item["transfer_id"]) or item["place"]
+        about = item["event_id"] or events.get(item["transfer_id"]) or item["position"]
         told[item["class"], about] = item["differs"]
     assert set(told) == EXPECTED
     assert {kind for kind, _ in told} | {"matched"} == set(CLASSES) - ELSEWHERE

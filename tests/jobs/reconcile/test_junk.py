@@ -26,7 +26,7 @@ def test_junk_is_items(
               "ledger.events.dead", "ledger.events.parked.1")  # fmt: skip
     records = [*all_records(day), *(one for topic in topics for one in junk(topic))]
     items = reconciled(day, records, monkeypatch, capsys, code=1)["items"]
-    unreadable = [item["place"] for item in items if item["class"] == "unreadable"]
+    unreadable = [item["position"] for item in items if item["class"] == "unreadable"]
     for topic, count in (("posted", len(ANNOUNCEMENTS)), ("rejected", len(REJECTIONS))):
         assert sum(f".{topic}/" in place for place in unreadable) == count
     assert any(".dead/" in place for place in unreadable)

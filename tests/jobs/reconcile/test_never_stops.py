@@ -115,7 +115,7 @@ def test_a_broken_announcement_is_an_item(
     junk = [ArchivedRecord(topic, 0, 99, None, value) for topic in topics]
     items = reconciled(day, [*all_records(day), *junk], monkeypatch, capsys, code=1)["items"]
     assert {item["class"] for item in items} == {"unreadable"}
-    assert {item["place"] for item in items} == {f"{topic}/0@99" for topic in topics}
+    assert {item["position"] for item in items} == {f"{topic}/0@99" for topic in topics}
 
 
 FIELDS: list[tuple[str, object, str]] = [

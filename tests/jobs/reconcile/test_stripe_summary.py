@@ -67,7 +67,7 @@ def test_a_balance_summary(
         (item,) = (item for item in found["items"] if item["differs"])
         assert (item["class"], item["event_type"]) == ("amount_mismatch", "balance.summary")
         assert (item["expected_amount"], item["actual_amount"]) == (new, books)
-        assert item["place"].startswith("summary.csv, line ")
+        assert item["position"].startswith("summary.csv, line ")
 
 
 def edited(old: str, new: str) -> Callable[[str], str]:

@@ -43,7 +43,7 @@ FOUND: Final = {
     "ledger": "BIGINT",
     "expected": "HUGEINT",
     "actual": "HUGEINT",
-    **dict.fromkeys(("event_id", "event_type", "leg", "transfer_id", "place"), "VARCHAR"),
+    **dict.fromkeys(("event_id", "event_type", "leg", "transfer_id", "position"), "VARCHAR"),
     "time_ms": "BIGINT",
     "detail": "VARCHAR",
 }
@@ -57,7 +57,7 @@ legged AS (SELECT transfer_id, min(leg_name) AS leg FROM legs GROUP BY transfer_
 SELECT a.transfer_id, a.ledger,
   CAST(CASE WHEN a.debit IN (SELECT * FROM banks) THEN a.amount ELSE -a.amount END AS VARCHAR),
   CAST('0x' || left(a.transfer_id, 12) AS BIGINT), coalesce(t.due_ms, 0), coalesce(t.about, ''),
-  coalesce(t.names, ''), coalesce(t.event_id, ''), coalesce(l.leg, ''), a.place, a.in_range
+  coalesce(t.names, ''), coalesce(t.event_id, ''), coalesce(l.leg, ''), a.position, a.in_range
 FROM actual a LEFT JOIN told t USING (transfer_id) LEFT JOIN legged l USING (transfer_id)
 WHERE a.flags & $resting = 0 AND NOT a.in_transit AND a.amount <> 0
   AND (a.debit IN (SELECT * FROM banks)) <> (a.credit IN (SELECT * FROM banks))
@@ -67,7 +67,7 @@ LISTED: Final = """
 INSERT INTO items BY NAME
 SELECT class, differs, ledger, CASE WHEN expected = $none THEN NULL ELSE expected END
     AS expected_amount, CASE WHEN actual = $none THEN NULL ELSE actual END AS actual_amount,
-  event_id, event_type, leg, transfer_id, place, time_ms, detail FROM bank_items
+  event_id, event_type, leg, transfer_id, position, time_ms, detail FROM bank_items
 """
 
 
@@ -97,7 +97,7 @@ def compare_bank(  # noqa: PLR0913, PLR0917 - both sides and what they are held 
     rows = [_unequal(tie, booked, entries) for tie in ties if not tie.equal]
     still = (one for key, one in booked.items() if key not in tied and one.listed)
     rows += [_missing(one, covered, span) for one in still]
-    was_open = {item["place"] for item in carried if item["class"] == "bank_only"}
+    was_open = {item["position"] for item in carried if item["class"] == "bank_only"}
     rows += [
         _only(key, entry, ledgers, span)
         for key, entry in entries.items()
@@ -162,13 +162,25 @@ def _booked(
     seen = set()
     was_open = {item["transfer_id"]: item for item in carried if item["class"] == "missing_in_bank"}
     found = database.execute(MOVEMENTS, {"bank": BANK, "resting": int(resting)}).fetchall()
-    for key, ledger, amount, fact_ms, due_ms, about, names, event_id, leg, place, in_range in found:
+    for (
+        key,
+        ledger,
+        amount,
+        fact_ms,
+        due_ms,
+        about,
+        names,
+        event_id,
+        leg,
+        position,
+        in_range,
+    ) in found:
         seen.add(key)
         day = (due_ms or fact_ms) // DAY_MS
         first = covered.get(ledger, (1 << 31, 0))[0]
         listed = (in_range or span.holds(day)) and day >= first - span.days
         movement = Movement(key, ledger, int(amount), day, frozenset(names.split()))
-        shown = (fact_ms, about, event_id, leg, place, listed or key in was_open)
+        shown = (fact_ms, about, event_id, leg, position, listed or key in was_open)
         yield BookedMovement(movement, *shown)
     for key, item in was_open.items():
         if key not in seen:
@@ -176,7 +188,7 @@ def _booked(
             names = frozenset({item["event_id"]} - {""})
             day = time_ms // DAY_MS
             movement = Movement(key, item["ledger"], item["expected"] or 0, day, names)
-            words = (item["event_id"], "", item["leg"], item["place"])
+            words = (item["event_id"], "", item["leg"], item["position"])
             yield BookedMovement(movement, time_ms, *words, listed=True)
 
 
@@ -195,10 +207,10 @@ def _with_carried(
     }
     for entry in side.entries:
         item = was_open.pop((entry.currency, entry.day, entry.amount, _shown(entry)), None)
-        yield entry if item is None else entry._replace(file=item["place"], number=0)
+        yield entry if item is None else entry._replace(file=item["position"], number=0)
     for (currency, day, amount, shown), item in was_open.items():
         yield BankEntry(
-            item["place"], 1, 0, "", currency, amount, day, shown, shown, is_reversal=False
+            item["position"], 1, 0, "", currency, amount, day, shown, shown, is_reversal=False
         )
 
 
@@ -218,10 +230,10 @@ def _row(  # noqa: PLR0913 - the columns of an item
     event_id: str = "",
     leg: str = "",
     transfer_id: str = "",
-    place: str = "",
+    position: str = "",
 ) -> tuple[object, ...]:
     amounts = [NO_AMOUNT if amount is None else amount for amount in (expected, actual)]
-    names = (event_id, "bank statement", leg, transfer_id, place)
+    names = (event_id, "bank statement", leg, transfer_id, position)
     return (kind, differs, ledger, *amounts, *names, time_ms, detail)
 
 
@@ -241,7 +253,7 @@ def _missing(
         event_id=one.about or one.event_id,
         leg=one.leg,
         transfer_id=movement.key,
-        place=one.place,
+        position=one.position,
         time_ms=one.time_ms,
         detail=f"the books have it, {why}; due on {iso_day(movement.day)}",
     )
@@ -259,7 +271,7 @@ def _only(
         entry.amount,
         differs=late,
         event_id=_shown(entry),
-        place=key,
+        position=key,
         time_ms=day * DAY_MS,
         detail=f"the bank’s statement has it, and the books do not: {entry.text[:TEXT_MAX]}",
     )
@@ -272,7 +284,7 @@ def _twice(entry: BankEntry, ledgers: Mapping[str, int]) -> tuple[object, ...]:
         None,
         entry.amount,
         event_id=_shown(entry),
-        place=_name(entry),
+        position=_name(entry),
         time_ms=day_of(entry.day) * DAY_MS,
         detail="the bank’s statement has this reference twice, with the same day and amount; it"
         " counts once",
@@ -293,7 +305,7 @@ def _unequal(
         event_id=first.about or first.event_id,
         leg=first.leg,
         transfer_id=first.movement.key,
-        place=" ".join(one.key for one in tie.entries),
+        position=" ".join(one.key for one in tie.entries),
         time_ms=first.time_ms,
         detail=f"the bank names it and has another amount: {texts}",
     )

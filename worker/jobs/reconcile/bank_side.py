@@ -46,7 +46,7 @@ class BookedMovement(NamedTuple):
     about: str
     event_id: str
     leg: str
-    place: str
+    position: str
     listed: bool
 
 

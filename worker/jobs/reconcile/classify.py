@@ -16,8 +16,8 @@ CREATE TABLE best AS
     GROUP BY l.tag, l.variant, l.candidate)
   GROUP BY tag, variant;
 CREATE TABLE compared AS
-  SELECT l.*, a.debit AS held_debit, a.credit AS held_credit, a.amount AS held_amount,
-    a.ledger AS held_ledger, a.place AS place, a.posted_ns AS posted_ns,
+  SELECT l.*, a.debit AS stored_debit, a.credit AS stored_credit, a.amount AS stored_amount,
+    a.ledger AS stored_ledger, a.position AS position, a.posted_ns AS posted_ns,
     CASE
       WHEN a.transfer_id IS NULL THEN 'absent'
       WHEN l.ledger <> a.ledger THEN 'currency_mismatch'
@@ -39,15 +39,15 @@ CREATE TABLE chains AS
     count(*) FILTER (verdict <> 'absent') AS present
   FROM compared GROUP BY tag, variant;
 CREATE TABLE dead_once AS
-  SELECT origin, min(reason) AS reason, min(place) AS place FROM dead GROUP BY origin;
+  SELECT origin, min(reason) AS reason, min(position) AS position FROM dead GROUP BY origin;
 CREATE TABLE parked_once AS
-  SELECT origin, min(place) AS place FROM parked GROUP BY origin;
+  SELECT origin, min(position) AS position FROM parked GROUP BY origin;
 CREATE TABLE rejected_once AS
-  SELECT event_id, min(reason) AS reason, min(place) AS place FROM rejected GROUP BY event_id;
+  SELECT event_id, min(reason) AS reason, min(position) AS position FROM rejected GROUP BY event_id;
 CREATE TABLE stories AS
   SELECT e.tag, e.variant, min(e.event_id) AS event_id, min(e.event_type) AS event_type,
     min(e.origin) AS origin, min(e.time_ms) AS time_ms, bool_or(e.in_transit) AS in_transit,
-    min(r.reason) AS rejected, min(d.reason) AS dead, min(p.place) AS parked,
+    min(r.reason) AS rejected, min(d.reason) AS dead, min(p.position) AS parked,
     max(e.waits_for) AS waits_for
   FROM events e
   LEFT JOIN rejected_once r USING (event_id)
@@ -63,17 +63,18 @@ CREATE TABLE items (
   expected_amount HUGEINT, actual_amount HUGEINT,
   expected_debit VARCHAR, expected_credit VARCHAR, actual_debit VARCHAR, actual_credit VARCHAR,
   event_id VARCHAR, event_type VARCHAR, leg VARCHAR, transfer_id VARCHAR,
-  other_transfer_id VARCHAR, place VARCHAR, time_ms BIGINT, detail VARCHAR);
+  other_transfer_id VARCHAR, position VARCHAR, time_ms BIGINT, detail VARCHAR);
 """
 
 DIFFERING_LEGS: Final = """
 INSERT INTO items BY NAME
 SELECT CASE c.verdict WHEN 'absent' THEN 'missing_in_ledger' ELSE c.verdict END AS class,
-  true AS differs, c.ledger AS ledger, c.amount AS expected_amount, c.held_amount AS actual_amount,
+  true AS differs, c.ledger AS ledger, c.amount AS expected_amount,
+  c.stored_amount AS actual_amount,
   c.debit_name AS expected_debit, c.credit_name AS expected_credit,
-  c.held_debit AS actual_debit, c.held_credit AS actual_credit,
+  c.stored_debit AS actual_debit, c.stored_credit AS actual_credit,
   s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
-  c.transfer_id AS transfer_id, s.origin AS place, s.time_ms AS time_ms,
+  c.transfer_id AS transfer_id, s.origin AS position, s.time_ms AS time_ms,
   CASE c.verdict
     WHEN 'absent' THEN 'the ledger has other legs of this event, not this one'
     WHEN 'currency_mismatch' THEN 'the ledger holds it in another currency'
@@ -86,10 +87,11 @@ WHERE c.verdict <> 'matched' AND s.present > 0 AND NOT (s.told_otherwise AND s.d
 OTHER_MONEY: Final = """
 INSERT INTO items BY NAME
 SELECT 'dead' AS class, true AS differs, c.ledger AS ledger, c.amount AS expected_amount,
-  c.held_amount AS actual_amount, c.debit_name AS expected_debit,
-  c.credit_name AS expected_credit, c.held_debit AS actual_debit, c.held_credit AS actual_credit,
+  c.stored_amount AS actual_amount, c.debit_name AS expected_debit,
+  c.credit_name AS expected_credit, c.stored_debit AS actual_debit,
+  c.stored_credit AS actual_credit,
   s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
-  c.transfer_id AS transfer_id, s.origin AS place, s.time_ms AS time_ms,
+  c.transfer_id AS transfer_id, s.origin AS position, s.time_ms AS time_ms,
   s.dead || ': another event has the same key and other money' AS detail
 FROM compared c JOIN states s USING (tag, variant)
 WHERE c.verdict <> 'matched' AND s.present > 0 AND s.told_otherwise AND s.dead IS NOT NULL;
@@ -108,7 +110,7 @@ SELECT s.class AS class, s.class IN ('missing_in_ledger', 'not_announced', 'dead
   c.ledger AS ledger, c.amount AS expected_amount,
   c.debit_name AS expected_debit, c.credit_name AS expected_credit,
   s.event_id AS event_id, s.event_type AS event_type, c.leg_name AS leg,
-  c.transfer_id AS transfer_id, s.origin AS place, s.time_ms AS time_ms,
+  c.transfer_id AS transfer_id, s.origin AS position, s.time_ms AS time_ms,
   CASE s.class WHEN 'rejected' THEN 'the ledger refused it: ' || s.rejected
     WHEN 'dead' THEN 'dead letter: ' || s.dead
     WHEN 'in_transit' THEN 'the worker has not come to it yet'
@@ -128,7 +130,7 @@ SELECT CASE WHEN a.in_transit THEN 'in_transit' WHEN x.tag IS NULL THEN 'not_in_
     ELSE 'duplicate' END AS class,
   NOT a.in_transit AS differs, a.ledger AS ledger, a.amount AS actual_amount,
   a.debit AS actual_debit, a.credit AS actual_credit, a.transfer_id AS transfer_id,
-  x.transfer_id AS other_transfer_id, a.place AS place,
+  x.transfer_id AS other_transfer_id, a.position AS position,
   CAST('0x' || left(a.transfer_id, 12) AS BIGINT) AS time_ms,
   CASE WHEN a.in_transit THEN 'posted by a record that came after the reading began'
     WHEN x.tag IS NULL THEN 'no event in the topics explains this transfer'
@@ -150,7 +152,7 @@ SELECT 'duplicate' AS class, true AS differs, b.ledger AS ledger,
   b.first_amount AS expected_amount, b.amount AS actual_amount,
   b.debit AS actual_debit, b.credit AS actual_credit, b.leg_name AS leg,
   s.event_id AS event_id, s.event_type AS event_type,
-  b.transfer_id AS transfer_id, b.first_id AS other_transfer_id, b.place AS place,
+  b.transfer_id AS transfer_id, b.first_id AS other_transfer_id, b.position AS position,
   CAST('0x' || left(b.transfer_id, 12) AS BIGINT) AS time_ms,
   'one fact under two ids: two events tell it with different times, and both were posted' AS detail
 FROM booked b LEFT JOIN (
@@ -164,7 +166,7 @@ INSERT INTO items BY NAME
 SELECT CASE WHEN t.posted_ns > $cut THEN 'in_transit' ELSE 'missing_in_ledger' END AS class,
   t.posted_ns <= $cut AS differs, t.ledger AS ledger, t.amount AS expected_amount,
   t.debit AS expected_debit, t.credit AS expected_credit, t.event_id AS event_id,
-  t.transfer_id AS transfer_id, t.place AS place,
+  t.transfer_id AS transfer_id, t.position AS position,
   CAST('0x' || left(t.transfer_id, 12) AS BIGINT) AS time_ms,
   CASE WHEN t.posted_ns > $cut THEN 'announced after the reading of the ledger began'
     ELSE 'the outbox tells it, and the ledger does not have it' END AS detail
@@ -178,7 +180,7 @@ INSERT INTO items BY NAME
 SELECT CASE WHEN d.origin IS NOT NULL OR NOT $announced THEN 'dead'
     WHEN e.in_transit THEN 'in_transit' ELSE 'not_announced' END AS class,
   d.origin IS NOT NULL OR NOT $announced OR NOT e.in_transit AS differs,
-  e.event_id AS event_id, e.event_type AS event_type, e.origin AS place, e.time_ms AS time_ms,
+  e.event_id AS event_id, e.event_type AS event_type, e.origin AS position, e.time_ms AS time_ms,
   CASE WHEN d.origin IS NOT NULL OR NOT $announced THEN 'dead letter: ' || e.reason
     WHEN e.in_transit THEN 'the worker has not come to it yet'
     ELSE 'it cannot be posted (' || e.reason || '), and there is no dead letter of it' END AS detail
@@ -187,13 +189,13 @@ FROM events e LEFT JOIN dead_once d USING (origin) WHERE e.outcome = 'dead';
 
 UNREADABLE: Final = """
 INSERT INTO items BY NAME
-SELECT 'unreadable' AS class, true AS differs, place, time_ms, why AS detail FROM unreadable;
+SELECT 'unreadable' AS class, true AS differs, position, time_ms, why AS detail FROM unreadable;
 """
 
 TWICE_IN_TOPICS: Final = """
 INSERT INTO items BY NAME
 SELECT 'duplicate' AS class, false AS differs, event_id, min(event_type) AS event_type,
-  string_agg(origin, ' ' ORDER BY origin) AS place, min(time_ms) AS time_ms,
+  string_agg(origin, ' ' ORDER BY origin) AS position, min(time_ms) AS time_ms,
   'the event is in the topics ' || count(*) || ' times; it was posted at most once' AS detail
 FROM events WHERE event_id <> '' AND outcome = 'chain'
 GROUP BY event_id, tag, variant HAVING count(*) > 1;

@@ -18,7 +18,8 @@ agreeing AS (
 told AS (
   SELECT t.*, count(*) OVER (PARTITION BY t.transfer_id) AS times FROM announced t),
 joined AS (
-  SELECT a.*, t.times, t.event_id, t.amount AS told_amount, t.place AS told_at, k.leg_name,
+  SELECT a.*, t.times, t.event_id, t.amount AS announced_amount,
+    t.position AS announced_position, k.leg_name,
     t.debit <> a.debit OR t.credit <> a.credit AS other_accounts,
     t.amount <> a.amount AS other_amount, t.ledger <> a.ledger AS other_ledger,
     t.posted_ns < $first AND coalesce(a.posted_ns < g.since, true) AS of_a_lost_ledger,
@@ -29,8 +30,8 @@ joined AS (
       CASE WHEN t.code <> a.code THEN 'code' END,
       CASE WHEN t.flags <> a.flags THEN 'flags' END,
       CASE WHEN t.tag NOT IN ('', a.tag) THEN 'fact' END,
-      CASE WHEN t.record <> '' AND a.place NOT IN ('', t.record) THEN 'topic, partition or offset'
-        END,
+      CASE WHEN t.record <> '' AND a.position NOT IN ('', t.record)
+        THEN 'topic, partition or offset' END,
       CASE WHEN NOT list_contains(k.leg_names, t.leg_name) THEN 'transaction or leg' END,
       CASE WHEN t.attempt <> k.attempt THEN 'attempt' END,
       CASE WHEN e.tag IS NULL THEN 'event_id, event_type or event_created' END) AS fields,
@@ -54,9 +55,10 @@ judged AS (
       ELSE 'matched' END AS verdict
   FROM joined)
 SELECT DISTINCT ON (transfer_id) verdict AS class, verdict <> 'in_transit' AS differs, ledger,
-  told_amount AS expected_amount, amount AS actual_amount, debit AS actual_debit,
+  announced_amount AS expected_amount, amount AS actual_amount, debit AS actual_debit,
   credit AS actual_credit, event_id, leg_name AS leg, transfer_id,
-  coalesce(told_at, place) AS place, CAST('0x' || left(transfer_id, 12) AS BIGINT) AS time_ms,
+  coalesce(announced_position, position) AS position,
+  CAST('0x' || left(transfer_id, 12) AS BIGINT) AS time_ms,
   CASE verdict WHEN 'in_transit' THEN 'posted, and its announcement is under way'
     WHEN 'not_announced' THEN 'it is in the ledger, and the outbox does not tell it'
     WHEN 'duplicate' THEN 'the outbox tells it ' || times || ' times'
@@ -64,6 +66,6 @@ SELECT DISTINCT ON (transfer_id) verdict AS class, verdict <> 'in_transit' AS di
       || concat_ws(', ', nullif(fields, ''), nullif(times_of_it, ''))
     ELSE 'the outbox tells it otherwise than the ledger holds it' END AS detail
 FROM judged WHERE verdict <> 'matched'
-ORDER BY transfer_id, verdict = 'duplicate', verdict, told_at;
+ORDER BY transfer_id, verdict = 'duplicate', verdict, announced_position;
 """
 """One item for a transfer, by the announcement that is worst."""

@@ -27,10 +27,10 @@ LEFT_OPEN: Final = """
 SELECT class, differs, ledger, coalesce(currency, '') AS currency,
   CAST(expected_amount AS VARCHAR) AS expected, CAST(actual_amount AS VARCHAR) AS actual,
   coalesce(event_id, '') AS event_id, coalesce(leg, '') AS leg,
-  coalesce(transfer_id, '') AS transfer_id, coalesce(place, '') AS place, time_ms,
+  coalesce(transfer_id, '') AS transfer_id, coalesce(position, '') AS position, time_ms,
   coalesce(strftime(make_timestamp(time_ms * 1000), '%Y-%m-%d'), '') AS day, detail
 FROM items WHERE differs OR class IN $open OR class IN $bank OR class = 'parked'
-ORDER BY differs DESC, class, time_ms, event_id, leg, transfer_id, place
+ORDER BY differs DESC, class, time_ms, event_id, leg, transfer_id, position
 """
 TRANSFERS: Final = """
 SELECT count(*), coalesce(max(posted_ns), 0) FROM actual WHERE in_range

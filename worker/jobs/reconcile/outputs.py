@@ -29,16 +29,16 @@ SELECT i.class, i.differs, coalesce(i.currency, '') AS currency,
   coalesce(actual_debit, '') AS actual_debit, coalesce(actual_credit, '') AS actual_credit,
   coalesce(event_id, '') AS event_id, coalesce(event_type, '') AS event_type,
   coalesce(leg, '') AS leg, coalesce(transfer_id, '') AS transfer_id,
-  coalesce(other_transfer_id, '') AS other_transfer_id, coalesce(place, '') AS place,
+  coalesce(other_transfer_id, '') AS other_transfer_id, coalesce(position, '') AS position,
   coalesce(strftime(make_timestamp(time_ms * 1000), '%Y-%m-%d'), '') AS day, detail
 FROM items i LEFT JOIN currencies c ON c.currency = i.currency
-ORDER BY i.differs DESC, i.class, time_ms, event_id, leg, transfer_id, place
+ORDER BY i.differs DESC, i.class, time_ms, event_id, leg, transfer_id, position
 """
 
 
 TEXTS: Final = (
     *("currency", "expected_debit", "expected_credit", "actual_debit", "actual_credit"),
-    *("event_id", "event_type", "leg", "transfer_id", "other_transfer_id", "place", "detail"),
+    *("event_id", "event_type", "leg", "transfer_id", "other_transfer_id", "position", "detail"),
 )
 """The columns that hold texts from outside."""
 

@@ -73,7 +73,7 @@ def trace_of(item: Mapping[str, Any]) -> str:
 
 def _ids(item: Mapping[str, Any]) -> str:
     """Event, leg, transfer, record and accounts, as far as they are known."""
-    words = [str(item[name]) for name in ("event_id", "leg", "transfer_id", "place")]
+    words = [str(item[name]) for name in ("event_id", "leg", "transfer_id", "position")]
     for side in ("expected", "actual"):
         debit, credit = item[f"{side}_debit"], item[f"{side}_credit"]
         if debit or credit:

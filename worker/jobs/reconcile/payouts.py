@@ -26,7 +26,7 @@ CREATE TABLE report AS
 
 MOVED: Final = """
 CREATE TABLE moved AS
-  SELECT e.object_id AS txn, cu.currency, CAST(sum(c.clearing_sign * c.held_amount) AS HUGEINT)
+  SELECT e.object_id AS txn, cu.currency, CAST(sum(c.clearing_sign * c.stored_amount) AS HUGEINT)
     AS amount
   FROM (SELECT DISTINCT tag, variant, object_id FROM events
     WHERE outcome = 'chain' AND event_type = 'balance_transaction.created') e
@@ -55,7 +55,7 @@ WITH judged AS (
 SELECT class, class <> 'in_transit' AS differs, currency, net AS expected_amount,
   CASE WHEN class <> 'missing_in_ledger' THEN moved END AS actual_amount,
   CASE WHEN source = '' THEN txn ELSE source END AS event_id, category AS event_type,
-  txn AS transfer_id, file || ', line ' || line AS place,
+  txn AS transfer_id, file || ', line ' || line AS position,
   epoch_ms(try_cast(day AS TIMESTAMP)) AS time_ms,
   CASE class WHEN 'in_transit' THEN 'Stripe reports it, and the group has not committed it yet'
     WHEN 'missing_in_ledger' THEN CASE WHEN fed_gross IS NULL
@@ -95,7 +95,7 @@ SELECT 'missing_in_report' AS class, true AS differs, p.currency AS currency,
   p.paid AS expected_amount, p.net AS actual_amount,
   p.payout AS event_id, 'payout' AS event_type,
   CASE WHEN count(a.txn) = 1 THEN min(a.txn) ELSE '' END AS transfer_id,
-  p.file || ', line ' || p.line AS place, epoch_ms(try_cast(p.day AS TIMESTAMP)) AS time_ms,
+  p.file || ', line ' || p.line AS position, epoch_ms(try_cast(p.day AS TIMESTAMP)) AS time_ms,
   CASE WHEN p.paid IS NULL
       THEN 'the payout has rows, and neither the report nor the settlement feed has its own'
     WHEN count(a.txn) = 1 THEN 'the payout does not tie; the row of ' || min(a.txn)

@@ -19,7 +19,7 @@ from worker.core.iso_times import iso_time
 from worker.core.visible import defused, undefused
 
 VERSION: Final = 1
-NAMED_BY: Final = ("class", "event_id", "leg", "transfer_id", "place", "currency")
+NAMED_BY: Final = ("class", "event_id", "leg", "transfer_id", "position", "currency")
 """What makes an item the same in the CSV file and in the next period."""
 
 BY_PEOPLE: Final = ("owner", "comment", "resolution")

@@ -42,7 +42,7 @@ READ: Final = (
 
 IN_TRANSIT: Final = """
 UPDATE events SET in_transit = true FROM reach r
-WHERE split_part(origin, '@', 1) = r.place
+WHERE split_part(origin, '@', 1) = r.position
   AND TRY_CAST(split_part(origin, '@', 2) AS BIGINT) >= r.stop
 """
 
@@ -228,7 +228,7 @@ def load_parts(
         for table in READ:
             database.execute(f"INSERT INTO {table} SELECT * FROM part.{table}")  # noqa: S608 - ours
         database.execute("DETACH part")
-    database.execute("CREATE TABLE reach (place VARCHAR, stop BIGINT)")
+    database.execute("CREATE TABLE reach (position VARCHAR, stop BIGINT)")
     for (topic, partition), stop in least_reach(manifests).items():
         topic_partition = f"{topic}/{partition}"
         database.execute("INSERT INTO reach VALUES ($p, $s)", {"p": topic_partition, "s": stop})

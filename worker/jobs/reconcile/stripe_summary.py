@@ -43,7 +43,7 @@ DIFFERING: Final = """
 INSERT INTO items BY NAME
 SELECT 'amount_mismatch' AS class, true AS differs, $currency AS currency,
   $stripe AS expected_amount, $books AS actual_amount, $category AS event_id,
-  'balance.summary' AS event_type, $place AS place, $time_ms AS time_ms,
+  'balance.summary' AS event_type, $position AS position, $time_ms AS time_ms,
   'Stripe’s balance summary has another amount than the books' AS detail
 """
 
@@ -156,7 +156,7 @@ def compare_summary(
                 "stripe": line.amount,
                 "books": books,
                 "category": line.category,
-                "place": f"{line.file}, line {line.line}",
+                "position": f"{line.file}, line {line.line}",
                 "time_ms": start_ms,
             }
             database.execute(DIFFERING, row)

@@ -82,7 +82,7 @@ BANK_LINES: Final[Mapping[str, str]] = {
 """The balances of a bank's statement, and how reports call them."""
 
 COUNTED: Final = """
-SELECT cu.currency, 'matched', count(*), CAST(sum(c.held_amount) AS VARCHAR), false
+SELECT cu.currency, 'matched', count(*), CAST(sum(c.stored_amount) AS VARCHAR), false
 FROM compared c JOIN currencies cu ON cu.ledger = c.ledger
 WHERE c.verdict = 'matched' GROUP BY cu.currency
 UNION ALL
@@ -211,7 +211,7 @@ def summarize(
 
 
 WAITING: Final = """
-SELECT count(DISTINCT place) FILTER (class = 'dead'), count(DISTINCT place) FILTER
+SELECT count(DISTINCT position) FILTER (class = 'dead'), count(DISTINCT position) FILTER
   (class = 'parked'), count(*) FILTER (class IN $open), count(*) FILTER (class IN $bank) FROM items
 """
 

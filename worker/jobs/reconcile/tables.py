@@ -59,7 +59,7 @@ ACTUAL: Final[Mapping[str, str]] = {
     "pending_id": TEXT,
     "code": INT,
     "flags": INT,
-    "place": TEXT,
+    "position": TEXT,
     "posted_ns": INT,
     "in_range": FLAG,
     "in_transit": FLAG,  # posted by a record that the live group has not committed yet
@@ -87,11 +87,11 @@ ANNOUNCED: Final[Mapping[str, str]] = {
     "expires_at": TEXT,
     "wrong": TEXT,  # fields that say otherwise than those of which they are made
     "in_range": FLAG,
-    "place": TEXT,
+    "position": TEXT,
 }
-UNREADABLE: Final[Mapping[str, str]] = {"place": TEXT, "time_ms": INT, "why": TEXT}
-REJECTED: Final[Mapping[str, str]] = {"event_id": TEXT, "reason": TEXT, "place": TEXT}
-DEAD: Final[Mapping[str, str]] = {"origin": TEXT, "reason": TEXT, "place": TEXT}
+UNREADABLE: Final[Mapping[str, str]] = {"position": TEXT, "time_ms": INT, "why": TEXT}
+REJECTED: Final[Mapping[str, str]] = {"event_id": TEXT, "reason": TEXT, "position": TEXT}
+DEAD: Final[Mapping[str, str]] = {"origin": TEXT, "reason": TEXT, "position": TEXT}
 SETTLED: Final[Mapping[str, str]] = {
     "txn": TEXT,
     "source": TEXT,

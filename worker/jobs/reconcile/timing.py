@@ -30,7 +30,7 @@ told AS (
 SELECT CASE WHEN p.closed IS NULL THEN 'backdated' ELSE 'late' END AS class,
   p.closed IS NOT NULL AND NOT p.in_transit AS differs, p.ledger AS ledger,
   p.amount AS actual_amount, p.debit AS actual_debit, p.credit AS actual_credit,
-  t.event_id AS event_id, t.leg_name AS leg, p.transfer_id AS transfer_id, p.place AS place,
+  t.event_id AS event_id, t.leg_name AS leg, p.transfer_id AS transfer_id, p.position AS position,
   p.fact_ms AS time_ms,
   CASE WHEN p.closed IS NULL THEN 'posted in this period about a fact before it: at '
     ELSE 'posted after the period ' || p.closed || ' was closed: at ' END
@@ -145,7 +145,7 @@ CARRIED: Final = {
     "ledger": "BIGINT",
     "expected": "HUGEINT",
     "actual": "HUGEINT",
-    **dict.fromkeys(("event_id", "leg", "transfer_id", "place", "currency"), "VARCHAR"),
+    **dict.fromkeys(("event_id", "leg", "transfer_id", "position", "currency"), "VARCHAR"),
     "time_ms": "BIGINT",
     "detail": "VARCHAR",
     **dict.fromkeys(("owner", "comment", "resolution"), "VARCHAR"),
@@ -158,7 +158,7 @@ UPDATE carried SET still_open = true FROM items i
 WHERE i.event_id = carried.event_id AND coalesce(i.currency, '') = carried.currency
   AND ((carried.on_account AND i.class IN $open) OR (i.class = carried.class
     AND coalesce(i.leg, '') = carried.leg AND coalesce(i.transfer_id, '') = carried.transfer_id
-    AND coalesce(i.place, '') = carried.place))
+    AND coalesce(i.position, '') = carried.position))
 """
 SAID: Final = """
 UPDATE items SET differs = items.differs AND c.resolution = '', detail = items.detail
@@ -174,7 +174,7 @@ INSERT INTO items BY NAME
 SELECT class, true AS differs, nullif(ledger, 0) AS ledger, nullif(currency, '') AS currency,
   CASE WHEN expected = $none THEN NULL ELSE expected END AS expected_amount,
   CASE WHEN actual = $none THEN NULL ELSE actual END AS actual_amount, event_id, leg, transfer_id,
-  place, time_ms, detail || '; carried on from the period ' || $period
+  position, time_ms, detail || '; carried on from the period ' || $period
     || CASE WHEN owner <> '' THEN '; owner: ' || owner ELSE '' END
     || CASE WHEN comment <> '' THEN '; ' || comment ELSE '' END AS detail
 FROM carried WHERE NOT on_account AND NOT still_open AND NOT settled AND resolution = ''
@@ -182,7 +182,7 @@ FROM carried WHERE NOT on_account AND NOT still_open AND NOT settled AND resolut
 AT_BANK: Final = """
 UPDATE carried SET settled = true WHERE
   (class = 'missing_in_bank' AND transfer_id IN (SELECT name FROM bank_tied))
-  OR (class = 'bank_only' AND place IN (SELECT name FROM bank_tied))
+  OR (class = 'bank_only' AND position IN (SELECT name FROM bank_tied))
 """
 NO_AMOUNT: Final = -(1 << 126)
 """Stands for an amount that an item does not have; no amount of the ledger is so small."""
@@ -205,7 +205,7 @@ def carry_items(database: Database, before: ClosedPeriod | None) -> None:
 
 def _carried_row(item: Mapping[str, Any]) -> tuple[object, ...]:
     amounts = [NO_AMOUNT if item[name] is None else item[name] for name in ("expected", "actual")]
-    texts = [item[name] for name in ("event_id", "leg", "transfer_id", "place", "currency")]
+    texts = [item[name] for name in ("event_id", "leg", "transfer_id", "position", "currency")]
     words = [item[name] for name in ("owner", "comment", "resolution")]
     on_account = item["class"] in OPEN_CLASSES
     return (

@@ -56,7 +56,7 @@ judged AS (
     AND ($cut <> 0 OR last_ms >= $start_ms))
 SELECT class, since_ms < $late_ms AS differs, ledger,
   payments AS expected_amount, settlements AS actual_amount, about AS event_id,
-  'stripe_unsettled' AS event_type, origins AS place, since_ms AS time_ms,
+  'stripe_unsettled' AS event_type, origins AS position, since_ms AS time_ms,
   CASE class WHEN 'told_by_payments_only' THEN 'no settlement event tells it'
     WHEN 'told_by_settlements_only' THEN 'no payment event tells it'
     ELSE 'payment and settlement events tell different amounts' END
