@@ -41,7 +41,7 @@ class Reason(StrEnum):
 
 
 class Bodies(Protocol):
-    """Reads the envelope in a record's value."""
+    """Reads the envelope in a record's value; a port, because the core knows no codec."""
 
     def body_of(self, value: bytes) -> Mapping[str, Any]:
         """The envelope of a value that was decoded before."""

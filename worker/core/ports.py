@@ -29,7 +29,7 @@ class AccountsNow(NamedTuple):
 
 
 class Ledger(Protocol):
-    """A double-entry ledger with TigerBeetle's semantics.
+    """A double-entry ledger with TigerBeetle's semantics: a cluster, or the embedded one.
 
     Calls block; one request is outstanding at a time. With a deadline they raise
     `DependencyUnavailable` when it passes; without, they wait until `close()` is called from
@@ -210,7 +210,7 @@ class Announcement(NamedTuple):
 
 
 class GroupMember(Protocol):
-    """A member of a consumer group.
+    """A member of a consumer group: the worker's, a replay's up to its end, or the simulation's.
 
     Any call may raise `DependencyUnavailable` when the group cannot be reached or refuses us.
     """
@@ -278,7 +278,7 @@ class GroupLook(NamedTuple):
 
 
 class SharedInputs(Protocol):
-    """Input partitions that other members of the group may read as well."""
+    """Input partitions that other members of the group may read as well; see `GroupMember`."""
 
     @property
     def input_partitions(self) -> Sequence[TopicPartition]:
@@ -295,7 +295,7 @@ class SharedInputs(Protocol):
 
 
 class Announcer(Protocol):
-    """Writes announcements and offsets, all or none."""
+    """Writes announcements and offsets, all or none: a Kafka producer, or the simulation's."""
 
     def announce(
         self,

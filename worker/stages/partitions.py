@@ -2,6 +2,9 @@
 
 The invariant: work belongs to an assignment, not to a partition; a partition that comes back, or
 opens anew, is another Assignment, and what was under way for the old one is nobody's.
+
+What a partition waits for has a module each: its opening, a seek that must be checked, the time of
+a parked record.
 """
 
 from __future__ import annotations

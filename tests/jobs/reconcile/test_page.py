@@ -83,7 +83,7 @@ def test_the_page_begins_with_what_is_signed(
 
 ITEM: dict[str, Any] = dict.fromkeys(
     (
-        *("detail", "day", "currency", "expected_amount", "actual_amount", "leg", "place"),
+        *("detail", "day", "currency", "expected_amount", "actual_amount", "leg", "position"),
         *("expected_debit", "expected_credit", "actual_debit", "actual_credit"),
         *("event_id", "event_type", "transfer_id"),
     ),
@@ -109,11 +109,11 @@ def test_a_page_of_many_items_has_the_first_of_every_class() -> None:
     ("item", "traced"),
     [
         ({"event_id": "evt_1", "transfer_id": "0" * 32},               "evt_1"),
-        ({"transfer_id": "0" * 32, "place": "a.b/0@7"},                "0" * 32),
-        ({"place": "a.b/0@7 a.b/1@8"},                                 "a.b/0@7"),
-        ({"place": "value:00ff"},                                      ""),
+        ({"transfer_id": "0" * 32, "position": "a.b/0@7"},                "0" * 32),
+        ({"position": "a.b/0@7 a.b/1@8"},                                 "a.b/0@7"),
+        ({"position": "value:00ff"},                                      ""),
         ({"event_id": "bank", "event_type": "account"},                ""),
-        ({"event_id": "R1", "event_type": "bank statement", "place": "s.xml, entry 1"}, ""),
+        ({"event_id": "R1", "event_type": "bank statement", "position": "s.xml, entry 1"}, ""),
         ({"event_id": "po_1", "event_type": "bank statement", "transfer_id": "1" * 32}, "1" * 32),
     ],
 )  # fmt: skip

@@ -62,7 +62,7 @@ def _cells(item: Mapping[str, Any]) -> Iterator[str]:
 
 def trace_of(item: Mapping[str, Any]) -> str:
     """What `ledger-worker trace` takes for an item: an event or object, a transfer, or a record."""
-    event, transfer, record = (str(item[name]) for name in ("event_id", "transfer_id", "place"))
+    event, transfer, record = (str(item[name]) for name in ("event_id", "transfer_id", "position"))
     if event and item["event_type"] not in NO_EVENT and not re.search(r"\s", event):
         return event
     if re.fullmatch("[0-9a-f]{32}", transfer):

@@ -1,4 +1,4 @@
-"""The fields of an announcement, and how reports name a record."""
+"""How reports and tables name a record: by its position, else by a hash of its bytes."""
 
 from __future__ import annotations
 

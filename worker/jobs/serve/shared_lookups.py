@@ -26,7 +26,7 @@ Accounts = dict[int, Account]
 
 
 class ReadLedger(Protocol):
-    """All that this server may do with a `Ledger`."""
+    """All that this server may do with a `Ledger`: mypy refuses a call that writes."""
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
         """The accounts that exist, in the order of the ids."""

@@ -64,7 +64,7 @@ class WriteResult(NamedTuple):
 
 
 class BalanceCache(Protocol):
-    """Rows by key, or by key and currency.
+    """Rows by key, or by key and currency: in PostgreSQL, or in memory for tests.
 
     Any call may raise `DependencyUnavailable` when the database stays away, and `UsageError` when
     it refuses the statement for what it is, not for one row of it.
