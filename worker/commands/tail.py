@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from worker.codecs.outbox_reader import posted_fields
+from worker.codecs.outbox_reader import announced_fields
 from worker.commands.options import add_json
 from worker.config.settings import Settings, load_settings
 from worker.core.errors import UsageError
@@ -104,7 +104,7 @@ def _shown(
     """A record's outcome, as a line and as a document."""
     if record.topic() == settings.topics.outbox:
         try:
-            fields = posted_fields(record)
+            fields = announced_fields(record)
         except UsageError as junk:
             return "unreadable", Styled(str(junk), BAD), {"unreadable": str(junk)}
         return "posted", _posted(fields), fields
