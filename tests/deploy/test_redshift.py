@@ -20,9 +20,11 @@ from sqlglot import exp
 from sqlglot.dialects.redshift import Redshift
 
 from worker.codecs.avro import packaged_generations
+from worker.commands.cli import main
 from worker.commands.demo import _play, embedded
 from worker.commands.demo_page import DemoResults
 from worker.config.settings import load_settings
+from worker.core.wire import kind_of
 from worker.kafka.schema_rules import schema_text
 
 SQL = Path(__file__).parents[2] / "schemas" / "redshift"
@@ -154,6 +156,112 @@ def test_accounts_and_days_add_up(copy: duckdb.DuckDBPyConnection) -> None:
     )
     assert days == clearing
     assert days
+
+
+def test_the_chart_names_every_account(
+    copy: duckdb.DuckDBPyConnection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`accounts --csv` loads into the dimension; balances in columns add up by currency."""
+    run(copy, "03_merge.sql")
+    run(copy, "04_views.sql")
+    run(copy, "07_chart.sql")
+    assert main(["accounts", "--csv"]) == 0
+    path = tmp_path / "accounts.csv"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    copy.execute(f"INSERT INTO ledger.chart SELECT * FROM read_csv('{path}', header = true)")  # noqa: S608
+    lines = all_rows(
+        copy,
+        "SELECT currency, account, code, title, account_type, debit_balance, credit_balance"
+        " FROM ledger.named_trial_balance",
+    )
+    assert lines
+    assert all(code and title and kind for _, _, code, title, kind, _, _ in lines)
+    for currency in {line[0] for line in lines}:
+        ours = [line for line in lines if line[0] == currency]
+        assert sum(line[5] for line in ours) == sum(line[6] for line in ours) > 0
+
+
+def test_reservations_end_or_expire(page: DemoResults, copy: duckdb.DuckDBPyConnection) -> None:
+    """Held, posted and voided as the ledger has them; past its time a held one is expired."""
+    run(copy, "03_merge.sql")
+    run(copy, "04_views.sql")
+    copy.execute("CREATE MACRO getdate() AS TIMESTAMP '2026-06-01'")
+    run(copy, "07_chart.sql")
+    states = dict(all_rows(copy, "SELECT transfer_id, state FROM ledger.reservations"))
+    ended = {one.pending_id: kind_of(one.flags) for one in page.transfers if one.pending_id}
+    pending = {one.id for one in page.transfers if kind_of(one.flags) == "pending"}
+    assert pending
+    words = {"post": "posted", "void": "voided"}
+    assert states == {f"{one:032x}": words.get(ended.get(one, ""), "held") for one in pending}
+    copy.execute("UPDATE ledger.transfers SET expires_at = '2026-05-31' WHERE kind = 'pending'")
+    again = dict(all_rows(copy, "SELECT transfer_id, state FROM ledger.reservations"))
+    assert {state for key, state in again.items() if states[key] == "held"} <= {"expired"}
+    assert {key for key, state in states.items() if state != "held"} == {
+        key for key, state in again.items() if state != "expired"
+    }
+
+
+def test_days_are_kept_up_to_date(copy: duckdb.DuckDBPyConnection) -> None:
+    """Loads one after the other, late transfers and doubled ones, come to what a full sum has."""
+    run(copy, "03_merge.sql")
+    run(copy, "04_views.sql")
+    copy.execute("CREATE MACRO from_base(digits, base) AS CAST('0x' || digits AS BIGINT)")
+    copy.execute("CREATE TABLE whole AS SELECT * FROM ledger.transfers")
+    copy.execute("DELETE FROM ledger.transfers WHERE leg_number = 0")
+    run(copy, "08_days.sql")
+    late = "fact_at - INTERVAL '400 days'"
+    copy.execute(
+        f"INSERT INTO ledger.transfers SELECT * REPLACE ({late} AS fact_at) FROM whole"  # noqa: S608
+        " WHERE leg_number = 0"
+    )
+    copy.execute("UPDATE ledger.transfers SET fact_at = NULL WHERE leg_number = 1")
+    for _ in range(2):
+        run(copy, "08_days.sql")
+    full = "SELECT account_id, day, SUM(debit), SUM(credit) FROM ledger.dated_entries GROUP BY 1, 2"
+    kept = "SELECT account_id, day, debits, credits FROM ledger.account_days"
+    found = sorted(all_rows(copy, kept))
+    assert found == sorted(all_rows(copy, full))
+    assert len({day for _, day, _, _ in found}) > 1
+    newest = "SELECT account_id, arg_max(balance, day) FROM ledger.balances_by_day GROUP BY 1"
+    sums = "SELECT account_id, SUM(debit) - SUM(credit) FROM ledger.entries GROUP BY 1"
+    assert sorted(all_rows(copy, newest)) == sorted(all_rows(copy, sums))
+
+
+def test_rejections_once_and_what_cannot_be_read(
+    page: DemoResults, copy: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """Each event and attempt comes once; records that are no JSON have a view of their own."""
+    rejected = {
+        "event_id": "evt_1",
+        "event_type": "charge.succeeded",
+        "event_created": "2026-01-01T00:00:00Z",
+        "transaction": "charge",
+        "leg": "gross",
+        "reason": "exceeds_credits",
+        "attempt": 0,
+    }
+    rows = [
+        {
+            "kafka_partition": 0,
+            "kafka_offset": offset,
+            "kafka_timestamp": "2026-01-01",
+            "refresh_time": "2026-01-01",
+            "record": record,
+            "unreadable": record is None,
+        }
+        for offset, record in enumerate([rejected, rejected, None, rejected | {"attempt": 1}])
+    ]
+    file = tmp_path / "rejected.json"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    copy.execute(f"CREATE TABLE rejected_records AS SELECT * FROM read_json_auto('{file}')")  # noqa: S608
+    for statement in statements("09_letters.sql"):
+        if "MATERIALIZED" not in statement.sql(dialect="redshift"):
+            copy.execute(statement.sql(dialect="duckdb"))
+    found = all_rows(copy, "SELECT event_id, attempt, reason FROM ledger.rejections ORDER BY 2")
+    assert found == [("evt_1", 0, "exceeds_credits"), ("evt_1", 1, "exceeds_credits")]
+    unreadable = all_rows(copy, "SELECT written_as FROM ledger.unreadable_records ORDER BY 1")
+    assert unreadable == [("posted",), ("rejected",)]
+    assert page.posted
 
 
 def test_a_load_from_files_adds_only_what_is_new(copy: duckdb.DuckDBPyConnection) -> None:

@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "tail": "follow outcomes as they are announced: rejected, dead, parked, posted",
         "topics": "the declared topics and grants: compare with the broker, make, or render",
         "schemas": "the packaged schemas: check what may change in them, register them",
+        "accounts": "list the chart of accounts: code, title, type, normal side",
         "balances": "list what each account holds now",
         "statement": "show one account's transfers, with opening and closing balance",
         "trial-balance": "sum every account per currency, now or at a time, and say whether it"

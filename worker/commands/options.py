@@ -7,7 +7,7 @@ import argparse
 from worker.jobs.reports.basis import BASES, DEFAULT
 
 
-def add_json(parser: argparse.ArgumentParser, what: str = "result", how: str = "") -> None:
+def add_json(parser: argparse._ActionsContainer, what: str = "result", how: str = "") -> None:
     """Declare `--json`.
 
     what: the command prints.
