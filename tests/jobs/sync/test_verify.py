@@ -157,3 +157,14 @@ def test_a_key_that_looks_like_a_hash_is_a_key(books: AnnouncedLedger) -> None:
     cache = filled(books)
     assert balances_of(cache)["wallets", odd, "usd"] == {"balance": 4}
     assert account_id(ledger=840, name="wallet", key=odd)
+
+
+def test_an_account_that_never_moved_needs_no_row(books: AnnouncedLedger) -> None:
+    """A chain that was refused leaves one behind; a row that is there says nothing else than 0."""
+    books.account("wallet", "new", 840)
+    cache = filled(books)
+    assert not verified(books, cache).problems
+    assert ("wallets", "new", "usd") not in cache.rows
+    cache.rows["wallets", "new", "usd"] = {"balance": (9, 1)}
+    assert verified(books, cache).differing == 1
+    assert balances_of(cache)["wallets", "new", "usd"] == {"balance": 0}

@@ -101,7 +101,7 @@ def sync(settings: Settings, *, create: bool, drain: bool, stopped: Stopped) -> 
             )
             _log.info("following", group=group, columns=[column.text for column in targets.columns])
             if drain:
-                _follow(follower, stopped=stopped, ended=_end(outbox))
+                _follow(follower, stopped=stopped, ended=_end(outbox, cache))
             else:
                 with _observed(settings, follower, outbox, cache) as seen:
                     _follow(follower, stopped=stopped, seen=seen)
@@ -262,9 +262,20 @@ def _figures(outbox: Consumer) -> dict[str, Any]:
     }
 
 
-def _end(outbox: Consumer) -> Callable[[OutboxFollower], bool]:
-    """Has the group committed every partition to the end seen now? The group, not this process."""
+def _end(outbox: Consumer, cache: PostgresCache) -> Callable[[OutboxFollower], bool]:
+    """Have the group and the database reached the ends seen now? Not only this process's part.
+
+    The database is behind the group where it was moved back; where it has no offset of a
+    partition, the group's counts.
+    """
     ends: Mapping[TopicPartition, int] = {
         partition: end for partition, (low, end) in outbox.watermarks().items() if end > low
     }
-    return lambda follower: follower.idle and outbox.reached(ends)
+
+    def ended(follower: OutboxFollower) -> bool:
+        if not follower.idle or not outbox.reached(ends):
+            return False
+        stored = cache.offsets()
+        return all(stored.get(partition, end) >= end for partition, end in ends.items())
+
+    return ended

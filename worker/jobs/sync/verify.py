@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Final
@@ -108,10 +108,11 @@ class Verifier:
     def _page(self, page: Sequence[Account]) -> None:
         nets = read_nets(self._ledger, [account.id for account in page])
         rows: dict[SyncTarget, list[BalanceRow]] = defaultdict(list)
+        untouched = {account.id for account in page if not _moved(account)}
         for account, cell in self._named(page):
             rows[cell.target].append(cell.row(account.id, nets[account.id]))
         for target, those in rows.items():
-            self._compare(target, those)
+            rows[target] = self._compare(target, those, untouched)
         written = self._cache.write({target: sorted(those) for target, those in rows.items()})
         self.found.accounts += len(page)
         self.found.written += written.moved
@@ -142,11 +143,23 @@ class Verifier:
         declared, target = self._targets.accounts[self._refs.name_account(account).name]
         return self._cells.cell_of(declared, target, key, account.ledger)
 
-    def _compare(self, target: SyncTarget, rows: Sequence[BalanceRow]) -> None:
+    def _compare(
+        self, target: SyncTarget, rows: Sequence[BalanceRow], untouched: Collection[int]
+    ) -> list[BalanceRow]:
+        """Count what differs; what is to be written. An account that never moved needs no row."""
         stored = self._cache.stored(target, rows)
+        wanted = []
         for row in rows:
             found = stored.get((row.key, row.currency))
             if found is None:
+                if row.account_id in untouched:
+                    continue
                 self.found.missing += 1
             elif found.timestamp < row.timestamp and found.balance != row.balance:
                 self.found.differing += 1
+            wanted.append(row)
+        return wanted
+
+
+def _moved(account: Account) -> bool:
+    return bool(account.debits_posted or account.credits_posted)
