@@ -6,6 +6,7 @@ import pytest
 
 from worker.core.expressions.compiler import compile_expression
 from worker.core.expressions.operators import IllTyped
+from worker.core.expressions.tokens import ExpressionMistake
 
 
 @pytest.mark.parametrize("value", [None, 0, 1, "", "true", 1.0, [], {}])
@@ -35,3 +36,32 @@ def test_what_is_no_boolean_decides_nothing(text: str, value: object) -> None:
     for reading in (expression.fast, expression.precise):
         with pytest.raises(IllTyped):
             reading(body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "each.a + 1",
+        "each.a - 1",
+        "each.a * 2",
+        "each.a // 2",
+        "each.a % 2",
+        "-each.a",
+        "(each.a where each.b)",
+        "abs(each.a)",
+        "sum(each.a)",
+        "count(each.a)",
+        "latest(each.a, each.b)",
+        "whole_number(each.a)",
+        "5",
+        "true",
+    ],
+)
+def test_what_can_never_be_a_boolean_is_a_mistake_where_it_stands(text: str) -> None:
+    """It is told when the rulebook is read, and not when an event comes."""
+    for whole in (f"data.list where {text}", f"data.list where ({text})"):
+        with pytest.raises(ExpressionMistake, match="a condition is needed"):
+            compile_expression(whole)
+    if text != "5":
+        with pytest.raises(ExpressionMistake, match="condition is needed"):
+            compile_expression(f"data.list[{text}]")
