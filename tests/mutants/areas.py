@@ -114,6 +114,8 @@ AREAS: Final = (
         ("tests/jobs/replay", "tests/unit/test_ledger_status.py"),
     ),
     Area("sync", ("jobs/sync",), ("tests/jobs/sync",)),
+    Area("feed", ("jobs/feed",), ("tests/jobs/feed",)),
+    Area("trace", ("jobs/trace",), ("tests/jobs/trace", "tests/jobs/pages/test_shown.py")),
 )  # fmt: skip
 
 QUICK: Final = Area(
