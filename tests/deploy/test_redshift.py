@@ -24,7 +24,7 @@ from worker.commands.cli import main
 from worker.commands.demo import _play, embedded
 from worker.commands.demo_page import DemoResults
 from worker.config.settings import load_settings
-from worker.core.wire import kind_of
+from worker.core.wire import transfer_kind
 from worker.kafka.schema_rules import schema_text
 
 SQL = Path(__file__).parents[2] / "schemas" / "redshift"
@@ -188,8 +188,8 @@ def test_reservations_end_or_expire(page: DemoResults, copy: duckdb.DuckDBPyConn
     copy.execute("CREATE MACRO getdate() AS TIMESTAMP '2026-06-01'")
     run(copy, "07_chart.sql")
     states = dict(all_rows(copy, "SELECT transfer_id, state FROM ledger.reservations"))
-    ended = {one.pending_id: kind_of(one.flags) for one in page.transfers if one.pending_id}
-    pending = {one.id for one in page.transfers if kind_of(one.flags) == "pending"}
+    ended = {one.pending_id: transfer_kind(one.flags) for one in page.transfers if one.pending_id}
+    pending = {one.id for one in page.transfers if transfer_kind(one.flags) == "pending"}
     assert pending
     words = {"post": "posted", "void": "voided"}
     assert states == {f"{one:032x}": words.get(ended.get(one, ""), "held") for one in pending}
