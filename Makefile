@@ -25,6 +25,7 @@ help:
 	@echo 'make compiled  the hot modules as C, as images have them; COMPILED=1 makes test and chaos'
 	@echo '            use them. bench and profile do where there is a C compiler; COMPILED= is plain'
 	@echo 'make docs    docs/configuration.md from the settings, the table of the chart's values'
+	@echo 'make site    README and docs as one site with search, which loads nothing from elsewhere'
 	@echo 'make helm    builds Helm with Go, for the tests of the chart'
 	@echo 'make lock    pin the newest versions that pyproject.toml allows'
 	@echo 'make audit   known weaknesses of the packages in the image'
@@ -91,6 +92,15 @@ $(C_DIR)/stamp: setup.py pyproject.toml $(shell find worker -name '*.py') | $(VE
 docs: $(VENV)/demo.stamp
 	@$(BIN)/python -m worker.config.settings_page > docs/configuration.md
 	@$(BIN)/python -m tests.deploy.values_table
+
+# The README and docs/ keep their places, so that the links between them lead on.
+SITE := .cache/site-sources
+site: $(VENV)/dev.stamp
+	@rm -rf $(SITE) && mkdir -p $(SITE)
+	@cp README.md $(SITE)/index.md && cp CHANGELOG.md $(SITE)/ && cp -r docs $(SITE)/docs
+	@$(BIN)/mkdocs build --quiet --clean
+	@echo 'the documentation is in .cache/site; with its search:' \
+	  '$(BIN)/python -m http.server --directory .cache/site'
 
 # From an empty cache of Go two to four minutes, once.
 HELM := v3.19.5
