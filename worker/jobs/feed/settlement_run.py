@@ -60,7 +60,7 @@ class Stopping(Protocol):
 
 
 class _Stopped(Exception):
-    """ListedEvent to stop in the middle of a look, or no longer the one that reads."""
+    """The process ends in the middle of a look, or another one reads now."""
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ class CurrencyUnsettled(NamedTuple):
     cut: bool
 
 
-class Unsettled(NamedTuple):
+class OpenItems(NamedTuple):
     """What is open on `stripe_unsettled`. items: the oldest first."""
 
     items: tuple[OpenItem, ...]

@@ -16,7 +16,7 @@ from worker.core.money import major_units
 from worker.core.ports import RecordPosition
 from worker.core.wire import AccountFilter, Transfer
 from worker.jobs.reconcile.stripe_side import UNSETTLED
-from worker.jobs.trace.found import CurrencyUnsettled, Unsettled
+from worker.jobs.trace.found import CurrencyUnsettled, OpenItems
 from worker.jobs.trace.gathering import Gathering
 from worker.jobs.trace.open_items import Told, both_sides, open_items
 from worker.jobs.trace.target import tags
@@ -29,7 +29,7 @@ FOLLOWED_MAX: Final = 50
 """Objects whose payment is looked up; each takes some dozens of requests to the ledger."""
 
 
-def open_now(found: Gathering, books: NamedLedger, *, since_ns: int) -> Unsettled:
+def open_now(found: Gathering, books: NamedLedger, *, since_ns: int) -> OpenItems:
     """The open items of which something was posted since a time, and what they do not explain.
 
     found: nothing gathered yet.
@@ -67,7 +67,7 @@ def open_now(found: Gathering, books: NamedLedger, *, since_ns: int) -> Unsettle
             )
         )
     items.sort(key=lambda each: each.since)
-    return Unsettled(tuple(items), tuple(sorted(currencies)))
+    return OpenItems(tuple(items), tuple(sorted(currencies)))
 
 
 def _told(found: Gathering, books: NamedLedger) -> Iterator[Told]:

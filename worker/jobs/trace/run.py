@@ -15,7 +15,7 @@ from worker.core.money import major_units
 from worker.core.ports import RecordPosition
 from worker.core.wire import Transfer, transfer_kind
 from worker.jobs.progress import Progress
-from worker.jobs.trace.found import Trace, TracedRecord, TracedTransfer, Unsettled
+from worker.jobs.trace.found import OpenItems, Trace, TracedRecord, TracedTransfer
 from worker.jobs.trace.gathering import RECORDS_MAX, Gathering
 from worker.jobs.trace.judge import RecordJudge, TranslatedRecord
 from worker.jobs.trace.open_items import Told, open_items, without_settlement
@@ -103,7 +103,7 @@ class Tracing:
             found.follow()
         return self._compose(target, found, since_ms=since_ms, scanned=scanned)
 
-    def unsettled(self, *, since_ms: int) -> Unsettled:
+    def unsettled(self, *, since_ms: int) -> OpenItems:
         """What is open on `stripe_unsettled`, of what moved there since a time."""
         found = self.gathering(records_max=UNSETTLED_MAX)
         return open_now(found, self._books, since_ns=since_ms * MILLISECOND)
