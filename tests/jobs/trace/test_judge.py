@@ -16,7 +16,7 @@ from worker.core.ports import RecordPosition
 from worker.core.wire import Transfer, TransferFlags, pack_transfer
 from worker.jobs.archive.records import ArchivedRecord
 from worker.jobs.trace.found import TracedRecord, TracedTransfer
-from worker.jobs.trace.judge import Judge
+from worker.jobs.trace.judge import RecordJudge
 from worker.jobs.trace.search import Letter
 from worker.ledger.books import NamedLedger
 from worker.ledger.embedded import EmbeddedLedger
@@ -37,7 +37,7 @@ class Traced:
         self.posting = Posting(folder, rules, ledger)
         translator = self.posting.translator
         books = NamedLedger(ledger, translator.rulebook, Settings())
-        self.judge = Judge(books, translator, EventReader(Decoder(), translator))
+        self.judge = RecordJudge(books, translator, EventReader(Decoder(), translator))
 
     def traced(self, record: RecordPosition | None = BEFORE) -> list[TracedTransfer]:
         """All that the ledger holds, as a record's."""
