@@ -68,10 +68,10 @@ def test_a_string_of_any_size_has_its_size_before_it(size: int) -> None:
 
 def test_a_schema_that_nobody_knew_is_asked_for_again() -> None:
     """It may be registered a moment later; once it is known it is not asked for."""
-    asked: list[int] = []
+    asked: list[int | str] = []
     schema = packaged_schema("wallet_command")
 
-    def find(schema_id: int) -> Any:
+    def find(schema_id: int | str) -> Any:
         asked.append(schema_id)
         return body_reader(schema) if len(asked) > 1 else None
 
@@ -93,7 +93,7 @@ def test_a_registry_is_asked_again_for_what_it_did_not_know(
     """Not at once, and not never: after UNKNOWN_SECONDS."""
     now = [1000.0]
     monkeypatch.setattr("worker.kafka.registry.time.monotonic", lambda: now[0])
-    asked: list[int] = []
+    asked: list[int | str] = []
 
     def get_schema(schema_id: int) -> SimpleNamespace:
         asked.append(schema_id)

@@ -11,20 +11,23 @@ from typing import Any
 
 import pytest
 import zstandard
-from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
+from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.schema_registry.json_schema import JSONSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from fastavro import parse_schema, schemaless_writer
 
 from tests.unit.producers_page import PAGE
 from worker.codecs.avro import encode_event, packaged_generations
-from worker.codecs.decode import Decoder
+from worker.codecs.decode import NOT_YET, Decoder, SchemaId, SchemaPending
 from worker.codecs.encodings import PLAIN_BYTES_MAX, _fingerprint
 from worker.codecs.record_decoder import RecordDecoder
 from worker.core.errors import UsageError
 from worker.core.event import Dead, Event
+from worker.core.ports import Headers
 from worker.core.topic_rule import Encoding, Envelope, TopicRule
 from worker.jobs.archive.records import ArchivedRecord
+from worker.kafka.registry import Registry
 from worker.rulebooks.load import PACKAGED, load
 
 EVENT = {"id": "evt_1", "type": "charge.succeeded", "created": 9, "livemode": False,
@@ -140,7 +143,10 @@ def test_a_compressed_record_fits_its_encoding(value: bytes, encoding: Encoding 
 
 MISTAKES = [
     ("gzp", "did you mean 'gzip'?"),
-    ("avro", "must be one of gzip, zstd, json-schema, avro-single-object, or {avro: SCHEMA}"),
+    (
+        "avro",
+        "must be one of gzip, zstd, json-schema, avro-single-object, avro-header",
+    ),
     ("{avro: stripe_payment}", "did you mean 'stripe_payment_event'?"),
     ("{}", "`avro` is missing"),
     ("{avrow: x}", "unknown key 'avrow'; did you mean 'avro'?"),
@@ -168,11 +174,74 @@ def test_a_right_line_is_read(tmp_path: Path) -> None:
     """Every encoding as the rulebook writes it, and as the page of producers shows it."""
     page = PAGE.read_text()
     topic = "  payments: {"
-    for said in ("gzip", "zstd", "json-schema", "avro-single-object", f"{{avro: {PAYMENT}}}"):
+    for said in (
+        "gzip",
+        "zstd",
+        "json-schema",
+        "avro-single-object",
+        "avro-header",
+        f"{{avro: {PAYMENT}}}",
+    ):
         path = tmp_path / "rules.yaml"
         path.write_text(PACKAGED.read_text().replace(topic, f"{topic}encoding: {said}, ", 1))
         assert load(path).topics["payments"].shape == f"encoding: {said}, envelope: stripe"
         assert f"`encoding: {said}`" in page
+
+
+def test_confluents_header_serializer_is_read() -> None:
+    """Avro by its own code, with the schema's GUID in a header; another GUID is unknown."""
+    client = SchemaRegistryClient.new_client({"url": "mock://headers"})
+    conf = {"schema.id.serializer": header_schema_id_serializer}
+    serializer = AvroSerializer(client, NEWEST, conf=conf)
+    written_headers: list[tuple[str, str | bytes | None]] = []
+    context = SerializationContext("stripe.payments", MessageField.VALUE, written_headers)
+    value = serializer(EVENT, context)
+    assert value is not None
+    rule = TopicRule("in", ("*",), encoding=Encoding("avro-header"))
+    decoder = RecordDecoder(Decoder({}, Registry(client, ask_seconds_max=0).reader), {"in": rule})
+    ((name, guid),) = written_headers
+    assert isinstance(guid, bytes)
+    assert (name, guid[:1], len(guid)) == ("__value_schema_id", b"\1", 17)
+    headers: Headers = [(name, guid)]
+    for _ in range(2):  # from the registry, and from what was kept
+        found = decoder.read(ArchivedRecord("t", 0, 0, None, value, headers), "in")
+        assert isinstance(found, Event), found
+        assert (found.id, found.body["data"]["object"]["amount"]) == ("evt_1", 7)
+
+
+HEADER_IDS: list[tuple[Headers, bytes, str]] = [
+    ([("__value_schema_id", b"\0\0\0\0\1")], BODY, ""),
+    ([], FRAMED, ""),
+    ([("__value_schema_id", b"\0\0\0\0\2")], BODY, "no schema is known by the id 2"),
+    ([("__value_schema_id", b"\1" + bytes(16))], BODY, "by the id 00000000-0000-0000-0000-0000000"),
+    ([("__value_schema_id", b"\1" + bytes(4))], BODY, "neither an id nor a GUID"),
+    ([("__value_schema_id", b"\2" + bytes(16))], BODY, "neither an id nor a GUID"),
+    ([("__value_schema_id", b"\0\0\0\0\1")], BODY[:-1], "cut short"),
+]
+
+
+@pytest.mark.parametrize(("headers", "value", "why"), HEADER_IDS)
+def test_a_header_names_the_schema_by_number_or_guid(
+    headers: Headers, value: bytes, why: str
+) -> None:
+    """Without the header the frame does; an unknown one is dead with the id."""
+    rule = TopicRule("in", ("*",), encoding=Encoding("avro-header"))
+    decoder = RecordDecoder(Decoder({1: PAYMENT}), {"in": rule})
+    found = decoder.read(ArchivedRecord("t", 0, 0, None, value, headers), "in")
+    assert isinstance(found, Dead) is bool(why), found
+    assert not isinstance(found, Dead) or why in found.detail
+
+
+def test_a_guid_that_is_not_known_yet_is_waited_for() -> None:
+    """As an id is: its record is no dead letter."""
+
+    def pending(_: SchemaId) -> None:
+        raise SchemaPending
+
+    rule = TopicRule("in", ("*",), encoding=Encoding("avro-header"))
+    decoder = RecordDecoder(Decoder({}, pending), {"in": rule})
+    headers: Headers = [("__value_schema_id", b"\1" + bytes(16))]
+    assert decoder.read(ArchivedRecord("t", 0, 0, None, BODY, headers), "in") is NOT_YET
 
 
 def test_confluents_json_schema_serializer_is_read() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
@@ -46,6 +47,16 @@ STARTS: Final = (
 )
 """What a value's first bytes say of it."""
 
+SchemaId = int | str
+"""What a registry knows a schema by: a number, or a GUID as text."""
+
+GUID_BYTES: Final = 17
+"""A one, and a GUID: how newer serializers name a schema in a header."""
+SCHEMA_HEADERS: Final = ((b"\0", HEADER_BYTES), (b"\1", GUID_BYTES))
+"""The first byte and the length of what names a schema there."""
+NO_FRAME: Final = bytes(HEADER_BYTES)
+"""Stands before a body that has no frame, where its reader skips one."""
+
 TEXT_FIELDS: Final = ("id", "type")
 TEXT_BYTES_MAX: Final = 255
 """What an event's id and its type may take in UTF-8: they are keys of records and in every log."""
@@ -73,7 +84,7 @@ class Decoder:
     def __init__(
         self,
         schemas: Mapping[int, str] = PACKAGED_IDS,
-        find: Callable[[int], BodyReader | None] = lambda _: None,
+        find: Callable[[SchemaId], BodyReader | None] = lambda _: None,
     ) -> None:
         self._find = find
         self.pending = False
@@ -138,31 +149,52 @@ class Decoder:
         body = self._avro_content(value)
         return body if isinstance(body, Dead) else event_of(body)
 
-    def _avro_content(self, value: bytes, *, text: bool = False) -> Any:  # noqa: ANN401 - a Dead too
+    def content_by_header(self, header: bytes, body: bytes) -> Any:  # noqa: ANN401 - or a Dead
+        """What an Avro body without a frame holds, whose schema a header of its record names.
+
+        header: a zero byte and the schema's id in four, or a one and its GUID in sixteen.
+        """
+        if (header[:1], len(header)) not in SCHEMA_HEADERS:
+            return Dead(
+                Reason.UNDECODABLE, "the header that names the schema is neither an id nor a GUID"
+            )
+        return self._read(header, NO_FRAME + body, text=True)
+
+    def _avro_content(self, value: bytes, *, text: bool = False) -> Any:  # noqa: ANN401 - or a Dead
         """What an Avro frame holds. text: a schema that is only a text or bytes is read as well."""
         if len(value) < HEADER_BYTES:
             return Dead(
                 Reason.UNDECODABLE,
                 f"the Avro frame is cut short: {len(value)} bytes, it takes {HEADER_BYTES}",
             )
+        return self._read(value[:HEADER_BYTES], value, text=text)
+
+    def _read(self, header: bytes, value: bytes, *, text: bool) -> Any:  # noqa: ANN401 - or a Dead
         try:
-            reader = self._framed.get(value[:HEADER_BYTES]) or self._found(value[:HEADER_BYTES])
+            reader = self._framed.get(header) or self._found(header)
         except SchemaPending:
             self.pending = True
             return NOT_YET
         if reader is None:
-            schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
-            return Dead(Reason.UNKNOWN_SCHEMA, f"no schema is known by the id {schema_id}")
+            detail = f"no schema is known by the id {schema_id_of(header)}"
+            return Dead(Reason.UNKNOWN_SCHEMA, detail)
         try:
             return reader.read_text(value) if text else reader.read(value)
         except AvroUnreadable as error:
             return Dead(Reason.UNDECODABLE, str(error))
 
     def _found(self, header: bytes) -> BodyReader | None:
-        reader = self._find(int.from_bytes(header[1:], "big"))
+        reader = self._find(schema_id_of(header))
         if reader is not None:
             self._framed[header] = reader
         return reader
+
+
+def schema_id_of(header: bytes) -> SchemaId:
+    """The id in the bytes that name a schema: a number, or a GUID as text."""
+    if header[0] == MAGIC:
+        return int.from_bytes(header[1:], "big")
+    return str(UUID(bytes=header[1:]))
 
 
 def _what_it_is(value: bytes) -> str:

@@ -22,10 +22,11 @@ from worker.codecs.avro import (
     packaged_names,
     packaged_schema,
 )
-from worker.codecs.decode import Decoder
+from worker.codecs.decode import NO_FRAME, Decoder
 from worker.codecs.writer_schemas import event_reader
 from worker.core.event import Dead, Reason
 from worker.core.optional import optional_packages
+from worker.core.ports import Headers
 from worker.core.topic_rule import AS_TOLD, Encoding
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ GZIP_WINDOW: Final = 31
 SINGLE_OBJECT: Final = b"\xc3\x01"
 """How Avro's single-object encoding begins; the schema's fingerprint follows in eight bytes."""
 SINGLE_OBJECT_BYTES: Final = 10
-NO_FRAME: Final = bytes(HEADER_BYTES)
-"""Stands before a body that has no frame, where its reader skips one."""
+SCHEMA_ID_HEADER: Final = "__value_schema_id"
+"""Where Confluent's serializers name a value's schema, if they do so in a header."""
 
 
 class ContentReader(ABC):
@@ -53,7 +54,7 @@ class ContentReader(ABC):
         self.encoding = encoding
 
     @abstractmethod
-    def content(self, value: bytes | None) -> Any:  # noqa: ANN401 - any JSON, or what Avro holds
+    def content(self, value: bytes | None, headers: Headers) -> Any:  # noqa: ANN401 - any JSON, or what Avro holds
         """The content, or a Dead that says why it cannot be read."""
 
 
@@ -63,19 +64,17 @@ def content_reader(encoding: Encoding, decoder: Decoder) -> ContentReader:
     Raises:
         UsageError: a package that the encoding needs is not installed.
     """
-    match encoding.name:
-        case "gzip":
-            return Compressed(encoding, decoder, gunzipped)
-        case "zstd":
-            return Compressed(encoding, decoder, Zstd().plain)
-        case "json-schema":
-            return FramedJson(encoding)
-        case "avro":
-            return BareAvro(encoding, body_reader(packaged_schema(encoding.schema)))
-        case "avro-single-object":
-            return SingleObjects(encoding)
-        case _:
-            return AsToldByBytes(AS_TOLD, decoder)
+    if encoding.name == "zstd":
+        return Compressed(encoding, decoder, Zstd().plain)
+    if encoding.name == "avro":
+        return BareAvro(encoding, body_reader(packaged_schema(encoding.schema)))
+    readers: dict[str, ContentReader] = {
+        "gzip": Compressed(encoding, decoder, gunzipped),
+        "json-schema": FramedJson(encoding),
+        "avro-single-object": SingleObjects(encoding),
+        "avro-header": NamedByHeader(encoding, decoder),
+    }
+    return readers.get(encoding.name) or AsToldByBytes(AS_TOLD, decoder)
 
 
 def compression_of(value: bytes) -> Encoding:
@@ -96,8 +95,26 @@ class AsToldByBytes(ContentReader):
         super().__init__(encoding)
         self._decoder = decoder
 
-    def content(self, value: bytes | None) -> Any:  # noqa: ANN401
+    def content(self, value: bytes | None, headers: Headers) -> Any:  # noqa: ANN401, ARG002
         """By its first byte."""
+        return self._decoder.content(value)
+
+
+class NamedByHeader(ContentReader):
+    """Avro bodies whose schema a header names, as Confluent's newer serializers write them.
+
+    A value without that header is told by its bytes, as Confluent's own deserializers do it.
+    """
+
+    def __init__(self, encoding: Encoding, decoder: Decoder) -> None:
+        super().__init__(encoding)
+        self._decoder = decoder
+
+    def content(self, value: bytes | None, headers: Headers) -> Any:  # noqa: ANN401
+        """By the schema that the header names."""
+        for name, schema_id in headers:
+            if name == SCHEMA_ID_HEADER and schema_id:
+                return self._decoder.content_by_header(schema_id, value or b"")
         return self._decoder.content(value)
 
 
@@ -111,7 +128,7 @@ class Compressed(ContentReader):
         self._decoder = decoder
         self._plain = plain
 
-    def content(self, value: bytes | None) -> Any:  # noqa: ANN401
+    def content(self, value: bytes | None, headers: Headers) -> Any:  # noqa: ANN401, ARG002
         """What is inside."""
         if not value:
             return self._decoder.content(value)
@@ -165,7 +182,7 @@ class FramedJson(ContentReader):
     The JSON says all that an event needs, so no registry is asked, and none can be away.
     """
 
-    def content(self, value: bytes | None) -> Any:  # noqa: ANN401
+    def content(self, value: bytes | None, headers: Headers) -> Any:  # noqa: ANN401, ARG002
         """The JSON behind the frame."""
         if not value:
             return _unreadable("the record has no value")
@@ -186,7 +203,7 @@ class BareAvro(ContentReader):
         super().__init__(encoding)
         self._reader = reader
 
-    def content(self, value: bytes | None) -> Any:  # noqa: ANN401
+    def content(self, value: bytes | None, headers: Headers) -> Any:  # noqa: ANN401, ARG002
         """The record, to the value's last byte."""
         if not value:
             return _unreadable("the record has no value")
@@ -196,7 +213,7 @@ class BareAvro(ContentReader):
 class SingleObjects(ContentReader):
     """Avro's single-object encoding, of any generation of the packaged schemas."""
 
-    def content(self, value: bytes | None) -> Any:  # noqa: ANN401
+    def content(self, value: bytes | None, headers: Headers) -> Any:  # noqa: ANN401, ARG002
         """The record of the schema whose fingerprint is before it."""
         if not value:
             return _unreadable("the record has no value")

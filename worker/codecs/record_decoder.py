@@ -89,7 +89,7 @@ class RecordDecoder:
         readers = [own] if own else []
         readers.append(content_reader(compression_of(value or b""), self._decoder))
         for reader in readers:
-            content = reader.content(value)
+            content = reader.content(value, headers_of(record))
             if not isinstance(content, Dead):
                 fit = fitting_envelope(content, headers_of(record), topic)
                 return fit and fit._replace(encoding=reader.encoding)
@@ -117,7 +117,7 @@ class RecordDecoder:
         return decoder.decode_all([value])[0]
 
     def _event(self, unwrapper: Unwrapper, record: Record, role: str) -> Event | Dead:
-        content = self._contents[role].content(record.value())
+        content = self._contents[role].content(record.value(), headers_of(record))
         if isinstance(content, Dead):
             return content
         topic = self._topics.get(role) or record.topic()

@@ -41,7 +41,9 @@ class Envelope:
         return f"{{path: {'.'.join(self.path)}{', text: true' if self.text else ''}}}"
 
 
-EncodingName = Literal["", "gzip", "zstd", "json-schema", "avro", "avro-single-object"]
+EncodingName = Literal[
+    "", "gzip", "zstd", "json-schema", "avro", "avro-single-object", "avro-header"
+]
 ENCODINGS: Final[tuple[str, ...]] = tuple(
     name for name in get_args(EncodingName) if name not in {"", "avro"}
 )

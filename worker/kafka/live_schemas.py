@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from worker.codecs.avro import BodyReader
-from worker.codecs.decode import SchemaPending
+from worker.codecs.decode import SchemaId, SchemaPending
 from worker.kafka.registry import ASK_AGAIN_SECONDS, Registry, RegistryAway
 
 UNKNOWN_SECONDS_MAX: Final = 30.0
@@ -47,13 +47,13 @@ class LiveSchemas:
         self._registry = registry
         self._now = now
         self._lock = threading.Lock()
-        self._requests: dict[int, _Request] = {}
+        self._requests: dict[SchemaId, _Request] = {}
         self._away_since = 0.0
         self._unknown_since = 0.0
         self._unknown_at = 0.0
         self._logged_at = 0.0
 
-    def reader(self, schema_id: int) -> BodyReader | None:
+    def reader(self, schema_id: SchemaId) -> BodyReader | None:
         """Reads what was written under this id; None when nobody knows it, after a while.
 
         Raises:
@@ -87,7 +87,7 @@ class LiveSchemas:
         self._unknown_at = now
         return now - self._unknown_since < UNKNOWN_SECONDS_MAX
 
-    def _begin(self, schema_id: int) -> _Request:
+    def _begin(self, schema_id: SchemaId) -> _Request:
         if len(self._requests) >= REQUESTS_MAX:
             self._requests = {
                 number: each for number, each in self._requests.items() if not each.done.is_set()
@@ -98,7 +98,7 @@ class LiveSchemas:
         ).start()
         return request
 
-    def _fetch(self, schema_id: int, request: _Request) -> None:
+    def _fetch(self, schema_id: SchemaId, request: _Request) -> None:
         """One request, in a thread of its own."""
         try:
             request.reader = self._registry.reader_now(schema_id)
@@ -113,7 +113,7 @@ class LiveSchemas:
         request.asked_at = self._now()
         request.done.set()
 
-    def _log(self, schema_id: int, request: _Request) -> None:
+    def _log(self, schema_id: SchemaId, request: _Request) -> None:
         if request.reader is None and self._now() - self._logged_at >= LOG_EVERY_SECONDS:
             self._logged_at = self._now()
             why = request.away or "does not know the id"

@@ -14,7 +14,7 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_fixed
 
 from worker.codecs.avro import BodyReader
-from worker.codecs.decode import Decoder
+from worker.codecs.decode import Decoder, SchemaId
 from worker.codecs.writer_schemas import RefusedBodies, event_reader
 from worker.config.settings import Settings
 from worker.core.errors import DependencyUnavailable, UsageError
@@ -77,9 +77,9 @@ class Registry:
         self._client = client
         self._ask_seconds_max = ask_seconds_max
         self._while_waiting = while_waiting
-        self._unknown: dict[int, float] = {}
+        self._unknown: dict[SchemaId, float] = {}
 
-    def reader(self, schema_id: int) -> BodyReader | None:
+    def reader(self, schema_id: SchemaId) -> BodyReader | None:
         """Reads what was written under this id; None when the registry does not know it.
 
         Raises:
@@ -95,7 +95,7 @@ class Registry:
             return None
         return reader_of(found)
 
-    def reader_now(self, schema_id: int) -> BodyReader | None:
+    def reader_now(self, schema_id: SchemaId) -> BodyReader | None:
         """The same by one request.
 
         Raises:
@@ -104,7 +104,9 @@ class Registry:
         found = self._once(lambda: self._fetch(schema_id))
         return None if found is None else reader_of(found)
 
-    def _fetch(self, schema_id: int) -> RegisteredSchema:
+    def _fetch(self, schema_id: SchemaId) -> RegisteredSchema:
+        if isinstance(schema_id, str):
+            return self._with_references(self._client.get_schema_by_guid(schema_id))
         return self._with_references(self._client.get_schema(schema_id))
 
     def _with_references(self, schema: Any) -> RegisteredSchema:  # noqa: ANN401 - the client's
