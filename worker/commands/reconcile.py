@@ -234,10 +234,10 @@ def _besides(summary: Mapping[str, Any]) -> Iterator[str]:
     if bank := summary["bank"]:
         yield from _bank(bank)
     if before := summary["period_before"]:
+        yield f"the period {before['period']} was closed by {before['closed_by']}"
         yield (
-            f"the period {before['period']} was closed by {before['closed_by']} and left"
-            f" {before['items_left_open']:,} items open: {before['settled_since']:,} settled since,"
-            f" {before['resolved']:,} resolved"
+            f"  it left {before['items_left_open']:,} items open: {before['settled_since']:,}"
+            f" settled since, {before['resolved']:,} resolved"
         )
     if closed := summary.get("closed"):
         yield f"closed: {closed}"

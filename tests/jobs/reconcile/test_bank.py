@@ -139,6 +139,27 @@ def test_both_balances_and_what_lies_between_them(
         assert found["summary"]["differences"] == 1 + (rest != "0.00")
 
 
+def test_what_was_before_the_first_statement_is_in_its_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A movement of the day before is no item; one that the bank has a day later is tied."""
+    day = played(
+        tmp_path,
+        [
+            *payout("po_0old", 1000, day=-4, arrives=-1),
+            *payout("po_1named", 4070, day=-3, arrives=-1),
+        ],
+    )
+    ends = balance("OPBD", "10.00", "2026-01-01") + balance("CLBD", "50.70", "2026-01-31")
+    entry = NAMED._replace(text="STRIPE", day="2026-01-02")
+    path = camt(tmp_path / "s.xml", [entry], balances=ends)
+    options = ("--to", "2026-02-01", "--settle-days", "9999", "--bank", str(path))
+    found = reconciled(day, all_records(day), monkeypatch, capsys, *options, code=0)
+    assert found["items"] == []
+    usd = found["summary"]["bank"]["currencies"]["usd"]
+    assert (usd["tied"], usd["unexplained"]) == (1, "0.00")
+
+
 def test_what_the_bank_has_in_the_next_period(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,7 +178,7 @@ def _booked(
         seen.add(key)
         day = (due_ms or fact_ms) // DAY_MS
         first = covered.get(ledger, (1 << 31, 0))[0]
-        listed = (in_range or span.holds(day)) and day >= first - span.days
+        listed = (in_range or span.holds(day)) and day >= first
         movement = Movement(key, ledger, int(amount), day, frozenset(names.split()))
         shown = (fact_ms, about, event_id, leg, position, listed or key in was_open)
         yield BookedMovement(movement, *shown)
