@@ -60,6 +60,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ([],                    "a command is missing: run, demo"),
         (["fly"],               "unknown command 'fly': choose run, demo"),
         (["rum"],               "unknown command 'rum': did you mean run?"),
+        (["tail", "--outcome", "rejectd"], "did you mean rejected?"),
         (["generate", "--events=1", "--seed=1", "--to=kafak"], "--to kafak: did you mean kafka?"),
         (["--fly", "run"],      "unrecognized arguments: --fly"),
         (["doctor", "--fly"],   "unrecognized arguments: --fly"),

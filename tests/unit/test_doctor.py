@@ -15,7 +15,7 @@ import pytest
 from worker.commands.cli import main
 from worker.commands.doctor import examine, exit_code, print_checks
 from worker.config.sections import ROLE_TOPICS
-from worker.config.settings import PREFIX, load_settings
+from worker.config.settings import PACKAGED_RULEBOOK, PREFIX, load_settings
 from worker.kafka.admin import _topics
 from worker.observe.findings import CONFIGURATION, DEPENDENCY, Finding
 
@@ -200,3 +200,19 @@ def test_each_finding_is_printed_as_it_comes() -> None:
     with redirect_stdout(out):
         print_checks(findings(), as_json=False)
     assert shown[0].split() == ["ok", "first", "is", "well"]
+
+
+def test_a_rulebook_that_was_changed_is_refused_as_run_refuses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody approved it; both end with 2 and say how it is approved."""
+    for name in ("stripe-wallets.yaml", "rulebook.lock"):
+        (tmp_path / name).write_bytes((PACKAGED_RULEBOOK.parent / name).read_bytes())
+    path = tmp_path / "stripe-wallets.yaml"
+    path.write_text(path.read_text().replace("ignore:", "ignore:\n  - nothing.like.this", 1))
+    monkeypatch.setenv("LEDGER_WORKER_RULEBOOK", str(path))
+    code, found = doctor(capsys)
+    assert (code, found["rulebook"].ok) == (2, False)
+    assert "--accept-unlocked" in found["rulebook"].advice
+    assert main(["run", "--drain"]) == 2
+    assert "--accept-unlocked" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol, cast
+from typing import Final, NoReturn, Protocol, cast
 
 from worker import __version__
 from worker.core.errors import WorkerError
@@ -60,6 +61,8 @@ EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 141
 """128 + the signal's number, as a shell shows it."""
 
+
+_NO_CHOICE: Final = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 
 NOTHING_DONE: Final = "nothing was changed; the same command can be given again"
 """What Ctrl-C leaves behind, for a command that does not say so itself."""
@@ -121,6 +124,16 @@ def _run(argv: list[str]) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says which of the choices may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the usage and one sentence."""
+        found = _NO_CHOICE.search(message)
+        close = get_close_matches(found[1], re.findall(r"[\w-]+", found[2]), n=1) if found else []
+        super().error(f"{message}; did you mean {close[0]}?" if close else message)
+
+
 def _main_parser() -> argparse.ArgumentParser:
     commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
@@ -140,9 +153,7 @@ def _main_parser() -> argparse.ArgumentParser:
 
 
 def _command_parser(name: str, command: Command, *, config: Path | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"{NAME} {name}", description=COMMANDS[name], allow_abbrev=False
-    )
+    parser = _Parser(prog=f"{NAME} {name}", description=COMMANDS[name], allow_abbrev=False)
     _add_config(parser, default=config)
     command.configure(parser)
     return parser

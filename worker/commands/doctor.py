@@ -177,17 +177,19 @@ def _rulebook(settings: Settings) -> list[Finding]:
     rulebook = load(settings.rulebook)
     lock = approved(settings.rulebook, rulebook, accept_unlocked=True)
     listed = [role for role in rulebook.topics if role not in settings.topics.inputs]
+    as_approved = lock is None or lock.digest == rulebook.digest
     checks = [
         Finding(
             "rulebook",
-            ok=True,
+            ok=as_approved,
             detail=f"{settings.rulebook.name}:"
             f" {count_of(len(rulebook.transactions), 'transaction')},"
             f" {count_of(len(rulebook.accounts), 'account')}, digest {rulebook.digest[:12]},"
             f" {_approval(rulebook, lock)}",
             advice=""
-            if lock is None or lock.digest == rulebook.digest
+            if as_approved
             else "write its lock anew (check --lock); until then `run` wants --accept-unlocked",
+            exit_code=CONFIGURATION,
         )
     ]
     open_roles = sorted(settings.topics.inputs.keys() - rulebook.topics.keys())

@@ -103,6 +103,9 @@ def _text(result: RedriveResult, request: RedriveRequest) -> Iterator[str]:
         f" {result.chosen:,} chosen,"
         f" {result.redriven:,} {went}, {len(result.lost):,} cannot"
     )
+    if result.read and not result.chosen:
+        counted = ", ".join(f"{name} {count:,}" for name, count in result.reasons.most_common())
+        yield f"  the filter chose none of them; their reasons: {counted}"
     for selected in result.records[:LISTED] if request.dry_run else ():
         yield f"  {_named(selected)}"
     if request.dry_run and result.redriven > LISTED:

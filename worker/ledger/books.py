@@ -79,7 +79,9 @@ class NamedLedger:
         """
         found = self.rulebook.ledgers.get(currency.lower())
         if found is None:
-            raise UsageError(f"the rulebook has no ledger for the currency {currency!r}")
+            close = get_close_matches(currency.lower(), self.rulebook.ledgers, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"the rulebook has no ledger for the currency {currency!r}{meant}")
         return found.ledger
 
     def debit_normal(self, name: str) -> bool:

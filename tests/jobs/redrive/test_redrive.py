@@ -208,6 +208,9 @@ def test_the_command_names_what_cannot_go(
     books.refuse(record, offset=99)
     assert main(["redrive", "--from", "rejected", "--where", "true"]) == 2
     assert "--reason and --operator" in capsys.readouterr().err
+    nothing = ["redrive", "--from", "rejected", "--where", "reason=exceeds_credit", "--dry-run"]
+    assert main(nothing) == 0
+    assert "chose none of them; their reasons: exceeds_credits 1" in capsys.readouterr().out
     assert main(["redrive", "--from", "rejected", "--where", "true", "--dry-run"]) == 1
     said = capsys.readouterr().out
     assert "1 cannot" in said

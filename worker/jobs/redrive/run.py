@@ -6,6 +6,7 @@ resumes without losing or repeating anything. Each filter has offsets of its own
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -30,13 +31,13 @@ from worker.stages.decode import EventReader
 PORTION: Final = 200
 """Letters between two transactions; a letter may have some megabytes."""
 
-SHOWN_MAX: Final = 1000
+SHOWN_MAX: Final = 1_000_000
 """Chosen records that a result names; all are counted, and all that cannot go are named."""
 
 
 @dataclass(slots=True)
 class RedriveResult:
-    """What a redrive did, or would do."""
+    """What a redrive did, or would do. reasons: of all letters that were read."""
 
     group: str
     read: int = 0
@@ -44,6 +45,7 @@ class RedriveResult:
     redriven: int = 0
     records: list[Selected] = field(default_factory=list)
     lost: list[Selected] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, choices: Iterable[Selected]) -> None:
         """Count a portion."""
@@ -160,6 +162,7 @@ class _Job:
             result.read += len(portion)
             result.add(choices)
         self._write([], {partition: offsets.end for partition, offsets in left.items()})
+        result.reasons = choosing.reasons
         return result
 
     def _left(

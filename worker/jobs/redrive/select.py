@@ -5,6 +5,7 @@ What is written has the original key, value, headers and time, on an input topic
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
@@ -79,6 +80,7 @@ class LetterSelection:
     highest: the highest attempt that was refused, by event, for rejections that get a new one.
     taken: the records, with the attempt that was refused, whose letter was chosen already: each
         letter goes once, however often it was written.
+    reasons: how many letters were read, by reason.
     """
 
     request: RedriveRequest
@@ -88,6 +90,7 @@ class LetterSelection:
     read_at: ReadAt
     highest: dict[str, int] = field(default_factory=dict)
     taken: set[tuple[RecordPosition, int]] = field(default_factory=set)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def took(self, letter: Record) -> None:
         """Take note of a letter that an earlier run of the same redrive has read."""
@@ -105,6 +108,7 @@ class LetterSelection:
     def choose(self, letters: Sequence[Record]) -> list[Selected]:
         """Those of the letters that are meant, in order."""
         read = [self._read(letter) for letter in letters]
+        self.reasons.update(str(letter.fields["reason"]) for letter in read)
         meant = [letter for letter in read if self.request.where.chooses(letter.fields)]
         if self.request.new_attempt and self.request.kind == "rejected":
             meant = [letter for letter in meant if not self._superseded(letter)]
