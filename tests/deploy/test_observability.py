@@ -86,19 +86,19 @@ def expressions() -> Iterator[tuple[str, str]]:
 EXPRESSIONS = list(expressions())
 
 
-@pytest.mark.parametrize(("position", "text"), EXPRESSIONS, ids=[place for place, _ in EXPRESSIONS])
-def test_expressions_use_what_exists(place: str, text: str) -> None:
+@pytest.mark.parametrize(("where", "text"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
+def test_expressions_use_what_exists(where: str, text: str) -> None:
     """It is PromQL; metrics are in the catalogue, and labels are theirs."""
     promql_parser.parse(text.replace("$job", "any"))
     there = exposed() | TIGERBEETLE
     metrics = set(re.findall(rf"\b(?:{PREFIX}|tb_)\w+", text))
     assert metrics
-    assert metrics <= set(there), place
+    assert metrics <= set(there), where
     labels = GENERAL_LABELS.union(*(there[name] for name in metrics))
     grouped = re.findall(r"(?:by|on) \(([^)]*)\)", text)
     matched = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", text)
     used = {name.strip() for group in grouped for name in group.split(",")} | set(matched)
-    assert used <= labels, place
+    assert used <= labels, where
 
 
 def test_the_dashboard_shows_what_the_design_asks_for() -> None:
