@@ -130,7 +130,8 @@ QUICK: Final = Area(
         for name in (
             "announced_again", "bounds", "closing", "every_field", "filled_accounts",
             "known_accounts", "missing_else", "outcome", "poster", "poster_requests",
-            "predecessors", "requests", "requirements", "rulebook_origins", "translate_chains",
+            "predecessors", "requests", "requirements", "rulebook_origins", "told_more",
+            "translate_chains",
             "translate_names", "wire",
         )
     ),

@@ -65,3 +65,24 @@ def test_what_can_never_be_a_boolean_is_a_mistake_where_it_stands(text: str) -> 
     if text != "5":
         with pytest.raises(ExpressionMistake, match="condition is needed"):
             compile_expression(f"data.list[{text}]")
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("data.a", 0),
+        ("data.a[0].b", 0),
+        ("data.a[*]", 1),
+        ("data.a[*].b", 1),
+        ("data.a[*].b[*]", 2),
+        ("data.a[each.x]", 1),
+        ("data.a[each.x].b[*]", 2),
+        ("data.a where each.x", 1),
+        ("(data.a where each.x)[*].b", 1),
+        ("count(data.a[*])", 0),
+        ("latest(data.a[*].b, each.c)", 0),
+    ],
+)
+def test_how_deep_the_elements_of_a_value_are(text: str, levels: int) -> None:
+    """A key after it is a key of each element, so many lists down."""
+    assert compile_expression(text).levels == levels
