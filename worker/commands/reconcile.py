@@ -284,7 +284,7 @@ def _differences(result: ReconcileResult) -> Iterator[str]:
 
 
 def _item(item: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  {item['event_id'] or item['transfer_id'] or item['place']}"
+    yield f"  {item['event_id'] or item['transfer_id'] or item['position']}"
     sides = [
         f"{name} {grouped(item[f'{name}_amount'])}"
         for name in ("expected", "actual")
