@@ -234,6 +234,16 @@ def test_modules_import_in_no_circle() -> None:
     assert arrows == {}
 
 
+def test_no_class_name_is_used_twice() -> None:
+    """A name has one meaning in all of worker/, so that a search finds the one class."""
+    where: dict[str, list[str]] = {}
+    for path in sources("worker"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(module_name(path))
+    assert {name: modules for name, modules in where.items() if len(modules) > 1} == {}
+
+
 def test_only_the_adapter_imports_tigerbeetle() -> None:
     """One module imports the TigerBeetle client, so that everything else runs without it."""
     assert importers_of("tigerbeetle") <= {"worker.ledger.tigerbeetle"}

@@ -75,7 +75,7 @@ class Reads(Protocol):
 def pages_router(reads: Reads, access: Access) -> APIRouter:
     """Every page, as routes of the server."""
     router = APIRouter(include_in_schema=False)
-    for path, show in Pages(reads).routes.items():
+    for path, show in PageRoutes(reads).routes.items():
         router.add_api_route(path, _guarded(show, access), name=path)
     router.add_api_route(STYLE_PATH, style)
     login = Login(access)
@@ -124,7 +124,7 @@ def _refused(
     return answer
 
 
-class Pages:
+class PageRoutes:
     """What each page shows."""
 
     def __init__(self, reads: Reads) -> None:

@@ -44,7 +44,7 @@ class ZeroCheck(NamedTuple):
         return self._asdict() | {"net": str(self.net), "zero": not self.net}
 
 
-class Section(NamedTuple):
+class StatementSection(NamedTuple):
     """Accounts of one type, positive on the side that the type grows by."""
 
     type: str
@@ -61,11 +61,11 @@ class Statements(NamedTuple):
 
     currency: str
     scale: int
-    sections: Sequence[Section]
+    sections: Sequence[StatementSection]
     result: int
     off: int
 
-    def of(self, kind: str) -> Section:
+    def of(self, kind: str) -> StatementSection:
         """The section of a type."""
         return next(section for section in self.sections if section.type == kind)
 
@@ -149,10 +149,10 @@ def statements(found: TrialBalance) -> list[Statements]:
     return made
 
 
-def _section(kind: str, sign: int, lines: Iterable[TrialLine]) -> Section:
+def _section(kind: str, sign: int, lines: Iterable[TrialLine]) -> StatementSection:
     ours = [
         (line.account, line.title, sign * line.net)
         for line in lines
         if line.type == kind and line.net
     ]
-    return Section(kind, ours, sum(amount for _, _, amount in ours))
+    return StatementSection(kind, ours, sum(amount for _, _, amount in ours))

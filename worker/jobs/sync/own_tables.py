@@ -9,7 +9,7 @@ import psycopg
 
 from worker.core.ports import TopicPartition
 from worker.jobs.sync.cache import SetAsideRow
-from worker.jobs.sync.portions import LOCKED, Refusal
+from worker.jobs.sync.portions import LOCKED, RefusedRow
 from worker.jobs.sync.schema import SchemaProblem
 from worker.jobs.sync.targets import SyncTarget
 
@@ -78,7 +78,9 @@ def own_tables_lacking(connection: Connection) -> list[SchemaProblem]:
     return found
 
 
-def note_refusals(connection: Connection, target: SyncTarget, refusals: Sequence[Refusal]) -> None:
+def note_refusals(
+    connection: Connection, target: SyncTarget, refusals: Sequence[RefusedRow]
+) -> None:
     """Set rows aside; one that is there already counts one try more."""
     if not refusals:
         return

@@ -56,7 +56,7 @@ _UNLOCKED: Final = _PRESENT + " FOR NO KEY UPDATE OF stored SKIP LOCKED"
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class Refusal(NamedTuple):
+class RefusedRow(NamedTuple):
     """A row that was not written, and why; the reason shows no value."""
 
     row: BalanceRow
@@ -68,10 +68,10 @@ class WrittenRows(NamedTuple):
 
     moved: int
     without_row: int
-    refusals: Sequence[Refusal]
+    refusals: Sequence[RefusedRow]
 
 
-class Column(NamedTuple):
+class KeyedTarget(NamedTuple):
     """A balance column of a table that is there. key_type: of its key's column."""
 
     target: SyncTarget
@@ -79,7 +79,7 @@ class Column(NamedTuple):
 
 
 def write_rows(
-    connection: Connection, column: Column, rows: Sequence[BalanceRow], *, add_rows: bool
+    connection: Connection, column: KeyedTarget, rows: Sequence[BalanceRow], *, add_rows: bool
 ) -> WrittenRows:
     """Write the rows in as few statements as can be, within the transaction that is open.
 
@@ -90,7 +90,7 @@ def write_rows(
     moved = without_row = 0
     fits = _FITS.get(column.key_type, _any)
     reason = f"the key is no {column.key_type}"
-    refusals = [Refusal(row, reason) for row in rows if not fits(row.key)]
+    refusals = [RefusedRow(row, reason) for row in rows if not fits(row.key)]
     portions = [[row for row in rows if fits(row.key)]]
     while portions:
         portion = portions.pop()
@@ -104,7 +104,7 @@ def write_rows(
         except errors.LockNotAvailable:
             locked = _locked(connection, column, portion)
             if locked:
-                refusals += [Refusal(row, LOCKED) for row in portion if _cell(row) in locked]
+                refusals += [RefusedRow(row, LOCKED) for row in portion if _cell(row) in locked]
                 portions.append([row for row in portion if _cell(row) not in locked])
             else:  # by a row that is being added and nobody else can see yet
                 portions += _halves(portion, LOCKED, refusals)
@@ -115,7 +115,7 @@ def write_rows(
 
 
 def stored_rows(
-    connection: Connection, column: Column, rows: Sequence[BalanceRow]
+    connection: Connection, column: KeyedTarget, rows: Sequence[BalanceRow]
 ) -> dict[tuple[str, str], StoredBalance]:
     """What the rows of these keys and currencies say; those that are not there are left out."""
     fits = _FITS.get(column.key_type, _any)
@@ -127,7 +127,7 @@ def stored_rows(
     }
 
 
-def count_older(connection: Connection, column: Column, timestamp: int) -> int:
+def count_older(connection: Connection, column: KeyedTarget, timestamp: int) -> int:
     """Rows with a balance that was true before then, without those that are set aside."""
     table, _, name = column.target.text.rpartition(".")
     given = {"before": timestamp, "table": table, "column": name}
@@ -145,17 +145,17 @@ def _minor_units(text: str | None, places: int) -> int | None:
 
 
 def _halves(
-    portion: list[BalanceRow], reason: str, refusals: list[Refusal]
+    portion: list[BalanceRow], reason: str, refusals: list[RefusedRow]
 ) -> list[list[BalanceRow]]:
     if len(portion) == 1:
-        refusals.append(Refusal(portion[0], reason))
+        refusals.append(RefusedRow(portion[0], reason))
         return []
     middle = len(portion) // 2
     return [portion[middle:], portion[:middle]]
 
 
 def _write(
-    connection: Connection, column: Column, rows: Sequence[BalanceRow], *, add_rows: bool
+    connection: Connection, column: KeyedTarget, rows: Sequence[BalanceRow], *, add_rows: bool
 ) -> tuple[int, int]:
     """Rows that moved, and keys without a row.
 
@@ -171,7 +171,7 @@ def _write(
 
 
 def _locked(
-    connection: Connection, column: Column, rows: Sequence[BalanceRow]
+    connection: Connection, column: KeyedTarget, rows: Sequence[BalanceRow]
 ) -> set[tuple[str, str]]:
     """Keys and currencies whose row another session has locked.
 
@@ -203,7 +203,7 @@ def _in_units(row: BalanceRow) -> Decimal:
     return Decimal(row.balance).scaleb(-row.scale)
 
 
-def composed(template: LiteralString, column: Column) -> sql.Composed:
+def composed(template: LiteralString, column: KeyedTarget) -> sql.Composed:
     """A statement over the columns of a target."""
     target = column.target
     given = [sql.SQL("given.key::{}").format(sql.SQL(_CASTS[column.key_type]))]

@@ -39,7 +39,7 @@ from worker.jobs.sync.own_tables import (
     saved_offsets,
 )
 from worker.jobs.sync.portions import (
-    Column,
+    KeyedTarget,
     composed,
     count_older,
     stored_rows,
@@ -225,13 +225,13 @@ class PostgresCache:
         self._some_set_aside |= bool(refused)
         return WriteResult(written.moved, written.without_row, len(refused))
 
-    def _column(self, connection: Connection, target: SyncTarget) -> Column:
+    def _column(self, connection: Connection, target: SyncTarget) -> KeyedTarget:
         """With the type of its key's column, asked for once."""
         kind = self._key_types.get(target.table)
         if kind is None:
             kind = _facts(connection, table=target.table).type_of(target.key) or "text"
             self._key_types[target.table] = kind
-        return Column(target, kind)
+        return KeyedTarget(target, kind)
 
     # The connection
 
