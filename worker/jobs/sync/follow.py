@@ -144,8 +144,9 @@ class OutboxFollower:
         for record in reversed(polled.records):
             first[record.topic(), record.partition()] = record.offset()
         behind: set[TopicPartition] = set()
-        stored = self._cache.offsets()
-        for partition in self._opening & first.keys():
+        heard_of = self._opening & first.keys()
+        stored = self._cache.offsets() if heard_of else {}
+        for partition in heard_of:
             offset = stored.get(partition)
             if offset is None or offset >= first[partition]:
                 self._opening.discard(partition)
